@@ -190,11 +190,10 @@ class Tanh(Shape):
         # tanh a − tanh b = sinh(a − b) / (cosh a · cosh b), without the cancellation.
         width = self.upper - self.lower
         x = self.lower * left + self.upper * done
-        of_start = (
-            math.sinh(width * left) / math.sinh(width) * (math.cosh(self.lower) / math.cosh(x))
-        )
-        of_end = math.sinh(width * done) / math.sinh(width) * (math.cosh(self.upper) / math.cosh(x))
-        return of_start, of_end
+        start = math.sinh(width * left) / math.sinh(width)
+        end = math.sinh(width * done) / math.sinh(width)
+        here = math.cosh(x)
+        return start * (math.cosh(self.lower) / here), end * (math.cosh(self.upper) / here)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytorch_accelerated.schedules.base import Affine, Schedule
+from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule
 
 _MOST_ROWS = 40
 
@@ -10,20 +10,26 @@ _MOST_ROWS = 40
 def phase_table(schedule: Schedule) -> str:
     """Return a table of the schedule's phases: from, to, start, end, shape.
 
-    ``to`` is the update at which the end is reached, which is the next phase's first.
+    ``to`` is the update at which the end is reached; it is the next phase's first.
     """
     rows = schedule.phases
-    head = ("length", "", "start", "end", "shape") if schedule.is_relative else _HEAD
-    lines = [head]
-    for row in rows[:_MOST_ROWS]:
-        last = "" if row.last is None and schedule.is_relative else str(row.last)
-        first = str(row.first)
-        last = "…" if row.last is None and not schedule.is_relative else last
-        lines.append((first, last, value_text(row.start), value_text(row.end), row.shape))
+    lines: list[tuple[str, ...]]
     if schedule.is_relative:
-        lines = [(first, start, end, shape) for first, _, start, end, shape in lines]
-    if len(rows) > _MOST_ROWS:
-        lines.append((f"… {len(rows) - _MOST_ROWS} more",) + ("",) * (len(lines[0]) - 1))
+        lines = [("length", "start", "end", "shape")]
+        lines += [(str(row.first), *_ends_and_shape(row)) for row in rows[:_MOST_ROWS]]
+    else:
+        lines = [("from", "to", "start", "end", "shape")]
+        lines += [
+            (str(row.first), "…" if row.last is None else str(row.last), *_ends_and_shape(row))
+            for row in rows[:_MOST_ROWS]
+        ]
+    text = aligned(lines)
+    hidden = len(rows) - _MOST_ROWS
+    return text if hidden <= 0 else f"{text}\n… and {hidden} more phases"
+
+
+def aligned(lines: list[tuple[str, ...]]) -> str:
+    """Return rows of cells as lines of text with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -31,7 +37,8 @@ def phase_table(schedule: Schedule) -> str:
     )
 
 
-_HEAD = ("from", "to", "start", "end", "shape")
+def _ends_and_shape(row: PhaseRow) -> tuple[str, str, str]:
+    return value_text(row.start), value_text(row.end), row.shape
 
 
 def value_text(value: Affine | None) -> str:
