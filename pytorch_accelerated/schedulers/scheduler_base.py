@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from pytorch_accelerated.schedules.lengths import whole
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 
 _STATE_FORMAT = 1
+_PACKAGE = __name__.partition(".")[0] + "."
 
 
 class SchedulerWarning(UserWarning):
@@ -233,7 +235,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def _warn(self, num_updates: int, lines: list[str], advice: str) -> None:
         shown = lines[:8] + ([f"… and {len(lines) - 8} more."] if len(lines) > 8 else [])
         text = "\n".join([f"{type(self).__name__} at update {num_updates}:", *shown, advice])
-        warnings.warn(text, SchedulerWarning, stacklevel=4)
+        warnings.warn(text, SchedulerWarning, stacklevel=_levels_to_the_caller())
 
     # State ---------------------------------------------------------------------------------
 
@@ -496,8 +498,16 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         self._num_updates = value
 
     @property
-    def _last_lr(self) -> list[float | Tensor]:
+    def _last_lr(self) -> list[float | Tensor]:  # type: ignore[override]
         return self.get_last_lr()
+
+
+def _levels_to_the_caller() -> int:
+    """Return the stack level at which a warning points at the code that called the library."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _listed(value: Any) -> Any:
