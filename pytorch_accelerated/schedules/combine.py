@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
 
-from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule, not_yet
+from pytorch_accelerated.schedules.base import Affine, PhaseRow, Runs, Schedule, not_yet
 from pytorch_accelerated.schedules.lengths import Horizon, exact, finite, nearest, rounded, whole
 from pytorch_accelerated.schedules.phases import ONE, Phase
 
@@ -43,6 +43,12 @@ class Plan:
         """Return offset and scale at update ``num_updates``."""
         index = bisect_right(self.starts, num_updates) - 1
         return self.curves[index](num_updates - self.starts[index])
+
+    def runs(self, num_updates: int) -> Runs:
+        """Yield the curves up to an update, each with how many values it gives."""
+        ends = [*self.starts[1:], num_updates]
+        for start, end, curve in zip(self.starts, ends, self.curves, strict=True):
+            yield curve, max(0, min(num_updates, end) - start)
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,6 +105,9 @@ class Sequence(Schedule):
 
     def coefficients(self, num_updates: int) -> tuple[float, float]:
         return self._plan.coefficients(num_updates)
+
+    def _runs(self, num_updates: int) -> Runs:
+        return self._plan.runs(num_updates)
 
     @cached_property
     def horizon(self) -> int | None:

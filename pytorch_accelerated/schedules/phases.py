@@ -11,6 +11,7 @@ from pytorch_accelerated.schedules.base import (
     Absolute,
     Affine,
     PhaseRow,
+    Runs,
     Schedule,
     affine,
     endpoint,
@@ -99,6 +100,11 @@ class Phase(Schedule):
     def coefficients(self, num_updates: int) -> Affine | tuple[float, float]:
         length, _, end = self._fixed
         return self.curve(num_updates) if num_updates < length else end
+
+    def _runs(self, num_updates: int) -> Runs:
+        length, _, end = self._fixed
+        yield self.curve, min(num_updates, length)
+        yield (lambda _: end), max(0, num_updates - length)
 
     @property
     def horizon(self) -> int | None:
