@@ -25,6 +25,8 @@ class TrainerCallback:
 
     A training run fires, in this order::
 
+        on_prepare_start
+        on_prepare_end
         on_training_run_start
         for each epoch:
             on_train_epoch_start
@@ -32,6 +34,7 @@ class TrainerCallback:
                 on_train_step_start
                 on_train_step_end
                 on_optimizer_step_end           (only if this batch completed an optimizer update)
+                on_update_end                   (likewise, after the scheduler's step)
             on_train_epoch_end
             on_eval_epoch_start, (on_eval_step_start, on_eval_step_end) for each batch,
             on_eval_epoch_end                   (only with an evaluation dataset)
@@ -39,7 +42,8 @@ class TrainerCallback:
         on_training_run_end
 
     Each event follows the Trainer's own hook of the same place. Callbacks run in the order in
-    which they were given.
+    which they were given, except that those which name an event in ``last_in`` see it after the
+    others: so a checkpoint holds what the other callbacks made of the epoch.
 
     Any other method that is called ``on_…`` is a custom event: ``call_event("on_my_event", …)`` on
     the Trainer's ``callback_handler`` calls it on every callback that has it. A name that is
@@ -48,6 +52,8 @@ class TrainerCallback:
 
     Attributes:
         custom_events: names of custom events that look like a known event, but are meant.
+        last_in: names of events that this callback sees after those callbacks which do not name
+            them.
 
     Example:
         >>> class CountUpdates(TrainerCallback):
@@ -59,9 +65,23 @@ class TrainerCallback:
     """
 
     custom_events: tuple[str, ...] = ()
+    last_in: tuple[str, ...] = ()
 
     def on_init_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """At the end of the Trainer's constructor, before a subclass's own attributes exist."""
+
+    def on_prepare_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """At the start of a run of either kind, before Accelerate wraps the model.
+
+        The place to replace parts of ``trainer.model``.
+        """
+
+    def on_prepare_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """After model, optimizer and data loaders were prepared, before the run is planned.
+
+        The place to wrap or replace data loaders: the run's configuration and the scheduler take
+        the length of what they find.
+        """
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Before the first epoch of a training run; everything is prepared."""
@@ -90,6 +110,13 @@ class TrainerCallback:
 
         The parameter groups still hold the values that this update ran with. Not fired for a
         step that mixed precision skipped, nor for a batch that only accumulates gradients.
+        """
+
+    def on_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """After an optimizer update, the scheduler's step and the clearing of the gradients.
+
+        The parameter groups hold the values of the next update, and nothing of this one is
+        left over: the place to save or to evaluate within an epoch.
         """
 
     def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
@@ -340,7 +367,8 @@ class CallbackHandler:
     def _find_methods(self, event: str) -> tuple[Callable[..., Any], ...]:
         """Bound methods for an event, without those that TrainerCallback itself defines."""
         empty = vars(TrainerCallback).get(event)
-        methods = (getattr(callback, event, None) for callback in self._callbacks)
+        ordered = sorted(self._callbacks, key=lambda one: event in getattr(one, "last_in", ()))
+        methods = (getattr(callback, event, None) for callback in ordered)
         return tuple(
             method
             for method in methods

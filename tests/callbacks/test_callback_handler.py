@@ -161,6 +161,28 @@ def test_a_method_put_on_an_instance_is_called():
     assert seen == ["trainer"]
 
 
+def test_callbacks_that_ask_to_be_last_in_an_event_see_it_after_the_others():
+    order = []
+
+    class Named(TrainerCallback):
+        def __init__(self, name, last_in=()):
+            self.name, self.last_in = name, last_in
+
+        def on_train_epoch_end(self, trainer):
+            order.append(self.name)
+
+        def on_anything(self):
+            order.append(self.name)
+
+    handler = CallbackHandler(
+        [Named("a", ("on_train_epoch_end",)), Named("b"), Named("c", ("on_train_epoch_end",))]
+    )
+    handler.call_event("on_train_epoch_end", None)
+    handler.call_event("on_anything")
+
+    assert order == ["b", "a", "c", "a", "b", "c"]
+
+
 def test_an_event_that_nobody_overrides_has_nothing_to_call():
     handler = CallbackHandler([Recorder, EpochCounter])
 
