@@ -9,7 +9,7 @@ from pytorch_accelerated.callbacks.base import (
 )
 from pytorch_accelerated.callbacks.defaults import get_default_callbacks
 from pytorch_accelerated.callbacks.early_stopping import EarlyStoppingCallback
-from pytorch_accelerated.callbacks.limits import LimitBatchesCallback, LimitEvalStepsCallback
+from pytorch_accelerated.callbacks.limit import LimitBatchesCallback, LimitEvalStepsCallback
 from pytorch_accelerated.callbacks.log_metrics import LogMetricsCallback
 from pytorch_accelerated.callbacks.metric_watch import MetricWatcher
 from pytorch_accelerated.callbacks.model_ema import ModelEmaCallback
