@@ -1,0 +1,263 @@
+"""Names for numbers that are known only when a run starts, such as its number of epochs.
+
+They stand in the arguments of a scheduler factory, and arithmetic on them is kept until the
+Trainer fills them in.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "**": operator.pow,
+    "neg": operator.neg,
+    "abs": operator.abs,
+    "round": round,
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "trunc": math.trunc,
+}
+
+
+def _binary(symbol: str) -> Callable[[Any, Any], TrainerPlaceholderValues]:
+    def method(self: Any, other: Any) -> TrainerPlaceholderValues:
+        if not isinstance(other, (int, float, Fraction, TrainerPlaceholderValues)):
+            return NotImplemented  # type: ignore[no-any-return]
+        return TrainerPlaceholderValues(symbol, (self, other))
+
+    return method
+
+
+def _reflected(symbol: str) -> Callable[[Any, Any], TrainerPlaceholderValues]:
+    def method(self: Any, other: Any) -> TrainerPlaceholderValues:
+        if not isinstance(other, (int, float, Fraction)):
+            return NotImplemented  # type: ignore[no-any-return]
+        return TrainerPlaceholderValues(symbol, (other, self))
+
+    return method
+
+
+def _unary(symbol: str) -> Callable[..., TrainerPlaceholderValues]:
+    def method(self: Any, *digits: Any) -> TrainerPlaceholderValues:
+        return TrainerPlaceholderValues(symbol, (self, *digits))
+
+    return method
+
+
+@dataclass(frozen=True, repr=False)
+class TrainerPlaceholderValues:
+    """A number of the run to come, or arithmetic on such numbers.
+
+    ==========================================  ==================================================
+    member                                      value
+    ==========================================  ==================================================
+    ``NUM_EPOCHS``                              the run's epochs. If ``max_num_train_steps`` ends
+                                                it earlier: ``MAX_NUM_TRAIN_STEPS`` divided by
+                                                ``NUM_UPDATE_STEPS_PER_EPOCH``, as an exact
+                                                `fractions.Fraction` if that is no whole number
+    ``NUM_UPDATE_STEPS_PER_EPOCH``              optimizer updates in a whole epoch
+    ``PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH``  the same number: every process makes each update
+    ``MAX_NUM_TRAIN_STEPS``                     optimizer updates of the run, its horizon
+    ``TRAIN_DATALOADER_LEN``                    training batches of one process in an epoch
+    ``EVAL_DATALOADER_LEN``                     evaluation batches of one process in an epoch
+    ==========================================  ==================================================
+
+    So ``NUM_EPOCHS * NUM_UPDATE_STEPS_PER_EPOCH`` always is the number of updates that the run
+    makes, whichever limit ends it. The operators ``+ - * / // % **``, `abs`, `round` and
+    `math.floor`, `math.ceil`, `math.trunc` work with numbers and other placeholders, on either
+    side.
+
+    Example:
+        >>> T = TrainerPlaceholderValues
+        >>> total = T.NUM_EPOCHS * T.NUM_UPDATE_STEPS_PER_EPOCH
+        >>> total // 10 + 1
+        NUM_EPOCHS * NUM_UPDATE_STEPS_PER_EPOCH // 10 + 1
+        >>> (total // 10 + 1).resolve({"NUM_EPOCHS": 5, "NUM_UPDATE_STEPS_PER_EPOCH": 20}.get)
+        11
+    """
+
+    name: str
+    operands: tuple[Any, ...] = ()
+
+    NUM_EPOCHS: ClassVar[TrainerPlaceholderValues]
+    NUM_UPDATE_STEPS_PER_EPOCH: ClassVar[TrainerPlaceholderValues]
+    PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH: ClassVar[TrainerPlaceholderValues]
+    MAX_NUM_TRAIN_STEPS: ClassVar[TrainerPlaceholderValues]
+    TRAIN_DATALOADER_LEN: ClassVar[TrainerPlaceholderValues]
+    EVAL_DATALOADER_LEN: ClassVar[TrainerPlaceholderValues]
+
+    __add__, __radd__ = _binary("+"), _reflected("+")
+    __sub__, __rsub__ = _binary("-"), _reflected("-")
+    __mul__, __rmul__ = _binary("*"), _reflected("*")
+    __truediv__, __rtruediv__ = _binary("/"), _reflected("/")
+    __floordiv__, __rfloordiv__ = _binary("//"), _reflected("//")
+    __mod__, __rmod__ = _binary("%"), _reflected("%")
+    __pow__, __rpow__ = _binary("**"), _reflected("**")
+    __neg__, __abs__, __round__ = _unary("neg"), _unary("abs"), _unary("round")
+    __floor__, __ceil__, __trunc__ = _unary("floor"), _unary("ceil"), _unary("trunc")
+
+    @classmethod
+    def placeholder_set(cls) -> set[str]:
+        """Names of the members."""
+        return set(_LOOKUPS)
+
+    def resolve(self, lookup: Callable[[str], Any]) -> Any:
+        """The number that this stands for.
+
+        Args:
+            lookup: gives the number of a member, by name.
+
+        Returns:
+            The number; a whole `fractions.Fraction` is given as an ``int``.
+        """
+        if not self.operands:
+            return lookup(self.name)
+        numbers = [
+            operand.resolve(lookup) if isinstance(operand, TrainerPlaceholderValues) else operand
+            for operand in self.operands
+        ]
+        return _whole_as_int(_FUNCTIONS[self.name](*numbers))
+
+    def __repr__(self) -> str:
+        if not self.operands:
+            return self.name
+        if self.name.isalpha():
+            return f"{self.name}({', '.join(map(repr, self.operands))})"
+        left, right = self.operands
+        return f"{_bracketed(left, self.name)} {self.name} {_bracketed(right, self.name, True)}"
+
+
+_PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2, "**": 3}
+
+
+def _bracketed(operand: Any, outer: str, is_right: bool = False) -> str:
+    """The operand's text, in brackets where leaving them out would change the meaning."""
+    inner = _PRECEDENCE.get(getattr(operand, "name", ""), 4)
+    if isinstance(operand, (int, float, Fraction)) and operand < 0:
+        inner = 2
+    binds_left = is_right != (outer == "**")
+    needed = inner < _PRECEDENCE[outer] or (inner == _PRECEDENCE[outer] and binds_left)
+    return f"({operand!r})" if needed else repr(operand)
+
+
+def _whole_as_int(number: Any) -> Any:
+    if isinstance(number, Fraction) and number.denominator == 1:
+        return number.numerator
+    return number
+
+
+def _num_epochs(trainer: Any) -> int | Fraction:
+    config = trainer.run_config
+    epochs: int = config.num_epochs
+    horizon = getattr(config, "max_num_train_steps", None)
+    per_epoch = getattr(config, "num_update_steps_per_epoch", None)
+    if isinstance(horizon, int) and isinstance(per_epoch, int) and horizon < epochs * per_epoch:
+        return _whole_as_int(Fraction(horizon, per_epoch))  # type: ignore[no-any-return]
+    return epochs
+
+
+_LOOKUPS: Mapping[str, Callable[[Any], Any]] = {
+    "NUM_EPOCHS": _num_epochs,
+    "NUM_UPDATE_STEPS_PER_EPOCH": lambda trainer: trainer.run_config.num_update_steps_per_epoch,
+    "PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH": lambda trainer: (
+        trainer.run_config.num_local_update_steps_per_epoch
+    ),
+    "MAX_NUM_TRAIN_STEPS": lambda trainer: trainer.run_config.max_num_train_steps,
+    "TRAIN_DATALOADER_LEN": lambda trainer: _length(trainer._train_dataloader),
+    "EVAL_DATALOADER_LEN": lambda trainer: _length(trainer._eval_dataloader),
+}
+for _name in _LOOKUPS:
+    setattr(TrainerPlaceholderValues, _name, TrainerPlaceholderValues(_name))
+
+
+def _length(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except TypeError:
+        return None
+
+
+def _look_up(trainer: Any, name: str) -> Any:
+    number = _LOOKUPS[name](trainer)
+    if number is None:
+        raise ValueError(
+            f"{name} is not known in this run: "
+            + (
+                "it has no evaluation data set with a length"
+                if name == "EVAL_DATALOADER_LEN"
+                else "its training data has no length. Give max_num_train_steps and use "
+                "MAX_NUM_TRAIN_STEPS, or write a number"
+            )
+        )
+    return number
+
+
+def replace_trainer_placeholder_values(trainer: Any, instance: Any) -> Any:
+    """Fill in the placeholders among the arguments of a `functools.partial`.
+
+    They are found in positional and keyword arguments, also within lists, tuples, dicts and
+    further partials.
+
+    Args:
+        trainer: anything with ``run_config``, ``_train_dataloader`` and ``_eval_dataloader``.
+        instance: a partial; anything else is returned unchanged.
+
+    Returns:
+        A new partial with numbers in place of the placeholders.
+
+    Raises:
+        ValueError: a number is not known in this run, for example the length of an evaluation
+            loader when there is none.
+    """
+    if not isinstance(instance, functools.partial):
+        return instance
+    return _replace(instance, functools.partial(_look_up, trainer))
+
+
+def _replace(value: Any, lookup: Callable[[str], Any]) -> Any:
+    if isinstance(value, TrainerPlaceholderValues):
+        return value.resolve(lookup)
+    if not any(find_placeholders(value)):
+        return value
+    if isinstance(value, functools.partial):
+        arguments = [_replace(argument, lookup) for argument in value.args]
+        keywords = {name: _replace(item, lookup) for name, item in value.keywords.items()}
+        return functools.partial(_replace(value.func, lookup), *arguments, **keywords)
+    if isinstance(value, dict):
+        return {_replace(key, lookup): _replace(item, lookup) for key, item in value.items()}
+    items = [_replace(item, lookup) for item in value]
+    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+
+
+def find_placeholders(value: Any) -> Iterator[TrainerPlaceholderValues]:
+    """Placeholders in a value, also within lists, tuples, dicts and partials.
+
+    Args:
+        value: anything.
+
+    Yields:
+        Each placeholder found.
+    """
+    if isinstance(value, TrainerPlaceholderValues):
+        yield value
+    elif isinstance(value, functools.partial):
+        yield from find_placeholders((value.func, value.args, value.keywords))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from find_placeholders(key)
+            yield from find_placeholders(item)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            yield from find_placeholders(item)
