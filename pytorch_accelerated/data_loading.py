@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, skip_first_batches
 from accelerate.data_loader import prepare_data_loader
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 MAX_DEFAULT_WORKERS = 4
 
@@ -110,7 +110,7 @@ def check_not_empty(loader: Any, dataset: Any, name: str, at_least: int = 1) -> 
 class _EveryNth(IterableDataset[Any]):
     """Every n-th sample of a stream, beginning with the one of the process's index."""
 
-    def __init__(self, dataset: Dataset[Any], index: int, n: int) -> None:
+    def __init__(self, dataset: Any, index: int, n: int) -> None:
         self.dataset, self.index, self.n = dataset, index, n
 
     def __iter__(self) -> Iterator[Any]:
@@ -133,8 +133,10 @@ def prepare_loader(
     Raises:
         TypeError: there are several processes, and the loader is no PyTorch one.
     """
-    samplers = (getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None))
-    for owner in (loader, *samplers, getattr(samplers[1], "sampler", None)):
+    owners: list[Any] = [loader, getattr(loader, "sampler", None)]
+    owners.append(getattr(loader, "batch_sampler", None))
+    owners.append(getattr(owners[-1], "sampler", None))
+    for owner in owners:
         given = getattr(owner, "generator", generator)
         if given is None or isinstance(given, EpochGenerator):
             owner.generator = generator

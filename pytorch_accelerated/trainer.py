@@ -79,7 +79,8 @@ class _NumUpdates:
     """Reads the loop's count; a subclass that keeps a count of its own may assign over it."""
 
     def __get__(self, trainer: Any, owner: type) -> int:
-        return 0 if trainer is None else trainer._loop.num_updates
+        num_updates: int = 0 if trainer is None else trainer._loop.num_updates
+        return num_updates
 
 
 class Trainer:
@@ -401,7 +402,7 @@ class Trainer:
             loss: the loss, weighed for the window of batches that it is part of.
         """
         if self._is_plain:
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         else:
             self._accelerator.backward(loss)
 
@@ -466,7 +467,8 @@ class Trainer:
     @property
     def device(self) -> torch.device:
         """The device of this process."""
-        return self._accelerator.device
+        device: torch.device = self._accelerator.device
+        return device
 
     num_updates: Any = _NumUpdates()
     """Number of optimizer updates that the latest training run has made."""
@@ -648,9 +650,7 @@ class Trainer:
     # The training run
 
     def _run_training(self) -> None:
-        self._run_until_stopped(
-            self._train_epochs, self.training_run_end, "on_training_run_end"
-        )
+        self._run_until_stopped(self._train_epochs, self.training_run_end, "on_training_run_end")
 
     def _train_epochs(self) -> None:
         config = self._config
@@ -736,7 +736,8 @@ class Trainer:
             return loss
         # The window's items are known only at its end: `_divide_by_items` divides by them.
         self._window_items.append(num_items)
-        return loss * num_items
+        weighed: Tensor = loss * num_items
+        return weighed
 
     def _update(self, step: int) -> None:
         """Make an optimizer update with the gradients of a window, unless it has to be skipped."""
@@ -1016,9 +1017,7 @@ class Trainer:
         updates: int | None = 0
         if self._train_dataloader is not None:
             batches = length(self._train_dataloader)
-            updates = (
-                None if batches is None else math.ceil(batches / gradient_accumulation_steps)
-            )
+            updates = None if batches is None else math.ceil(batches / gradient_accumulation_steps)
         return TrainerRunConfig(
             num_epochs=num_epochs,
             train_per_device_batch_size=train_size,
@@ -1100,7 +1099,8 @@ class Trainer:
 
     @property
     def _num_processes(self) -> int:
-        return self._accelerator.num_processes
+        num_processes: int = self._accelerator.num_processes
+        return num_processes
 
     def _draw_data_seed(self, seed: int | None) -> int:
         """A seed for the order of the data that all processes share."""
