@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.utils import (
-    DistributedType,
-    GradientAccumulationPlugin,
-    broadcast_object_list,
-    is_compiled_module,
-    recursively_apply,
     set_seed,
 )
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
 from pytorch_accelerated import scheduling
 from pytorch_accelerated.callbacks import (
-    CallbackHandler,
-    LimitBatchesCallback,
     StopTrainingError,
     get_default_callbacks,
 )
-from pytorch_accelerated.checkpointing import check_loadable, check_not_reserved, save_atomically
 from pytorch_accelerated.data_loading import (
     EpochGenerator,
     accumulation_windows,
-    batch_size_of,
     check_not_empty,
     default_num_workers,
     length,
     merge_loader_kwargs,
-    prepare_loader,
     skip_batches,
 )
 from pytorch_accelerated.loop_state import LoopState
@@ -50,9 +34,11 @@ from pytorch_accelerated.placeholders import (
     TrainerPlaceholderValues,
     replace_trainer_placeholder_values,
 )
-from pytorch_accelerated.run_config import TrainerRunConfig, horizon
+from pytorch_accelerated.preparation import Preparation
+from pytorch_accelerated.processes import STOP_CHECK_INTERVAL
+from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
-from pytorch_accelerated.utils import get_limit_batches_from_env, worker_init_fn
+from pytorch_accelerated.utils import worker_init_fn
 
 __all__ = [
     "DEFAULT_CALLBACKS",
@@ -64,16 +50,6 @@ __all__ = [
 
 DEFAULT_CALLBACKS: tuple[Any, ...] = get_default_callbacks()
 
-# Updates between two exchanges in which several processes agree on whether one of them stopped.
-STOP_CHECK_INTERVAL = 16
-
-# Several processes of these kinds need nothing of Accelerate's optimizer and backward pass.
-_PLAIN = {
-    DistributedType.NO,
-    DistributedType.MULTI_CPU,
-    DistributedType.MULTI_GPU,
-}
-
 
 class _NumUpdates:
     """Reads the loop's count; a subclass that keeps a count of its own may assign over it."""
@@ -83,7 +59,7 @@ class _NumUpdates:
         return num_updates
 
 
-class Trainer:
+class Trainer(Preparation):
     """Trains and evaluates a model; every step of the loop is a method that can be overridden.
 
     Launch and device settings, mixed precision and `torch.compile` come from Accelerate.
@@ -242,9 +218,13 @@ class Trainer:
                 data_seed=self._draw_data_seed(seed),
                 first_history_epoch=self.run_history.current_epoch,
             )
-            self._create_dataloaders(
-                per_device_batch_size, train_dataloader_kwargs, eval_dataloader_kwargs
+            self._train_dataloader = self.create_train_dataloader(
+                batch_size=per_device_batch_size, train_dl_kwargs=train_dataloader_kwargs
             )
+            if eval_dataset is not None:
+                self._eval_dataloader = self.create_eval_dataloader(
+                    batch_size=per_device_batch_size, eval_dl_kwargs=eval_dataloader_kwargs
+                )
             self._prepare()
             check_not_empty(
                 self._train_dataloader, train_dataset, "train_dataset", self._num_processes
@@ -333,6 +313,9 @@ class Trainer:
         defaults = self.get_default_eval_dl_kwargs(batch_size)
         self._eval_dl_kwargs = merge_loader_kwargs(defaults, eval_dl_kwargs, self.eval_dataset)
         return self._dataloader(self.eval_dataset, self._eval_dl_kwargs)
+
+    def _dataloader(self, dataset: Any, kwargs: dict[str, Any]) -> Any:
+        return DataLoader(**{"dataset": dataset, "collate_fn": self.collate_fn, **kwargs})
 
     def get_default_train_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
         """Arguments of the training data loader if the user says nothing.
@@ -462,190 +445,8 @@ class Trainer:
     def evaluation_run_end(self) -> None:
         """At the end of an evaluation run; ``model`` is the bare one again."""
 
-    # Helpers
-
-    @property
-    def device(self) -> torch.device:
-        """The device of this process."""
-        device: torch.device = self._accelerator.device
-        return device
-
     num_updates: Any = _NumUpdates()
     """Number of optimizer updates that the latest training run has made."""
-
-    def gather(self, tensor: Any, padding_value: float | None = None) -> Any:
-        """Tensors of all processes, joined along their first dimension, in every process.
-
-        Args:
-            tensor: a tensor, or lists, tuples and dicts of tensors.
-            padding_value: give one if the processes' first dimensions differ in length. It fills
-                them up on the way; the result holds what was given, and no padding.
-        """
-        if padding_value is None or self._num_processes == 1:
-            return self._accelerator.gather(tensor)
-        return recursively_apply(self._gather_uneven, tensor, padding_value)
-
-    def print(self, *args: Any, **kwargs: Any) -> None:
-        """Print on the first process of each machine.
-
-        Args:
-            *args: as for `print`.
-            **kwargs: as for `print`.
-        """
-        self._accelerator.print(*args, **kwargs)
-
-    def get_model(self, keep_torch_compile: bool = True) -> nn.Module:
-        """The model without Accelerate's wrappers.
-
-        Args:
-            keep_torch_compile: whether to leave the wrapper of `torch.compile`.
-        """
-        model: nn.Module = self._accelerator.unwrap_model(
-            self.model, keep_torch_compile=keep_torch_compile
-        )
-        return model
-
-    # Checkpoints
-
-    def save_checkpoint(
-        self,
-        save_path: str | os.PathLike[str],
-        checkpoint_kwargs: dict[str, Any] | None = None,
-        save_optimizer: bool = True,
-        save_scheduler: bool = True,
-        save_per_node: bool = True,
-    ) -> None:
-        """Write model, optimizer and scheduler to one file.
-
-        Args:
-            save_path: the file; it appears complete or not at all.
-            checkpoint_kwargs: more items for the file: tensors and plain Python values.
-            save_optimizer: whether to save the optimizer's state.
-            save_scheduler: whether to save the scheduler's state, if there is a scheduler.
-            save_per_node: whether to write the file on each machine, or on the first only.
-
-        Raises:
-            ValueError: an item's name is one of the Trainer's own.
-            TypeError: an item could not be loaded again without running code from the file.
-        """
-        extra = dict(checkpoint_kwargs or {})
-        check_not_reserved(extra, _CHECKPOINT_KEYS)
-        if save_scheduler and self.scheduler is not None:
-            extra["scheduler_state_dict"] = scheduling.state_of(self.scheduler)
-        check_loadable(extra)
-        contents = {"model_state_dict": self.get_model(keep_torch_compile=False).state_dict()}
-        if save_optimizer and self.optimizer is not None:
-            contents["optimizer_state_dict"] = self.optimizer.state_dict()
-        accelerator = self._accelerator
-        if accelerator.is_local_main_process if save_per_node else accelerator.is_main_process:
-            save_atomically({**contents, **extra}, save_path)
-        accelerator.wait_for_everyone()
-
-    def load_checkpoint(
-        self,
-        checkpoint_path: str | os.PathLike[str],
-        load_optimizer: bool = True,
-        load_scheduler: bool = True,
-    ) -> dict[str, Any]:
-        """Restore model, optimizer and scheduler from a file of `save_checkpoint`.
-
-        Before the first run there is no scheduler: the next run's takes the state up then.
-
-        Args:
-            checkpoint_path: the file.
-            load_optimizer: whether to restore the optimizer, if the file holds its state.
-            load_scheduler: whether to restore the scheduler, if the file holds its state.
-
-        Returns:
-            All of the file.
-
-        Raises:
-            ValueError: the file holds an optimizer's state, but there is no optimizer.
-        """
-        checkpoint: dict[str, Any] = torch.load(
-            checkpoint_path, map_location="cpu", weights_only=True
-        )
-        self.get_model(keep_torch_compile=False).load_state_dict(checkpoint["model_state_dict"])
-        # A scheduler puts its value in force in what the optimizer then has.
-        if load_optimizer and "optimizer_state_dict" in checkpoint:
-            if self.optimizer is None:
-                raise ValueError(
-                    f"{checkpoint_path} holds an optimizer's state, but the Trainer has no "
-                    f"optimizer: pass load_optimizer=False"
-                )
-            self.optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
-        if load_scheduler and "scheduler_state_dict" in checkpoint:
-            if self.scheduler is not None:
-                scheduling.restore(self.scheduler, checkpoint["scheduler_state_dict"])
-            else:
-                self._scheduler_state_to_load = checkpoint["scheduler_state_dict"]
-        return checkpoint
-
-    def save_training_state(
-        self, output_dir: str | os.PathLike[str], checkpoint_kwargs: dict[str, Any] | None = None
-    ) -> None:
-        """Write all that ``train(resume_from=…)`` needs to a folder; call it on every process.
-
-        Args:
-            output_dir: the folder.
-            checkpoint_kwargs: more items for its metadata: tensors and plain Python values.
-
-        Raises:
-            RuntimeError: there was no training run yet.
-            ValueError: an item's name is one of the Trainer's own.
-            TypeError: an item could not be loaded again without running code from the file.
-        """
-        if not self._can_save_state:
-            raise RuntimeError(
-                "there is no training state before a training run: call save_training_state() in "
-                "a callback or after train(), or save_checkpoint() for the model as it is"
-            )
-        extra = dict(checkpoint_kwargs or {})
-        check_not_reserved(extra, {"current_epoch", "loop"})
-        check_loadable(extra)
-        self._accelerator.save_state(os.fspath(output_dir))
-        if self._accelerator.is_main_process:
-            position = {"current_epoch": self._loop.history_epoch, "loop": asdict(self._loop)}
-            save_atomically({**position, **extra}, Path(output_dir) / _METADATA_FILE)
-        self._accelerator.wait_for_everyone()
-
-    def load_training_state(self, input_dir: str | os.PathLike[str]) -> dict[str, Any]:
-        """Restore model, optimizer, scheduler and generators from `save_training_state`.
-
-        The position in the run stays: ``train(resume_from=…)`` restores that, too.
-
-        Args:
-            input_dir: the folder.
-
-        Returns:
-            The metadata; empty if its file is missing.
-
-        Raises:
-            RuntimeError: no training run is on, so there is nothing to restore into.
-            FileNotFoundError: there is no such folder.
-            ValueError: the numbers of schedulers differ.
-        """
-        if not self._can_save_state:
-            raise RuntimeError(
-                f"no training run has prepared the model yet, so the state in {input_dir} cannot "
-                f"be restored: call train(…, resume_from={os.fspath(input_dir)!r})"
-            )
-        folder = Path(input_dir)
-        if not folder.is_dir():
-            raise FileNotFoundError(f"there is no folder {folder} with a training state")
-        saved = len(list(folder.glob("custom_checkpoint_*.pkl")))
-        present = len(self._accelerator._custom_objects)
-        if saved != present:
-            raise ValueError(
-                f"the training state in {folder} holds {saved} schedulers, but this run has "
-                f"{present}: pass the create_scheduler_fn that the state was saved with"
-            )
-        self._accelerator.load_state(os.fspath(folder))
-        metadata_file = folder / _METADATA_FILE
-        if not metadata_file.exists():
-            return {}
-        metadata: dict[str, Any] = torch.load(metadata_file, weights_only=True)
-        return metadata
 
     # The training run
 
@@ -847,289 +648,6 @@ class Trainer:
             if self._stop is not None:
                 return
 
-    # Stopping. A callback may stop a run on one process while the others go on to their next
-    # collective operation, which would wait for ever. So with several processes a stop is kept
-    # until all of them look: every few updates, and wherever an epoch begins or ends.
-
-    def _run_until_stopped(
-        self, body: Callable[[], None], end_hook: Callable[[], None], end_event: str
-    ) -> None:
-        try:
-            body()
-        except StopTrainingError as stop:
-            self.print(stop)
-            self._ending(lambda: self._fire("on_stop_training_error"))
-        self._unwrap()
-        self._ending(end_hook)
-        self._ending(lambda: self._fire(end_event))
-
-    def _ending(self, call: Callable[[], None]) -> None:
-        """Call what comes when a run ends anyway, so that a stop is but a message."""
-        try:
-            call()
-        except StopTrainingError as stop:
-            self._stop = stop
-        if self._stop is not None:
-            self.print(self._stop)
-            self._stop = None
-
-    def _announce(self, hook: Callable[[], None] | None, event: str, **kwargs: Any) -> None:
-        """Call a hook, then the event of the same place; then agree on whether to go on."""
-        if hook is not None:
-            self._hook(hook)
-        self._fire(event, **kwargs)
-        self._agree_on_stop()
-
-    def _hook(self, hook: Callable[[], None]) -> None:
-        try:
-            hook()
-        except StopTrainingError as stop:
-            self._keep_stop(stop)
-
-    def _fire(self, event: str, **kwargs: Any) -> None:
-        try:
-            self.callback_handler.call_event(event, self, **kwargs)
-        except StopTrainingError as stop:
-            self._keep_stop(stop)
-
-    def _keep_stop(self, stop: StopTrainingError) -> None:
-        if self._num_processes == 1:
-            raise stop
-        self._stop = self._stop or stop
-
-    def _agree_on_stop(self) -> None:
-        """End the run on all processes if one of them wants to."""
-        if self._num_processes == 1:
-            return
-        wants_stop = torch.tensor(int(self._stop is not None), device=self.device)
-        if self._accelerator.reduce(wants_stop).item():
-            stop = self._stop or StopTrainingError("Stopping: another process has stopped.")
-            self._stop = None
-            raise stop
-
-    # Preparation
-
-    @contextmanager
-    def _run(self) -> Iterator[None]:
-        """Begin a run; whatever happens, leave model and optimizer as they came."""
-        self._accelerator = self._create_accelerator()
-        # Windows are counted here; Accelerate, whose launcher may set this, would divide again.
-        self._accelerator.gradient_accumulation_steps = 1
-        self._was_compiled = is_compiled_module(self.model)
-        self._train_dataloader = self._train_dl_kwargs = None
-        self._eval_dataloader = self._eval_dl_kwargs = None
-        self._can_save_state = False
-        self._window_items = []
-        self._gradient_norm = None
-        self._stop = None
-        try:
-            yield
-        finally:
-            self._unwrap()
-            if isinstance(self.optimizer, AcceleratedOptimizer):
-                self.optimizer = self.optimizer.optimizer
-            for tracker in self._accelerator.trackers:
-                tracker.finish()
-
-    def _unwrap(self) -> None:
-        self.model = self._accelerator.unwrap_model(
-            self.model, keep_fp32_wrapper=False, keep_torch_compile=self._was_compiled
-        )
-
-    def _create_callback_handler(self) -> CallbackHandler:
-        limit = get_limit_batches_from_env()
-        first = [] if limit is None else [LimitBatchesCallback(limit)]
-        return CallbackHandler([*first, *self._callbacks])
-
-    def _create_accelerator(self) -> Accelerator:
-        return Accelerator(
-            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-            log_with=self._log_with,
-            project_dir=self._project_dir,
-        )
-
-    def _create_dataloaders(
-        self,
-        per_device_batch_size: int,
-        train_kwargs: dict[str, Any] | None,
-        eval_kwargs: dict[str, Any] | None,
-    ) -> None:
-        self._train_dataloader = self.create_train_dataloader(
-            batch_size=per_device_batch_size, train_dl_kwargs=train_kwargs
-        )
-        if self.eval_dataset is not None:
-            self._eval_dataloader = self.create_eval_dataloader(
-                batch_size=per_device_batch_size, eval_dl_kwargs=eval_kwargs
-            )
-
-    def _dataloader(self, dataset: Any, kwargs: dict[str, Any]) -> Any:
-        return DataLoader(**{"dataset": dataset, "collate_fn": self.collate_fn, **kwargs})
-
-    def _prepare(self) -> None:
-        self._fire("on_prepare_start")
-        self._prepare_model_optimizer_and_dataloaders()
-        self._fire("on_prepare_end")
-
-    def _prepare_model_optimizer_and_dataloaders(self) -> None:
-        accelerator = self._accelerator
-        is_training = self._train_dataloader is not None
-        self._is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
-        if not is_training:
-            self.model = accelerator.prepare_model(self.model, evaluation_mode=True)
-        elif self._is_plain:
-            # On CPU there is nowhere to move the optimizer's state to, and the round trip would
-            # replace its parameter groups.
-            placement = accelerator.device_placement
-            self.model, optimizer = accelerator.prepare(
-                self.model,
-                self.optimizer,
-                device_placement=[placement, placement and self.device.type != "cpu"],
-            )
-            # The wrapper would do nothing but cost time in each step.
-            self.optimizer = optimizer.optimizer
-        else:
-            self.model, self.optimizer = accelerator.prepare(self.model, self.optimizer)
-        self._can_save_state = is_training
-
-        if is_training:
-            self._train_dataloader = prepare_loader(
-                self._train_dataloader, accelerator, self._train_generator, even_batches=True
-            )
-        if self._eval_dataloader is not None:
-            self._eval_dataloader = prepare_loader(
-                self._eval_dataloader,
-                accelerator,
-                self._eval_generator,
-                even_batches=self._pad_uneven_eval_batches,
-            )
-
-    def _create_run_config(
-        self,
-        per_device_batch_size: int,
-        num_epochs: int,
-        gradient_accumulation_steps: int,
-        max_num_train_steps: int | None,
-        gradient_clip_value: float | None,
-    ) -> TrainerRunConfig:
-        accelerator, num_processes = self._accelerator, self._num_processes
-        train_size = batch_size_of(self._train_dl_kwargs or {}, per_device_batch_size)
-        eval_size = batch_size_of(self._eval_dl_kwargs or {}, train_size)
-        updates: int | None = 0
-        if self._train_dataloader is not None:
-            batches = length(self._train_dataloader)
-            updates = None if batches is None else math.ceil(batches / gradient_accumulation_steps)
-        return TrainerRunConfig(
-            num_epochs=num_epochs,
-            train_per_device_batch_size=train_size,
-            train_dl_kwargs=self._train_dl_kwargs,
-            eval_per_device_batch_size=eval_size,
-            eval_dl_kwargs=self._eval_dl_kwargs,
-            gradient_accumulation_steps=gradient_accumulation_steps,
-            gradient_clip_value=gradient_clip_value,
-            train_total_batch_size=train_size * num_processes * gradient_accumulation_steps,
-            eval_total_batch_size=eval_size * num_processes,
-            num_update_steps_per_epoch=updates,
-            num_local_update_steps_per_epoch=updates,
-            max_num_train_steps=horizon(num_epochs, updates, max_num_train_steps),
-            is_local_process_zero=accelerator.is_local_main_process,
-            is_world_process_zero=accelerator.is_main_process,
-            is_distributed=num_processes > 1,
-            mixed_precision=accelerator.mixed_precision,
-            num_processes=num_processes,
-        )
-
-    def _check_eval_batch_size(self) -> None:
-        """Refuse evaluation data that no batch can be made of."""
-        if self._eval_dataloader is not None and not self._eval_may_be_empty():
-            check_not_empty(self._eval_dataloader, self.eval_dataset, "eval_dataset")
-
-    def _eval_may_be_empty(self) -> bool:
-        # With fewer batches than processes, some have nothing to evaluate.
-        return self._num_processes > 1 and bool(length(self.eval_dataset))
-
-    def _start_scheduler(self) -> None:
-        self.scheduler = None if self.create_scheduler_fn is None else self.create_scheduler()
-        state, self._scheduler_state_to_load = self._scheduler_state_to_load, None
-        if self.scheduler is None:
-            if state is not None:
-                warnings.warn(
-                    "the checkpoint that was loaded holds a scheduler's state, but this run has "
-                    "no create_scheduler_fn: the state is dropped",
-                    stacklevel=3,
-                )
-            return
-        for scheduler in scheduling.each(self.scheduler):
-            if scheduling.is_stateless(scheduler):
-                scheduler.step_update(0)
-            if hasattr(scheduler, "state_dict") and hasattr(scheduler, "load_state_dict"):
-                self._accelerator.register_for_checkpointing(scheduler)
-        if state is not None:
-            scheduling.restore(self.scheduler, state)
-
-    def _resume(self, folder: str | os.PathLike[str]) -> None:
-        metadata = self.load_training_state(folder)
-        if "loop" in metadata:
-            self._loop = LoopState(**metadata["loop"])
-        else:
-            epochs_done = metadata.get("current_epoch", 1) - 1
-            updates = epochs_done * (self._config.num_update_steps_per_epoch or 0)
-            self._loop.epoch, self._loop.num_updates = epochs_done, updates
-            self._loop.first_history_epoch = 1
-        self.run_history.set_epoch(self._loop.history_epoch)
-        for scheduler in scheduling.each(self.scheduler):
-            if self.scheduler is not None and scheduling.is_stateless(scheduler):
-                scheduler.step_update(self._loop.num_updates)
-
-    def _start_trackers(self) -> None:
-        if self._log_with is not None:
-            config = {
-                name: value
-                for name, value in self._config.to_dict().items()
-                if isinstance(value, (bool, int, float, str))
-            }
-            self._accelerator.init_trackers(self._project_name, config=config)
-
-    # Small things
-
-    @property
-    def _config(self) -> TrainerRunConfig:
-        if self.run_config is None:
-            raise RuntimeError("there is no run: call train() or evaluate()")
-        return self.run_config
-
-    @property
-    def _num_processes(self) -> int:
-        num_processes: int = self._accelerator.num_processes
-        return num_processes
-
-    def _draw_data_seed(self, seed: int | None) -> int:
-        """A seed for the order of the data that all processes share."""
-        if seed is not None:
-            return seed
-        drawn = [int(torch.randint(2**62, ()).item())]
-        if self._num_processes > 1:
-            broadcast_object_list(drawn)
-        return drawn[0]
-
-    def _mean(self, tracker: LossTracker) -> float:
-        """Mean over the samples of all processes."""
-        totals = tracker.totals(self.device)
-        if self._num_processes > 1:
-            totals = self._accelerator.reduce(totals, reduction="sum")
-        total, count = totals.tolist()
-        if count == 0:
-            raise ValueError("the data loader gave no batch in this epoch, so there is no loss")
-        return float(total / count)
-
-    def _gather_uneven(self, tensor: Tensor, padding_value: float) -> Tensor:
-        tensor = tensor[None] if tensor.dim() == 0 else tensor
-        lengths = self._accelerator.gather(torch.tensor([len(tensor)], device=tensor.device))
-        lengths = lengths.tolist()
-        padded = tensor.new_full((max(lengths), *tensor.shape[1:]), padding_value)
-        padded[: len(tensor)] = tensor
-        parts = self._accelerator.gather(padded).split(max(lengths))
-        return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)])
-
 
 class TrainerWithTimmScheduler(Trainer):
     """A Trainer for schedulers of the timm kind.
@@ -1145,10 +663,6 @@ class TrainerWithTimmScheduler(Trainer):
     def _step_schedulers_at_epoch_end(self) -> None:
         if self.scheduler is not None:
             self.scheduler.step(self._loop.epoch)
-
-
-_CHECKPOINT_KEYS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
-_METADATA_FILE = "trainer_metadata.pt"
 
 
 def _check_at_least_1(name: str, value: int) -> None:
