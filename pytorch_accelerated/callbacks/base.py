@@ -32,9 +32,9 @@ class TrainerCallback:
             on_train_epoch_start
             for each batch:
                 on_train_step_start
+                on_optimizer_step_end           (only if this batch completes an optimizer update)
                 on_train_step_end
-                on_optimizer_step_end           (only if this batch completed an optimizer update)
-                on_update_end                   (likewise, after the scheduler's step)
+                on_update_end                   (only if this batch completed an optimizer update)
             on_train_epoch_end
             on_eval_epoch_start, (on_eval_step_start, on_eval_step_end) for each batch,
             on_eval_epoch_end                   (only with an evaluation dataset)
@@ -95,7 +95,7 @@ class TrainerCallback:
     def on_train_step_end(
         self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
     ) -> None:
-        """After the loss of a training batch was calculated, before its backward pass.
+        """After a training batch: its backward pass, and the update that it may complete.
 
         Args:
             trainer: the Trainer.
@@ -113,10 +113,10 @@ class TrainerCallback:
         """
 
     def on_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        """After an optimizer update, the scheduler's step and the clearing of the gradients.
+        """After an optimizer update, the scheduler's step and ``on_train_step_end``.
 
         The parameter groups hold the values of the next update, and nothing of this one is
-        left over: the place to save or to evaluate within an epoch.
+        left to do: the place to save or to evaluate within an epoch.
         """
 
     def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:

@@ -63,7 +63,7 @@ class EarlyStoppingCallback(MetricWatcher):
     def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         value = self.current_value(trainer)
         if self.is_improvement(value, self.early_stopping_threshold):
-            self.take_best(value)
+            self.take_best(trainer, value)
             self.early_stopping_patience_counter = 0
             return
         self.early_stopping_patience_counter += 1

@@ -33,7 +33,6 @@ class MetricWatcher(TrainerCallback):
         self.reset_on_train = reset_on_train
         self.best_metric: float | None = None
         self.best_metric_epoch: int | None = None
-        self._epoch = 0
         self._is_resumed = False
 
     def reset(self) -> None:
@@ -51,9 +50,6 @@ class MetricWatcher(TrainerCallback):
                 f"records, but the run has no eval_dataset: pass one to train(), or watch a "
                 f"metric of training such as 'train_loss_epoch'"
             )
-
-    def on_train_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
-        self._epoch = trainer.run_history.current_epoch
 
     def current_value(self, trainer: Trainer) -> float:
         """The latest value of the metric, as a plain number.
@@ -86,14 +82,15 @@ class MetricWatcher(TrainerCallback):
         gain = value - self.best_metric if self.greater_is_better else self.best_metric - value
         return gain > threshold
 
-    def take_best(self, value: float) -> None:
+    def take_best(self, trainer: Trainer, value: float) -> None:
         """Remember a value as the best, reached in the current epoch.
 
         Args:
+            trainer: the Trainer.
             value: the value.
         """
         self.best_metric = value
-        self.best_metric_epoch = self._epoch
+        self.best_metric_epoch = trainer.run_history.current_epoch
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_metric": self.best_metric, "best_metric_epoch": self.best_metric_epoch}

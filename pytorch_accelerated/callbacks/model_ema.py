@@ -87,14 +87,13 @@ class ModelEmaCallback(SaveBestModelCallback):
             return
         with self._averaged_model(trainer):
             history = trainer.run_history
-            outer = trainer.callback_handler, trainer._loss_tracker, history.metric_name_prefix
+            handler, prefix = trainer.callback_handler, history.metric_name_prefix
             trainer.callback_handler = self._handler
-            trainer._loss_tracker = type(trainer._loss_tracker)()
             history.set_metric_name_prefix(_PREFIX)
             try:
                 trainer._run_eval_epoch(trainer._eval_dataloader)
             finally:
-                trainer.callback_handler, trainer._loss_tracker, prefix = outer
+                trainer.callback_handler = handler
                 history.set_metric_name_prefix(prefix)
 
     def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:

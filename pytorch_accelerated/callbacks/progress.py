@@ -60,10 +60,6 @@ class ProgressBarCallback(TrainerCallback):
         if self.pbar is not None:
             self.pbar.advance(trainer, batch_output)
 
-    def on_optimizer_step_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        if self.pbar is not None:
-            self.pbar.num_updates += 1
-
     def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         self._close()
 
@@ -105,7 +101,8 @@ class ProgressBarCallback(TrainerCallback):
             total = len(loader)
         except TypeError:
             total = None
-        return _Bar(console, description, total, 1 / self.refresh_per_second)
+        updates_before = trainer._loop.num_updates
+        return _Bar(console, description, total, 1 / self.refresh_per_second, updates_before)
 
     def _close(self) -> None:
         for bar in (self.eval_pbar, self.pbar):
@@ -118,10 +115,15 @@ class _Bar:
     """A bar that counts in a plain integer and draws only when it is time to."""
 
     def __init__(
-        self, console: Console, description: str, total: int | None, interval: float
+        self,
+        console: Console,
+        description: str,
+        total: int | None,
+        interval: float,
+        updates_before: int,
     ) -> None:
         self.num_done = 0
-        self.num_updates = 0
+        self._updates_before = updates_before
         self._interval = interval
         self._numbers = ""
         self._started = self._drawn = time.perf_counter()
@@ -149,9 +151,10 @@ class _Bar:
 
     def _current_numbers(self, trainer: Trainer, batch_output: dict[str, Any], now: float) -> str:
         numbers = f"loss {float(batch_output['loss']):.4g}"
-        if self.num_updates:
+        updates = trainer._loop.num_updates - self._updates_before
+        if updates:
             lr = float(trainer.optimizer.param_groups[0]["lr"])
-            rate = self.num_updates / (now - self._started)
+            rate = updates / (now - self._started)
             numbers += f"  lr {lr:.3g}  {rate:.3g} updates/s"
         return numbers
 
@@ -177,25 +180,23 @@ class PrintProgressCallback(TrainerCallback):
 
     def __init__(self) -> None:
         self._started = 0.0
-        self._num_updates = 0
+        self._updates_before = 0
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         self._started = time.perf_counter()
-        self._num_updates = 0
+        self._updates_before = trainer._loop.num_updates
         trainer.print("Starting training run")
 
     def on_train_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
         trainer.print(f"Starting epoch {trainer.run_history.current_epoch}")
-
-    def on_optimizer_step_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        self._num_updates += 1
 
     def on_eval_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
         trainer.print("Starting evaluation")
 
     def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
         seconds = time.perf_counter() - self._started
-        trainer.print(f"Finished training run: {self._num_updates} updates in {seconds:.1f} s")
+        updates = trainer._loop.num_updates - self._updates_before
+        trainer.print(f"Finished training run: {updates} updates in {seconds:.1f} s")
         if trainer._accelerator.is_local_main_process:
             table = summary_table(trainer.run_history)
             if table.row_count:

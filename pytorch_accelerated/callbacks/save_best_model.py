@@ -59,7 +59,7 @@ class SaveBestModelCallback(MetricWatcher):
     def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         value = self.current_value(trainer)
         if self.is_improvement(value):
-            self.take_best(value)
+            self.take_best(trainer, value)
             self._save(trainer, {self.watch_metric: value})
 
     def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:

@@ -14,7 +14,7 @@ class StepBasedEvaluationCallback(TrainerCallback):
     """Runs an evaluation epoch after every so many optimizer updates of a run.
 
     Its events have ``is_intermediate=True``; its loss is recorded as ``intermediate_eval_loss``.
-    Each module returns to the mode, training or evaluation, that it was in.
+    Each module then returns to the mode, training or evaluation, that it was in.
 
     Args:
         eval_every_n_steps: number of optimizer updates between two evaluations.
@@ -31,13 +31,8 @@ class StepBasedEvaluationCallback(TrainerCallback):
                 f"updates, at least 1"
             )
         self.eval_every_n_steps = eval_every_n_steps
-        self._num_updates = 0
-        self._is_resumed = False
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
-        if not self._is_resumed:
-            self._num_updates = 0
-        self._is_resumed = False
         if trainer.eval_dataset is None:
             raise ValueError(
                 "StepBasedEvaluationCallback has nothing to evaluate on: pass an eval_dataset "
@@ -45,22 +40,5 @@ class StepBasedEvaluationCallback(TrainerCallback):
             )
 
     def on_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        self._num_updates += 1
-        if self._num_updates % self.eval_every_n_steps:
-            return
-        modes = {module: module.training for module in trainer.model.modules()}
-        tracker = trainer._loss_tracker
-        trainer._loss_tracker = type(tracker)()
-        try:
+        if trainer._loop.num_updates % self.eval_every_n_steps == 0:
             trainer._run_eval_epoch(trainer._eval_dataloader, is_intermediate=True)
-        finally:
-            trainer._loss_tracker = tracker
-            for module, is_training in modes.items():
-                module.training = is_training
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"num_updates": self._num_updates}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._num_updates = state_dict["num_updates"]
-        self._is_resumed = True

@@ -27,14 +27,15 @@ class LogToTrackersCallback(TrainerCallback):
     For each optimizer update *k*, at step *k*: ``train_loss``, the mean loss of its batches over
     all processes, and ``{field}/group_{i}``, what parameter group *i* held in the field while the
     update was made (``…_0``, ``…_1`` are added for each part of a tuple such as ``betas``). After
-    each epoch: the metrics that it recorded, at the number of updates made.
+    each epoch, and after an evaluation run: the metrics that it recorded, at the number of
+    updates made.
 
     Numbers stay on the device until ``flush_every`` updates have gathered or the epoch ends; only
     then the host waits for them.
 
     Args:
         log_with: names of trackers that Accelerate knows, such as ``"tensorboard"``, or
-            instances of its ``GeneralTracker``. By default those of the Trainer's accelerator.
+            instances of its ``GeneralTracker``. By default those that the Trainer was given.
         logging_dir: folder for trackers that write files.
         project_name: name that the trackers file the run under.
         config: plain values to store with the run.
@@ -47,7 +48,11 @@ class LogToTrackersCallback(TrainerCallback):
         ValueError: ``flush_every`` is not positive; or, at the start of a run, there is no tracker.
     """
 
-    last_in: tuple[str, ...] = ("on_training_run_epoch_end", "on_training_run_end")
+    last_in: tuple[str, ...] = (
+        "on_training_run_epoch_end",
+        "on_training_run_end",
+        "on_evaluation_run_end",
+    )
 
     def __init__(
         self,
@@ -75,8 +80,9 @@ class LogToTrackersCallback(TrainerCallback):
 
     def _start(self) -> None:
         self._losses: list[torch.Tensor] = []
-        # For each update: how many losses were gathered before its end, and the groups' values.
-        self._updates: list[tuple[int, dict[str, Any]]] = []
+        # For each update: the groups' values, and how many losses were gathered up to its end.
+        self._updates: list[tuple[dict[str, Any], int]] = []
+        self._values: dict[str, Any] | None = None
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         if not self._is_resumed and trainer.run_history.current_epoch == 1:
@@ -91,31 +97,39 @@ class LogToTrackersCallback(TrainerCallback):
     ) -> None:
         loss = torch.as_tensor(batch_output["loss"]).detach()
         self._losses.append(loss.mean() if loss.dim() else loss)
+        if self._values is not None:
+            self._updates.append((self._values, len(self._losses)))
+            self._values = None
+            if len(self._updates) >= self.flush_every:
+                self._flush(trainer)
 
     def on_optimizer_step_end(self, trainer: Trainer, **kwargs: Any) -> None:
         groups = trainer.optimizer.param_groups
-        values = {
+        self._values = {
             f"{field}/group_{index}": copy_of_value(group[field])
             for field in self.fields or scheduled_fields(groups)
             for index, group in enumerate(groups)
             if field in group
         }
-        self._updates.append((len(self._losses), values))
-        if len(self._updates) >= self.flush_every:
-            self._flush(trainer)
 
     def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         self._flush(trainer)
-        metrics = {name: float(value) for name, value in self._new.take(trainer).items()}
-        if metrics:
-            trainer._accelerator.log(metrics, step=self._num_updates)
+        self._log_metrics(trainer)
+
+    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._new.start(trainer)
+        self._open(trainer)
+
+    def on_evaluation_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._log_metrics(trainer)
 
     def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
         self._flush(trainer)
-        # Accelerate's own end of training would end the process group as well.
-        for tracker in trainer._accelerator.trackers:
-            tracker.finish()
-        trainer._accelerator.trackers = []
+
+    def _log_metrics(self, trainer: Trainer) -> None:
+        metrics = {name: float(value) for name, value in self._new.take(trainer).items()}
+        if metrics:
+            trainer._accelerator.log(metrics, step=self._num_updates)
 
     def _flush(self, trainer: Trainer) -> None:
         if not self._updates:
@@ -125,7 +139,7 @@ class LogToTrackersCallback(TrainerCallback):
             stacked = trainer._accelerator.reduce(stacked, reduction="mean")
         losses = stacked.tolist()
         first = 0
-        for end, values in self._updates:
+        for values, end in self._updates:
             entry = {name: part for key in values for name, part in _parts(key, values[key])}
             entry["train_loss"] = sum(losses[first:end]) / (end - first)
             trainer._accelerator.log(entry, step=self._num_updates)

@@ -54,7 +54,6 @@ class SaveTrainingStateCallback(TrainerCallback):
         self.max_checkpoints = max_checkpoints
         self._saved_checkpoints: list[Path] = []
         self._global_step = 0
-        self._epoch = 0
         self._is_resumed = False
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
@@ -63,17 +62,15 @@ class SaveTrainingStateCallback(TrainerCallback):
             self._global_step = 0
         self._is_resumed = False
 
-    def on_train_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
-        self._epoch = trainer.run_history.current_epoch
-
     def on_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
         self._global_step += 1
         if self.save_every_n_steps and self._global_step % self.save_every_n_steps == 0:
             self._save(trainer, f"step_{self._global_step}")
 
     def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        if self.save_every_n_epochs and self._epoch % self.save_every_n_epochs == 0:
-            self._save(trainer, f"epoch_{self._epoch}")
+        epoch = trainer.run_history.current_epoch
+        if self.save_every_n_epochs and epoch % self.save_every_n_epochs == 0:
+            self._save(trainer, f"epoch_{epoch}")
 
     def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
         if self.save_at_end:

@@ -73,10 +73,3 @@ def test_without_evaluation_data_it_is_refused_at_the_start(make_trainer, train)
 def test_an_interval_below_1_is_refused():
     with pytest.raises(ValueError, match="eval_every_n_steps is 0"):
         StepBasedEvaluationCallback(0)
-
-
-def test_a_resumed_run_counts_on(make_trainer, train):
-    callback, when = StepBasedEvaluationCallback(4), When()
-    callback.load_state_dict({"num_updates": 3})
-    train(make_trainer(when, callback))
-    assert when.at == [1, 5]

@@ -1,0 +1,23 @@
+"""Schedulers: what writes a schedule's values into an optimizer's parameter groups.
+
+All of them are called after **each optimizer update**.
+"""
+
+from pytorch_accelerated.schedulers.cosine_scheduler import CosineLrScheduler
+from pytorch_accelerated.schedulers.param_groups import ParamGroupFieldError
+from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler, StatelessParamScheduler
+from pytorch_accelerated.schedulers.scheduler_base import (
+    SchedulerBase,
+    SchedulerWarning,
+    StatefulSchedulerBase,
+)
+
+__all__ = [
+    "CosineLrScheduler",
+    "ParamGroupFieldError",
+    "ParamScheduler",
+    "SchedulerBase",
+    "SchedulerWarning",
+    "StatefulSchedulerBase",
+    "StatelessParamScheduler",
+]

@@ -1,0 +1,255 @@
+"""Reading, checking and writing one field of an optimizer's parameter groups.
+
+Nothing else touches a group. The base value of a field lives in the group itself, under
+``initial_<field>``, so that restoring the optimizer restores it.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+Group: TypeAlias = dict[str, Any]
+Value: TypeAlias = Any  # a float, a bool, or a tuple of floats; user code may hand over tensors
+
+
+class ParamGroupFieldError(KeyError, ValueError):
+    """A parameter group has no such field.
+
+    It is a ``KeyError``, as for any missing key, and a ``ValueError``, as for any bad argument.
+    """
+
+    __str__ = ValueError.__str__  # KeyError would show the message's repr
+
+
+class Field:
+    """One field of every parameter group, or one entry of a tuple field such as ``betas``.
+
+    Args:
+        key: The key in the parameter groups.
+        index: The entry of a tuple that is meant; None for the whole value.
+        name: What users call it, if it is not the key.
+    """
+
+    __slots__ = ("index", "initial_key", "key", "name")
+
+    def __init__(self, key: str, index: int | None = None, name: str | None = None) -> None:
+        self.key = key
+        self.index = index
+        self.name = name or key
+        self.initial_key = f"initial_{key}"
+
+    def adopt(self, groups: Sequence[Group]) -> list[Group]:
+        """Keep the value of each group that is seen for the first time as its base value.
+
+        Returns the groups that were new. If any group cannot be scheduled, none is changed.
+        """
+        new = [(i, group) for i, group in enumerate(groups) if self.initial_key not in group]
+        bases = [self._base(i, group) for i, group in new]
+        for (_, group), base in zip(new, bases, strict=True):
+            group[self.initial_key] = base
+        return [group for _, group in new]
+
+    def forget(self, groups: Iterable[Group]) -> None:
+        """Take the base values out of ``groups`` again."""
+        for group in groups:
+            group.pop(self.initial_key, None)
+
+    def _base(self, index: int, group: Group) -> Value:
+        if self.key not in group:
+            known = ", ".join(sorted(key for key in group if key != "params"))
+            raise ParamGroupFieldError(
+                f"Parameter group {index} has no field {self.key!r} to schedule. It has: {known}."
+            )
+        base = plain(group[self.key])
+        self._check_kind(base, group, index)
+        return base
+
+    def _check_kind(self, base: Value, group: Group, index: int) -> None:
+        held = group[self.key]
+        entries = base if isinstance(base, tuple) else (base,)
+        if not entries or not all(isinstance(entry, float | bool) for entry in entries):
+            raise TypeError(
+                f"Field {self.key!r} of parameter group {index} holds {held!r}: only numbers and "
+                "tuples of numbers can be scheduled."
+            )
+        for entry in held if isinstance(held, tuple | list) else (held,):
+            if isinstance(entry, Tensor) and not entry.is_floating_point():
+                raise TypeError(
+                    f"Field {self.key!r} of parameter group {index} is a tensor of {entry.dtype}, "
+                    "which would cut off every value that is put there. Use a float tensor."
+                )
+        if self.index is not None and not (isinstance(base, tuple) and self.index < len(base)):
+            raise ParamGroupFieldError(
+                f"{self.name}: field {self.key!r} of parameter group {index} holds {held!r}, "
+                f"which has no entry {self.index}."
+            )
+
+    def bases(self, groups: Sequence[Group]) -> list[Value]:
+        """Return the base value of each group."""
+        if self.index is None:
+            return [group[self.initial_key] for group in groups]
+        return [group[self.initial_key][self.index] for group in groups]
+
+    def held(self, groups: Sequence[Group]) -> list[Value]:
+        """Return what each group holds now, as it is."""
+        if self.index is None:
+            return [group[self.key] for group in groups]
+        return [group[self.key][self.index] for group in groups]
+
+    def checked(self, returned: Any, groups: Sequence[Group], where: str) -> list[Value]:
+        """Return one checked value for each group from what ``get_updated_values`` returned.
+
+        Args:
+            returned: One value for all groups, or an iterable with one for each.
+            groups: The groups that they are for.
+            where: Scheduler and update, for messages.
+        """
+        tuples = self.index is None and any(isinstance(g[self.key], tuple | list) for g in groups)
+        values = self._one_for_each(returned, len(groups), tuples, where)
+        if len(values) != len(groups):
+            raise ValueError(
+                f"{where}: {len(values)} values came for field {self.name!r}, but there are "
+                f"{len(groups)} parameter groups. Return one value for all groups, or one for each."
+            )
+        return [
+            self._checked_one(value, group, f"{where}, parameter group {i}")
+            for i, (value, group) in enumerate(zip(values, groups, strict=True))
+        ]
+
+    def _one_for_each(self, returned: Any, count: int, tuples: bool, where: str) -> list[Any]:
+        if _is_number(returned):
+            return [returned] * count
+        if isinstance(returned, str | bytes | Mapping) or not isinstance(returned, Iterable):
+            raise TypeError(
+                f"{where}: {returned!r} came for field {self.name!r}, which is no number. Return "
+                "one value for all groups, an iterable with one for each, or None for no change."
+            )
+        values = list(returned)
+        if tuples and values and all(map(_is_number, values)):
+            return [tuple(values)] * count
+        return values
+
+    def _checked_one(self, value: Any, group: Group, where: str) -> Value:
+        held = group[self.key]
+        if self.index is not None or not isinstance(held, tuple | list):
+            target = held if self.index is None else held[self.index]
+            return self._checked_number(value, target, where)
+        if _is_number(value) or isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            raise TypeError(
+                f"{where}: {value!r} came for field {self.name!r}, which holds {len(held)} numbers."
+            )
+        entries = tuple(value)
+        if len(entries) != len(held):
+            raise ValueError(
+                f"{where}: {len(entries)} numbers came for field {self.name!r}, which holds "
+                f"{len(held)}."
+            )
+        return tuple(
+            self._checked_number(entry, target, where)
+            for entry, target in zip(entries, held, strict=True)
+        )
+
+    def _checked_number(self, value: Any, target: Any, where: str) -> Value:
+        if isinstance(target, bool):
+            if not isinstance(value, bool):
+                raise TypeError(
+                    f"{where}: {value!r} came for field {self.name!r}, which holds True or False."
+                )
+            return value
+        if isinstance(value, Tensor) and isinstance(target, Tensor) and value.device.type != "cpu":
+            # Looking at a value on an accelerator would stall it, so it is copied unseen.
+            return value.detach().clone()
+        if not _is_number(value):
+            raise TypeError(f"{where}: {value!r} came for field {self.name!r}, which is no number.")
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError(
+                f"{where}: {number!r} came for field {self.name!r}, which has to be finite."
+            )
+        return number
+
+    def write(self, groups: Sequence[Group], values: Sequence[Value]) -> None:
+        """Put a checked value into each group; a tensor stays the tensor it is."""
+        key = self.key
+        for group, value in zip(groups, values, strict=True):
+            held = group[key]
+            if type(held) is float and self.index is None:
+                group[key] = value
+            elif self.index is not None:
+                entries = [*held]
+                entries[self.index] = _put(held[self.index], value)
+                group[key] = tuple(entries)
+            elif isinstance(held, tuple | list):
+                group[key] = tuple(map(_put, held, value))
+            else:
+                group[key] = _put(held, value)
+
+    def mark(self, groups: Sequence[Group]) -> list[Any]:
+        """Return something to compare later, to see whether anybody else wrote to the field."""
+        return [_mark(value) for value in self.held(groups)]
+
+
+def plain(value: Any) -> Any:
+    """Return a held value as plain Python numbers: a float, a bool, or a tuple of them."""
+    if isinstance(value, tuple | list):
+        return tuple(map(plain, value))
+    if isinstance(value, bool):
+        return value
+    return float(value) if _is_number(value) else value
+
+
+def copied(value: Any) -> Any:
+    """Return a held value so that later updates do not change it."""
+    return value.detach().clone() if isinstance(value, Tensor) else value
+
+
+def same(held: Any, mark: Any) -> bool:
+    """Say whether a held value is still what it was when ``mark`` was taken."""
+    if isinstance(held, tuple | list):
+        return isinstance(mark, tuple) and len(held) == len(mark) and all(map(same, held, mark))
+    if not isinstance(mark, _TensorMark):
+        return bool(held == mark)
+    if held is mark.tensor and held._version == mark.version:
+        return True
+    # Replaced (by restoring the optimizer) or written to: rare, so looking at it is fine.
+    return bool(torch.equal(torch.as_tensor(held).cpu(), mark.value.cpu()))
+
+
+class _TensorMark:
+    """A tensor, and the version that in-place writing moves on; compared without a host sync."""
+
+    __slots__ = ("tensor", "value", "version")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self.version = tensor._version
+        self.value = tensor.detach().clone()
+
+
+def _mark(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return _TensorMark(value)
+    return tuple(map(_mark, value)) if isinstance(value, tuple | list) else value
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.ndim == 0 and value.dtype != torch.bool
+    if isinstance(value, numbers.Real):
+        return True
+    # NumPy's and other libraries' scalars and 0-d arrays.
+    return getattr(value, "shape", None) == () and hasattr(value, "__float__")
+
+
+def _put(held: Any, value: Value) -> Value:
+    if not isinstance(held, Tensor):
+        return value
+    with torch.no_grad():
+        held.copy_(value) if isinstance(value, Tensor) else held.fill_(value)
+    return held

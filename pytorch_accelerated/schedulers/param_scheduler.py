@@ -1,0 +1,319 @@
+"""Any schedule on any field of an optimizer's parameter groups."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+from torch.optim import Optimizer
+
+from pytorch_accelerated.placeholders import TrainerPlaceholderValues
+from pytorch_accelerated.schedulers.param_groups import Field, Group, plain
+from pytorch_accelerated.schedulers.scheduler_base import (
+    SchedulerBase,
+    StatefulSchedulerBase,
+    _alike,
+    _untied,
+)
+from pytorch_accelerated.schedules import Schedule
+
+Plan: TypeAlias = "Schedule | Mapping[str | int, Schedule] | Sequence[Schedule]"
+
+_BELOW_ONE = ("beta1", "beta2", "beta3", "momentum")
+_NOT_NEGATIVE = ("lr", "weight_decay")
+
+
+def field_of(name: str) -> Field:
+    """Return the field that users call ``name``: a key, or ``beta1`` for an entry of betas."""
+    entry = re.fullmatch(r"beta([1-9])", name)
+    return Field(name) if entry is None else Field("betas", int(entry[1]) - 1, name)
+
+
+class FieldSchedules:
+    """The schedules of one field: one for all groups, or one for each."""
+
+    __slots__ = ("field", "legal", "plan", "unknown", "upper")
+
+    def __init__(self, field: Field, plan: Plan) -> None:
+        self.field = field
+        self.plan: Any = _checked_plan(field.name, plan)
+        self.legal = field.name in (*_BELOW_ONE, *_NOT_NEGATIVE)
+        self.upper = 1.0 if field.name in _BELOW_ONE else math.inf
+        # A user's own function can only be checked as it is evaluated.
+        self.unknown = any(not schedule._ends() for schedule in _schedules_in(self.plan))
+
+    def of(self, groups: Sequence[Group]) -> list[Schedule]:
+        """Return the schedule of each group."""
+        if isinstance(self.plan, Schedule):
+            return [self.plan] * len(groups)
+        return [self._of_one(i, group) for i, group in enumerate(groups)]
+
+    def _of_one(self, index: int, group: Group) -> Schedule:
+        name = group.get("name")
+        if isinstance(self.plan, tuple):
+            if index < len(self.plan):
+                schedule: Schedule = self.plan[index]
+                return schedule
+            has = f"{len(self.plan)} schedules, one for each of the first groups"
+        else:
+            for key in (name, index):
+                if key is not None and key in self.plan:
+                    found: Schedule = self.plan[key]
+                    return found
+            has = f"schedules for {', '.join(map(repr, self.plan))}"
+        raise ValueError(
+            f"{self.field.name}: parameter group {index} (name {name!r}) has no schedule; there "
+            f"are {has}. Add one; constant(1) leaves the base value as it is."
+        )
+
+    def check_names(self, groups: Sequence[Group]) -> None:
+        """Raise if a schedule is meant for a group that there is not."""
+        if isinstance(self.plan, tuple) and len(self.plan) > len(groups):
+            raise ValueError(
+                f"{self.field.name}: {len(self.plan)} schedules came for {len(groups)} parameter "
+                "groups."
+            )
+        if isinstance(self.plan, Mapping):
+            known = {group.get("name") for group in groups} | set(range(len(groups)))
+            for key in self.plan:
+                if key not in known:
+                    names = ", ".join(repr(group.get("name")) for group in groups)
+                    raise ValueError(
+                        f"{self.field.name}: no parameter group is called {key!r}; the groups' "
+                        f"names are {names}. Name a group with {{'params': …, 'name': {key!r}}}."
+                    )
+
+    def values(self, num_updates: int, groups: Sequence[Group]) -> list[Any]:
+        """Return the value of each group at update ``num_updates``."""
+        bases = self.field.bases(groups)
+        if isinstance(self.plan, Schedule):
+            offset, scale = self.plan.coefficients(num_updates)
+            values = [offset + scale * base for base in bases]
+        else:
+            values = []
+            for schedule, base in zip(self.of(groups), bases, strict=True):
+                offset, scale = schedule.coefficients(num_updates)
+                values.append(offset + scale * base)
+        if self.unknown or not math.isfinite(sum(values)):
+            for index, value in enumerate(values):
+                self._check(value, index, f"at update {num_updates}")
+        return values
+
+    def check_ends(self, groups: Sequence[Group]) -> None:
+        """Raise if a phase of a schedule starts or ends outside the field's legal range."""
+        for index, (schedule, base) in enumerate(
+            zip(self.of(groups), self.field.bases(groups), strict=True)
+        ):
+            if not isinstance(base, float):
+                raise TypeError(
+                    f"{self.field.name}: parameter group {index} holds {base!r}, and a schedule "
+                    "gives single numbers. For one entry of betas write beta1=… or beta2=…."
+                )
+            for offset, scale in schedule._ends():
+                self._check(offset + scale * base, index, f"in {schedule!r}")
+
+    def _check(self, value: float, index: int, where: str) -> None:
+        if not math.isfinite(value):
+            raise ValueError(
+                f"{self.field.name}: {value!r} for parameter group {index} {where} is not finite."
+            )
+        if self.legal and not 0.0 <= value < self.upper:
+            allowed = "0 or more" if self.upper == math.inf else "at least 0 and below 1"
+            raise ValueError(
+                f"{self.field.name}: {value!r} for parameter group {index} {where} is out of "
+                f"range; it has to be {allowed}. Plain numbers in a schedule are multiples of "
+                "the group's base value; write absolute(…) for a value that is meant as it stands."
+            )
+
+
+class _Scheduled(SchedulerBase):
+    """What both parameter schedulers share."""
+
+    _own_attributes = StatefulSchedulerBase._own_attributes | {"_schedules"}
+
+    def __init__(self, optimizer: Optimizer, **schedules: Plan) -> None:
+        if not schedules:
+            raise ValueError(
+                f"{type(self).__name__} was given no schedule. Write, for example, "
+                "lr=cosine(1_000, end=0.0)."
+            )
+        self._schedules = [FieldSchedules(field_of(name), plan) for name, plan in schedules.items()]
+        self._attach(optimizer, [own.field for own in self._schedules])
+        for own in self._schedules:
+            own.check_names(optimizer.param_groups)
+            own.check_ends(optimizer.param_groups)
+
+    @property
+    def schedules(self) -> dict[str, Any]:
+        """Field → the schedule of all groups, or those of each group by name or index."""
+        return {own.field.name: own.plan for own in self._schedules}
+
+    def get_updated_values(self, num_updates: int) -> Any:
+        """Return the values for update ``num_updates``: a pure function of it and the bases.
+
+        Returns:
+            A list with a value for each parameter group; a mapping from fields to such lists if
+            several fields are scheduled.
+        """
+        groups = self.optimizer.param_groups
+        values = {own.field.name: own.values(num_updates, groups) for own in self._schedules}
+        return values if len(values) > 1 else values[self.param_group_field]
+
+
+class ParamScheduler(_Scheduled, StatefulSchedulerBase):
+    """Schedules on any fields of an optimizer's parameter groups, stepped together.
+
+    ``value(k) = offset(k) + scale(k) · base`` for each field and group; see
+    :mod:`pytorch_accelerated.schedules`. The values for update 0 are in force from construction,
+    and the *n*-th :meth:`step` puts those for update *n* in force.
+
+    Args:
+        optimizer: The optimizer whose parameter groups are scheduled.
+        **schedules: Field → schedule: ``lr``, ``weight_decay``, ``momentum``, ``beta1``,
+            ``beta2`` (entries of ``betas``), or any other key of the groups. Instead of one
+            schedule for all groups, a mapping from the groups' ``name`` (or index) to schedules,
+            or a sequence with one for each group.
+
+    Raises:
+        KeyError: If a parameter group does not have a field (also a ``ValueError``).
+        ValueError: If a schedule is still relative, leaves the field's legal range (rates and
+            decays are not negative; betas and momentum are in [0, 1)), or misses its group.
+        TypeError: If something else comes in place of a schedule.
+
+    Example:
+        >>> import torch
+        >>> from pytorch_accelerated.schedulers import ParamScheduler
+        >>> from pytorch_accelerated.schedules import cosine, linear
+        >>> optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+        >>> scheduler = ParamScheduler(
+        ...     optimizer,
+        ...     lr=linear(2, start=0.0) >> cosine(4, end=0.0),
+        ...     weight_decay=linear(6, end=0.0),
+        ... )
+        >>> for _ in range(2):
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> optimizer.param_groups[0]["lr"]
+        0.1
+    """
+
+    @property
+    def _state_kind(self) -> str:
+        is_ours = type(self).get_updated_values is _Scheduled.get_updated_values
+        return "schedules" if is_ours else super()._state_kind
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        if self._state_kind != "schedules":
+            super()._restore(state)
+            return
+        num_updates = state["num_updates"]
+        due = self._due(num_updates)
+        self._warn_of_replaced(due, state, num_updates)
+        lines = [
+            f"Parameter group {i}: {field.name}={plain(value)!r} is due by the schedule given "
+            f"now, but the checkpoint held {_untied(saved)!r}."
+            for field, values in due
+            for i, (value, saved) in enumerate(
+                zip(values, state["values"].get(field.name, ()), strict=False)
+            )
+            if not _alike(value, _untied(saved))
+        ]
+        if lines:
+            self._warn(num_updates, lines, "The schedule given now counts.")
+        self._go_on(due, state)
+
+    @classmethod
+    def create_scheduler_fn(cls, **schedules: Any) -> Callable[[Optimizer], ParamScheduler]:
+        """Return a factory for :meth:`Trainer.train`; relative schedules get the run's horizon.
+
+        Args:
+            **schedules: As for the class; lengths may be shares of the run, ``epochs(n)``, or
+                the rest.
+
+        Example:
+            >>> from pytorch_accelerated.schedulers import ParamScheduler
+            >>> from pytorch_accelerated.schedules import cosine, linear
+            >>> create_scheduler_fn = ParamScheduler.create_scheduler_fn(
+            ...     lr=linear(0.05, start=0.0) >> cosine()
+            ... )
+        """
+        lengths: dict[str, Any] = {
+            "horizon": TrainerPlaceholderValues.MAX_NUM_TRAIN_STEPS,
+            "num_updates_per_epoch": TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH,
+        }
+        return partial(_over_the_run, cls, schedules, **lengths)
+
+
+class StatelessParamScheduler(_Scheduled):
+    """As :class:`ParamScheduler`, but told the number of updates with each call.
+
+    ``step_update(num_updates)`` puts the values for ``num_updates`` in force, and nothing before
+    it is called. The unit may be anything that grows: samples or tokens seen, too.
+
+    Args:
+        optimizer: The optimizer whose parameter groups are scheduled.
+        **schedules: Field → schedule, as for :class:`ParamScheduler`.
+
+    Raises:
+        KeyError: If a parameter group does not have a field (also a ``ValueError``).
+        ValueError: As for :class:`ParamScheduler`.
+        TypeError: If something else comes in place of a schedule.
+
+    Example:
+        >>> import torch
+        >>> from pytorch_accelerated.schedulers import StatelessParamScheduler
+        >>> from pytorch_accelerated.schedules import linear
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.4)
+        >>> scheduler = StatelessParamScheduler(optimizer, lr=linear(1_000_000, end=0.0))
+        >>> scheduler.step_update(num_updates=500_000)  # tokens
+        >>> optimizer.param_groups[0]["lr"]
+        0.2
+    """
+
+
+def _over_the_run(
+    cls: type[ParamScheduler],
+    schedules: Mapping[str, Any],
+    optimizer: Optimizer,
+    *,
+    horizon: int,
+    num_updates_per_epoch: int,
+) -> ParamScheduler:
+    def over(plan: Any) -> Any:
+        if isinstance(plan, Schedule):
+            return plan.over(horizon, num_updates_per_epoch)
+        if isinstance(plan, Mapping):
+            return {key: over(schedule) for key, schedule in plan.items()}
+        return [over(schedule) for schedule in plan] if isinstance(plan, Sequence) else plan
+
+    return cls(optimizer, **{name: over(plan) for name, plan in schedules.items()})
+
+
+def _checked_plan(name: str, plan: object) -> Schedule | dict[Any, Schedule] | tuple[Schedule, ...]:
+    result: Any = plan
+    if isinstance(plan, Mapping):
+        result = dict(plan)
+    elif isinstance(plan, Sequence) and not isinstance(plan, str):
+        result = tuple(plan)
+    for schedule in _schedules_in(result):
+        if not isinstance(schedule, Schedule):
+            raise TypeError(
+                f"{name}={schedule!r} is no schedule. Write, for example, {name}=constant(1, "
+                f"value=absolute(0.1)), {name}=cosine(1_000, end=0.0), or from_function(f)."
+            )
+        if schedule.is_relative:
+            raise ValueError(
+                f"{name}={schedule!r} has lengths that are shares, epochs or the rest. Write "
+                ".over(horizon, num_updates_per_epoch=…), or give it to create_scheduler_fn."
+            )
+    checked: Schedule | dict[Any, Schedule] | tuple[Schedule, ...] = result
+    return checked
+
+
+def _schedules_in(plan: Any) -> list[Any]:
+    if isinstance(plan, dict):
+        return list(plan.values())
+    return list(plan) if isinstance(plan, tuple) else [plan]

@@ -1,0 +1,528 @@
+"""The two bases of all schedulers: when they are called, what they write, what they save."""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from abc import ABCMeta, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeAlias
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from pytorch_accelerated.schedulers.param_groups import Field, Group, copied, plain, same
+from pytorch_accelerated.schedulers.plain_state import NotPlainError, from_plain, to_plain
+from pytorch_accelerated.schedules.lengths import whole
+
+Due: TypeAlias = "list[tuple[Field, list[Any]]]"
+
+_STATE_FORMAT = 1
+_PACKAGE = __name__.partition(".")[0] + "."
+
+
+class SchedulerWarning(UserWarning):
+    """Something that a scheduler noticed about an optimizer or a checkpoint, and what it did."""
+
+
+class _SchedulerMeta(ABCMeta):
+    """Ends construction after the outermost ``__init__``, when a subclass's attributes exist."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        scheduler: Any = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]
+        try:
+            scheduler.__init__(*args, **kwargs)
+            scheduler._finish_construction()
+        except BaseException:
+            scheduler._undo_construction()
+            raise
+        return scheduler
+
+
+class SchedulerBase(metaclass=_SchedulerMeta):
+    """A scheduler that is told how many optimizer updates have been made.
+
+    Call :meth:`step_update` after each optimizer update with the number of updates made so far;
+    it puts the values for the next update into the parameter groups. Nothing is written before.
+
+    To make one of your own, override :meth:`get_updated_values`.
+
+    Args:
+        optimizer: The optimizer whose parameter groups are scheduled.
+        param_group_field: The key in the parameter groups, such as ``lr`` or ``weight_decay``.
+
+    Raises:
+        KeyError: If a parameter group does not have the field (also a ``ValueError``).
+        TypeError: If ``optimizer`` has no parameter groups, or the field holds no numbers.
+
+    Example:
+        >>> import torch
+        >>> from pytorch_accelerated.schedulers import SchedulerBase
+        >>> class Halving(SchedulerBase):
+        ...     def get_updated_values(self, num_updates):
+        ...         return [base * 0.5**num_updates for base in self.base_lr_values]
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.8)
+        >>> scheduler = Halving(optimizer)
+        >>> scheduler.step_update(num_updates=3)
+        >>> optimizer.param_groups[0]["lr"]
+        0.1
+    """
+
+    #: What the bases keep for themselves; everything else that is plain is a subclass's state.
+    _own_attributes: ClassVar[frozenset[str]] = frozenset(
+        {"optimizer", "param_group_field", "_fields", "_new_groups", "_marks", "_doubts"}
+    )
+
+    def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
+        if not isinstance(param_group_field, str):
+            raise TypeError(
+                f"param_group_field={param_group_field!r} has to be a key of the parameter "
+                "groups, such as 'lr'."
+            )
+        self._attach(optimizer, [Field(param_group_field)])
+
+    def _attach(self, optimizer: Optimizer, fields: list[Field]) -> None:
+        if not isinstance(getattr(optimizer, "param_groups", None), list):
+            raise TypeError(
+                f"optimizer={optimizer!r} has no list of param_groups. Hand over the optimizer "
+                "itself, for example torch.optim.AdamW(model.parameters())."
+            )
+        self.optimizer = optimizer
+        self.param_group_field = fields[0].name
+        self._fields: dict[str, Field] = {}
+        self._new_groups: list[tuple[Field, list[Group]]] = []
+        self._marks: dict[str, list[Any]] = {}
+        self._doubts: dict[str, dict[int, Any]] = {}
+        for field in fields:
+            self._adopt(field)
+
+    def _adopt(self, field: Field) -> Field:
+        self._new_groups.append((field, field.adopt(self.optimizer.param_groups)))
+        self._fields[field.name] = field
+        return field
+
+    def _finish_construction(self) -> None:
+        if "_fields" not in vars(self):
+            raise TypeError(
+                f"{type(self).__name__}.__init__ has to call "
+                "super().__init__(optimizer, param_group_field=…)."
+            )
+        self._new_groups.clear()
+
+    def _undo_construction(self) -> None:
+        for field, groups in vars(self).get("_new_groups", ()):
+            field.forget(groups)
+
+    @property
+    def base_lr_values(self) -> list[Any]:
+        """The base value of the field, in each parameter group."""
+        return self._fields[self.param_group_field].bases(self.optimizer.param_groups)
+
+    @abstractmethod
+    def get_updated_values(self, num_updates: int) -> Any:
+        """Return the values for update ``num_updates``; this is what a subclass overrides.
+
+        Args:
+            num_updates: How many optimizer updates have been made, from 0.
+
+        Returns:
+            One value for all parameter groups, an iterable with a value for each, or None for no
+            change. A mapping from fields to such values schedules several fields at once.
+        """
+
+    def step_update(self, num_updates: int) -> None:
+        """Put the values for update ``num_updates`` in force, in all groups or in none.
+
+        Args:
+            num_updates: How many optimizer updates have been made, zero or more.
+
+        Raises:
+            ValueError: If ``num_updates`` is negative or fractional, a value is not finite, or
+                there are more or fewer values than groups.
+            TypeError: If a value is no number.
+        """
+        num_updates = whole("num_updates", num_updates)
+        due = self._due(num_updates)
+        if not self._marks and num_updates == 0:
+            self._doubt(due)
+        self._warn_of_doubts(num_updates)
+        self._warn_of_strangers(due, num_updates)
+        self._write(due)
+
+    def _due(self, num_updates: int) -> Due:
+        """Return the checked values for update ``num_updates``, for every field that changes."""
+        groups = self.optimizer.param_groups
+        for field in self._fields.values():
+            field.adopt(groups)
+        returned = self.get_updated_values(num_updates)
+        if returned is None:
+            return []
+        if not isinstance(returned, Mapping):
+            returned = {self.param_group_field: returned}
+        where = f"{type(self).__name__} at update {num_updates}"
+        return [
+            (field, field.checked(values, groups, where))
+            for field, values in [
+                (self._fields.get(name) or self._adopt(Field(name)), values)
+                for name, values in returned.items()
+                if values is not None
+            ]
+        ]
+
+    def _write(self, due: Due) -> None:
+        groups = self.optimizer.param_groups
+        for field, values in due:
+            field.write(groups, values)
+            self._marks[field.name] = field.mark(groups)
+
+    def _doubt(self, due: Due) -> None:
+        """Note groups that an earlier scheduler saw, and that hold neither base nor value(0).
+
+        Either their optimizer was restored and a state is about to be loaded, or somebody changed
+        the value by hand; which of the two is known at the next call.
+        """
+        groups = self.optimizer.param_groups
+        new = {id(group) for _, some in self._new_groups for group in some}
+        for field, values in due:
+            compared = zip(field.held(groups), field.bases(groups), values, strict=True)
+            self._doubts[field.name] = {
+                i: plain(held)
+                for i, (held, base, value) in enumerate(compared)
+                if id(groups[i]) not in new and plain(held) not in (base, value)
+            }
+
+    def _warn_of_doubts(self, num_updates: int) -> None:
+        lines = [
+            f"Parameter group {i} held {name}={held!r} when the scheduler was made, but its base "
+            f"value counts, initial_{self._fields[name].key}={base!r}."
+            for name, doubts in self._doubts.items()
+            for i, held in doubts.items()
+            for base in [self._fields[name].bases(self.optimizer.param_groups)[i]]
+        ]
+        if lines:
+            self._warn(
+                num_updates,
+                lines,
+                "To start from the value held, delete the group's initial_… key before making "
+                "the scheduler; to go on from a checkpoint, load the scheduler's state as well.",
+            )
+        self._doubts.clear()
+
+    def _warn_of_strangers(self, due: Due, num_updates: int) -> None:
+        groups = self.optimizer.param_groups
+        lines: list[str] = []
+        for field, values in due:
+            marks = self._marks.get(field.name)
+            held = field.held(groups)
+            if marks is None or held == marks:
+                continue
+            lines += [
+                f"Parameter group {i} held {field.name}={plain(now)!r}, though the scheduler had "
+                f"put {plain(getattr(mark, 'value', mark))!r} there; {plain(value)!r} replaces it."
+                for i, (now, mark, value) in enumerate(zip(held, marks, values, strict=False))
+                if not same(now, mark)
+            ]
+        if lines:
+            self._warn(
+                num_updates,
+                lines,
+                "Something else writes to the field: another scheduler, a restored optimizer, or "
+                "code of yours. To change the plan, change the group's initial_… value.",
+            )
+
+    def _warn(self, num_updates: int, lines: list[str], advice: str) -> None:
+        shown = lines[:8] + ([f"… and {len(lines) - 8} more."] if len(lines) > 8 else [])
+        text = "\n".join([f"{type(self).__name__} at update {num_updates}:", *shown, advice])
+        warnings.warn(text, SchedulerWarning, stacklevel=_levels_to_the_caller())
+
+    # State ---------------------------------------------------------------------------------
+
+    @property
+    def _state_kind(self) -> str:
+        """What a state has to be of, to be loaded here."""
+        return type(self).__qualname__
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scheduler's state as plain values, fit for JSON.
+
+        It holds the values in force and the plain attributes (numbers, strings, and containers
+        of them) that the subclass has set; others, such as functions, the constructor makes again.
+        """
+        return {
+            "format": _STATE_FORMAT,
+            "kind": self._state_kind,
+            "values": {
+                name: [_listed(plain(held)) for held in field.held(self.optimizer.param_groups)]
+                for name, field in self._fields.items()
+            },
+            "attributes": self._plain_attributes(),
+        }
+
+    def _plain_attributes(self) -> dict[str, Any]:
+        attributes: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if name not in self._own_attributes:
+                try:
+                    attributes[name] = to_plain(value)
+                except NotPlainError:
+                    continue
+        return attributes
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a state, and put the values that are due there in force.
+
+        Args:
+            state_dict: What :meth:`state_dict` returned, also after JSON.
+
+        Raises:
+            ValueError: If the state is of another kind of scheduler or damaged; then nothing has
+                changed.
+        """
+        self._restore(self._checked_state(state_dict))
+
+    def _checked_state(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"state_dict={state_dict!r} is no dictionary.")
+        mine = SchedulerBase.state_dict(self) | self._position()
+        name = type(self).__name__
+        missing, extra = mine.keys() - state_dict.keys(), state_dict.keys() - mine.keys()
+        if missing or extra:
+            raise ValueError(
+                f"This is no state of {name}: "
+                + "; ".join(
+                    f"{what} {', '.join(sorted(map(repr, keys)))}"
+                    for what, keys in (("it lacks", missing), ("it also has", extra))
+                    if keys
+                )
+                + "."
+            )
+        if state_dict["format"] != _STATE_FORMAT:
+            raise ValueError(
+                f"The state has format {state_dict['format']!r}, but this version reads format "
+                f"{_STATE_FORMAT}."
+            )
+        if state_dict["kind"] != self._state_kind:
+            raise ValueError(
+                f"The state is of {state_dict['kind']!r}, but this scheduler is a {name}, which "
+                f"loads states of {self._state_kind!r}."
+            )
+        state = dict(state_dict)
+        for key in ("values", "attributes"):
+            if not isinstance(state[key], Mapping):
+                raise ValueError(f"The state's {key!r} entry is {state[key]!r}, no dictionary.")
+        state["attributes"] = {
+            name: from_plain(value) for name, value in state["attributes"].items()
+        }
+        for name in state["attributes"]:
+            if not self._may_be_restored(name):
+                raise ValueError(f"The state has an attribute {name!r}, which no state can set.")
+        if "num_updates" in state:
+            state["num_updates"] = whole("The state's num_updates", state["num_updates"])
+        return state
+
+    def _may_be_restored(self, name: object) -> bool:
+        if not isinstance(name, str) or not name.isidentifier() or name.startswith("__"):
+            return False
+        on_class = getattr(type(self), name, None)
+        is_code = callable(on_class) or hasattr(on_class, "__get__")
+        return name not in self._own_attributes and not is_code
+
+    def _position(self) -> dict[str, Any]:
+        return {}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        groups = self.optimizer.param_groups
+        num_updates = state.get("num_updates", 0)
+        where = f"The state of {type(self).__name__}"
+        due = [
+            (field, field.checked(values, groups, where))
+            for field, values in [
+                (self._fields.get(name) or self._adopt(Field(name)), values)
+                for name, values in state["values"].items()
+            ]
+        ]
+        self._warn_of_replaced(due, state, num_updates)
+        self._go_on(due, state)
+
+    def _go_on(self, due: Due, state: dict[str, Any]) -> None:
+        for name, value in state["attributes"].items():
+            setattr(self, name, value)
+        self._doubts.clear()
+        self._new_groups.clear()
+        self._write(due)
+
+    def _warn_of_replaced(self, due: Due, state: dict[str, Any], num_updates: int) -> None:
+        """Warn of values that neither this scheduler nor the checkpoint explains."""
+        groups = self.optimizer.param_groups
+        lines: list[str] = []
+        for field, values in due:
+            bases, saved = field.bases(groups), state["values"].get(field.name, ())
+            marks = self._marks.get(field.name, ())
+            for i, now in enumerate(field.held(groups)):
+                held = self._doubts.get(field.name, {}).get(i, plain(now))
+                own = i < len(marks) and same(now, marks[i]) and held == plain(now)
+                known = [bases[i], values[i], *([_untied(saved[i])] if i < len(saved) else [])]
+                if not own and not any(_alike(held, value) for value in known):
+                    lines.append(
+                        f"Parameter group {i} held {field.name}={held!r}, set by hand since; "
+                        f"{plain(values[i])!r} replaces it."
+                    )
+        if lines:
+            self._warn(
+                num_updates,
+                lines,
+                "To change the rate of a resumed run, change the group's initial_… value.",
+            )
+
+
+class StatefulSchedulerBase(SchedulerBase, LRScheduler):
+    """A scheduler that counts the optimizer updates itself.
+
+    The values for update 0 are in force as soon as it is constructed. Call :meth:`step` after
+    each optimizer update: the *n*-th call puts the values for update *n* in force. It is a
+    ``torch.optim.lr_scheduler.LRScheduler`` and serves wherever one of those does, but leaves no
+    hooks on the optimizer.
+
+    To make one of your own, override :meth:`SchedulerBase.get_updated_values`.
+
+    Args:
+        optimizer: The optimizer whose parameter groups are scheduled.
+        param_group_field: The key in the parameter groups, such as ``lr`` or ``weight_decay``.
+
+    Raises:
+        KeyError: If a parameter group does not have the field (also a ``ValueError``).
+        TypeError: If ``optimizer`` has no parameter groups, or the field holds no numbers.
+
+    Example:
+        >>> import torch
+        >>> from pytorch_accelerated.schedulers import StatefulSchedulerBase
+        >>> class Halving(StatefulSchedulerBase):
+        ...     def get_updated_values(self, num_updates):
+        ...         return [base * 0.5**num_updates for base in self.base_lr_values]
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.8)
+        >>> scheduler = Halving(optimizer)
+        >>> for _ in range(3):
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> optimizer.param_groups[0]["lr"]
+        0.1
+    """
+
+    _own_attributes = SchedulerBase._own_attributes | {"_num_updates", "_step_count"}
+
+    def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
+        # LRScheduler.__init__ patches optimizer.step, so it is left out on purpose.
+        SchedulerBase.__init__(self, optimizer, param_group_field)
+
+    def _attach(self, optimizer: Optimizer, fields: list[Field]) -> None:
+        super()._attach(optimizer, fields)
+        self._num_updates = 0
+        self._step_count = 1  # Accelerate adds to it
+
+    def _finish_construction(self) -> None:
+        if "_fields" in vars(self):
+            due = self._due(0)
+            self._doubt(due)
+            self._write(due)
+        super()._finish_construction()
+
+    @property
+    def num_updates(self) -> int:
+        """How many optimizer updates have been made: how many times :meth:`step` was called."""
+        return self._num_updates
+
+    def step(self, epoch: int | None = None) -> None:
+        """Put the values for the next update in force; call it after each optimizer update.
+
+        Args:
+            epoch: As in PyTorch's schedulers, a count to go to instead of the next one.
+
+        Raises:
+            ValueError: As in :meth:`SchedulerBase.step_update`; the count stays as it was.
+        """
+        before = self._num_updates
+        # Moved first: code of a subclass may look at it.
+        self._num_updates = before + 1 if epoch is None else whole("epoch", epoch)
+        try:
+            self.step_update(self._num_updates)
+        except BaseException:
+            self._num_updates = before
+            raise
+
+    def _position(self) -> dict[str, Any]:
+        return {"num_updates": self._num_updates}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scheduler's state as plain values, fit for JSON.
+
+        It holds the count, the values in force and the plain attributes (numbers, strings, and
+        containers of them) that the subclass has set; others, such as functions, the constructor
+        makes again.
+        """
+        return super().state_dict() | self._position()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        # Spelled out, or LRScheduler's would seem to be meant.
+        SchedulerBase.load_state_dict(self, state_dict)
+
+    def _go_on(self, due: Due, state: dict[str, Any]) -> None:
+        self._num_updates = state["num_updates"]
+        super()._go_on(due, state)
+
+    # What frameworks know of PyTorch's own schedulers ----------------------------------------
+
+    def get_last_lr(self) -> list[float | Tensor]:
+        """Return the learning rate that each parameter group holds now."""
+        return [copied(group["lr"]) for group in self.optimizer.param_groups]
+
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the learning rate that each parameter group holds now."""
+        return self.get_last_lr()
+
+    @property
+    def base_lrs(self) -> list[float | Tensor]:  # type: ignore[override]
+        """The base learning rate of each parameter group."""
+        return [
+            group.get("initial_lr", copied(group["lr"])) for group in self.optimizer.param_groups
+        ]
+
+    @property
+    def last_epoch(self) -> int:  # type: ignore[override]
+        """PyTorch's name for :attr:`num_updates`."""
+        return self._num_updates
+
+    @last_epoch.setter
+    def last_epoch(self, value: int) -> None:
+        self._num_updates = value
+
+    @property
+    def _last_lr(self) -> list[float | Tensor]:  # type: ignore[override]
+        return self.get_last_lr()
+
+
+def _levels_to_the_caller() -> int:
+    """Return the stack level at which a warning points at the code that called the library."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _untied(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Say whether two held values are the same, up to what a tensor's precision does to them."""
+    one, other = plain(one), plain(other)
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-6)
+    return bool(one == other)

@@ -1,0 +1,267 @@
+"""The type of every schedule: which value a field has at update k, for a base value."""
+
+from __future__ import annotations
+
+import numbers
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytorch_accelerated.schedules.lengths import Horizon, finite, nearest, whole
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.schedules.combine import Product, Repeat, Scaled, Sequence, Sum
+
+
+class Affine(NamedTuple):
+    """What a schedule says at one update: ``value = offset + scale · base``."""
+
+    offset: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Absolute:
+    """A value that does not depend on the base; see :func:`absolute`."""
+
+    value: float
+
+    def __repr__(self) -> str:
+        return f"absolute({self.value!r})"
+
+
+def absolute(value: float) -> Absolute:
+    """Mark ``value`` as meant as it stands, where a plain number is a multiple of the base value.
+
+    Args:
+        value: A finite number, in the units of the scheduled field.
+
+    Raises:
+        TypeError: If ``value`` is not a number.
+        ValueError: If it is not finite.
+
+    Example:
+        >>> from pytorch_accelerated.schedules import absolute, linear
+        >>> warmup = linear(100, start=absolute(1e-6))
+        >>> warmup(0, base=0.1), warmup(100, base=0.1)
+        (1e-06, 0.1)
+    """
+    return Absolute(finite("value", value))
+
+
+def endpoint(name: str, value: object) -> float | Absolute:
+    """Return ``value`` as an end of a phase: a float (a multiple of the base) or an absolute."""
+    return value if isinstance(value, Absolute) else finite(name, value)
+
+
+def affine(value: float | Absolute) -> Affine:
+    """Return an endpoint as offset and scale."""
+    return Affine(value.value, 0.0) if isinstance(value, Absolute) else Affine(0.0, value)
+
+
+class PhaseRow(NamedTuple):
+    """One line of a schedule's table: what runs from one update to the next one's start.
+
+    ``first`` and ``last`` are updates, or texts such as ``5 %`` before :meth:`Schedule.over`;
+    ``last`` is the update at which ``end`` is reached, None if the phase has no end.
+    """
+
+    first: int | str
+    last: int | str | None
+    start: Affine | None
+    end: Affine | None
+    shape: str
+
+
+class Schedule(ABC):
+    """Which value a field has at update *k*: ``value(k) = offset(k) + scale(k) · base``.
+
+    Offset and scale do not depend on the base, so one schedule serves every parameter group. A
+    schedule is pure: any update can be asked for, in any order, and past the horizon the last
+    value holds. Schedules are immutable; they compare, hash, pickle, and their ``repr`` is the
+    code that builds them.
+
+    Schedules compose:
+
+    * ``a >> b`` runs one after the other,
+    * ``a.repeat(4)`` runs one several times,
+    * ``0.5 * a`` scales, ``a + b`` adds, ``a * b`` multiplies with a curve of plain multiples.
+
+    Example:
+        >>> from pytorch_accelerated.schedules import constant, cosine, linear
+        >>> schedule = linear(500, start=0.0) >> constant(8_000) >> cosine(1_500, end=0.1)
+        >>> schedule(250)
+        0.5
+        >>> schedule(250, base=3e-4)
+        0.00015
+        >>> schedule.horizon
+        10000
+    """
+
+    __hash__: Any  # every subclass is a frozen dataclass
+
+    def __call__(self, num_updates: int, base: float = 1.0) -> float:
+        """Return the value at update ``num_updates`` for a group whose base value is ``base``.
+
+        Args:
+            num_updates: How many optimizer updates have been made, zero or more.
+            base: The group's base value, in the units of the field.
+
+        Raises:
+            ValueError: If ``num_updates`` is negative or fractional, or a length is still relative.
+        """
+        offset, scale = self.coefficients(whole("num_updates", num_updates))
+        return offset + scale * base
+
+    @abstractmethod
+    def coefficients(self, num_updates: int) -> Affine | tuple[float, float]:
+        """Return ``(offset, scale)`` at update ``num_updates``, which has to be zero or more."""
+
+    @property
+    @abstractmethod
+    def horizon(self) -> int | None:
+        """The update from which on the last value holds; None if there is none, or not yet."""
+
+    @property
+    @abstractmethod
+    def is_relative(self) -> bool:
+        """Whether some length is a share, in epochs, or the rest, so that ``over`` is needed."""
+
+    @property
+    @abstractmethod
+    def phases(self) -> tuple[PhaseRow, ...]:
+        """The rows of the schedule's table."""
+
+    @abstractmethod
+    def _demand(self, horizon: Horizon) -> Fraction | None:
+        """Return how many updates this takes, before rounding; None for all that is left."""
+
+    @abstractmethod
+    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
+        """Return this schedule with all its lengths in updates, ``num_updates`` in total."""
+
+    @abstractmethod
+    def _ends(self) -> tuple[Affine, ...]:
+        """Return the values between which this schedule stays; empty if nobody can know."""
+
+    def _closed(self, previous: Affine) -> Schedule:
+        """Return this schedule with open ends filled in, after one that ended at ``previous``."""
+        return self
+
+    @property
+    def final(self) -> Affine:
+        """Offset and scale that hold from the horizon on."""
+        if self.horizon is None:
+            raise ValueError(f"{self!r} has no end.")
+        return Affine(*self.coefficients(self.horizon))
+
+    def over(self, horizon: int, num_updates_per_epoch: int | None = None) -> Schedule:
+        """Return this schedule with shares, epochs and the rest turned into whole updates.
+
+        Joints are rounded to the nearest update, so the lengths add up to the horizon exactly. A
+        schedule whose lengths are all in updates comes back as it is.
+
+        Args:
+            horizon: How many updates the whole schedule is planned for, zero or more.
+            num_updates_per_epoch: How many of them an epoch has; needed for ``epochs(n)``.
+
+        Raises:
+            ValueError: If the phases need more updates than there are.
+
+        Example:
+            >>> from pytorch_accelerated.schedules import constant, linear
+            >>> relative = linear(0.05, start=0.0) >> constant() >> linear(0.2, end=0.0)
+            >>> relative.over(10_000)
+            linear(500, start=0.0) >> constant(7500) >> linear(2000, end=0.0)
+        """
+        total = whole("horizon", horizon)
+        if num_updates_per_epoch is not None:
+            num_updates_per_epoch = whole("num_updates_per_epoch", num_updates_per_epoch, 1)
+        if not self.is_relative:
+            return self
+        context = Horizon(total, num_updates_per_epoch)
+        demand = self._demand(context)
+        if demand is not None and demand > total:
+            raise ValueError(
+                f"{self!r} needs {float(demand):g} updates, but the horizon has {total}. "
+                "Make a phase shorter, or leave out the length of one: it takes the rest."
+            )
+        return self._fit(total if demand is None else nearest(demand), context)
+
+    def repeat(self, count: int, length: float = 1.0, peak: float = 1.0) -> Repeat:
+        """Return this schedule run ``count`` times, each period starting anew.
+
+        Period *i* = 0, 1, … takes ``length**i`` times as many updates as the first, and its
+        highest value is ``peak**i`` times the first one's, while its lowest stays. Where values
+        that are multiples of the base meet absolute ones, the multiples shrink and the absolute
+        ones stay. Open ends are closed first, so each period starts at its own peak.
+
+        Args:
+            count: How many periods, at least one.
+            length: Growth of the period from one to the next, above zero.
+            peak: Growth of the highest value from one period to the next, above zero.
+
+        Raises:
+            ValueError: If an argument is out of range, or a peak falls below its floor.
+
+        Example:
+            Warm restarts, arXiv:1608.03983:
+
+            >>> from pytorch_accelerated.schedules import cosine
+            >>> restarts = cosine(1_000, end=0.0).repeat(4, length=2.0, peak=0.5)
+            >>> [restarts(k) for k in (0, 1_000, 3_000, 7_000)], restarts.horizon
+            ([1.0, 0.5, 0.25, 0.125], 15000)
+        """
+        from pytorch_accelerated.schedules.combine import Repeat
+
+        return Repeat(self, count, length, peak)
+
+    def __rshift__(self, other: object) -> Sequence:
+        from pytorch_accelerated.schedules.combine import Sequence
+
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        return Sequence((self, other))
+
+    def __add__(self, other: object) -> Sum:
+        from pytorch_accelerated.schedules.combine import Sum
+
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        return Sum(self, other)
+
+    def __mul__(self, other: object) -> Scaled | Product:
+        from pytorch_accelerated.schedules.combine import Product, Scaled
+
+        if isinstance(other, Schedule):
+            return Product(self, other)
+        return Scaled(float(other), self) if isinstance(other, numbers.Real) else NotImplemented
+
+    def __rmul__(self, other: object) -> Scaled:
+        from pytorch_accelerated.schedules.combine import Scaled
+
+        return Scaled(float(other), self) if isinstance(other, numbers.Real) else NotImplemented
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Cached plans hold closures; they are made again on use.
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __str__(self) -> str:
+        """Return the table of the schedule's phases."""
+        from pytorch_accelerated.schedules.table import phase_table
+
+        return phase_table(self)
+
+
+def not_yet(schedule: Schedule) -> ValueError:
+    """Return the error for a value asked of a schedule whose lengths are still relative."""
+    return ValueError(
+        f"{schedule!r} has lengths that are shares, epochs or the rest, so it has no values yet: "
+        "write .over(horizon, num_updates_per_epoch=…) first, or let the Trainer do it through "
+        "create_scheduler_fn."
+    )

@@ -1,0 +1,488 @@
+"""What schedules compose to: one after another, repeated, scaled, added, multiplied."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property, partial
+
+from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule, not_yet
+from pytorch_accelerated.schedules.lengths import Horizon, exact, finite, nearest, rounded, whole
+from pytorch_accelerated.schedules.phases import ONE, Phase
+
+# Far enough away that no phase a person writes is rounded to nothing there.
+_FAR = Horizon(10**12, 10**6)
+
+
+class Plan:
+    """Parts laid end to end: where each starts, and what it says at its own position."""
+
+    __slots__ = ("curves", "horizon", "starts")
+
+    def __init__(self, parts: Iterable[Schedule]) -> None:
+        self.starts: list[int] = []
+        self.curves: list[Callable[[int], tuple[float, float]]] = []
+        position = 0
+        final: Affine | None = ONE
+        for part in parts:
+            length = part.horizon
+            final = None if length is None else part.final
+            if length != 0:
+                self.starts.append(position)
+                self.curves.append(part.curve if isinstance(part, Phase) else part.coefficients)
+            position += length or 0
+        self.horizon = None if final is None else position
+        if final is not None:
+            held = final
+            self.starts.append(position)
+            self.curves.append(lambda _: held)
+
+    def coefficients(self, num_updates: int) -> tuple[float, float]:
+        """Return offset and scale at update ``num_updates``."""
+        index = bisect_right(self.starts, num_updates) - 1
+        return self.curves[index](num_updates - self.starts[index])
+
+
+@dataclass(frozen=True, repr=False)
+class Sequence(Schedule):
+    """One schedule after another: what ``a >> b`` builds."""
+
+    parts: tuple[Schedule, ...]
+
+    def __post_init__(self) -> None:
+        flat: list[Schedule] = []
+        for part in self.parts:
+            flat.extend(part.parts if isinstance(part, Sequence) else (part,))
+        object.__setattr__(self, "parts", tuple(flat))
+        for part in flat[:-1]:
+            if part.horizon is None and not part.is_relative:
+                raise ValueError(
+                    f"{part!r} never ends, so nothing can follow it. Give it a length, for "
+                    "example from_function(f, length=1_000)."
+                )
+        if not self.is_relative:
+            self._plan.horizon  # noqa: B018  a phase that cannot follow another is found here
+            return
+        demands = [part._demand(_FAR) for part in flat]
+        resting = [part for part, demand in zip(flat, demands, strict=True) if demand is None]
+        if len(resting) > 1:
+            raise ValueError(
+                f"{resting[0]!r} and {resting[1]!r} both take the rest of the horizon. "
+                "Give all but one of them a length."
+            )
+        needed = sum((demand for demand in demands if demand is not None), Fraction(0))
+        if needed > _FAR.num_updates:
+            percent = float(100 * needed / _FAR.num_updates)
+            raise ValueError(
+                f"The lengths of {self!r} add up to {percent:g} % of the horizon, but 100 % is all "
+                "there is. Make a share smaller, or leave one out: it takes the rest."
+            )
+        self._fit(_FAR.num_updates, _FAR)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        if self.is_relative:
+            raise not_yet(self)
+        return Plan(self._closed_parts)
+
+    @cached_property
+    def _closed_parts(self) -> tuple[Schedule, ...]:
+        closed: list[Schedule] = []
+        previous = ONE
+        for part in self.parts:
+            closed.append(part._closed(previous))
+            if closed[-1].horizon is not None:
+                previous = closed[-1].final
+        return tuple(closed)
+
+    def coefficients(self, num_updates: int) -> tuple[float, float]:
+        return self._plan.coefficients(num_updates)
+
+    @cached_property
+    def horizon(self) -> int | None:
+        return None if self.is_relative else self._plan.horizon
+
+    @cached_property
+    def is_relative(self) -> bool:
+        return any(part.is_relative for part in self.parts)
+
+    @property
+    def phases(self) -> tuple[PhaseRow, ...]:
+        if self.is_relative:
+            return tuple(row for part in self.parts for row in part.phases)
+        rows: list[PhaseRow] = []
+        position = 0
+        for part in self._closed_parts:
+            if part.horizon != 0:
+                rows.extend(_shifted(row, position) for row in part.phases)
+            position += part.horizon or 0
+        return tuple(rows)
+
+    def _demand(self, horizon: Horizon) -> Fraction | None:
+        return _total(part._demand(horizon) for part in self.parts)
+
+    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
+        demands = [part._demand(horizon) for part in self.parts]
+        lengths = rounded(_filled(demands, Fraction(num_updates), self))
+        return Sequence(
+            tuple(
+                part._fit(length, horizon) if part.is_relative else part
+                for part, length in zip(self.parts, lengths, strict=True)
+            )
+        )
+
+    def _ends(self) -> tuple[Affine, ...]:
+        return _all_ends(self._closed_parts)
+
+    def __repr__(self) -> str:
+        return " >> ".join(map(repr, self.parts))
+
+
+@dataclass(frozen=True, repr=False)
+class Repeat(Schedule):
+    """One schedule several times: what ``a.repeat(…)`` builds."""
+
+    schedule: Schedule
+    count: int
+    length: float = 1.0
+    peak: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", whole("count", self.count, 1))
+        for name in ("length", "peak"):
+            growth = finite(name, getattr(self, name))
+            if growth <= 0.0:
+                raise ValueError(f"repeat({name}={growth!r}): it has to be above 0.")
+            object.__setattr__(self, name, growth)
+        if self.schedule.horizon is None and not self.schedule.is_relative:
+            raise ValueError(
+                f"{self.schedule!r} never ends, so it cannot be repeated. Give it a length."
+            )
+        if self.is_relative:
+            self._periods(_FAR, Fraction(_FAR.num_updates))
+        elif not self._is_plain:
+            self._plan.horizon  # noqa: B018  a peak below its floor is found here
+
+    @property
+    def _is_plain(self) -> bool:
+        return self.length == 1.0 and self.peak == 1.0
+
+    def _periods(self, horizon: Horizon | None, total: Fraction | None) -> tuple[Schedule, ...]:
+        """Return the phases of all periods, closed, with lengths in updates.
+
+        All joints are rounded together, so that the lengths of the periods add up as well.
+        """
+        phases = _phases_of(self.schedule, self)
+        growth = exact(self.length)
+        factors = [growth**period for period in range(self.count)]
+        context = horizon or Horizon(0)
+        first = _filled(
+            [phase._demand(context) for phase in phases],
+            None if total is None else total / sum(factors),
+            self,
+        )
+        lengths = rounded(length * factor for factor in factors for length in first)
+        change: Callable[[int, Affine], Affine] | None = None
+        result: list[Schedule] = []
+        for period, factor in enumerate(factors):
+            begin = period * len(phases)
+            own = lengths[begin : begin + len(phases)]
+            resized = [
+                phase.resized(length, horizon, factor)
+                for phase, length in zip(phases, own, strict=True)
+            ]
+            closed = Sequence(tuple(resized))._closed_parts
+            ends = [end for part in closed for end in part._ends()]
+            change = change or _peak_change(ends, self.peak, self.count)
+            result.extend(
+                part.with_ends(partial(change, period))
+                for part in closed
+                if isinstance(part, Phase)
+            )
+        return tuple(result)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return Plan(self._differing)
+
+    @cached_property
+    def _differing(self) -> tuple[Schedule, ...]:
+        return self._periods(None, None)
+
+    def coefficients(self, num_updates: int) -> Affine | tuple[float, float]:
+        if self.is_relative:
+            raise not_yet(self)
+        if not self._is_plain:
+            return self._plan.coefficients(num_updates)
+        period = self.schedule.horizon or 0
+        if num_updates >= self.count * period:
+            return self.schedule.final
+        return self.schedule.coefficients(num_updates % period)
+
+    @cached_property
+    def horizon(self) -> int | None:
+        if self.is_relative or self.schedule.horizon is None:
+            return None
+        return self.count * self.schedule.horizon if self._is_plain else self._plan.horizon
+
+    @property
+    def is_relative(self) -> bool:
+        return self.schedule.is_relative
+
+    @property
+    def phases(self) -> tuple[PhaseRow, ...]:
+        if self.is_relative:
+            return tuple(
+                row._replace(shape=f"{row.shape}, {self.count} times")
+                for row in self.schedule.phases
+            )
+        if not self._is_plain:
+            return Sequence(self._differing).phases
+        period = self.schedule.horizon or 0
+        return tuple(
+            _shifted(row, index * period)
+            for index in range(self.count if period else 0)
+            for row in self.schedule.phases
+        )
+
+    def _demand(self, horizon: Horizon) -> Fraction | None:
+        if not self.is_relative:
+            return Fraction(self.horizon or 0)
+        period = self.schedule._demand(horizon)
+        growth = exact(self.length)
+        return None if period is None else period * sum(growth**i for i in range(self.count))
+
+    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
+        # Periods whose rounded lengths differ repeat no single one of them: all are written out.
+        return Sequence(self._periods(horizon, Fraction(num_updates)))
+
+    def _ends(self) -> tuple[Affine, ...]:
+        return self.schedule._ends() if self._is_plain else _all_ends(self._differing)
+
+    def __repr__(self) -> str:
+        length = "" if self.length == 1.0 else f", length={self.length!r}"
+        peak = "" if self.peak == 1.0 else f", peak={self.peak!r}"
+        return f"{_in_brackets(self.schedule)}.repeat({self.count}{length}{peak})"
+
+
+@dataclass(frozen=True, repr=False)
+class Scaled(Schedule):
+    """A schedule times a number: what ``0.5 * a`` builds."""
+
+    factor: float
+    schedule: Schedule
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factor", finite("factor", self.factor))
+
+    def coefficients(self, num_updates: int) -> Affine:
+        offset, scale = self.schedule.coefficients(num_updates)
+        return Affine(self.factor * offset, self.factor * scale)
+
+    @property
+    def horizon(self) -> int | None:
+        return self.schedule.horizon
+
+    @property
+    def is_relative(self) -> bool:
+        return self.schedule.is_relative
+
+    @property
+    def phases(self) -> tuple[PhaseRow, ...]:
+        return tuple(
+            row._replace(
+                start=row.start and self._scaled(row.start), end=row.end and self._scaled(row.end)
+            )
+            for row in self.schedule.phases
+        )
+
+    def _scaled(self, value: Affine) -> Affine:
+        return Affine(self.factor * value.offset, self.factor * value.scale)
+
+    def _demand(self, horizon: Horizon) -> Fraction | None:
+        return self.schedule._demand(horizon)
+
+    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
+        return Scaled(self.factor, self.schedule._fit(num_updates, horizon))
+
+    def _ends(self) -> tuple[Affine, ...]:
+        return tuple(map(self._scaled, self.schedule._ends()))
+
+    def __repr__(self) -> str:
+        return f"{self.factor!r} * {_in_brackets(self.schedule)}"
+
+
+@dataclass(frozen=True, repr=False)
+class Pair(Schedule):
+    """Two schedules that run side by side and make one value."""
+
+    left: Schedule
+    right: Schedule
+
+    symbol = "?"
+
+    @property
+    def horizon(self) -> int | None:
+        left, right = self.left.horizon, self.right.horizon
+        return None if left is None or right is None else max(left, right)
+
+    @property
+    def is_relative(self) -> bool:
+        return self.left.is_relative or self.right.is_relative
+
+    @property
+    def phases(self) -> tuple[PhaseRow, ...]:
+        if self.is_relative:
+            return (PhaseRow("relative", None, None, None, repr(self)),)
+        final = None if self.horizon is None else self.final
+        start = Affine(*self.coefficients(0))
+        return (PhaseRow(0, self.horizon, start, final, repr(self)),)
+
+    def _demand(self, horizon: Horizon) -> Fraction | None:
+        left, right = (
+            part._demand(horizon) if part.is_relative else Fraction(part.horizon or 0)
+            for part in (self.left, self.right)
+        )
+        return None if left is None or right is None else max(left, right)
+
+    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
+        return type(self)(
+            *(_fitted(part, num_updates, horizon) for part in (self.left, self.right))
+        )
+
+    def __repr__(self) -> str:
+        return f"{_in_brackets(self.left)} {self.symbol} {_in_brackets(self.right)}"
+
+
+@dataclass(frozen=True, repr=False)
+class Sum(Pair):
+    """Two schedules added: what ``a + b`` builds."""
+
+    symbol = "+"
+
+    def coefficients(self, num_updates: int) -> Affine:
+        offset, scale = self.left.coefficients(num_updates)
+        more_offset, more_scale = self.right.coefficients(num_updates)
+        return Affine(offset + more_offset, scale + more_scale)
+
+    def _ends(self) -> tuple[Affine, ...]:
+        return tuple(
+            Affine(one.offset + other.offset, one.scale + other.scale)
+            for one in self.left._ends()
+            for other in self.right._ends()
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Product(Pair):
+    """A schedule times a curve of plain multiples: what ``a * b`` builds."""
+
+    symbol = "*"
+
+    def coefficients(self, num_updates: int) -> Affine:
+        offset, scale = self.left.coefficients(num_updates)
+        absolute, factor = self.right.coefficients(num_updates)
+        if absolute != 0.0:
+            raise ValueError(
+                f"{self!r}: the factor on the right is absolute({absolute!r}) at update "
+                f"{num_updates}. "
+                "Only a curve of plain multiples can be a factor: drop absolute(…) there."
+            )
+        return Affine(offset * factor, scale * factor)
+
+    def _ends(self) -> tuple[Affine, ...]:
+        return tuple(
+            Affine(one.offset * other.scale, one.scale * other.scale)
+            for one in self.left._ends()
+            for other in self.right._ends()
+        )
+
+
+def _fitted(part: Schedule, num_updates: int, horizon: Horizon) -> Schedule:
+    if not part.is_relative:
+        return part
+    demand = part._demand(horizon)
+    return part._fit(num_updates if demand is None else nearest(demand), horizon)
+
+
+def _total(demands: Iterable[Fraction | None]) -> Fraction | None:
+    total = Fraction(0)
+    for demand in demands:
+        if demand is None:
+            return None
+        total += demand
+    return total
+
+
+def _filled(
+    demands: list[Fraction | None], total: Fraction | None, schedule: Schedule
+) -> list[Fraction]:
+    """Return the demands with the rest of ``total`` where one is None."""
+    known = sum((demand for demand in demands if demand is not None), Fraction(0))
+    if None in demands and total is not None and known > total:
+        raise ValueError(
+            f"{schedule!r} needs {float(known):g} updates besides the phase that takes the rest, "
+            f"but there are {float(total):g}. Make a phase shorter."
+        )
+    rest = Fraction(0) if total is None else total - known
+    return [rest if demand is None else demand for demand in demands]
+
+
+def _phases_of(schedule: Schedule, whole_schedule: Schedule) -> tuple[Phase, ...]:
+    """Return the phases that ``schedule`` consists of."""
+    if isinstance(schedule, Phase):
+        return (schedule,)
+    if isinstance(schedule, Sequence):
+        return tuple(p for part in schedule.parts for p in _phases_of(part, whole_schedule))
+    if isinstance(schedule, Repeat) and not schedule.is_relative:
+        return tuple(part for part in schedule._differing if isinstance(part, Phase))
+    raise ValueError(
+        f"{whole_schedule!r}: {schedule!r} is no phase, so its periods can neither grow, shrink "
+        "nor take shares of a horizon. Repeat the phases first and combine the result, as in "
+        "0.5 * cosine(100).repeat(3, peak=0.5)."
+    )
+
+
+def _peak_change(ends: list[Affine], peak: float, count: int) -> Callable[[int, Affine], Affine]:
+    """Return how an end of the first period changes in a later one: peaks shrink, floors stay."""
+    if any(end.offset for end in ends) and any(end.scale for end in ends):
+        return lambda period, end: Affine(end.offset, end.scale * peak**period)
+    values = [end.offset + end.scale for end in ends]
+    highest, lowest = max(values), min(values)
+    last = highest * peak ** (count - 1)
+    if last < lowest < highest:
+        raise ValueError(
+            f"peak={peak!r}: after {count} periods the highest value, {last:g}, is below the "
+            f"lowest, {lowest:g}, which stays. Use fewer periods or a peak closer to 1."
+        )
+
+    def change(period: int, end: Affine) -> Affine:
+        value = end.offset + end.scale
+        top = highest * peak**period
+        if value == highest:
+            moved = top
+        elif value == lowest:
+            moved = lowest
+        else:
+            moved = lowest + (value - lowest) * ((top - lowest) / (highest - lowest))
+        return Affine(moved, 0.0) if end.offset else Affine(0.0, moved)
+
+    return change
+
+
+def _shifted(row: PhaseRow, updates: int) -> PhaseRow:
+    first = row.first + updates if isinstance(row.first, int) else row.first
+    last = row.last + updates if isinstance(row.last, int) else row.last
+    return row._replace(first=first, last=last)
+
+
+def _all_ends(parts: Iterable[Schedule]) -> tuple[Affine, ...]:
+    ends = [part._ends() for part in parts]
+    return tuple(dict.fromkeys(end for some in ends for end in some)) if all(ends) else ()
+
+
+def _in_brackets(schedule: Schedule) -> str:
+    compound = isinstance(schedule, Sequence | Scaled | Pair)
+    return f"({schedule!r})" if compound else repr(schedule)

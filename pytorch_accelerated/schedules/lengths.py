@@ -1,0 +1,166 @@
+"""How long a phase is: updates, epochs, a share of the horizon, or whatever is left.
+
+This is the only place that turns shares and epochs into whole updates, and so the only one that
+rounds.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeAlias
+
+_HALF = Fraction(1, 2)
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """A length in epochs; see :func:`epochs`."""
+
+    number: float
+
+    def __repr__(self) -> str:
+        return f"epochs({self.number:g})"
+
+
+Length: TypeAlias = int | float | Epochs | None
+
+
+def epochs(number: float) -> Epochs:
+    """Return a length of ``number`` epochs, for any phase.
+
+    It becomes updates when :meth:`Schedule.over` says how many updates an epoch has.
+
+    Args:
+        number: How many epochs, zero or more; fractions are allowed.
+
+    Raises:
+        TypeError: If ``number`` is not a number.
+        ValueError: If it is negative or not finite.
+
+    Example:
+        >>> from pytorch_accelerated.schedules import cosine, epochs, linear
+        >>> by_epoch = linear(epochs(5), start=0.1) >> cosine()
+        >>> by_epoch.over(10_000, num_updates_per_epoch=100)
+        linear(500, start=0.1) >> cosine(9500)
+    """
+    value = finite("number", number)
+    if value < 0:
+        raise ValueError(f"epochs(number={number!r}): a length cannot be negative.")
+    return Epochs(value)
+
+
+def finite(name: str, value: object) -> float:
+    """Return ``value`` as a float; raise if it is no finite number."""
+    if isinstance(value, bool | str | bytes) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}, but has to be a number.")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name}={value!r} is not finite, but has to be a finite number.")
+    return number
+
+
+def whole(name: str, value: object, minimum: int = 0) -> int:
+    """Return ``value`` as an int; raise if it is no whole number of at least ``minimum``."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        hint = ""
+        if isinstance(value, numbers.Real) and math.isfinite(value):
+            hint = f" Write {name}={round(float(value))}."
+            if float(value) != round(float(value)):
+                raise ValueError(
+                    f"{name}={value!r} is a fractional count, but has to be a whole number.{hint}"
+                ) from None
+        raise TypeError(
+            f"{name}={value!r} is a {type(value).__name__}, but has to be an integer.{hint}"
+        ) from None
+    if number < minimum:
+        raise ValueError(f"{name}={value!r} is too small: it has to be at least {minimum}.")
+    return number
+
+
+def checked(value: object) -> Length:
+    """Return ``value`` as a length; raise, saying what a length may be, if it is none."""
+    if value is None or isinstance(value, Epochs):
+        return value
+    if isinstance(value, bool | str | bytes) or not isinstance(value, numbers.Real):
+        raise TypeError(
+            f"length={value!r} is a {type(value).__name__}. {_ALLOWED}",
+        )
+    if isinstance(value, numbers.Integral):
+        return whole("length", value)
+    share = float(value)
+    if not 0.0 < share < 1.0:
+        hint = f" For {round(share)} updates write {round(share)}." if abs(share) >= 1.0 else ""
+        if share == 1.0:
+            hint = " For the whole horizon leave the length out."
+        raise ValueError(f"length={value!r} is a fraction outside (0, 1). {_ALLOWED}{hint}")
+    return share
+
+
+_ALLOWED = (
+    "A length is an integer (updates), a fraction in (0, 1) (a share of the horizon), "
+    "epochs(n), or left out (the rest)."
+)
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """What a relative length refers to."""
+
+    num_updates: int
+    num_updates_per_epoch: int | None = None
+
+    def updates(self, length: Length) -> Fraction | None:
+        """Return the exact number of updates, before any rounding; None for the rest."""
+        if length is None:
+            return None
+        if isinstance(length, Epochs):
+            if self.num_updates_per_epoch is None:
+                raise ValueError(
+                    f"{length!r} needs to know how many updates an epoch has: "
+                    "write .over(horizon, num_updates_per_epoch=…)."
+                )
+            return exact(length.number) * self.num_updates_per_epoch
+        if isinstance(length, int):
+            return Fraction(length)
+        return exact(length) * self.num_updates
+
+
+def exact(number: float) -> Fraction:
+    """Return the decimal number as it was written, so that 0.7 + 0.2 + 0.1 is exactly 1."""
+    return Fraction(repr(number))
+
+
+def is_relative(length: Length) -> bool:
+    """Say whether ``length`` needs a horizon to become updates."""
+    return not isinstance(length, int)
+
+
+def nearest(updates: Fraction) -> int:
+    """Round to the nearest update, halves up."""
+    return math.floor(updates + _HALF)
+
+
+def rounded(lengths: Iterable[Fraction]) -> list[int]:
+    """Round lengths so that every joint is at its nearest update and the sum is kept.
+
+    Joints are rounded, not lengths, so errors do not pile up; and a length in whole updates keeps
+    its value, because moving both of its joints by the same fraction rounds both the same way.
+    """
+    result: list[int] = []
+    position = Fraction(0)
+    joint = 0
+    for length in lengths:
+        position += length
+        following = nearest(position)
+        result.append(following - joint)
+        joint = following
+    return result

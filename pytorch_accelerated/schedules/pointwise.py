@@ -1,0 +1,205 @@
+"""Schedules that are given point by point: milestones, and a user's own function."""
+
+from __future__ import annotations
+
+import numbers
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from itertools import pairwise
+
+from pytorch_accelerated.schedules.base import (
+    Absolute,
+    Affine,
+    PhaseRow,
+    Schedule,
+    affine,
+    endpoint,
+    not_yet,
+)
+from pytorch_accelerated.schedules.lengths import (
+    Epochs,
+    Horizon,
+    Length,
+    checked,
+    finite,
+    is_relative,
+    nearest,
+)
+
+ONE = Affine(0.0, 1.0)
+
+
+@dataclass(frozen=True, repr=False)
+class Milestones(Schedule):
+    """Values that hold from given updates on; see :func:`milestones`."""
+
+    points: tuple[tuple[int | float | Epochs, float | Absolute], ...]
+
+    @cached_property
+    def _steps(self) -> tuple[list[int], list[Affine]]:
+        if self.is_relative:
+            raise not_yet(self)
+        starts = [at for at, _ in self.points if isinstance(at, int)]
+        return starts, [ONE, *(affine(value) for _, value in self.points)]
+
+    def coefficients(self, num_updates: int) -> Affine:
+        starts, values = self._steps
+        return values[bisect_right(starts, num_updates)]
+
+    @property
+    def horizon(self) -> int | None:
+        return None if self.is_relative else self._steps[0][-1]
+
+    @property
+    def is_relative(self) -> bool:
+        return any(is_relative(at) for at, _ in self.points)
+
+    @property
+    def phases(self) -> tuple[PhaseRow, ...]:
+        if self.is_relative:
+            return (PhaseRow("relative", None, None, None, repr(self)),)
+        starts, values = self._steps
+        return tuple(
+            PhaseRow(first, last, value, value, "constant")
+            for first, last, value in zip([0, *starts], starts, values, strict=False)
+            if first != last
+        )
+
+    def _demand(self, horizon: Horizon) -> Fraction | None:
+        return max(horizon.updates(at) or Fraction(0) for at, _ in self.points)
+
+    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
+        return milestones(
+            {nearest(horizon.updates(at) or Fraction(0)): value for at, value in self.points}
+        )
+
+    def _ends(self) -> tuple[Affine, ...]:
+        return (ONE, *(affine(value) for _, value in self.points))
+
+    def __repr__(self) -> str:
+        points = ", ".join(f"{at!r}: {value!r}" for at, value in self.points)
+        return f"milestones({{{points}}})"
+
+
+def milestones(values: Mapping[int | float | Epochs, float | Absolute]) -> Schedule:
+    """Hold each value from its milestone on, that very update included; 1 before the first.
+
+    ``value(k) = values[m]`` with m the last milestone that is ≤ k.
+
+    Args:
+        values: Milestone → value. A milestone is an update, a share of the horizon in (0, 1), or
+            ``epochs(n)``; a value is a multiple of the base (not of the value before), or
+            ``absolute(…)``.
+
+    Raises:
+        ValueError: If there is none, or they do not rise.
+
+    Example:
+        >>> from pytorch_accelerated.schedules import milestones
+        >>> steps = milestones({30: 0.1, 60: 0.01})
+        >>> [steps(k) for k in (29, 30, 59, 60, 1_000)]
+        [1.0, 0.1, 0.1, 0.01, 0.01]
+    """
+    if not isinstance(values, Mapping) or not values:
+        raise ValueError(
+            f"milestones({values!r}): write a dictionary from updates to values, for example "
+            "milestones({30: 0.1, 60: 0.01})."
+        )
+    points: list[tuple[int | float | Epochs, float | Absolute]] = []
+    for at, value in values.items():
+        length = checked(at)
+        if length is None:
+            raise ValueError("milestones({None: …}): a milestone is an update, a share or epochs.")
+        points.append((length, endpoint(f"the value at {at!r}", value)))
+    for kind in (int, float, Epochs):
+        own = [at.number if isinstance(at, Epochs) else at for at, _ in points if type(at) is kind]
+        if any(one >= other for one, other in pairwise(own)):
+            raise ValueError(f"milestones({dict(points)!r}): the milestones have to rise.")
+    return Milestones(tuple(points))
+
+
+@dataclass(frozen=True, repr=False)
+class FromFunction(Schedule):
+    """A user's own function of the update; see :func:`from_function`."""
+
+    function: Callable[[int], float | Absolute]
+    length: Length = None
+
+    def coefficients(self, num_updates: int) -> Affine:
+        if self.is_relative:
+            raise not_yet(self)
+        if isinstance(self.length, int):
+            num_updates = min(num_updates, self.length)
+        value = self.function(num_updates)
+        if isinstance(value, Absolute):
+            return Affine(value.value, 0.0)
+        if type(value) is not float or value - value != 0.0:
+            value = _number(value, self, num_updates)
+        return Affine(0.0, value)
+
+    @property
+    def horizon(self) -> int | None:
+        return self.length if isinstance(self.length, int) else None
+
+    @property
+    def is_relative(self) -> bool:
+        return self.length is not None and is_relative(self.length)
+
+    @property
+    def phases(self) -> tuple[PhaseRow, ...]:
+        if self.is_relative:
+            return (PhaseRow("relative", None, None, None, repr(self)),)
+        final = None if self.horizon is None else self.final
+        return (PhaseRow(0, self.horizon, self.coefficients(0), final, repr(self)),)
+
+    def _demand(self, horizon: Horizon) -> Fraction | None:
+        return horizon.updates(self.length) if self.length is not None else Fraction(0)
+
+    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
+        return replace(self, length=num_updates)
+
+    def _ends(self) -> tuple[Affine, ...]:
+        return ()
+
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__qualname__", None) or repr(self.function)
+        return f"from_function({name}{'' if self.length is None else f', {self.length!r}'})"
+
+
+def _number(value: object, schedule: Schedule, num_updates: int) -> float:
+    name = f"{schedule!r} at update {num_updates}: value"
+    if not isinstance(value, numbers.Real) and hasattr(value, "item"):
+        value = value.item()
+    return finite(name, value)
+
+
+def from_function(function: Callable[[int], float | Absolute], length: Length = None) -> Schedule:
+    """Make a schedule of your own function of the number of updates made.
+
+    ``value(k) = function(k) · base``, or ``function(k)`` itself where it returns ``absolute(…)``.
+
+    Args:
+        function: Called with the update k = 0, 1, 2, …; returns a multiple of the base, or
+            ``absolute(…)``. Inside ``a >> b`` it is called with the updates since its own start.
+        length: After so many updates ``function(length)`` holds; a length as anywhere else. None
+            means that the function is asked for ever.
+
+    Raises:
+        TypeError: If ``function`` is not callable, or (when asked) returns no number.
+        ValueError: If (when asked) it returns a number that is not finite.
+
+    Example:
+        >>> from pytorch_accelerated.schedules import from_function
+        >>> mine = from_function(lambda num_updates: 0.5**num_updates)
+        >>> mine(3, base=0.8)
+        0.1
+    """
+    if not callable(function):
+        raise TypeError(
+            f"function={function!r} has to be a function of the number of updates, for example "
+            "from_function(lambda k: 0.99**k)."
+        )
+    return FromFunction(function, checked(length))

@@ -1,0 +1,50 @@
+"""The table of a schedule's phases, as text."""
+
+from __future__ import annotations
+
+from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule
+
+_MOST_ROWS = 40
+
+
+def phase_table(schedule: Schedule) -> str:
+    """Return a table of the schedule's phases: from, to, start, end, shape.
+
+    ``to`` is the update at which the end is reached; it is the next phase's first.
+    """
+    rows = schedule.phases
+    lines: list[tuple[str, ...]]
+    if schedule.is_relative:
+        lines = [("length", "start", "end", "shape")]
+        lines += [(str(row.first), *_ends_and_shape(row)) for row in rows[:_MOST_ROWS]]
+    else:
+        lines = [("from", "to", "start", "end", "shape")]
+        lines += [
+            (str(row.first), "…" if row.last is None else str(row.last), *_ends_and_shape(row))
+            for row in rows[:_MOST_ROWS]
+        ]
+    text = aligned(lines)
+    hidden = len(rows) - _MOST_ROWS
+    return text if hidden <= 0 else f"{text}\n… and {hidden} more phases"
+
+
+def aligned(lines: list[tuple[str, ...]]) -> str:
+    """Return rows of cells as lines of text with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _ends_and_shape(row: PhaseRow) -> tuple[str, str, str]:
+    return value_text(row.start), value_text(row.end), row.shape
+
+
+def value_text(value: Affine | None) -> str:
+    """Return an end as text: a multiple of the base, or an absolute value."""
+    if value is None:
+        return ""
+    if value.offset == 0.0:
+        return f"{value.scale:g}"
+    return f"{value.offset:g} absolute" + (f" + {value.scale:g}" if value.scale else "")
