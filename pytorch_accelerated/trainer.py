@@ -14,6 +14,7 @@ from accelerate.utils import (
 )
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 
 from pytorch_accelerated import scheduling
 from pytorch_accelerated.callbacks import (
@@ -29,6 +30,7 @@ from pytorch_accelerated.data_loading import (
     merge_loader_kwargs,
     skip_batches,
 )
+from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
 from pytorch_accelerated.loop_state import LoopState
 from pytorch_accelerated.placeholders import (
     TrainerPlaceholderValues,
@@ -473,9 +475,11 @@ class Trainer(Preparation):
 
     def _run_train_epoch(self, train_dl: Any) -> bool:
         """Train for an epoch; returns whether the limit on updates is reached."""
-        _set_training_mode(self.model)
-        self._loss_tracker.reset()
-        self._norm_tracker.reset()
+        self.model.train()
+        keep_frozen_modules_in_eval(self.model)
+        if self._loop.batch == 0:
+            self._loss_tracker.reset()
+            self._norm_tracker.reset()
         self._announce(self.train_epoch_start, "on_train_epoch_start")
         self._train_batches(train_dl)
         self._agree_on_stop()
@@ -503,9 +507,10 @@ class Trainer(Preparation):
             else:
                 with self._accelerator.no_sync(self.model):
                     batch_output = self._perform_forward_and_backward_passes(batch, step)
-            if completes_window:
-                self._update(step)
+            was_updated = completes_window and self._update(step)
             self._fire("on_train_step_end", batch=batch, batch_output=batch_output, step=step)
+            if was_updated:
+                self._fire("on_update_end")
             if completes_window:
                 if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
                     self._agree_on_stop()
@@ -540,8 +545,8 @@ class Trainer(Preparation):
         weighed: Tensor = loss * num_items
         return weighed
 
-    def _update(self, step: int) -> None:
-        """Make an optimizer update with the gradients of a window, unless it has to be skipped."""
+    def _update(self, step: int) -> bool:
+        """Make an optimizer update with a window's gradients; false if it had to be skipped."""
         config = self._config
         if self._window_items:
             self._divide_by_items()
@@ -558,8 +563,7 @@ class Trainer(Preparation):
                 self.scheduler_step()
         self.optimizer_zero_grad()
         self._loop.batch = step + 1
-        if was_made:
-            self._fire("on_update_end")
+        return was_made
 
     def _divide_by_items(self) -> None:
         """Divide the gradients by the items of the window over all processes."""
@@ -673,19 +677,6 @@ def _check_at_least_1(name: str, value: int) -> None:
 def _check_positive(name: str, value: float | None) -> None:
     if value is not None and not value > 0:
         raise ValueError(f"{name} is {value!r}: give a positive number, or None for no clipping")
-
-
-def _set_training_mode(model: nn.Module) -> None:
-    """Put the model into training mode, but for frozen modules that are in evaluation mode."""
-    stay = [module for module in model.modules() if not module.training and _is_frozen(module)]
-    model.train()
-    for module in stay:
-        module.eval()
-
-
-def _is_frozen(module: nn.Module) -> bool:
-    parameters = list(module.parameters())
-    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
 
 
 @contextmanager
