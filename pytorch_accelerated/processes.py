@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import recursively_apply
+from accelerate.utils import gather_object, recursively_apply
 from torch import Tensor, nn
 
 from pytorch_accelerated.callbacks import CallbackHandler, StopTrainingError
