@@ -21,7 +21,11 @@ from accelerate.utils import (
 from torch import Tensor
 
 from pytorch_accelerated import scheduling
-from pytorch_accelerated.callbacks import CallbackHandler, LimitBatchesCallback
+from pytorch_accelerated.callbacks import (
+    CallbackHandler,
+    LimitBatchesCallback,
+    StopTrainingError,
+)
 from pytorch_accelerated.checkpointing import Checkpointing
 from pytorch_accelerated.data_loading import (
     EpochGenerator,
@@ -78,12 +82,13 @@ class Preparation(Checkpointing):
         self._was_compiled = is_compiled_module(self.model)
         self._train_dataloader = self._train_dl_kwargs = None
         self._eval_dataloader = self._eval_dl_kwargs = None
-        self._can_save_state = False
         self._window_items = []
         self._gradient_norm = None
         self._stop = None
         try:
             yield
+        except StopTrainingError as stop:
+            self.print(stop)
         finally:
             self._unwrap()
             if isinstance(self.optimizer, AcceleratedOptimizer):
@@ -117,22 +122,18 @@ class Preparation(Checkpointing):
         accelerator = self._accelerator
         is_training = self._train_dataloader is not None
         self._is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
-        if not is_training:
-            self.model = accelerator.prepare_model(self.model, evaluation_mode=True)
-        elif self._is_plain:
+        if self._is_plain:
+            # Without training there are no gradients to exchange.
+            self.model = accelerator.prepare_model(self.model, evaluation_mode=not is_training)
             # On CPU there is nowhere to move the optimizer's state to, and the round trip would
             # replace its parameter groups.
-            placement = accelerator.device_placement
-            self.model, optimizer = accelerator.prepare(
-                self.model,
-                self.optimizer,
-                device_placement=[placement, placement and self.device.type != "cpu"],
-            )
-            # The wrapper would do nothing but cost time in each step.
-            self.optimizer = optimizer.optimizer
+            placement = accelerator.device_placement and self.device.type != "cpu"
+            if self.optimizer is not None:
+                accelerator.prepare_optimizer(self.optimizer, device_placement=placement)
+            # The optimizer's wrapper would do nothing but cost time in each step.
         else:
             self.model, self.optimizer = accelerator.prepare(self.model, self.optimizer)
-        self._can_save_state = is_training
+        self._can_save_state = self._can_save_state or is_training
 
         if is_training:
             self._train_dataloader = prepare_loader(
@@ -183,12 +184,10 @@ class Preparation(Checkpointing):
 
     def _check_eval_batch_size(self) -> None:
         """Refuse evaluation data that no batch can be made of."""
-        if self._eval_dataloader is not None and not self._eval_may_be_empty():
-            check_not_empty(self._eval_dataloader, self.eval_dataset, "eval_dataset")
-
-    def _eval_may_be_empty(self) -> bool:
-        # With fewer batches than processes, some have nothing to evaluate.
-        return self._num_processes > 1 and bool(length(self.eval_dataset))
+        if self._eval_dataloader is not None:
+            # With fewer batches than processes, some have nothing to evaluate.
+            loader = self._eval_dataloader if self._num_processes == 1 else None
+            check_not_empty(loader, self.eval_dataset, "eval_dataset")
 
     def _start_scheduler(self) -> None:
         self.scheduler = None if self.create_scheduler_fn is None else self.create_scheduler()
@@ -204,10 +203,15 @@ class Preparation(Checkpointing):
         for scheduler in scheduling.each(self.scheduler):
             if scheduling.is_stateless(scheduler):
                 scheduler.step_update(0)
-            if hasattr(scheduler, "state_dict") and hasattr(scheduler, "load_state_dict"):
-                self._accelerator.register_for_checkpointing(scheduler)
+        self._register_schedulers()
         if state is not None:
             scheduling.restore(self.scheduler, state)
+
+    def _register_schedulers(self) -> None:
+        """Make the schedulers part of training states."""
+        for scheduler in [] if self.scheduler is None else scheduling.each(self.scheduler):
+            if hasattr(scheduler, "state_dict") and hasattr(scheduler, "load_state_dict"):
+                self._accelerator.register_for_checkpointing(scheduler)
 
     def _resume(self, folder: str | os.PathLike[str]) -> None:
         metadata = self.load_training_state(folder)

@@ -286,6 +286,7 @@ class Trainer(Preparation):
             )
             self._check_eval_batch_size()
             self._start_trackers()
+            self._register_schedulers()
             self._run_evaluation()
 
     # Steps that are made to be overridden
@@ -507,15 +508,19 @@ class Trainer(Preparation):
             else:
                 with self._accelerator.no_sync(self.model):
                     batch_output = self._perform_forward_and_backward_passes(batch, step)
-            was_updated = completes_window and self._update(step)
+            was_updated = completes_window and self._update()
+            if completes_window:
+                loop.batch = step + 1
             self._fire("on_train_step_end", batch=batch, batch_output=batch_output, step=step)
             if was_updated:
                 self._fire("on_update_end")
             if completes_window:
                 if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
                     self._agree_on_stop()
-                if self._has_reached_limit() and loop.batch != batches_of_epoch:
-                    return
+                if self._has_reached_limit():
+                    if loop.batch != batches_of_epoch:
+                        return
+                    break
         loop.epoch += 1
         loop.batch = 0
 
@@ -523,14 +528,13 @@ class Trainer(Preparation):
         """Add the gradients of a batch; returns what `calculate_train_batch_loss` did."""
         self._fire("on_train_step_start")
         batch_output = self.calculate_train_batch_loss(batch)
-        loss = batch_output["loss"]
+        loss = self._track_loss(batch_output, "calculate_train_batch_loss")
         if not loss.requires_grad:
             raise ValueError(
                 "the loss that calculate_train_batch_loss returned has no gradient, so nothing "
                 "can be learned from it: is every parameter frozen, or was it made under "
                 "torch.no_grad(), by detach() or from item()?"
             )
-        self._loss_tracker.update(loss, batch_output["batch_size"])
         self.backward_step(self._weighed(loss, batch_output.get("num_items_in_batch")))
         return batch_output
 
@@ -545,15 +549,18 @@ class Trainer(Preparation):
         weighed: Tensor = loss * num_items
         return weighed
 
-    def _update(self, step: int) -> bool:
-        """Make an optimizer update with a window's gradients; false if it had to be skipped."""
+    def _update(self) -> bool:
+        """Make an optimizer update with the gradients of a window; returns whether it was made.
+
+        Mixed precision skips an update whose gradients are not finite.
+        """
         config = self._config
         if self._window_items:
             self._divide_by_items()
         if config.gradient_clip_value is not None or config.gradient_clip_norm is not None:
             self._clip_gradients()
         self.optimizer_step()
-        was_made = not self._accelerator.optimizer_step_was_skipped
+        was_made: bool = not self._accelerator.optimizer_step_was_skipped
         if was_made:
             self._loop.num_updates += 1
             if self._gradient_norm is not None:
@@ -562,7 +569,6 @@ class Trainer(Preparation):
             if self.scheduler is not None:
                 self.scheduler_step()
         self.optimizer_zero_grad()
-        self._loop.batch = step + 1
         return was_made
 
     def _divide_by_items(self) -> None:
@@ -573,11 +579,11 @@ class Trainer(Preparation):
                 f"num_items_in_batch was given for {len(items)} of the {self._window_size} "
                 f"batches of an update: give it for all or none"
             )
-        total = sum(items)
+        total = torch.as_tensor(sum(items), device=self.device)
         if self._num_processes > 1:
-            total = self._accelerator.reduce(torch.as_tensor(total, device=self.device))
+            total = self._accelerator.reduce(total)
         # Distributed training has averaged the gradients over the processes.
-        factor = self._num_processes / total
+        factor = self._num_processes / total.clamp(min=1)
         for parameter in self.model.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(factor)
@@ -647,10 +653,27 @@ class Trainer(Preparation):
             self._fire("on_eval_step_start")
             with torch.no_grad():
                 batch_output = self.calculate_eval_batch_loss(batch)
-            self._loss_tracker.update(batch_output["loss"], batch_output["batch_size"])
+            self._track_loss(batch_output, "calculate_eval_batch_loss")
             self._fire("on_eval_step_end", batch=batch, batch_output=batch_output)
             if self._stop is not None:
                 return
+
+    def _track_loss(self, batch_output: dict[str, Any], source: str) -> Tensor:
+        """Add the loss of a batch to those of the epoch."""
+        try:
+            loss, batch_size = batch_output["loss"], batch_output["batch_size"]
+        except (TypeError, KeyError):
+            raise TypeError(
+                f"{source} returned {type(batch_output).__name__} without 'loss' and "
+                f"'batch_size': return a dict with both"
+            ) from None
+        if not isinstance(loss, Tensor) or loss.dim() != 0:
+            raise TypeError(
+                f"{source} returned the loss {loss!r}: it has to be a tensor that holds one "
+                f"number and has no dimension, such as the mean over the batch"
+            )
+        self._loss_tracker.update(loss, batch_size)
+        return loss
 
 
 class TrainerWithTimmScheduler(Trainer):
