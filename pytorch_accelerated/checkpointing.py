@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import recursively_apply
 
 from pytorch_accelerated import scheduling
 from pytorch_accelerated.loop_state import LoopState
 from pytorch_accelerated.processes import Processes
+from pytorch_accelerated.tracking import LossTracker
 
 _CHECKPOINT_KEYS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
 _METADATA_FILE = "trainer_metadata.pt"
@@ -26,6 +28,8 @@ class Checkpointing(Processes):
     optimizer: Any
     scheduler: Any
     _loop: LoopState
+    _loss_tracker: LossTracker
+    _norm_tracker: LossTracker
     _can_save_state: bool
     _scheduler_state_to_load: Any
 
@@ -123,12 +127,19 @@ class Checkpointing(Processes):
                 "a callback or after train(), or save_checkpoint() for the model as it is"
             )
         extra = dict(checkpoint_kwargs or {})
-        check_not_reserved(extra, {"current_epoch", "loop"})
-        check_loadable(extra)
+        own = {
+            "current_epoch": self._loop.history_epoch,
+            "loop": asdict(self._loop),
+            "trackers": self._tracker_totals(),
+            "callbacks": self.callback_handler.state_dict(),
+        }
+        check_not_reserved(extra, set(own))
+        # Tensors are safe, and a callback's may be as large as the model.
+        plain = recursively_apply(lambda tensor: tensor.new_empty(0), own["callbacks"])
+        check_loadable({**extra, "the state of the callbacks": plain})
         self._accelerator.save_state(os.fspath(output_dir))
         if self._accelerator.is_main_process:
-            position = {"current_epoch": self._loop.history_epoch, "loop": asdict(self._loop)}
-            save_atomically({**position, **extra}, Path(output_dir) / _METADATA_FILE)
+            save_atomically({**own, **extra}, Path(output_dir) / _METADATA_FILE)
         self._accelerator.wait_for_everyone()
 
     def load_training_state(self, input_dir: str | os.PathLike[str]) -> dict[str, Any]:
@@ -166,8 +177,25 @@ class Checkpointing(Processes):
         metadata_file = folder / _METADATA_FILE
         if not metadata_file.exists():
             return {}
-        metadata: dict[str, Any] = torch.load(metadata_file, weights_only=True)
+        metadata: dict[str, Any] = torch.load(metadata_file, map_location="cpu", weights_only=True)
         return metadata
+
+    def _tracker_totals(self) -> dict[str, list[float]]:
+        """What the epoch at hand has come to: sums over all processes, and over this one."""
+        losses = self._loss_tracker.totals(self.device)
+        if self._num_processes > 1:
+            losses = self._accelerator.reduce(losses, reduction="sum")
+        # Every process has the same norms.
+        norms = self._norm_tracker.totals(self.device)
+        return {"loss": losses.tolist(), "gradient_norm": norms.tolist()}
+
+    def _restore_trackers(self, totals: dict[str, list[float]] | None) -> None:
+        self._loss_tracker.reset()
+        self._norm_tracker.reset()
+        if totals is not None:
+            self._norm_tracker.restore(totals["gradient_norm"], self.device)
+            if self._accelerator.is_main_process:
+                self._loss_tracker.restore(totals["loss"], self.device)
 
 
 def check_loadable(contents: Mapping[str, Any]) -> None:

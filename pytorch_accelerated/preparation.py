@@ -223,6 +223,8 @@ class Preparation(Checkpointing):
             self._loop.epoch, self._loop.num_updates = epochs_done, updates
             self._loop.first_history_epoch = 1
         self.run_history.set_epoch(self._loop.history_epoch)
+        self._restore_trackers(metadata.get("trackers"))
+        self.callback_handler.load_state_dict(metadata.get("callbacks", {}))
         for scheduler in scheduling.each(self.scheduler):
             if self.scheduler is not None and scheduling.is_stateless(scheduler):
                 scheduler.step_update(self._loop.num_updates)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -239,6 +239,17 @@ class LossTracker:
     def loss_value(self) -> float:
         """The loss of the latest batch."""
         return float(self._loss_value)
+
+    def restore(self, totals: Sequence[float], device: torch.device) -> None:
+        """Go on from the `totals` of another tracker.
+
+        Args:
+            totals: its sum of losses and its count.
+            device: where the losses will be.
+        """
+        total, self.running_count = totals
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        self._total = torch.tensor(total, dtype=dtype, device=device)
 
     def totals(self, device: torch.device) -> Tensor:
         """`total_loss` and `running_count` as one tensor, for a sum over processes.

@@ -30,6 +30,7 @@ from pytorch_accelerated.data_loading import (
     merge_loader_kwargs,
     skip_batches,
 )
+from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
 from pytorch_accelerated.loop_state import LoopState
 from pytorch_accelerated.placeholders import (
     TrainerPlaceholderValues,
@@ -475,9 +476,11 @@ class Trainer(Preparation):
 
     def _run_train_epoch(self, train_dl: Any) -> bool:
         """Train for an epoch; returns whether the limit on updates is reached."""
-        _set_training_mode(self.model)
-        self._loss_tracker.reset()
-        self._norm_tracker.reset()
+        self.model.train()
+        keep_frozen_modules_in_eval(self.model)
+        if self._loop.batch == 0:
+            self._loss_tracker.reset()
+            self._norm_tracker.reset()
         self._announce(self.train_epoch_start, "on_train_epoch_start")
         self._train_batches(train_dl)
         self._agree_on_stop()
@@ -697,19 +700,6 @@ def _check_at_least_1(name: str, value: int) -> None:
 def _check_positive(name: str, value: float | None) -> None:
     if value is not None and not value > 0:
         raise ValueError(f"{name} is {value!r}: give a positive number, or None for no clipping")
-
-
-def _set_training_mode(model: nn.Module) -> None:
-    """Put the model into training mode, but for frozen modules that are in evaluation mode."""
-    stay = [module for module in model.modules() if not module.training and _is_frozen(module)]
-    model.train()
-    for module in stay:
-        module.eval()
-
-
-def _is_frozen(module: nn.Module) -> bool:
-    parameters = list(module.parameters())
-    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import torch
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -150,7 +151,8 @@ class _Bar:
             self._draw()
 
     def _current_numbers(self, trainer: Trainer, batch_output: dict[str, Any], now: float) -> str:
-        numbers = f"loss {float(batch_output['loss']):.4g}"
+        loss = batch_output["loss"]
+        numbers = f"loss {float(loss.detach() if torch.is_tensor(loss) else loss):.4g}"
         updates = trainer._loop.num_updates - self._updates_before
         if updates:
             lr = float(trainer.optimizer.param_groups[0]["lr"])

@@ -1,12 +1,10 @@
-from functools import partial
-
 import pytest
 import torch
-from pytorch_accelerated.trainer import Trainer
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from pytorch_accelerated.callbacks import TrainerCallback
+from pytorch_accelerated.trainer import Trainer
 
 
 class ScriptedTrainer(Trainer):

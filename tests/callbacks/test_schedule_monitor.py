@@ -2,10 +2,10 @@ import json
 
 import pytest
 import torch
-from pytorch_accelerated.trainer import Trainer
 from torch import nn
 
 from pytorch_accelerated.callbacks import ScheduleMonitorCallback
+from pytorch_accelerated.trainer import Trainer
 
 
 class Momentum:

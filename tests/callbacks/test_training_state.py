@@ -48,13 +48,23 @@ def test_every_state_holds_what_was_reached_and_can_be_resumed(make_trainer, tra
     train(trainer, num_epochs=3, create_scheduler_fn=constant)
 
     # The weights before any update come first.
-    for name, updates in {"step_4": 4, "epoch_1": 6, "step_8": 8, "epoch_2": 12}.items():
+    for name, updates in {
+        "step_4": 4,
+        "epoch_1": 6,
+        "step_8": 8,
+        "epoch_2": 12,
+        "step_12": 12,
+    }.items():
         weights = Weights()
-        resumed = make_trainer(weights)
+        resumed = make_trainer(weights, SaveTrainingStateCallback(tmp_path / "resumed"))
         train(resumed, num_epochs=3, create_scheduler_fn=constant, resume_from=tmp_path / name)
         assert torch.equal(weights.all[0], straight.all[updates])
         assert len(weights.all) == 1 + 18 - updates
+        assert torch.equal(weights.all[-1], straight.all[-1])
         assert resumed.run_history.current_epoch == 4
+        losses = resumed.run_history.get_metric_values("train_loss_epoch")
+        assert losses == trainer.run_history.get_metric_values("train_loss_epoch")[-len(losses) :]
+        assert len(losses) == 3 - updates // 6 + (name == "step_12")
 
 
 def test_metadata_tells_the_update(make_trainer, train, tmp_path):
@@ -73,7 +83,7 @@ def test_a_state_holds_what_other_callbacks_made_of_the_epoch(make_trainer, trai
     train(trainer, num_epochs=9, resume_from=tmp_path / "epoch_2")
 
     assert resumed.early_stopping_patience_counter == 3
-    assert trainer.run_history.get_metric_values("score") == [2.0] * 4
+    assert trainer.run_history.current_epoch == 5
 
 
 def test_old_states_are_removed_beyond_the_maximum(make_trainer, train, tmp_path):
