@@ -16,7 +16,7 @@ from accelerate.utils import recursively_apply
 from pytorch_accelerated import scheduling
 from pytorch_accelerated.loop_state import LoopState
 from pytorch_accelerated.processes import Processes
-from pytorch_accelerated.tracking import LossTracker
+from pytorch_accelerated.tracking import LossTracker, RunHistory
 
 _CHECKPOINT_KEYS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
 _METADATA_FILE = "trainer_metadata.pt"
@@ -27,6 +27,7 @@ class Checkpointing(Processes):
 
     optimizer: Any
     scheduler: Any
+    run_history: RunHistory
     _loop: LoopState
     _loss_tracker: LossTracker
     _norm_tracker: LossTracker
@@ -131,12 +132,15 @@ class Checkpointing(Processes):
             "current_epoch": self._loop.history_epoch,
             "loop": asdict(self._loop),
             "trackers": self._tracker_totals(),
+            "history": self.run_history.state_dict(),
             "callbacks": self.callback_handler.state_dict(),
         }
         check_not_reserved(extra, set(own))
         # Tensors are safe, and a callback's may be as large as the model.
         plain = recursively_apply(lambda tensor: tensor.new_empty(0), own["callbacks"])
-        check_loadable({**extra, "the state of the callbacks": plain})
+        check_loadable(
+            {**extra, "the run history": own["history"], "the state of the callbacks": plain}
+        )
         self._accelerator.save_state(os.fspath(output_dir))
         if self._accelerator.is_main_process:
             save_atomically({**own, **extra}, Path(output_dir) / _METADATA_FILE)

@@ -24,6 +24,7 @@ from pytorch_accelerated import scheduling
 from pytorch_accelerated.callbacks import (
     CallbackHandler,
     LimitBatchesCallback,
+    LogToTrackersCallback,
     StopTrainingError,
 )
 from pytorch_accelerated.checkpointing import Checkpointing
@@ -36,7 +37,6 @@ from pytorch_accelerated.data_loading import (
 )
 from pytorch_accelerated.loop_state import LoopState
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
-from pytorch_accelerated.tracking import RunHistory
 from pytorch_accelerated.utils import get_limit_batches_from_env
 
 # Several processes of these kinds need nothing of Accelerate's optimizer and backward pass.
@@ -50,7 +50,6 @@ _PLAIN = {
 class Preparation(Checkpointing):
     """The part of the Trainer that sets a run up and takes it down again."""
 
-    run_history: RunHistory
     run_config: TrainerRunConfig | None
     train_dataset: Any
     eval_dataset: Any
@@ -104,7 +103,12 @@ class Preparation(Checkpointing):
     def _create_callback_handler(self) -> CallbackHandler:
         limit = get_limit_batches_from_env()
         first = [] if limit is None else [LimitBatchesCallback(limit)]
-        return CallbackHandler([*first, *self._callbacks])
+        handler = CallbackHandler([*first, *self._callbacks])
+        if self._log_with is not None and not any(
+            isinstance(callback, LogToTrackersCallback) for callback in handler
+        ):
+            handler.add_callback(LogToTrackersCallback)
+        return handler
 
     def _create_accelerator(self) -> Accelerator:
         return Accelerator(
@@ -222,6 +226,8 @@ class Preparation(Checkpointing):
             updates = epochs_done * (self._config.num_update_steps_per_epoch or 0)
             self._loop.epoch, self._loop.num_updates = epochs_done, updates
             self._loop.first_history_epoch = 1
+        if metadata.get("history"):
+            self.run_history.load_state_dict(metadata["history"])
         self.run_history.set_epoch(self._loop.history_epoch)
         self._restore_trackers(metadata.get("trackers"))
         self.callback_handler.load_state_dict(metadata.get("callbacks", {}))

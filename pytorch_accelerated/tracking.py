@@ -98,6 +98,17 @@ class RunHistory(ABC):
     def reset(self) -> None:
         """Forget all metrics and the prefix, and go back to epoch 1."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a training state has to hold of the history; nothing unless overridden."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:  # noqa: B027 (optional)
+        """Take up a state of `state_dict`; does nothing unless overridden.
+
+        Args:
+            state_dict: what `state_dict` returned.
+        """
+
     def _increment_epoch(self) -> None:
         self.increment_epoch()
 
@@ -178,10 +189,25 @@ class InMemoryRunHistory(RunHistory):
         self._metrics: dict[str, list[Any]] = {}
         self._prefix = ""
 
+    def state_dict(self) -> dict[str, Any]:
+        """All metrics, as plain numbers where they are numbers, and the epoch."""
+        metrics = {name: [_plain(v) for v in values] for name, values in self._metrics.items()}
+        return {"metrics": metrics, "current_epoch": self._current_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up a state of `state_dict`."""
+        self._current_epoch = state_dict["current_epoch"]
+        self._metrics = {name: list(values) for name, values in state_dict["metrics"].items()}
+
     def _full_name(self, metric_name: str) -> str:
         if metric_name.startswith(self._prefix):
             return metric_name
         return self._prefix + metric_name
+
+
+def _plain(value: Any) -> Any:
+    is_number = hasattr(value, "item") and getattr(value, "ndim", None) == 0
+    return value.item() if is_number else value
 
 
 class LossTracker:

@@ -63,8 +63,7 @@ def test_every_state_holds_what_was_reached_and_can_be_resumed(make_trainer, tra
         assert torch.equal(weights.all[-1], straight.all[-1])
         assert resumed.run_history.current_epoch == 4
         losses = resumed.run_history.get_metric_values("train_loss_epoch")
-        assert losses == trainer.run_history.get_metric_values("train_loss_epoch")[-len(losses) :]
-        assert len(losses) == 3 - updates // 6 + (name == "step_12")
+        assert losses == trainer.run_history.get_metric_values("train_loss_epoch")
 
 
 def test_metadata_tells_the_update(make_trainer, train, tmp_path):
