@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytorch_accelerated.schedules.lengths import Horizon, finite, nearest, whole
 
 if TYPE_CHECKING:
     from pytorch_accelerated.schedules.combine import Product, Repeat, Scaled, Sum
     from pytorch_accelerated.schedules.combine import Sequence as OneAfterAnother
-
-Runs: TypeAlias = "Iterator[tuple[Callable[[int], tuple[float, float]], int]]"
 
 _CHUNK = 4096  # keeps what is in flight small; the values themselves are packed
 
@@ -65,6 +64,14 @@ def endpoint(name: str, value: object) -> float | Absolute:
 def affine(value: float | Absolute) -> Affine:
     """Return an endpoint as offset and scale."""
     return Affine(value.value, 0.0) if isinstance(value, Absolute) else Affine(0.0, value)
+
+
+class Segment(NamedTuple):
+    """``curve(k − start)`` is offset and scale at each update k with start ≤ k < stop."""
+
+    start: int
+    stop: float
+    curve: Callable[[int], tuple[float, float]]
 
 
 class PhaseRow(NamedTuple):
@@ -145,26 +152,22 @@ class Schedule(ABC):
     def _columns(self, num_updates: int, bases: Sequence[float]) -> list[array[float]]:
         """Return the values at updates 0 … ``num_updates`` − 1, for each base."""
         columns = [array("d") for _ in bases]
-        for curve, length in self._runs(num_updates):
-            for start in range(0, length, _CHUNK):
-                positions = range(start, min(start + _CHUNK, length))
-                if len(bases) == 1:
-                    base = bases[0]
-                    columns[0].fromlist(
-                        [offset + scale * base for offset, scale in map(curve, positions)]
-                    )
-                    continue
+        position = 0
+        while position < num_updates:
+            start, stop, curve = self.segment(position)
+            end = int(min(stop, num_updates, position + _CHUNK))
+            positions = range(position - start, end - start)
+            if len(bases) == 1:
+                base = bases[0]
+                columns[0].fromlist(
+                    [offset + scale * base for offset, scale in map(curve, positions)]
+                )
+            else:
                 coefficients = list(map(curve, positions))
                 for column, base in zip(columns, bases, strict=True):
                     column.fromlist([offset + scale * base for offset, scale in coefficients])
+            position = end
         return columns
-
-    def _runs(self, num_updates: int) -> Runs:
-        """Yield the functions that answer one after another, each with how many values it gives.
-
-        They are those that :meth:`coefficients` calls, so bulk values are equal bit for bit.
-        """
-        yield self.coefficients, num_updates
 
     @property
     @abstractmethod
@@ -203,6 +206,14 @@ class Schedule(ABC):
         if self.horizon is None:
             raise ValueError(f"{self!r} has no end.")
         return Affine(*self.coefficients(self.horizon))
+
+    def segment(self, num_updates: int) -> Segment:
+        """Return the stretch of updates around ``num_updates`` that one curve covers.
+
+        A caller that goes from update to update evaluates that curve until ``stop``, and need not
+        look for the phase each time; it gets the very values that :meth:`coefficients` gives.
+        """
+        return Segment(0, math.inf, self.coefficients)
 
     def over(self, horizon: int, num_updates_per_epoch: int | None = None) -> Schedule:
         """Return this schedule with shares, epochs and the rest turned into whole updates.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
 
-from pytorch_accelerated.schedules.base import Affine, PhaseRow, Runs, Schedule, not_yet
+from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule, Segment, not_yet
 from pytorch_accelerated.schedules.lengths import Horizon, exact, finite, nearest, rounded, whole
 from pytorch_accelerated.schedules.phases import ONE, Phase
 
@@ -44,11 +45,11 @@ class Plan:
         index = bisect_right(self.starts, num_updates) - 1
         return self.curves[index](num_updates - self.starts[index])
 
-    def runs(self, num_updates: int) -> Runs:
-        """Yield the curves up to an update, each with how many values it gives."""
-        ends = [*self.starts[1:], num_updates]
-        for start, end, curve in zip(self.starts, ends, self.curves, strict=True):
-            yield curve, max(0, min(num_updates, end) - start)
+    def segment(self, num_updates: int) -> Segment:
+        """Return the stretch of updates around ``num_updates`` that one curve covers."""
+        after = bisect_right(self.starts, num_updates)
+        stop = self.starts[after] if after < len(self.starts) else math.inf
+        return Segment(self.starts[after - 1], stop, self.curves[after - 1])
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,8 +107,8 @@ class Sequence(Schedule):
     def coefficients(self, num_updates: int) -> tuple[float, float]:
         return self._plan.coefficients(num_updates)
 
-    def _runs(self, num_updates: int) -> Runs:
-        return self._plan.runs(num_updates)
+    def segment(self, num_updates: int) -> Segment:
+        return self._plan.segment(num_updates)
 
     @cached_property
     def horizon(self) -> int | None:
@@ -229,6 +230,20 @@ class Repeat(Schedule):
         if num_updates >= self.count * period:
             return self.schedule.final
         return self.schedule.coefficients(num_updates % period)
+
+    def segment(self, num_updates: int) -> Segment:
+        if self.is_relative:
+            raise not_yet(self)
+        if not self._is_plain:
+            return self._plan.segment(num_updates)
+        period = self.schedule.horizon or 0
+        stop = self.count * period
+        if num_updates >= stop:
+            final = self.schedule.final
+            return Segment(stop, math.inf, lambda _: final)
+        begin = num_updates - num_updates % period
+        own = self.schedule.segment(num_updates - begin)
+        return Segment(begin + own.start, begin + min(own.stop, period), own.curve)
 
     @cached_property
     def horizon(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -11,8 +12,8 @@ from pytorch_accelerated.schedules.base import (
     Absolute,
     Affine,
     PhaseRow,
-    Runs,
     Schedule,
+    Segment,
     affine,
     endpoint,
     not_yet,
@@ -101,10 +102,11 @@ class Phase(Schedule):
         length, _, end = self._fixed
         return self.curve(num_updates) if num_updates < length else end
 
-    def _runs(self, num_updates: int) -> Runs:
+    def segment(self, num_updates: int) -> Segment:
         length, _, end = self._fixed
-        yield self.curve, min(num_updates, length)
-        yield (lambda _: end), max(0, num_updates - length)
+        if num_updates < length:
+            return Segment(0, length, self.curve)
+        return Segment(length, math.inf, lambda _: end)
 
     @property
     def horizon(self) -> int | None:
