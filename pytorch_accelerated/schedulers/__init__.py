@@ -11,6 +11,7 @@ from pytorch_accelerated.schedulers.scheduler_base import (
     SchedulerWarning,
     StatefulSchedulerBase,
 )
+from pytorch_accelerated.schedulers.wsd_scheduler import WSDLrScheduler
 
 __all__ = [
     "CosineLrScheduler",
@@ -20,4 +21,5 @@ __all__ = [
     "SchedulerWarning",
     "StatefulSchedulerBase",
     "StatelessParamScheduler",
+    "WSDLrScheduler",
 ]
