@@ -3,9 +3,11 @@
 All of them are called after **each optimizer update**.
 """
 
+from pytorch_accelerated.schedulers.attribute_scheduler import AttributeScheduler
 from pytorch_accelerated.schedulers.cosine_scheduler import CosineLrScheduler
 from pytorch_accelerated.schedulers.param_groups import ParamGroupFieldError
 from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler, StatelessParamScheduler
+from pytorch_accelerated.schedulers.plateau_scheduler import PlateauLrScheduler
 from pytorch_accelerated.schedulers.scheduler_base import (
     SchedulerBase,
     SchedulerWarning,
@@ -14,9 +16,11 @@ from pytorch_accelerated.schedulers.scheduler_base import (
 from pytorch_accelerated.schedulers.wsd_scheduler import WSDLrScheduler
 
 __all__ = [
+    "AttributeScheduler",
     "CosineLrScheduler",
     "ParamGroupFieldError",
     "ParamScheduler",
+    "PlateauLrScheduler",
     "SchedulerBase",
     "SchedulerWarning",
     "StatefulSchedulerBase",

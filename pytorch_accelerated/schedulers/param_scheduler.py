@@ -43,7 +43,7 @@ class FieldSchedules:
         self.legal = field.name in (*_BELOW_ONE, *_NOT_NEGATIVE)
         self.upper = 1.0 if field.name in _BELOW_ONE else math.inf
         # A user's own function can only be checked as it is evaluated.
-        self.unknown = any(not schedule._ends() for schedule in _schedules_in(self.plan))
+        self.unknown = any(not schedule._ends() for schedule in schedules_in(self.plan))
 
     def of(self, groups: Sequence[Group]) -> list[Schedule]:
         """Return the schedule of each group."""
@@ -286,30 +286,36 @@ def for_the_run(
     if any(
         isinstance(schedule, Schedule) and schedule.is_relative
         for plan in schedules.values()
-        for schedule in _schedules_in(plan)
+        for schedule in schedules_in(plan)
     ):
         lengths["horizon"] = TrainerPlaceholderValues.MAX_NUM_TRAIN_STEPS
         lengths["num_updates_per_epoch"] = TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH
     return partial(make, schedules, **more, **lengths)
 
 
-def over_the_run(plan: Any, lengths: Mapping[str, int]) -> Any:
+def over_the_run(plan: Any, horizon: int | None, num_updates_per_epoch: int | None) -> Any:
     """Return a field's plan with every relative schedule turned into updates."""
-    if not lengths:
+    if horizon is None:
         return plan
     if isinstance(plan, Schedule):
-        return plan.over(**lengths)
+        return plan.over(horizon, num_updates_per_epoch)
     if isinstance(plan, Mapping):
-        return {key: over_the_run(schedule, lengths) for key, schedule in plan.items()}
+        return {k: over_the_run(v, horizon, num_updates_per_epoch) for k, v in plan.items()}
     if isinstance(plan, Sequence) and not isinstance(plan, str):
-        return [over_the_run(schedule, lengths) for schedule in plan]
+        return [over_the_run(v, horizon, num_updates_per_epoch) for v in plan]
     return plan
 
 
 def _over_the_run(
-    cls: type[ParamScheduler], schedules: Mapping[str, Any], optimizer: Optimizer, **lengths: int
+    cls: type[ParamScheduler],
+    schedules: Mapping[str, Any],
+    optimizer: Optimizer,
+    horizon: int | None = None,
+    num_updates_per_epoch: int | None = None,
 ) -> ParamScheduler:
-    plans = {name: over_the_run(plan, lengths) for name, plan in schedules.items()}
+    plans = {
+        name: over_the_run(plan, horizon, num_updates_per_epoch) for name, plan in schedules.items()
+    }
     return cls(optimizer, **plans)
 
 
@@ -320,7 +326,7 @@ def checked_plan(name: str, plan: object) -> Schedule | dict[Any, Schedule] | tu
         result = dict(plan)
     elif isinstance(plan, Sequence) and not isinstance(plan, str):
         result = tuple(plan)
-    for schedule in _schedules_in(result):
+    for schedule in schedules_in(result):
         if not isinstance(schedule, Schedule):
             raise TypeError(
                 f"{name}={schedule!r} is no schedule. Write, for example, {name}=constant(1, "
@@ -335,7 +341,8 @@ def checked_plan(name: str, plan: object) -> Schedule | dict[Any, Schedule] | tu
     return checked
 
 
-def _schedules_in(plan: Any) -> list[Any]:
+def schedules_in(plan: Any) -> list[Any]:
+    """Return the schedules of a field's plan."""
     if isinstance(plan, Mapping):
         return list(plan.values())
     return list(plan) if isinstance(plan, Sequence) and not isinstance(plan, str) else [plan]
