@@ -126,8 +126,18 @@ def test_after_a_reduction_the_cooldown_counts_no_report_as_bad() -> None:
     assert rates == [1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]
 
 
+@pytest.mark.usefixtures("warn_always")
 @pytest.mark.parametrize(
-    "metric", [2, 2.0, torch.tensor(2.0), torch.tensor([2]), numpy.float32(2), numpy.array(2)]
+    "metric",
+    [
+        2,
+        2.0,
+        torch.tensor(2.0),
+        torch.tensor([2]),
+        torch.tensor(2.0, requires_grad=True),
+        numpy.float32(2),
+        numpy.array(2),
+    ],
 )
 def test_any_number_is_a_metric(metric: Any) -> None:
     scheduler = plateau()
