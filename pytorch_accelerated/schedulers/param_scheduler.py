@@ -121,7 +121,6 @@ class FieldSchedules:
                 self._check(value, index, f"at update {num_updates}")
         return values
 
-<<<<<<< HEAD
     def advance(
         self, num_updates: int, groups: list[Group], written: list[Any]
     ) -> list[Any] | None:
@@ -165,7 +164,7 @@ class FieldSchedules:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["field"], state["plan"])  # type: ignore[misc]
-=======
+
     def columns(self, num_updates: int, groups: Sequence[Group]) -> list[array[float]]:
         """Return what :meth:`values` gives at updates 0 … ``num_updates`` − 1, for each group."""
         bases = self.field.bases(groups)
@@ -181,7 +180,6 @@ class FieldSchedules:
                 for update, value in enumerate(column):
                     self._check(value, index, f"at update {update}")
         return columns
->>>>>>> preview
 
     def check_ends(self, groups: Sequence[Group]) -> None:
         """Raise if a phase of a schedule starts or ends outside the field's legal range."""

@@ -5,23 +5,17 @@ from __future__ import annotations
 import math
 import numbers
 from abc import ABC, abstractmethod
-<<<<<<< HEAD
-from collections.abc import Callable, Mapping
-=======
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
->>>>>>> preview
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytorch_accelerated.schedules.lengths import Horizon, finite, nearest, whole
 
 if TYPE_CHECKING:
     from pytorch_accelerated.schedules.combine import Product, Repeat, Scaled, Sum
     from pytorch_accelerated.schedules.combine import Sequence as OneAfterAnother
-
-Runs: TypeAlias = "Iterator[tuple[Callable[[int], tuple[float, float]], int]]"
 
 _CHUNK = 4096  # keeps what is in flight small; the values themselves are packed
 
@@ -158,26 +152,22 @@ class Schedule(ABC):
     def _columns(self, num_updates: int, bases: Sequence[float]) -> list[array[float]]:
         """Return the values at updates 0 … ``num_updates`` − 1, for each base."""
         columns = [array("d") for _ in bases]
-        for curve, length in self._runs(num_updates):
-            for start in range(0, length, _CHUNK):
-                positions = range(start, min(start + _CHUNK, length))
-                if len(bases) == 1:
-                    base = bases[0]
-                    columns[0].fromlist(
-                        [offset + scale * base for offset, scale in map(curve, positions)]
-                    )
-                    continue
+        update = 0
+        while update < num_updates:
+            start, stop, curve = self.segment(update)
+            end = int(min(stop, num_updates, update + _CHUNK))
+            positions = range(update - start, end - start)
+            if len(bases) == 1:
+                base = bases[0]
+                columns[0].fromlist(
+                    [offset + scale * base for offset, scale in map(curve, positions)]
+                )
+            else:
                 coefficients = list(map(curve, positions))
                 for column, base in zip(columns, bases, strict=True):
                     column.fromlist([offset + scale * base for offset, scale in coefficients])
+            update = end
         return columns
-
-    def _runs(self, num_updates: int) -> Runs:
-        """Yield the functions that answer one after another, each with how many values it gives.
-
-        They are those that :meth:`coefficients` calls, so bulk values are equal bit for bit.
-        """
-        yield self.coefficients, num_updates
 
     @property
     @abstractmethod

@@ -9,11 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
 
-<<<<<<< HEAD
 from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule, Segment, not_yet
-=======
-from pytorch_accelerated.schedules.base import Affine, PhaseRow, Runs, Schedule, not_yet
->>>>>>> preview
 from pytorch_accelerated.schedules.lengths import Horizon, exact, finite, nearest, rounded, whole
 from pytorch_accelerated.schedules.phases import ONE, Phase
 
@@ -49,19 +45,11 @@ class Plan:
         index = bisect_right(self.starts, num_updates) - 1
         return self.curves[index](num_updates - self.starts[index])
 
-<<<<<<< HEAD
     def segment(self, num_updates: int) -> Segment:
         """Return the stretch of updates around ``num_updates`` that one curve covers."""
         after = bisect_right(self.starts, num_updates)
         stop = self.starts[after] if after < len(self.starts) else math.inf
         return Segment(self.starts[after - 1], stop, self.curves[after - 1])
-=======
-    def runs(self, num_updates: int) -> Runs:
-        """Yield the curves up to an update, each with how many values it gives."""
-        ends = [*self.starts[1:], num_updates]
-        for start, end, curve in zip(self.starts, ends, self.curves, strict=True):
-            yield curve, max(0, min(num_updates, end) - start)
->>>>>>> preview
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,13 +107,8 @@ class Sequence(Schedule):
     def coefficients(self, num_updates: int) -> tuple[float, float]:
         return self._plan.coefficients(num_updates)
 
-<<<<<<< HEAD
     def segment(self, num_updates: int) -> Segment:
         return self._plan.segment(num_updates)
-=======
-    def _runs(self, num_updates: int) -> Runs:
-        return self._plan.runs(num_updates)
->>>>>>> preview
 
     @cached_property
     def horizon(self) -> int | None:

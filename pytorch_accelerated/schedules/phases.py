@@ -12,7 +12,6 @@ from pytorch_accelerated.schedules.base import (
     Absolute,
     Affine,
     PhaseRow,
-    Runs,
     Schedule,
     Segment,
     affine,
@@ -103,18 +102,11 @@ class Phase(Schedule):
         length, _, end = self._fixed
         return self.curve(num_updates) if num_updates < length else end
 
-<<<<<<< HEAD
     def segment(self, num_updates: int) -> Segment:
         length, _, end = self._fixed
         if num_updates < length:
             return Segment(0, length, self.curve)
         return Segment(length, math.inf, lambda _: end)
-=======
-    def _runs(self, num_updates: int) -> Runs:
-        length, _, end = self._fixed
-        yield self.curve, min(num_updates, length)
-        yield (lambda _: end), max(0, num_updates - length)
->>>>>>> preview
 
     @property
     def horizon(self) -> int | None:
