@@ -6,6 +6,7 @@ right before each update.
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
@@ -30,12 +31,14 @@ Values = list[list[float]]
 VOCABULARY = {name: getattr(schedules, name) for name in schedules.__all__ if name.islower()}
 
 
+@cache
 def our_schedule(row: Row) -> schedules.Schedule:
     schedule = eval(f"({row.ours})", {**VOCABULARY, "math": math, "__builtins__": {}})
     assert isinstance(schedule, schedules.Schedule)
     return schedule
 
 
+@cache
 def our_values(row: Row) -> Values:
     """Record our schedule on a real optimizer."""
     optimizer = _optimizer(row)
@@ -47,10 +50,12 @@ def our_values(row: Row) -> Values:
     return recorded
 
 
+@cache
 def their_values(row: Row) -> Values:
     """Record the other library's schedule, or evaluate timm's documented formula."""
     if row.library == "optax":
-        return _optax_values()[row.key]
+        values: Values = _optax()["values"][row.key]
+        return values
     if row.library == "timm":
         value = eval(f"({row.theirs})", {**vars(timm_formulas), "optimizer": None})
         return [[value(k, base) for base in row.bases] for k in range(row.num_updates)]
@@ -59,7 +64,7 @@ def their_values(row: Row) -> Values:
     if row.library == "ignite":
         _run_ignite(row, optimizer)
         return recorded
-    scheduler = eval(f"({row.theirs})", {**_names(row.library), "optimizer": optimizer})
+    scheduler = eval(f"({row.theirs})", {**names_of(row.library), "optimizer": optimizer})
     for _ in range(row.num_updates):
         optimizer.step()
         scheduler.step()
@@ -86,7 +91,7 @@ def _recorder(optimizer: Optimizer, field: str) -> Values:
 
 
 @cache
-def _names(library: str) -> dict[str, Any]:
+def names_of(library: str) -> dict[str, Any]:
     """Return the names that a call of the library's users is written in."""
     if library == "torch":
         return vars(torch.optim.lr_scheduler)
@@ -103,7 +108,7 @@ def _names(library: str) -> dict[str, Any]:
 
 def _run_ignite(row: Row, optimizer: Optimizer) -> None:
     """Let ignite's own engine call the scheduler before each of its iterations."""
-    scheduler = eval(f"({row.theirs})", {**_names("ignite"), "optimizer": optimizer})
+    scheduler = eval(f"({row.theirs})", {**names_of("ignite"), "optimizer": optimizer})
     from ignite.engine import Engine, Events
 
     engine = Engine(lambda engine, batch: optimizer.step())
@@ -111,8 +116,13 @@ def _run_ignite(row: Row, optimizer: Optimizer) -> None:
     engine.run(range(row.num_updates))
 
 
+def optax_names() -> set[str]:
+    """Return the names of optax's functions that return a schedule."""
+    return set(_optax()["names"])
+
+
 @cache
-def _optax_values() -> dict[str, Values]:
+def _optax() -> dict[str, Any]:
     """Record optax's schedules in a process of their own.
 
     JAX starts threads, and a process with threads is not one that other tests can fork.
@@ -127,8 +137,8 @@ def _optax_values() -> dict[str, Values]:
     )
     if finished.returncode:
         raise RuntimeError(f"optax could not be recorded:\n{finished.stderr}")
-    values: dict[str, Values] = json.loads(finished.stdout)
-    return values
+    output: dict[str, Any] = json.loads(finished.stdout)
+    return output
 
 
 def _record_optax(row: Row) -> Values:
@@ -149,5 +159,16 @@ def _record_optax(row: Row) -> Values:
     return [[value] for value in values.tolist()]
 
 
+def _optax_functions() -> list[str]:
+    import optax
+
+    return [
+        name
+        for name, function in inspect.getmembers(optax.schedules, inspect.isfunction)
+        if inspect.get_annotations(function).get("return") == optax.Schedule
+    ]
+
+
 if __name__ == "__main__":
-    json.dump({row.key: _record_optax(row) for row in OPTAX}, sys.stdout)
+    output = {"names": _optax_functions(), "values": {row.key: _record_optax(row) for row in OPTAX}}
+    json.dump(output, sys.stdout)

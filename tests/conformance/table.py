@@ -22,6 +22,8 @@ class Row:
         field: The scheduled field.
         variant: What sets this row apart from others of the same name.
         note: What a reader who changes over has to know.
+        cancels: Whether theirs subtracts numbers of the base value's size to get a small one, so
+            that its own rounding, up to one unit in the base value's last place, remains.
     """
 
     library: str
@@ -33,6 +35,7 @@ class Row:
     field: str = "lr"
     variant: str = ""
     note: str = ""
+    cancels: bool = False
 
     @property
     def title(self) -> str:
@@ -254,8 +257,9 @@ TORCH = (
         "cosine(29, start=1 / 25) >> cosine(70, end=1 / 25 / 1e4)",
         num_updates=100,
         variant="cosine, two phases",
-        note="The base value is their max_lr; total_steps counts both ends, so the last of 100 "
-        "updates is update 99.",
+        note="The base value is their max_lr. total_steps counts both ends, so the last of 100 "
+        "updates is update 99. Where pct_start * total_steps is no whole number, their joint lies "
+        "between two updates; ours are whole updates.",
     ),
     Row(
         "torch",
@@ -266,6 +270,7 @@ TORCH = (
         "linear(29, start=1 / 25) >> linear(70, end=1 / 25 / 1e4)",
         num_updates=100,
         variant="linear, two phases",
+        cancels=True,
     ),
     Row(
         "torch",
@@ -651,6 +656,7 @@ OPTAX = (
 )""",
         "linear(20, start=absolute(0.01)) >> constant(50) >> polynomial(30, end=0.0, power=2.0)",
         bases=(0.1,),
+        cancels=True,
     ),
     Row(
         "optax",
@@ -864,6 +870,25 @@ IGNITE = (
         "linear(30, start=absolute(0.1), end=absolute(0.5)) >> cosine(70, end=absolute(0.01))",
         num_updates=100,
         note=_ABSOLUTE + " Theirs begins another cycle at the end.",
+    ),
+    Row(
+        "ignite",
+        "LinearCyclicalScheduler",
+        'LinearCyclicalScheduler(optimizer, "lr", 0.1, 0.5, cycle_size=40)',
+        """(
+    linear(20, start=absolute(0.1), end=absolute(0.5))
+    >> linear(20, end=absolute(0.1))
+).repeat(3)""",
+        num_updates=120,
+        note=_ABSOLUTE + " " + _NOT_PAST_THE_END,
+    ),
+    Row(
+        "ignite",
+        "CosineAnnealingScheduler",
+        'CosineAnnealingScheduler(optimizer, "lr", 0.5, 0.01, cycle_size=40)',
+        "cosine(40, start=absolute(0.5), end=absolute(0.01)).repeat(3)",
+        num_updates=120,
+        note=_ABSOLUTE + " " + _NOT_PAST_THE_END,
     ),
 )
 
