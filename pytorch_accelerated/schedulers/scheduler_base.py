@@ -489,7 +489,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         ]
 
     @property
-    def last_epoch(self) -> int:  # type: ignore[override]
+    def last_epoch(self) -> int:
         """PyTorch's name for :attr:`num_updates`."""
         return self._num_updates
 

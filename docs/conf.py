@@ -1,0 +1,31 @@
+"""Sphinx configuration."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+project = "pytorch-accelerated"
+author = "The pytorch-accelerated developers"
+copyright = "2026, the pytorch-accelerated developers"
+release = version("pytorch-accelerated")
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_autodoc_typehints",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "pytorch-accelerated"
+html_static_path = ["_static"]
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autoclass_content = "class"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+always_document_param_types = False
+typehints_defaults = "comma"
+nitpicky = False

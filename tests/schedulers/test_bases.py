@@ -1,0 +1,273 @@
+"""The two documented subclasses, value by value, and what frameworks ask of a native scheduler."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from pytorch_accelerated.schedulers import (
+    CosineLrScheduler,
+    SchedulerBase,
+    SchedulerWarning,
+    StatefulSchedulerBase,
+    StatelessParamScheduler,
+)
+from pytorch_accelerated.schedules import linear
+from tests.recording import Recorder, adamw, held, sgd, train, update, used_in
+from tests.schedulers.examples import InverseLrScheduler, MilestoneLrScheduler, StepWdScheduler
+
+
+def test_milestones_halve_each_groups_rate_at_200_400_and_500() -> None:
+    used = used_in(sgd([0.1, 0.4]), MilestoneLrScheduler, 600)
+    table = {
+        (0, 200): [0.1, 0.4],
+        (200, 400): [0.05, 0.2],
+        (400, 500): [0.025, 0.1],
+        (500, 601): [0.0125, 0.05],
+    }
+    for (first, last), values in table.items():
+        assert used[first:last] == [values] * (last - first)
+
+
+def test_weight_decay_grows_by_a_tenth_every_thousand_updates() -> None:
+    used = used_in(adamw([0.1], weight_decay=0.5), StepWdScheduler, 2001, field="weight_decay")
+    for first, last, value in ((0, 1000, 0.5), (1000, 2000, 0.55), (2000, 2002, 0.55 * 1.1)):
+        assert used[first:last] == [[pytest.approx(value, rel=1e-15)]] * (last - first)
+
+
+@pytest.mark.parametrize("position", [199, 200, 201, 399, 400, 500])
+@pytest.mark.parametrize("order", ["optimizer first", "scheduler first"])
+def test_a_milestone_is_not_passed_twice_after_a_restore(position: int, order: str) -> None:
+    straight = used_in(sgd([0.1]), MilestoneLrScheduler, 520)
+    optimizer = sgd([0.1])
+    scheduler = MilestoneLrScheduler(optimizer)
+    train(optimizer, scheduler, position)
+    states = [copy.deepcopy(optimizer.state_dict()), json.loads(json.dumps(scheduler.state_dict()))]
+    fresh = sgd([0.1])
+    resumed = MilestoneLrScheduler(fresh)
+    pairs = list(zip((fresh, resumed), states, strict=True))
+    for target, state in pairs if order == "optimizer first" else reversed(pairs):
+        target.load_state_dict(state)
+    recorder = Recorder(fresh)
+    train(fresh, resumed, 520 - position)
+    assert [*recorder.used, held(fresh)] == straight[position:]
+
+
+def test_attributes_of_a_subclass_come_back_with_their_types() -> None:
+    class Remembering(StatefulSchedulerBase):
+        def __init__(self, optimizer: Any) -> None:
+            super().__init__(optimizer)
+            self.things: dict[Any, Any] = {}
+            self.function = abs
+
+        def get_updated_values(self, num_updates: int) -> None:
+            return None
+
+    scheduler = Remembering(sgd())
+    scheduler.things = {
+        "tuple": (1, (2.5, None)),
+        "set": {3},
+        "frozen": frozenset({"a"}),
+        7: [True, {"x": "y"}],
+        "infinite": float("inf"),
+    }
+    fresh = Remembering(sgd())
+    fresh.load_state_dict(json.loads(json.dumps(scheduler.state_dict())))
+    assert fresh.things == scheduler.things
+    assert type(fresh.things["tuple"]) is tuple
+    assert fresh.function is abs
+    assert "function" not in scheduler.state_dict()["attributes"]
+
+
+def test_a_subclass_with_a_state_of_its_own_keeps_it() -> None:
+    class Own(InverseLrScheduler):
+        def state_dict(self) -> dict[str, Any]:
+            return {"mine": self.num_updates}
+
+        def load_state_dict(self, state_dict: Any) -> None:
+            self._num_updates = state_dict["mine"]
+
+    optimizer = sgd()
+    scheduler = Own(optimizer)
+    train(optimizer, scheduler, 4)
+    fresh = Own(sgd())
+    fresh.load_state_dict(scheduler.state_dict())
+    assert fresh.num_updates == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s.pop("num_updates"), "lacks 'num_updates'"),
+        (lambda s: s.update(last_epoch=3), "also has 'last_epoch'"),
+        (lambda s: s.update(format=99), "format 99"),
+        (lambda s: s.update(kind="StepLR"), "'StepLR'"),
+        (lambda s: s.update(num_updates=-1), "num_updates=-1"),
+        (lambda s: s.update(num_updates=1.5), "fractional"),
+        (lambda s: s.update(values=[0.1]), "'values' entry"),
+        (lambda s: s.update(values={"lr": [0.1, 0.2]}), "2 values"),
+        (lambda s: s.update(values={"lr": [float("nan")]}), "finite"),
+        (lambda s: s.update(values={"nope": [0.1]}), "no field 'nope'"),
+        (lambda s: s["attributes"].update(optimizer=None), "attribute 'optimizer'"),
+        (lambda s: s["attributes"].update(step="x"), "attribute 'step'"),
+        (lambda s: s["attributes"].update(__class__="x"), "attribute '__class__'"),
+        (lambda s: s["attributes"].update({"a b": 1}), "attribute 'a b'"),
+    ],
+)
+def test_a_bad_state_is_refused_by_name_and_changes_nothing(change: Any, words: str) -> None:
+    optimizer = sgd([0.1])
+    scheduler = MilestoneLrScheduler(optimizer)
+    train(optimizer, scheduler, 2)
+    state = copy.deepcopy(scheduler.state_dict())
+    change(state)
+    before = copy.deepcopy((optimizer.state_dict(), scheduler.state_dict()))
+    with pytest.raises(ValueError, match=words):
+        scheduler.load_state_dict(state)
+    assert (optimizer.state_dict(), scheduler.state_dict()) == before
+
+
+def test_a_native_schedulers_state_is_refused() -> None:
+    native = torch.optim.lr_scheduler.StepLR(sgd(), 3)
+    with pytest.raises(ValueError, match="no state of CosineLrScheduler"):
+        CosineLrScheduler(sgd(), 2, 2).load_state_dict(native.state_dict())
+
+
+def test_it_is_a_native_scheduler_to_everybody() -> None:
+    optimizer = sgd([0.1, 0.4])
+    scheduler = MilestoneLrScheduler(optimizer, num_steps_per_epoch=1)
+    assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
+    train(optimizer, scheduler, 2)
+    assert scheduler.get_last_lr() == [0.05, 0.2] == scheduler._last_lr
+    assert scheduler.base_lrs == [0.1, 0.4] == scheduler.base_lr_values
+    assert scheduler.last_epoch == 2
+
+
+def test_the_last_learning_rates_are_copies_of_tensors() -> None:
+    optimizer = sgd([torch.tensor(0.5)])
+    scheduler = InverseLrScheduler(optimizer)
+    (last,) = scheduler.get_last_lr()
+    assert isinstance(last, torch.Tensor)
+    last.fill_(9.0)
+    assert held(optimizer) == [0.5]
+
+
+def test_a_constructor_that_forgets_the_base_class_is_told() -> None:
+    class Forgetful(StatefulSchedulerBase):
+        def __init__(self, optimizer: Any) -> None:
+            self.n = 3
+
+        def get_updated_values(self, num_updates: int) -> None:
+            return None
+
+    with pytest.raises(TypeError, match=r"Forgetful\.__init__ has to call"):
+        Forgetful(sgd())
+
+
+def test_without_get_updated_values_there_is_no_scheduler() -> None:
+    class Empty(SchedulerBase):
+        pass
+
+    with pytest.raises(TypeError, match="get_updated_values"):
+        Empty(sgd())
+
+
+@pytest.mark.parametrize("optimizer", [None, "adam", torch.nn.Linear(1, 1)])
+def test_something_that_is_no_optimizer_is_refused(optimizer: Any) -> None:
+    with pytest.raises(TypeError, match="param_groups"):
+        InverseLrScheduler(optimizer)
+
+
+@pytest.mark.parametrize("held_value", [None, "fast", [], torch.tensor([1.0, 2.0])])
+def test_a_field_without_numbers_cannot_be_scheduled(held_value: Any) -> None:
+    optimizer = sgd()
+    optimizer.param_groups[0]["mode"] = held_value
+    with pytest.raises(TypeError, match="'mode' of parameter group 0"):
+        StepWdLike(optimizer)
+
+
+class StepWdLike(StatefulSchedulerBase):
+    def __init__(self, optimizer: Any) -> None:
+        super().__init__(optimizer, param_group_field="mode")
+
+    def get_updated_values(self, num_updates: int) -> float:
+        return 1.0
+
+
+def test_an_integer_tensor_would_cut_off_values_and_is_refused() -> None:
+    optimizer = sgd()
+    optimizer.param_groups[0]["mode"] = torch.tensor(3)
+    with pytest.raises(TypeError, match=r"torch\.int64"):
+        StepWdLike(optimizer)
+
+
+def test_a_boolean_field_takes_booleans_only() -> None:
+    class Switch(StatefulSchedulerBase):
+        def get_updated_values(self, num_updates: int) -> Any:
+            return num_updates >= 2 if num_updates < 3 else 0.5
+
+    optimizer = sgd([0.1], momentum=0.9)
+    scheduler = Switch(optimizer, "nesterov")
+    seen = []
+    for _ in range(3):
+        seen.append(optimizer.param_groups[0]["nesterov"])
+        if len(seen) < 3:
+            scheduler.step()
+    assert seen == [False, False, True]
+    with pytest.raises(TypeError, match="True or False"):
+        scheduler.step()
+
+
+def test_a_mapping_schedules_several_fields_at_once() -> None:
+    class Both(StatefulSchedulerBase):
+        def get_updated_values(self, num_updates: int) -> Any:
+            return {"lr": 0.1 * (num_updates + 1), "weight_decay": [0.5, 0.6], "eps": None}
+
+    optimizer = adamw([0.1, 0.1])
+    scheduler = Both(optimizer)
+    train(optimizer, scheduler, 1)
+    assert held(optimizer) == [0.2, 0.2]
+    assert held(optimizer, "weight_decay") == [0.5, 0.6]
+
+
+def test_a_stateless_scheduler_says_what_it_found_at_the_start() -> None:
+    optimizer = sgd([0.4])
+    StatelessParamScheduler(optimizer, lr=linear(4, end=0.0)).step_update(2)
+    second = StatelessParamScheduler(optimizer, lr=linear(4, end=0.0))
+    with pytest.warns(SchedulerWarning, match=r"held lr=0.2 .*initial_lr=0.4"):
+        second.step_update(0)
+
+
+def test_a_step_that_fails_can_be_made_again() -> None:
+    class Once(InverseLrScheduler):
+        fails = True
+
+        def get_updated_values(self, num_updates: int) -> Any:
+            if num_updates == 2 and self.fails:
+                self.fails = False
+                raise OSError("lost the disk")
+            return super().get_updated_values(num_updates)
+
+    optimizer = sgd([0.1])
+    scheduler = Once(optimizer)
+    update(optimizer)
+    scheduler.step()
+    update(optimizer)
+    with pytest.raises(OSError, match="lost the disk"):
+        scheduler.step()
+    assert scheduler.num_updates == 1
+    scheduler.step()
+    assert held(optimizer) == [0.1 / 1.2]
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda f: torch.compile(f, backend="eager"), lambda f: lambda *a, **k: f(*a, **k)]
+)
+def test_the_optimizers_step_may_be_wrapped(wrap: Any) -> None:
+    optimizer = sgd([0.1])
+    optimizer.step = wrap(optimizer.step)
+    InverseLrScheduler(optimizer).step()
+    assert held(optimizer) == [0.1 / 1.1]
