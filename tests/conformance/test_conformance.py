@@ -83,8 +83,8 @@ def test_every_optax_schedule_has_a_row():
 
 def test_every_ignite_schedule_has_a_row():
     abstract = {"BaseParamScheduler", "ParamScheduler", "CyclicalScheduler"}
-    # A wrapper around torch's schedulers, one that listens to a metric, and one that sets the
-    # batch size of a data loader from a metric.
+    # A wrapper around torch's schedulers, one that listens to a metric, and one that calls a
+    # user's function for the batch size of a data loader.
     others = {"LRScheduler", "ReduceLROnPlateauScheduler", "BatchSizeScheduler"}
     kind = names_of("ignite")["BaseParamScheduler"]
     theirs = {
