@@ -142,7 +142,7 @@ class Cosine(Shape):
 class Polynomial(Shape):
     """A power of what is left: shape(p) = 1 − (1 − p)^power."""
 
-    power: float = 1.0
+    power: float = 2.0
     name = "polynomial"
 
     def __post_init__(self) -> None:
