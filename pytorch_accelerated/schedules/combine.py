@@ -474,6 +474,8 @@ def _peak_change(ends: list[Affine], peak: float, count: int) -> Callable[[int, 
     def change(period: int, end: Affine) -> Affine:
         value = end.offset + end.scale
         top = highest * peak**period
+        if top == highest:
+            return end  # the user's own numbers, to the last digit
         if value == highest:
             moved = top
         elif value == lowest:
