@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytorch_accelerated.schedules.lengths import Horizon, finite, nearest, whole
+from pytorch_accelerated.schedules.lengths import Horizon, finite, whole
 
 if TYPE_CHECKING:
     from pytorch_accelerated.schedules.combine import Product, Repeat, Scaled, Sum
@@ -189,8 +189,12 @@ class Schedule(ABC):
         """Return how many updates this takes, before rounding; None for all that is left."""
 
     @abstractmethod
-    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
-        """Return this schedule with all its lengths in updates, ``num_updates`` in total."""
+    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+        """Return this schedule with all its lengths in updates.
+
+        It lies from ``begin`` on and takes ``length``, both before rounding: joints inside a part
+        have to be rounded where they are in the whole, or the parts would not add up.
+        """
 
     @abstractmethod
     def _ends(self) -> tuple[Affine, ...]:
@@ -246,7 +250,7 @@ class Schedule(ABC):
                 f"{self!r} needs {float(demand):g} updates, but the horizon has {total}. "
                 "Make a phase shorter, or leave out the length of one: it takes the rest."
             )
-        return self._fit(total if demand is None else nearest(demand), context)
+        return self._fit(Fraction(0), Fraction(total) if demand is None else demand, context)
 
     def repeat(self, count: int, length: float = 1.0, peak: float = 1.0) -> Repeat:
         """Return this schedule run ``count`` times, each period starting anew.
