@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import isfinite
 from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
@@ -35,10 +36,26 @@ def field_of(name: str) -> Field:
 class FieldSchedules:
     """The schedules of one field: one for all groups, or one for each."""
 
-    __slots__ = ("field", "legal", "plan", "unknown", "upper")
+    __slots__ = (
+        "curve",
+        "field",
+        "initial_key",
+        "key",
+        "legal",
+        "plan",
+        "start",
+        "stop",
+        "unknown",
+        "upper",
+    )
 
     def __init__(self, field: Field, plan: Plan) -> None:
+        # The stretch of updates that the curve at hand covers; none so far.
+        self.start: int = 0
+        self.stop: float = 0
+        self.curve: Any = None
         self.field = field
+        self.key, self.initial_key = field.key, field.initial_key
         self.plan: Any = _checked_plan(field.name, plan)
         self.legal = field.name in (*_BELOW_ONE, *_NOT_NEGATIVE)
         self.upper = 1.0 if field.name in _BELOW_ONE else math.inf
@@ -102,6 +119,50 @@ class FieldSchedules:
                 self._check(value, index, f"at update {num_updates}")
         return values
 
+    def advance(
+        self, num_updates: int, groups: list[Group], written: list[Any]
+    ) -> list[Any] | None:
+        """Put the values for ``num_updates`` in force, if everything is as it was left.
+
+        This is what nearly every step does: one schedule for all groups, plain floats, nobody
+        else writing. Returns what was written; None, with nothing changed, if something differs.
+        """
+        if not self.start <= num_updates < self.stop:
+            self.start, self.stop, self.curve = self.plan.segment(num_updates)
+        offset, scale = self.curve(num_updates - self.start)
+        key, initial_key = self.key, self.initial_key
+        values: list[Any] = []
+        if len(groups) == len(written):
+            try:
+                for group, before in zip(groups, written):  # noqa: B905  checked above
+                    if group[key] is not before:
+                        break
+                    group[key] = value = offset + scale * group[initial_key]
+                    values.append(value)
+                else:
+                    if isfinite(sum(values)):
+                        return values
+            except (KeyError, TypeError):
+                pass  # the careful way, which comes now, says what is wrong
+        self.take_back(groups, written[: len(values)])
+        return None
+
+    def take_back(self, groups: list[Group], written: list[Any]) -> None:
+        """Put back what groups held."""
+        for group, before in zip(groups, written, strict=False):
+            group[self.key] = before
+
+    @property
+    def can_advance(self) -> bool:
+        """Whether :meth:`advance` is made for this plan."""
+        return isinstance(self.plan, Schedule) and self.field.index is None and not self.unknown
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"field": self.field, "plan": self.plan}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["field"], state["plan"])  # type: ignore[misc]
+
     def check_ends(self, groups: Sequence[Group]) -> None:
         """Raise if a phase of a schedule starts or ends outside the field's legal range."""
         for index, (schedule, base) in enumerate(
@@ -132,7 +193,7 @@ class FieldSchedules:
 class _Scheduled(SchedulerBase):
     """What both parameter schedulers share."""
 
-    _own_attributes = StatefulSchedulerBase._own_attributes | {"_schedules"}
+    _own_attributes = StatefulSchedulerBase._own_attributes | {"_schedules", "_is_quick"}
 
     def __init__(self, optimizer: Optimizer, **schedules: Plan) -> None:
         if not schedules:
@@ -140,6 +201,7 @@ class _Scheduled(SchedulerBase):
                 f"{type(self).__name__} was given no schedule. Write, for example, "
                 "lr=cosine(1_000, end=0.0)."
             )
+        self._is_quick = False
         self._schedules = [FieldSchedules(field_of(name), plan) for name, plan in schedules.items()]
         self._attach(optimizer, [own.field for own in self._schedules])
         for own in self._schedules:
@@ -199,6 +261,45 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         >>> optimizer.param_groups[0]["lr"]
         0.1
     """
+
+    def step(self, epoch: int | None = None) -> None:
+        """Put the values for the next update in force; call it after each optimizer update.
+
+        Args:
+            epoch: As in PyTorch's schedulers, a count to go to instead of the next one.
+
+        Raises:
+            ValueError: If a value is not finite or out of range; then nothing has changed.
+        """
+        if not self._is_quick or epoch is not None:
+            super().step(epoch)
+            self._is_quick = self._can_be_quick()
+            return
+        num_updates = self._num_updates + 1
+        groups, marks = self.optimizer.param_groups, self._marks
+        schedules = self._schedules
+        advanced: list[list[Any]] = []
+        for own in schedules:
+            values = own.advance(num_updates, groups, marks[own.key])
+            if values is None:
+                for earlier in schedules[: len(advanced)]:
+                    earlier.take_back(groups, marks[earlier.key])
+                super().step()
+                return
+            advanced.append(values)
+        for own, values in zip(schedules, advanced):  # noqa: B905  as many of either
+            marks[own.key] = values
+        self._num_updates = num_updates
+
+    def _can_be_quick(self) -> bool:
+        """Whether nothing but the values themselves has to be looked after."""
+        cls = type(self)
+        return (
+            cls.get_updated_values is _Scheduled.get_updated_values
+            and cls.step_update is SchedulerBase.step_update
+            and all(own.can_advance for own in self._schedules)
+            and all(type(mark) is float for marks in self._marks.values() for mark in marks)
+        )
 
     @property
     def _state_kind(self) -> str:

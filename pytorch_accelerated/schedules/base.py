@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,6 +60,14 @@ def endpoint(name: str, value: object) -> float | Absolute:
 def affine(value: float | Absolute) -> Affine:
     """Return an endpoint as offset and scale."""
     return Affine(value.value, 0.0) if isinstance(value, Absolute) else Affine(0.0, value)
+
+
+class Segment(NamedTuple):
+    """``curve(k − start)`` is offset and scale at each update k with start ≤ k < stop."""
+
+    start: int
+    stop: float
+    curve: Callable[[int], tuple[float, float]]
 
 
 class PhaseRow(NamedTuple):
@@ -156,6 +165,14 @@ class Schedule(ABC):
         if self.horizon is None:
             raise ValueError(f"{self!r} has no end.")
         return Affine(*self.coefficients(self.horizon))
+
+    def segment(self, num_updates: int) -> Segment:
+        """Return the stretch of updates around ``num_updates`` that one curve covers.
+
+        A caller that goes from update to update evaluates that curve until ``stop``, and need not
+        look for the phase each time; it gets the very values that :meth:`coefficients` gives.
+        """
+        return Segment(0, math.inf, self.coefficients)
 
     def over(self, horizon: int, num_updates_per_epoch: int | None = None) -> Schedule:
         """Return this schedule with shares, epochs and the rest turned into whole updates.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
 
-from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule, not_yet
+from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule, Segment, not_yet
 from pytorch_accelerated.schedules.lengths import Horizon, exact, finite, nearest, rounded, whole
 from pytorch_accelerated.schedules.phases import ONE, Phase
 
@@ -43,6 +44,12 @@ class Plan:
         """Return offset and scale at update ``num_updates``."""
         index = bisect_right(self.starts, num_updates) - 1
         return self.curves[index](num_updates - self.starts[index])
+
+    def segment(self, num_updates: int) -> Segment:
+        """Return the stretch of updates around ``num_updates`` that one curve covers."""
+        after = bisect_right(self.starts, num_updates)
+        stop = self.starts[after] if after < len(self.starts) else math.inf
+        return Segment(self.starts[after - 1], stop, self.curves[after - 1])
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,6 +106,9 @@ class Sequence(Schedule):
 
     def coefficients(self, num_updates: int) -> tuple[float, float]:
         return self._plan.coefficients(num_updates)
+
+    def segment(self, num_updates: int) -> Segment:
+        return self._plan.segment(num_updates)
 
     @cached_property
     def horizon(self) -> int | None:

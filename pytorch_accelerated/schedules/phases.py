@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -12,6 +13,7 @@ from pytorch_accelerated.schedules.base import (
     Affine,
     PhaseRow,
     Schedule,
+    Segment,
     affine,
     endpoint,
     not_yet,
@@ -99,6 +101,12 @@ class Phase(Schedule):
     def coefficients(self, num_updates: int) -> Affine | tuple[float, float]:
         length, _, end = self._fixed
         return self.curve(num_updates) if num_updates < length else end
+
+    def segment(self, num_updates: int) -> Segment:
+        length, _, end = self._fixed
+        if num_updates < length:
+            return Segment(0, length, self.curve)
+        return Segment(length, math.inf, lambda _: end)
 
     @property
     def horizon(self) -> int | None:
