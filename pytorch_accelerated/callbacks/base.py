@@ -1,0 +1,411 @@
+"""The events of a run, and the machinery that hands them to callbacks."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.trainer import Trainer
+
+
+class StopTrainingError(Exception):
+    """Raise it in a callback or a Trainer hook to end the run cleanly; its message is printed."""
+
+
+class CallbackMethodNotImplementedError(Exception):
+    """Nothing raises this any more; the name stays for code that still catches it."""
+
+
+class TrainerCallback:
+    """Base class of callbacks: override the events that matter, the others do nothing.
+
+    A training run fires, in this order::
+
+        on_prepare_start
+        on_prepare_end
+        on_training_run_start
+        for each epoch:
+            on_train_epoch_start
+            for each batch:
+                on_train_step_start
+                on_optimizer_step_end           (only if this batch completes an optimizer update)
+                on_train_step_end
+                on_update_end                   (only if this batch completed an optimizer update)
+            on_train_epoch_end
+            on_eval_epoch_start, (on_eval_step_start, on_eval_step_end) for each batch,
+            on_eval_epoch_end                   (only with an evaluation dataset)
+            on_training_run_epoch_end
+        on_training_run_end
+
+    Each event follows the Trainer's own hook of the same place. Callbacks run in the order in
+    which they were given, except that those which name an event in ``last_in`` see it after the
+    others: so a checkpoint holds what the other callbacks made of the epoch.
+
+    Any other method that is called ``on_…`` is a custom event: ``call_event("on_my_event", …)`` on
+    the Trainer's ``callback_handler`` calls it on every callback that has it. A name that is
+    almost a known event is refused as a typing mistake; list it in ``custom_events`` if it is
+    meant.
+
+    Attributes:
+        custom_events: names of custom events that look like a known event, but are meant.
+        last_in: names of events that this callback sees after those callbacks which do not name
+            them.
+
+    Example:
+        >>> class CountUpdates(TrainerCallback):
+        ...     def __init__(self):
+        ...         self.count = 0
+        ...
+        ...     def on_optimizer_step_end(self, trainer, **kwargs):
+        ...         self.count += 1
+    """
+
+    custom_events: tuple[str, ...] = ()
+    last_in: tuple[str, ...] = ()
+
+    def on_init_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """At the end of the Trainer's constructor, before a subclass's own attributes exist."""
+
+    def on_prepare_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """At the start of a run of either kind, before Accelerate wraps the model.
+
+        The place to replace parts of ``trainer.model``.
+        """
+
+    def on_prepare_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """After model, optimizer and data loaders were prepared, before the run is planned.
+
+        The place to wrap or replace data loaders: the run's configuration and the scheduler take
+        the length of what they find.
+        """
+
+    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Before the first epoch of a training run; everything is prepared."""
+
+    def on_train_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Before the first batch of a training epoch."""
+
+    def on_train_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Before a training batch is passed through the model."""
+
+    def on_train_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
+    ) -> None:
+        """After a training batch: its backward pass, and the update that it may complete.
+
+        Args:
+            trainer: the Trainer.
+            batch: what the data loader gave.
+            batch_output: what ``calculate_train_batch_loss`` returned.
+            step: index of the batch in its epoch, from 0.
+            **kwargs: nothing yet.
+        """
+
+    def on_optimizer_step_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """After an optimizer update, before the scheduler's step.
+
+        The parameter groups still hold the values that this update ran with. Not fired for a
+        step that mixed precision skipped, nor for a batch that only accumulates gradients.
+        """
+
+    def on_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """After an optimizer update, the scheduler's step and ``on_train_step_end``.
+
+        The parameter groups hold the values of the next update, and nothing of this one is
+        left to do: the place to save or to evaluate within an epoch.
+        """
+
+    def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """After the last batch of a training epoch; its loss is in the history."""
+
+    def on_eval_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Before the first batch of an evaluation epoch.
+
+        Args:
+            trainer: the Trainer.
+            **kwargs: ``is_intermediate``: whether this evaluation is within a training epoch.
+        """
+
+    def on_eval_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Before an evaluation batch is passed through the model."""
+
+    def on_eval_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], **kwargs: Any
+    ) -> None:
+        """After the loss of an evaluation batch was calculated.
+
+        Args:
+            trainer: the Trainer.
+            batch: what the data loader gave.
+            batch_output: what ``calculate_eval_batch_loss`` returned.
+            **kwargs: nothing yet.
+        """
+
+    def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """After the last batch of an evaluation epoch; its loss is in the history.
+
+        Args:
+            trainer: the Trainer.
+            **kwargs: ``is_intermediate``: whether this evaluation is within a training epoch.
+        """
+
+    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """After an epoch's training and evaluation."""
+
+    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """At the end of a training run, also of one that was stopped."""
+
+    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Before an evaluation run (``Trainer.evaluate``); everything is prepared."""
+
+    def on_evaluation_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """At the end of an evaluation run, also of one that was stopped."""
+
+    def on_stop_training_error(self, trainer: Trainer, **kwargs: Any) -> None:
+        """After a `StopTrainingError` ended a run early, before the run's end event."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint has to hold to continue: plain Python values and tensors."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up a state of `state_dict`; called before ``on_training_run_start``.
+
+        Args:
+            state_dict: what `state_dict` returned.
+        """
+
+
+EVENTS: tuple[str, ...] = tuple(name for name in vars(TrainerCallback) if name.startswith("on_"))
+"""Names of the events that the Trainer fires."""
+
+# Above this similarity a name is a slip of the keys: one letter lost, doubled or swapped stays
+# above it, while another word in place of one ("logged" for "end") falls below.
+_TYPO_SIMILARITY = 0.9
+
+# What neighbouring libraries call these moments.
+_OTHER_LIBRARIES_WORDS = {
+    "batch": "step",
+    "begin": "start",
+    "validation": "eval",
+    "valid": "eval",
+    "val": "eval",
+    "evaluate": "eval",
+    "evaluation": "eval",
+}
+_OTHER_LIBRARIES_EVENTS = {
+    "on_train_start": "on_training_run_start",
+    "on_train_end": "on_training_run_end",
+    "on_fit_start": "on_training_run_start",
+    "on_fit_end": "on_training_run_end",
+    "on_epoch_start": "on_train_epoch_start",
+    "on_epoch_end": "on_training_run_epoch_end",
+    "on_step_start": "on_train_step_start",
+    "on_step_end": "on_train_step_end",
+    "on_eval_start": "on_eval_epoch_start",
+    "on_eval_end": "on_eval_epoch_end",
+}
+
+
+def _check_event_names(callback: object) -> None:
+    """Refuse methods that are almost a known event, since nothing would ever call them."""
+    kind = type(callback)
+    declared = {*EVENTS, *getattr(callback, "custom_events", ())}
+    for name in dir(kind):
+        if not name.startswith("on_") or name in declared:
+            continue
+        if not callable(getattr(kind, name, None)):
+            continue
+        similar = difflib.get_close_matches(name, EVENTS, n=1, cutoff=_TYPO_SIMILARITY)
+        if similar:
+            raise ValueError(
+                f"{kind.__name__}.{name} is no event of the Trainer, so it would never be called: "
+                f"did you mean {similar[0]}? If it is a custom event of yours, say so in the "
+                f"class: custom_events = ({name!r},)"
+            )
+        words = (_OTHER_LIBRARIES_WORDS.get(word, word) for word in name.split("_"))
+        ours = "_".join(words)
+        ours = _OTHER_LIBRARIES_EVENTS.get(ours, ours)
+        if ours in EVENTS:
+            warnings.warn(
+                f"{kind.__name__}.{name} is no event of the Trainer, which calls {ours} at that "
+                f"place. If it is a custom event of yours, say so in the class: "
+                f"custom_events = ({name!r},)",
+                stacklevel=4,
+            )
+
+
+def _as_callback(callback: object) -> Any:
+    if isinstance(callback, type):
+        try:
+            inspect.signature(callback).bind()
+        except TypeError as error:
+            raise TypeError(
+                f"the callback class {callback.__name__} cannot be made without arguments "
+                f"({error}): pass an instance, {callback.__name__}(…)"
+            ) from None
+        callback = callback()
+    if not isinstance(callback, TrainerCallback) and not any(
+        callable(getattr(callback, event, None)) for event in EVENTS
+    ):
+        raise TypeError(
+            f"callbacks has to hold subclasses of TrainerCallback or instances of them, "
+            f"got {callback!r}"
+        )
+    return callback
+
+
+class CallbackHandler:
+    """Holds callbacks and calls their events in order.
+
+    Args:
+        callbacks: subclasses of `TrainerCallback` that need no arguments, or instances.
+
+    Example:
+        >>> class Greeter(TrainerCallback):
+        ...     def on_greeting(self, name):
+        ...         print("hello", name)
+        >>> handler = CallbackHandler([Greeter])
+        >>> handler.call_event("on_greeting", name="world")
+        hello world
+        >>> handler.callback_list
+        ['Greeter']
+    """
+
+    def __init__(self, callbacks: Iterable[Any] = ()) -> None:
+        self._callbacks: list[Any] = []
+        self._methods: dict[str, tuple[Callable[..., Any], ...]] = {}
+        self.add_callbacks(callbacks)
+
+    @property
+    def callbacks(self) -> list[Any]:
+        """The callbacks, in calling order; the list may be changed."""
+        # Whoever asks for the list may change it, or a callback's methods.
+        self._methods.clear()
+        return self._callbacks
+
+    @callbacks.setter
+    def callbacks(self, callbacks: Iterable[Any]) -> None:
+        self._callbacks = []
+        self._methods.clear()
+        self.add_callbacks(callbacks)
+
+    def add_callback(self, callback: Any) -> None:
+        """Append a callback.
+
+        Args:
+            callback: an instance, or a class that needs no arguments.
+
+        Raises:
+            TypeError: it is no callback, or a class that needs arguments.
+            ValueError: this very instance is here already, or one of its methods is almost, but
+                not quite, called like an event.
+        """
+        callback = _as_callback(callback)
+        if any(callback is present for present in self._callbacks):
+            raise ValueError(f"this instance of {type(callback).__name__} was added before")
+        _check_event_names(callback)
+        self._callbacks.append(callback)
+        self._methods.clear()
+
+    def add_callbacks(self, callbacks: Iterable[Any]) -> None:
+        """Append several callbacks; see `add_callback`.
+
+        Args:
+            callbacks: instances and classes.
+        """
+        for callback in callbacks:
+            self.add_callback(callback)
+
+    def clear_callbacks(self) -> None:
+        """Remove all callbacks."""
+        self.callbacks = []
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._callbacks)
+
+    def __len__(self) -> int:
+        return len(self._callbacks)
+
+    @property
+    def callback_list(self) -> list[str]:
+        """Class names of the callbacks, in calling order."""
+        return [type(callback).__name__ for callback in self._callbacks]
+
+    def call_event(self, event: str, *args: Any, **kwargs: Any) -> None:
+        """Call the method named like the event on every callback that has it.
+
+        A `StopTrainingError` is held back until every callback has seen the event.
+
+        Args:
+            event: name of a known event, or of any custom one.
+            *args: passed on.
+            **kwargs: passed on.
+
+        Raises:
+            StopTrainingError: the first one that a callback raised.
+        """
+        methods = self._methods.get(event)
+        if methods is None:
+            methods = self._methods[event] = self._find_methods(event)
+        stop: StopTrainingError | None = None
+        for method in methods:
+            try:
+                method(*args, **kwargs)
+            except StopTrainingError as error:  # noqa: PERF203 (every callback has its own)
+                stop = stop or error
+        if stop is not None:
+            try:
+                raise stop
+            finally:
+                del stop  # the traceback holds this frame: no cycle
+
+    def _find_methods(self, event: str) -> tuple[Callable[..., Any], ...]:
+        """Bound methods for an event, without those that TrainerCallback itself defines."""
+        empty = vars(TrainerCallback).get(event)
+        ordered = sorted(self._callbacks, key=lambda one: event in getattr(one, "last_in", ()))
+        methods = (getattr(callback, event, None) for callback in ordered)
+        return tuple(
+            method
+            for method in methods
+            if callable(method) and getattr(method, "__func__", method) is not empty
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """States of the callbacks that have any, by class name and position among its kind."""
+        states = {}
+        for name, callback in self._named():
+            state = callback.state_dict() if hasattr(callback, "state_dict") else {}
+            if state:
+                states[name] = state
+        return states
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Hand the states of `state_dict` back.
+
+        A callback without a state there starts anew. A state without a callback is dropped
+        with a warning.
+
+        Args:
+            state_dict: what `state_dict` returned.
+        """
+        callbacks = dict(self._named())
+        for name, state in state_dict.items():
+            if name in callbacks:
+                callbacks[name].load_state_dict(state)
+            else:
+                warnings.warn(
+                    f"the checkpoint holds a state for the callback {name}, which is not among "
+                    f"the Trainer's callbacks ({', '.join(callbacks) or 'none'}): it is ignored",
+                    stacklevel=2,
+                )
+
+    def _named(self) -> Iterator[tuple[str, Any]]:
+        seen: dict[str, int] = {}
+        for callback, name in zip(self._callbacks, self.callback_list, strict=True):
+            count = seen[name] = seen.get(name, -1) + 1
+            yield (f"{name}:{count}" if count else name), callback

@@ -1,0 +1,81 @@
+"""Stopping when a metric no longer improves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytorch_accelerated.callbacks.base import StopTrainingError
+from pytorch_accelerated.callbacks.metric_watch import MetricWatcher
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.trainer import Trainer
+
+
+class EarlyStoppingCallback(MetricWatcher):
+    """Ends the run when a metric has not improved for some epochs.
+
+    Args:
+        early_stopping_patience: number of epochs in a row without improvement that end the run;
+            0 acts like 1.
+        early_stopping_threshold: by how much the metric has to be better than its best value to
+            count as improved.
+        watch_metric: name of the metric in the run history.
+        greater_is_better: whether larger values are better.
+        reset_on_train: whether each run starts anew; a resumed run goes on with the best value
+            and the counter of its checkpoint.
+
+    Attributes:
+        early_stopping_patience_counter: number of epochs in a row without improvement.
+        best_metric: the best value so far, or ``None``.
+        best_metric_epoch: the epoch it was reached in, or ``None``.
+
+    Raises:
+        ValueError: patience or threshold is negative.
+    """
+
+    def __init__(
+        self,
+        early_stopping_patience: int = 1,
+        early_stopping_threshold: float = 0.01,
+        watch_metric: str = "eval_loss_epoch",
+        greater_is_better: bool = False,
+        reset_on_train: bool = True,
+    ) -> None:
+        if early_stopping_patience < 0:
+            raise ValueError(
+                f"early_stopping_patience is {early_stopping_patience}: give a number of epochs, "
+                f"at least 0"
+            )
+        if not early_stopping_threshold >= 0:
+            raise ValueError(
+                f"early_stopping_threshold is {early_stopping_threshold}: give the size of an "
+                f"improvement, at least 0, in either direction"
+            )
+        super().__init__(watch_metric, greater_is_better, reset_on_train)
+        self.early_stopping_patience = early_stopping_patience
+        self.early_stopping_threshold = early_stopping_threshold
+        self.early_stopping_patience_counter = 0
+
+    def reset(self) -> None:
+        super().reset()
+        self.early_stopping_patience_counter = 0
+
+    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        value = self.current_value(trainer)
+        if self.is_improvement(value, self.early_stopping_threshold):
+            self.take_best(trainer, value)
+            self.early_stopping_patience_counter = 0
+            return
+        self.early_stopping_patience_counter += 1
+        if self.early_stopping_patience_counter >= self.early_stopping_patience:
+            raise StopTrainingError(
+                f"Stopping early: {self.watch_metric} is {value:.6g} and has not improved on "
+                f"{self.best_metric} for {self.early_stopping_patience_counter} epochs"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "counter": self.early_stopping_patience_counter}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.early_stopping_patience_counter = state_dict["counter"]

@@ -1,0 +1,101 @@
+"""What callbacks that follow a metric have in common."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from pytorch_accelerated.callbacks.base import TrainerCallback
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.trainer import Trainer
+
+
+class MetricWatcher(TrainerCallback):
+    """Follows the best value of a metric over the epochs of a run.
+
+    A NaN is never the best.
+
+    Args:
+        watch_metric: name of the metric in the run history.
+        greater_is_better: whether larger values are better.
+        reset_on_train: whether each run starts without a best value; a resumed run goes on with
+            the one of its checkpoint.
+
+    Attributes:
+        best_metric: the best value so far, or ``None``.
+        best_metric_epoch: the epoch it was reached in, or ``None``.
+    """
+
+    def __init__(self, watch_metric: str, greater_is_better: bool, reset_on_train: bool) -> None:
+        self.watch_metric = watch_metric
+        self.greater_is_better = greater_is_better
+        self.reset_on_train = reset_on_train
+        self.best_metric: float | None = None
+        self.best_metric_epoch: int | None = None
+        self._is_resumed = False
+
+    def reset(self) -> None:
+        """Forget the best value."""
+        self.best_metric = None
+        self.best_metric_epoch = None
+
+    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        if self.reset_on_train and not self._is_resumed:
+            self.reset()
+        self._is_resumed = False
+        if trainer.eval_dataset is None and "eval" in self.watch_metric.split("_"):
+            raise ValueError(
+                f"{type(self).__name__} watches {self.watch_metric!r}, which only an evaluation "
+                f"records, but the run has no eval_dataset: pass one to train(), or watch a "
+                f"metric of training such as 'train_loss_epoch'"
+            )
+
+    def current_value(self, trainer: Trainer) -> float:
+        """The latest value of the metric, as a plain number.
+
+        Args:
+            trainer: the Trainer.
+
+        Raises:
+            ValueError: nothing has recorded the metric.
+        """
+        names = list(trainer.run_history.get_metric_names())
+        if self.watch_metric not in names:
+            raise ValueError(
+                f"{type(self).__name__} watches {self.watch_metric!r}, but nothing has recorded "
+                f"it. Recorded are: {', '.join(map(repr, names)) or 'no metrics'}"
+            )
+        return float(trainer.run_history.get_latest_metric(self.watch_metric))
+
+    def is_improvement(self, value: float, threshold: float = 0.0) -> bool:
+        """Whether a value is better than the best so far by more than a threshold.
+
+        Args:
+            value: the value.
+            threshold: by how much it has to be better.
+        """
+        if math.isnan(value):
+            return False
+        if self.best_metric is None:
+            return True
+        gain = value - self.best_metric if self.greater_is_better else self.best_metric - value
+        return gain > threshold
+
+    def take_best(self, trainer: Trainer, value: float) -> None:
+        """Remember a value as the best, reached in the current epoch.
+
+        Args:
+            trainer: the Trainer.
+            value: the value.
+        """
+        self.best_metric = value
+        self.best_metric_epoch = trainer.run_history.current_epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_metric": self.best_metric, "best_metric_epoch": self.best_metric_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_metric = state_dict["best_metric"]
+        self.best_metric_epoch = state_dict["best_metric_epoch"]
+        self._is_resumed = True

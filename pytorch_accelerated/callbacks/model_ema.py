@@ -1,0 +1,129 @@
+"""Following the model with an average of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytorch_accelerated.callbacks.base import CallbackHandler
+from pytorch_accelerated.callbacks.save_best_model import SaveBestModelCallback
+from pytorch_accelerated.ema import ModelEma
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.trainer import Trainer
+
+_PREFIX = "ema_model_"
+
+
+class ModelEmaCallback(SaveBestModelCallback):
+    """Keeps an exponential moving average of the model, evaluates it, and saves the best one.
+
+    The average moves at each optimizer update. After each evaluation epoch of a training run the
+    averaged model is evaluated too; its metrics have the prefix ``ema_model_``. It is never
+    loaded into the Trainer's model.
+
+    Args:
+        decay: how much of the average stays at each update, from 0 to 1.
+        evaluate_during_training: whether to evaluate the averaged model. If not, it is saved
+            after each epoch.
+        save_path: file to write.
+        watch_metric: name of the metric in the run history that tells the best one.
+        greater_is_better: whether larger values are better.
+        model_ema: makes the average of a model: ``model_ema(model, decay=decay)``.
+        callbacks: the only callbacks that are active while the averaged model is evaluated.
+
+    Attributes:
+        ema_model: the average, whose ``module`` is the averaged model; ``None`` before a run.
+    """
+
+    last_in: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        decay: float = 0.99,
+        evaluate_during_training: bool = True,
+        save_path: str | Path = "ema_model.pt",
+        watch_metric: str = "ema_model_eval_loss_epoch",
+        greater_is_better: bool = False,
+        model_ema: Callable[..., ModelEma] = ModelEma,
+        callbacks: Iterable[Any] = (),
+    ) -> None:
+        super().__init__(
+            save_path=save_path,
+            watch_metric=watch_metric,
+            greater_is_better=greater_is_better,
+            reset_on_train=True,
+            save_optimizer=False,
+            save_scheduler=False,
+            load_saved_checkpoint=False,
+        )
+        self.decay = decay
+        self.evaluate_during_training = evaluate_during_training
+        self.model_ema = model_ema
+        self.ema_model: ModelEma | None = None
+        self._handler = CallbackHandler(callbacks)
+        self._is_training_run = False
+        self._resumed_average: dict[str, Any] | None = None
+
+    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        if self.evaluate_during_training:
+            super().on_training_run_start(trainer, **kwargs)
+        self.ema_model = self.model_ema(trainer.get_model(), decay=self.decay)
+        if self._resumed_average is not None:
+            self.ema_model.load_state_dict(self._resumed_average)
+            self._resumed_average = None
+        self._is_training_run = True
+
+    def on_optimizer_step_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        assert self.ema_model is not None
+        self.ema_model.update(trainer.model)
+
+    def on_eval_epoch_end(
+        self, trainer: Trainer, is_intermediate: bool = False, **kwargs: Any
+    ) -> None:
+        if not (self.evaluate_during_training and self._is_training_run) or is_intermediate:
+            return
+        with self._averaged_model(trainer):
+            history = trainer.run_history
+            handler, prefix = trainer.callback_handler, history.metric_name_prefix
+            trainer.callback_handler = self._handler
+            history.set_metric_name_prefix(_PREFIX)
+            try:
+                trainer._run_eval_epoch(trainer._eval_dataloader)
+            finally:
+                trainer.callback_handler = handler
+                history.set_metric_name_prefix(prefix)
+
+    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        if self.evaluate_during_training:
+            super().on_training_run_epoch_end(trainer, **kwargs)
+        else:
+            self._save(trainer, {})
+
+    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._is_training_run = False
+
+    def _save(self, trainer: Trainer, extra: dict[str, Any]) -> None:
+        with self._averaged_model(trainer):
+            super()._save(trainer, extra)
+
+    @contextmanager
+    def _averaged_model(self, trainer: Trainer) -> Iterator[None]:
+        """The averaged model in the place of the trained one."""
+        assert self.ema_model is not None
+        trained = trainer.model
+        trainer.model = self.ema_model.module
+        try:
+            yield
+        finally:
+            trainer.model = trained
+
+    def state_dict(self) -> dict[str, Any]:
+        average = {} if self.ema_model is None else self.ema_model.state_dict()
+        return {**super().state_dict(), "average": average}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self._resumed_average = state_dict["average"] or None

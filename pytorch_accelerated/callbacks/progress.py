@@ -1,0 +1,228 @@
+"""Telling a person at a terminal how training goes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from pytorch_accelerated.callbacks.base import TrainerCallback
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.trainer import Trainer
+
+
+class ProgressBarCallback(TrainerCallback):
+    """Shows a bar for each epoch: loss, learning rate, updates per second and time left.
+
+    Bars appear on the first process of a machine, and only if its output is a terminal or a
+    notebook. They are redrawn at most ``refresh_per_second`` times a second; only then a loss is
+    read from the device.
+
+    Args:
+        refresh_per_second: how often to redraw, at most.
+        console: where to draw; by default standard output.
+
+    Attributes:
+        pbar: the bar of the training epoch at hand, or ``None``.
+        eval_pbar: the bar of the evaluation epoch at hand, or ``None``.
+
+    Raises:
+        ValueError: ``refresh_per_second`` is not positive.
+    """
+
+    def __init__(self, refresh_per_second: float = 4.0, console: Console | None = None) -> None:
+        if not refresh_per_second > 0:
+            raise ValueError(f"refresh_per_second is {refresh_per_second}: give a number above 0")
+        self.refresh_per_second = refresh_per_second
+        self.console = console
+        self.pbar: _Bar | None = None
+        self.eval_pbar: _Bar | None = None
+
+    def on_train_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._close()
+        description = f"epoch {trainer.run_history.current_epoch}"
+        self.pbar = self._open(trainer, description, trainer._train_dataloader)
+
+    def on_train_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
+    ) -> None:
+        if self.pbar is not None:
+            self.pbar.advance(trainer, batch_output)
+
+    def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._close()
+
+    def on_eval_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        # Two live displays cannot share a terminal.
+        if self.pbar is not None:
+            self.pbar.pause()
+        self.eval_pbar = self._open(trainer, "evaluation", trainer._eval_dataloader)
+
+    def on_eval_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], **kwargs: Any
+    ) -> None:
+        if self.eval_pbar is not None:
+            self.eval_pbar.advance(trainer, batch_output)
+
+    def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        if self.eval_pbar is not None:
+            self.eval_pbar.close()
+            self.eval_pbar = None
+        if self.pbar is not None:
+            self.pbar.resume()
+
+    def on_stop_training_error(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._close()
+
+    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._close()
+
+    def on_evaluation_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._close()
+
+    def _open(self, trainer: Trainer, description: str, loader: Any) -> _Bar | None:
+        console = self.console or Console()
+        if not trainer._accelerator.is_local_main_process or not (
+            console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal)
+        ):
+            return None
+        try:
+            total = len(loader)
+        except TypeError:
+            total = None
+        updates_before = trainer._loop.num_updates
+        return _Bar(console, description, total, 1 / self.refresh_per_second, updates_before)
+
+    def _close(self) -> None:
+        for bar in (self.eval_pbar, self.pbar):
+            if bar is not None:
+                bar.close()
+        self.pbar = self.eval_pbar = None
+
+
+class _Bar:
+    """A bar that counts in a plain integer and draws only when it is time to."""
+
+    def __init__(
+        self,
+        console: Console,
+        description: str,
+        total: int | None,
+        interval: float,
+        updates_before: int,
+    ) -> None:
+        self.num_done = 0
+        self._updates_before = updates_before
+        self._interval = interval
+        self._numbers = ""
+        self._started = self._drawn = time.perf_counter()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(),
+            console=console,
+            # No thread beside the training loop: it draws when a batch is done.
+            auto_refresh=False,
+        )
+        self._task: TaskID = self._progress.add_task(description, total=total, numbers="")
+        self._progress.start()
+
+    def advance(self, trainer: Trainer, batch_output: dict[str, Any]) -> None:
+        """Count a batch, and draw if it is time to."""
+        self.num_done += 1
+        now = time.perf_counter()
+        if now - self._drawn >= self._interval:
+            self._drawn = now
+            self._numbers = self._current_numbers(trainer, batch_output, now)
+            self._draw()
+
+    def _current_numbers(self, trainer: Trainer, batch_output: dict[str, Any], now: float) -> str:
+        loss = batch_output["loss"]
+        numbers = f"loss {float(loss.detach() if torch.is_tensor(loss) else loss):.4g}"
+        updates = trainer._loop.num_updates - self._updates_before
+        if updates:
+            lr = float(trainer.optimizer.param_groups[0]["lr"])
+            rate = updates / (now - self._started)
+            numbers += f"  lr {lr:.3g}  {rate:.3g} updates/s"
+        return numbers
+
+    def _draw(self) -> None:
+        self._progress.update(
+            self._task, completed=self.num_done, numbers=self._numbers, refresh=True
+        )
+
+    def pause(self) -> None:
+        self._draw()
+        self._progress.stop()
+
+    def resume(self) -> None:
+        self._progress.start()
+
+    def close(self) -> None:
+        self._draw()
+        self._progress.stop()
+
+
+class PrintProgressCallback(TrainerCallback):
+    """Prints when runs and epochs start and end, and a summary of the metrics after training."""
+
+    def __init__(self) -> None:
+        self._started = 0.0
+        self._updates_before = 0
+
+    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._started = time.perf_counter()
+        self._updates_before = trainer._loop.num_updates
+        trainer.print("Starting training run")
+
+    def on_train_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        trainer.print(f"Starting epoch {trainer.run_history.current_epoch}")
+
+    def on_eval_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        trainer.print("Starting evaluation")
+
+    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        seconds = time.perf_counter() - self._started
+        updates = trainer._loop.num_updates - self._updates_before
+        trainer.print(f"Finished training run: {updates} updates in {seconds:.1f} s")
+        if trainer._accelerator.is_local_main_process:
+            table = summary_table(trainer.run_history)
+            if table.row_count:
+                Console().print(table)
+
+    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        trainer.print("Starting evaluation run")
+
+    def on_evaluation_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        trainer.print("Finished evaluation run")
+
+
+def summary_table(run_history: Any) -> Table:
+    """A row for each metric of a run: its first, lowest, highest and last value.
+
+    Args:
+        run_history: the run's history.
+    """
+    table = Table("metric", *("first", "lowest", "highest", "last"))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in run_history.get_metric_names():
+        values = [float(value) for value in run_history.get_metric_values(name)]
+        if values:
+            shown = (values[0], min(values), max(values), values[-1])
+            table.add_row(name, *(f"{value:.6g}" for value in shown))
+    return table

@@ -1,0 +1,87 @@
+"""Keeping the best model of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytorch_accelerated.callbacks.metric_watch import MetricWatcher
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.trainer import Trainer
+
+
+class SaveBestModelCallback(MetricWatcher):
+    """Saves a checkpoint whenever a metric improves, and loads the best one at the run's end.
+
+    The file holds the metric's value under the metric's name.
+
+    Args:
+        save_path: file to write.
+        watch_metric: name of the metric in the run history.
+        greater_is_better: whether larger values are better.
+        reset_on_train: whether each run starts anew; a resumed run goes on with the best value
+            of its checkpoint.
+        save_optimizer: whether the file holds the optimizer's state.
+        save_scheduler: whether the file holds the scheduler's state.
+        load_saved_checkpoint: whether to load the file at the run's end. Only what this run has
+            saved is loaded.
+
+    Attributes:
+        best_metric: the best value so far, or ``None``.
+        best_metric_epoch: the epoch it was reached in, or ``None``.
+    """
+
+    # A training state that is saved at the run's end holds the last weights, not the best.
+    last_in: tuple[str, ...] = ("on_training_run_end",)
+
+    def __init__(
+        self,
+        save_path: str | Path = "best_model.pt",
+        watch_metric: str = "eval_loss_epoch",
+        greater_is_better: bool = False,
+        reset_on_train: bool = True,
+        save_optimizer: bool = True,
+        save_scheduler: bool = True,
+        load_saved_checkpoint: bool = True,
+    ) -> None:
+        super().__init__(watch_metric, greater_is_better, reset_on_train)
+        self.save_path = save_path
+        self.save_optimizer = save_optimizer
+        self.save_scheduler = save_scheduler
+        self.load_saved_checkpoint = load_saved_checkpoint
+        self._has_saved = False
+
+    def reset(self) -> None:
+        super().reset()
+        self._has_saved = False
+
+    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        value = self.current_value(trainer)
+        if self.is_improvement(value):
+            self.take_best(trainer, value)
+            self._save(trainer, {self.watch_metric: value})
+
+    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        if self.load_saved_checkpoint and self._has_saved:
+            trainer.load_checkpoint(
+                self.save_path,
+                load_optimizer=self.save_optimizer,
+                load_scheduler=self.save_scheduler,
+            )
+
+    def _save(self, trainer: Trainer, extra: dict[str, Any]) -> None:
+        trainer.save_checkpoint(
+            self.save_path,
+            checkpoint_kwargs=extra,
+            save_optimizer=self.save_optimizer,
+            save_scheduler=self.save_scheduler,
+        )
+        self._has_saved = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "has_saved": self._has_saved}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self._has_saved = state_dict["has_saved"]

@@ -1,0 +1,155 @@
+"""What the optimizer really ran with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pytorch_accelerated.callbacks.base import TrainerCallback
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.trainer import Trainer
+
+Applied = dict[str, list[list[Any]]]
+"""By field: for each update, the values of all parameter groups."""
+
+
+def scheduled_fields(groups: Iterable[dict[str, Any]]) -> list[str]:
+    """The learning rate, and every field of parameter groups that a scheduler has a base for.
+
+    Args:
+        groups: parameter groups of an optimizer.
+
+    Example:
+        >>> scheduled_fields([{"lr": 0.1, "momentum": 0.9, "initial_momentum": 0.9, "nesterov": 0}])
+        ['lr', 'momentum']
+    """
+    fields = {"lr": None}
+    for group in groups:
+        fields.update({field: None for field in group if f"initial_{field}" in group})
+    return list(fields)
+
+
+def copy_of_value(value: Any) -> Any:
+    """A value that stays as it is when the group's changes; tensors stay on their device.
+
+    Args:
+        value: what a parameter group holds in a field.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, tuple | list):
+        return tuple(copy_of_value(part) for part in value)
+    return value
+
+
+def plain_value(value: Any) -> Any:
+    """A value with numbers in place of tensors; waits for the device if there are any.
+
+    Args:
+        value: what `copy_of_value` gave.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    if isinstance(value, tuple | list):
+        return tuple(plain_value(part) for part in value)
+    return value
+
+
+class ScheduleMonitorCallback(TrainerCallback):
+    """Records the values of scheduled fields that each optimizer update ran with.
+
+    They are read from the parameter groups right after the update, before the scheduler's step,
+    so skipped steps leave no trace. Tensor values are copied on their device; nothing waits for
+    it until `applied` is read.
+
+    Args:
+        fields: names of fields. By default the learning rate and every field that a scheduler
+            schedules.
+
+    Example:
+        >>> monitor = ScheduleMonitorCallback(fields=["lr"])
+        >>> monitor.applied
+        {'lr': []}
+    """
+
+    def __init__(self, fields: Iterable[str] | None = None) -> None:
+        if isinstance(fields, str):
+            raise TypeError(f"fields is the string {fields!r}: give a list, [{fields!r}]")
+        self.fields = None if fields is None else list(fields)
+        self._is_resumed = False
+        self._start()
+
+    def _start(self) -> None:
+        self._applied: Applied = {field: [] for field in self.fields or ()}
+        self._num_plain = 0
+
+    @property
+    def applied(self) -> Applied:
+        """By field: for each update in order, the values of all groups, ``None`` for no value."""
+        for updates in self._applied.values():
+            for index in range(self._num_plain, len(updates)):
+                updates[index] = [plain_value(value) for value in updates[index]]
+        self._num_plain = max(map(len, self._applied.values()), default=0)
+        return {field: [list(values) for values in all_] for field, all_ in self._applied.items()}
+
+    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        if not self._is_resumed:
+            self._start()
+        self._is_resumed = False
+        groups = trainer.optimizer.param_groups
+        if self.fields is None:
+            for field in scheduled_fields(groups):
+                self._applied.setdefault(field, [])
+            return
+        for field in self.fields:
+            if not any(field in group for group in groups):
+                known = sorted({str(key) for group in groups for key in group} - {"params"})
+                raise ValueError(
+                    f"no parameter group has the field {field!r} that is to be monitored; "
+                    f"there are: {', '.join(known)}"
+                )
+
+    def on_optimizer_step_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        groups = trainer.optimizer.param_groups
+        for field, updates in self._applied.items():
+            updates.append([copy_of_value(group.get(field)) for group in groups])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"applied": self.applied}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._applied = {
+            field: [list(values) for values in updates]
+            for field, updates in state_dict["applied"].items()
+        }
+        self._num_plain = max(map(len, self._applied.values()), default=0)
+        self._is_resumed = True
+
+    def write_json(self, path: str | Path) -> None:
+        """Write `applied` to a file; `read_json` gives back the same numbers, bit for bit.
+
+        Args:
+            path: file to write.
+        """
+        Path(path).write_text(json.dumps(self.applied), encoding="utf-8")
+
+    @staticmethod
+    def read_json(path: str | Path) -> Applied:
+        """Read what `write_json` wrote.
+
+        Args:
+            path: file to read.
+        """
+        applied = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {
+            field: [
+                [tuple(value) if isinstance(value, list) else value for value in values]
+                for values in updates
+            ]
+            for field, updates in applied.items()
+        }

@@ -1,0 +1,44 @@
+"""Evaluating within training epochs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytorch_accelerated.callbacks.base import TrainerCallback
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.trainer import Trainer
+
+
+class StepBasedEvaluationCallback(TrainerCallback):
+    """Runs an evaluation epoch after every so many optimizer updates of a run.
+
+    Its events have ``is_intermediate=True``; its loss is recorded as ``intermediate_eval_loss``.
+    Each module then returns to the mode, training or evaluation, that it was in.
+
+    Args:
+        eval_every_n_steps: number of optimizer updates between two evaluations.
+
+    Raises:
+        ValueError: it is no positive whole number; or, at the start of a run, there is no
+            evaluation dataset.
+    """
+
+    def __init__(self, eval_every_n_steps: int) -> None:
+        if eval_every_n_steps < 1:
+            raise ValueError(
+                f"eval_every_n_steps is {eval_every_n_steps}: give a number of optimizer "
+                f"updates, at least 1"
+            )
+        self.eval_every_n_steps = eval_every_n_steps
+
+    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        if trainer.eval_dataset is None:
+            raise ValueError(
+                "StepBasedEvaluationCallback has nothing to evaluate on: pass an eval_dataset "
+                "to train()"
+            )
+
+    def on_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        if trainer._loop.num_updates % self.eval_every_n_steps == 0:
+            trainer._run_eval_epoch(trainer._eval_dataloader, is_intermediate=True)

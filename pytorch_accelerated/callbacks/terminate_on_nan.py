@@ -1,0 +1,139 @@
+"""Ending a run whose loss is no number any more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pytorch_accelerated.callbacks.base import StopTrainingError, TrainerCallback
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.trainer import Trainer
+
+
+class TerminateOnNaNCallback(TrainerCallback):
+    """Ends the run after a NaN or infinity in a loss.
+
+    Looking at each loss would make the host wait for the device at every step. So losses are
+    gathered on the device, reduced to one flag over all processes every ``check_every`` training
+    batches, and that flag is looked at ``check_every`` batches later, when its copy has long
+    arrived; at the end of an epoch all that is outstanding is looked at. A run thus goes on for
+    at most two times ``check_every`` batches after the first bad loss, and all processes stop at
+    the same batch. Evaluation looks at the end of its epoch.
+
+    Args:
+        check_every: number of training batches between two looks.
+
+    Attributes:
+        triggered: whether a NaN or infinity ended the latest run.
+
+    Raises:
+        ValueError: ``check_every`` is no positive whole number.
+    """
+
+    def __init__(self, check_every: int = 100) -> None:
+        if check_every < 1:
+            raise ValueError(f"check_every is {check_every}: give a number of batches, at least 1")
+        self.check_every = check_every
+        self.triggered = False
+        self._start()
+
+    def _start(self) -> None:
+        self._losses: list[torch.Tensor] = []
+        self._is_bad: torch.Tensor | None = None
+        self._on_its_way: _HostCopy | None = None
+
+    def check_for_nan_after_batch(
+        self, batch_output: dict[str, Any], step: int | None = None
+    ) -> None:
+        """Gather the loss of a batch; it is looked at later.
+
+        Args:
+            batch_output: holds the loss as ``loss``.
+            step: unused.
+        """
+        loss = batch_output["loss"]
+        self._losses.append(loss.detach() if torch.is_tensor(loss) else torch.tensor(loss))
+        if len(self._losses) >= self.check_every:
+            self._fold()
+
+    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        self.triggered = False
+        self._start()
+
+    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        self.triggered = False
+        self._start()
+
+    def on_train_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
+    ) -> None:
+        self.check_for_nan_after_batch(batch_output, step)
+        if (step + 1) % self.check_every == 0:
+            arrived, self._on_its_way = self._on_its_way, _HostCopy(self._reduced(trainer))
+            if arrived is not None and arrived.value():
+                self._stop("training")
+
+    def on_eval_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], **kwargs: Any
+    ) -> None:
+        self.check_for_nan_after_batch(batch_output)
+
+    def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._look_now(trainer, "training")
+
+    def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._look_now(trainer, "evaluation")
+
+    def _fold(self) -> None:
+        """Turn the gathered losses into one flag, on the device."""
+        if self._losses:
+            flat = torch.cat([loss.reshape(-1) for loss in self._losses])
+            is_bad = (~flat.isfinite()).any()
+            self._is_bad = is_bad if self._is_bad is None else self._is_bad | is_bad
+            self._losses.clear()
+
+    def _reduced(self, trainer: Trainer) -> torch.Tensor:
+        """The flag over all processes, on the device."""
+        self._fold()
+        if self._is_bad is None:
+            self._is_bad = torch.zeros((), dtype=torch.bool, device=trainer.device)
+        if trainer._accelerator.num_processes == 1:
+            return self._is_bad
+        count = self._is_bad.to(device=trainer.device, dtype=torch.float32)
+        total: torch.Tensor = trainer._accelerator.reduce(count, reduction="sum")
+        return total > 0
+
+    def _look_now(self, trainer: Trainer, phase: str) -> None:
+        is_bad = bool(self._reduced(trainer))
+        self._start()
+        if is_bad:
+            self._stop(phase)
+
+    def _stop(self, phase: str) -> None:
+        self.triggered = True
+        raise StopTrainingError(
+            f"Stopping: a loss in {phase} is NaN or infinite. Look for a too high learning rate, "
+            f"a division by zero or a log of zero; torch.autograd.set_detect_anomaly(True) "
+            f"tells the operation"
+        )
+
+
+class _HostCopy:
+    """A flag on its way from the device to the host."""
+
+    def __init__(self, flag: torch.Tensor) -> None:
+        self._event: torch.cuda.Event | None = None
+        if flag.is_cuda:
+            self._host = torch.empty((), dtype=flag.dtype, pin_memory=True)
+            self._host.copy_(flag, non_blocking=True)
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record()
+        else:
+            self._host = flag.clone()
+
+    def value(self) -> bool:
+        if self._event is not None:
+            self._event.synchronize()
+        return bool(self._host)

@@ -1,0 +1,141 @@
+"""Metrics that are gathered batch by batch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pytorch_accelerated.callbacks.base import TrainerCallback
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.trainer import Trainer
+
+
+def outputs_and_targets(batch: Any, batch_output: dict[str, Any]) -> tuple[Any, ...]:
+    """The model's outputs and the batch's second element.
+
+    Args:
+        batch: what the data loader gave.
+        batch_output: what the loss calculation returned.
+    """
+    return batch_output["model_outputs"], batch[1]
+
+
+class TorchMetricsCallback(TrainerCallback):
+    """Computes metrics over whole epochs and records them in the run history.
+
+    A metric is any object with ``update(*arguments)``, ``compute()`` and ``reset()``, such as
+    those of the torchmetrics library, which also bring the processes' values together by
+    themselves. A metric *m* is recorded as ``train_m``, ``eval_m``, ``intermediate_eval_m`` or
+    ``evaluation_m`` (in an evaluation run); one that computes a dict *d* as ``…_m_key`` for each
+    of its keys.
+
+    Args:
+        metrics: metrics by name.
+        phases: in which epochs to compute them: ``"train"``, ``"eval"`` or both.
+        get_arguments: gives the arguments of ``update`` from the batch and what the loss
+            calculation returned; by default the model's outputs and the batch's second element.
+
+    Raises:
+        TypeError: a metric lacks one of the three methods.
+        ValueError: there is no metric, or an unknown phase.
+    """
+
+    def __init__(
+        self,
+        metrics: Mapping[str, Any],
+        phases: Iterable[str] = ("eval",),
+        get_arguments: Callable[[Any, dict[str, Any]], tuple[Any, ...]] = outputs_and_targets,
+    ) -> None:
+        if not isinstance(metrics, Mapping) or not metrics:
+            raise ValueError(
+                f"metrics is {metrics!r}: give metrics by name, {{'accuracy': Accuracy(…)}}"
+            )
+        for name, metric in metrics.items():
+            for method in ("update", "compute", "reset"):
+                if not callable(getattr(metric, method, None)):
+                    raise TypeError(
+                        f"the metric {name!r} is {metric!r}, which has no method {method}()"
+                    )
+        self.phases = (phases,) if isinstance(phases, str) else tuple(phases)
+        for phase in self.phases:
+            if phase not in ("train", "eval"):
+                raise ValueError(f"phases holds {phase!r}: allowed are 'train' and 'eval'")
+        self.get_arguments = get_arguments
+        # An evaluation may come in the middle of a training epoch, so each has its own.
+        self._metrics = {phase: copy.deepcopy(dict(metrics)) for phase in self.phases}
+        self._eval_name = "eval"
+
+    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._eval_name = "eval"
+        self._move(trainer)
+
+    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._eval_name = "evaluation"
+        self._move(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._reset("train")
+
+    def on_eval_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._reset("eval")
+
+    def on_train_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
+    ) -> None:
+        self._update("train", batch, batch_output)
+
+    def on_eval_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], **kwargs: Any
+    ) -> None:
+        self._update("eval", batch, batch_output)
+
+    def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._record(trainer, "train", "train")
+
+    def on_eval_epoch_end(
+        self, trainer: Trainer, is_intermediate: bool = False, **kwargs: Any
+    ) -> None:
+        self._record(trainer, "eval", "intermediate_eval" if is_intermediate else self._eval_name)
+
+    def _of(self, phase: str) -> dict[str, Any]:
+        return self._metrics.get(phase, {})
+
+    def _move(self, trainer: Trainer) -> None:
+        for metrics in self._metrics.values():
+            for metric in metrics.values():
+                if hasattr(metric, "to"):
+                    metric.to(trainer.device)
+
+    def _reset(self, phase: str) -> None:
+        for metric in self._of(phase).values():
+            metric.reset()
+
+    @torch.no_grad()
+    def _update(self, phase: str, batch: Any, batch_output: dict[str, Any]) -> None:
+        metrics = self._of(phase)
+        if metrics:
+            arguments = self.get_arguments(batch, batch_output)
+            for metric in metrics.values():
+                metric.update(*arguments)
+
+    def _record(self, trainer: Trainer, phase: str, recorded_as: str) -> None:
+        for name, metric in self._of(phase).items():
+            result = metric.compute()
+            values = result if isinstance(result, Mapping) else {None: result}
+            for key, value in values.items():
+                full_name = f"{recorded_as}_{name}" + ("" if key is None else f"_{key}")
+                trainer.run_history.update_metric(full_name, _as_number(full_name, value))
+
+
+def _as_number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"the metric {name!r} computed {value!r}, which is no single number: let it average, "
+            f"or return a dict of numbers"
+        ) from None

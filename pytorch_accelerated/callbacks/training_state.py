@@ -1,0 +1,103 @@
+"""Saving whole training states, to resume from."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytorch_accelerated.callbacks.base import TrainerCallback
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.trainer import Trainer
+
+
+class SaveTrainingStateCallback(TrainerCallback):
+    """Saves training states that ``train(resume_from=…)`` continues from.
+
+    States are folders in ``save_dir``: ``epoch_{n}`` after epoch *n*, its evaluation and the
+    other callbacks; ``step_{n}`` after the run's *n*-th optimizer update; ``final`` at the run's
+    end. Each holds the number of updates as ``global_step``. A resumed run counts on.
+
+    Args:
+        save_dir: folder of the states.
+        save_every_n_epochs: number of epochs between two states.
+        save_every_n_steps: number of optimizer updates between two states.
+        save_at_end: whether to save at the run's end.
+        max_checkpoints: how many states to keep; older ones are removed.
+
+    Raises:
+        ValueError: a number is not a positive whole one.
+    """
+
+    last_in: tuple[str, ...] = ("on_update_end", "on_training_run_epoch_end")
+
+    def __init__(
+        self,
+        save_dir: str | Path = "training_states",
+        save_every_n_epochs: int | None = None,
+        save_every_n_steps: int | None = None,
+        save_at_end: bool = True,
+        max_checkpoints: int | None = None,
+    ) -> None:
+        for name, number in (
+            ("save_every_n_epochs", save_every_n_epochs),
+            ("save_every_n_steps", save_every_n_steps),
+            ("max_checkpoints", max_checkpoints),
+        ):
+            if number is not None and number < 1:
+                raise ValueError(f"{name} is {number}: give a number of at least 1, or None")
+        self.save_dir = Path(save_dir)
+        self.save_every_n_epochs = save_every_n_epochs
+        self.save_every_n_steps = save_every_n_steps
+        self.save_at_end = save_at_end
+        self.max_checkpoints = max_checkpoints
+        self._saved_checkpoints: list[Path] = []
+        self._global_step = 0
+        self._is_resumed = False
+
+    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        # A run that goes on with the history of an earlier one counts on, too.
+        if not self._is_resumed and trainer.run_history.current_epoch == 1:
+            self._global_step = 0
+        self._is_resumed = False
+
+    def on_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._global_step += 1
+        if self.save_every_n_steps and self._global_step % self.save_every_n_steps == 0:
+            self._save(trainer, f"step_{self._global_step}")
+
+    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        epoch = trainer.run_history.current_epoch
+        if self.save_every_n_epochs and epoch % self.save_every_n_epochs == 0:
+            self._save(trainer, f"epoch_{epoch}")
+
+    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        if self.save_at_end:
+            self._save(trainer, "final")
+
+    def _save(self, trainer: Trainer, name: str) -> None:
+        folder = self.save_dir / name
+        if folder in self._saved_checkpoints:
+            self._saved_checkpoints.remove(folder)
+        self._saved_checkpoints.append(folder)
+        num_kept = self.max_checkpoints or len(self._saved_checkpoints)
+        old = self._saved_checkpoints[:-num_kept]
+        del self._saved_checkpoints[:-num_kept]
+        trainer.save_training_state(folder, checkpoint_kwargs={"global_step": self._global_step})
+        # All processes write into a state, so none may be removed before all are done.
+        trainer._accelerator.wait_for_everyone()
+        if trainer._accelerator.is_main_process:
+            for outdated in old:
+                shutil.rmtree(outdated, ignore_errors=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "global_step": self._global_step,
+            "saved_checkpoints": [str(folder) for folder in self._saved_checkpoints],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._global_step = state_dict["global_step"]
+        self._saved_checkpoints = [Path(folder) for folder in state_dict["saved_checkpoints"]]
+        self._is_resumed = True

@@ -1,0 +1,127 @@
+"""Checkpoints around the decays of a warmup-stable-decay schedule."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytorch_accelerated.callbacks.base import TrainerCallback
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.trainer import Trainer
+
+
+class WSDCheckpointCallback(TrainerCallback):
+    """Saves before and after each decay of a `WSDLrScheduler`.
+
+    Before a decay, a training state goes into the folder ``checkpoint_{n}_wsd_pre_decay``:
+    training can continue from it at the full rate, or decay from it again. After a decay, a
+    checkpoint goes into the file ``checkpoint_{n}_wsd_post_decay.pt``. *n* is the number of
+    optimizer updates made. Each holds ``step``, ``checkpoint_type``, ``total_steps``,
+    ``decay_fraction`` and ``timestamp``.
+
+    Args:
+        save_dir: folder of the checkpoints; made at once.
+        save_optimizer: whether the file after a decay holds the optimizer's state.
+        save_scheduler: whether the file after a decay holds the scheduler's state.
+        initial_checkpoint: what to load at the start of a run: a training state (a folder) or a
+            checkpoint (a file).
+
+    Attributes:
+        last_checkpoint_step: the update of the latest checkpoint, or ``None``.
+        checkpoint_steps: the updates at which the decays end.
+        decay_info: where each period starts, decays and ends.
+        decay_fraction: share of a period that decays.
+
+    Raises:
+        ValueError: at the start of a run, the scheduler is none that tells its checkpoints.
+        FileNotFoundError: at the start of a run, there is no ``initial_checkpoint``.
+    """
+
+    last_in: tuple[str, ...] = ("on_update_end",)
+
+    def __init__(
+        self,
+        save_dir: str | Path = "checkpoints",
+        save_optimizer: bool = True,
+        save_scheduler: bool = True,
+        initial_checkpoint: str | Path | None = None,
+    ) -> None:
+        self.save_dir = Path(save_dir)
+        self.save_dir.mkdir(parents=True, exist_ok=True)
+        self.save_optimizer = save_optimizer
+        self.save_scheduler = save_scheduler
+        self.initial_checkpoint = None if initial_checkpoint is None else Path(initial_checkpoint)
+        self.last_checkpoint_step: int | None = None
+        self.checkpoint_steps: list[int] = []
+        self.decay_info: list[dict[str, int]] = []
+        self.decay_fraction: float | None = None
+
+    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        if not hasattr(trainer.scheduler, "get_checkpoint_steps"):
+            raise ValueError(
+                f"WSDCheckpointCallback needs a scheduler that tells its checkpoints, such as "
+                f"WSDLrScheduler, but the run's scheduler is {trainer.scheduler!r}: pass "
+                f"create_scheduler_fn=WSDLrScheduler.create_scheduler_fn() to train()"
+            )
+        if self.initial_checkpoint is not None:
+            self._load(trainer, self.initial_checkpoint)
+        # Loading may have moved the periods.
+        scheduler: Any = trainer.scheduler
+        self.checkpoint_steps = list(scheduler.get_checkpoint_steps())
+        self.decay_info = list(scheduler.get_decay_info())
+        self.decay_fraction = getattr(scheduler, "decay_phase_ratio", None)
+        self.last_checkpoint_step = None
+        if scheduler.get_current_step() == 0:
+            self._save_if_due(trainer)
+
+    def on_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._save_if_due(trainer)
+
+    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._save_if_due(trainer)
+
+    def _save_if_due(self, trainer: Trainer) -> None:
+        scheduler: Any = trainer.scheduler
+        step = scheduler.get_current_step()
+        if step == self.last_checkpoint_step:
+            return
+        # The last update of a period may be the first before the next one's decay.
+        if step and any(period["period_end"] == step for period in self.decay_info):
+            self.last_checkpoint_step = step
+            trainer.save_checkpoint(
+                self.save_dir / f"checkpoint_{step}_wsd_post_decay.pt",
+                checkpoint_kwargs=self._metadata(trainer, step, "wsd_post_decay"),
+                save_optimizer=self.save_optimizer,
+                save_scheduler=self.save_scheduler,
+            )
+        if any(
+            period["pre_decay_step"] == step and period["period_end"] > step
+            for period in self.decay_info
+        ):
+            self.last_checkpoint_step = step
+            trainer.save_training_state(
+                self.save_dir / f"checkpoint_{step}_wsd_pre_decay",
+                checkpoint_kwargs=self._metadata(trainer, step, "wsd_pre_decay"),
+            )
+
+    def _metadata(self, trainer: Trainer, step: int, kind: str) -> dict[str, Any]:
+        scheduler: Any = trainer.scheduler
+        return {
+            "step": step,
+            "checkpoint_type": kind,
+            "total_steps": scheduler.total_steps,
+            "decay_fraction": self.decay_fraction,
+            "timestamp": datetime.now(timezone.utc).isoformat(),
+        }
+
+    def _load(self, trainer: Trainer, checkpoint: Path) -> None:
+        if checkpoint.is_dir():
+            trainer.load_training_state(checkpoint)
+        elif checkpoint.is_file():
+            trainer.load_checkpoint(checkpoint)
+        else:
+            raise FileNotFoundError(
+                f"initial_checkpoint is {str(checkpoint)!r}, but there is no such folder or file"
+            )

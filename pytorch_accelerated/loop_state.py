@@ -1,0 +1,37 @@
+"""The position of a training run."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass
+class LoopState:
+    """How far a training run is: enough to go on at the very next update.
+
+    Attributes:
+        epoch: passes over the training data that are done.
+        batch: batches of the pass at hand whose update is done, on each process.
+        num_updates: optimizer updates done.
+        data_seed: seed that the order of the training data is derived from.
+        first_history_epoch: the run history's epoch when the run began.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    num_updates: int = 0
+    data_seed: int = 0
+    first_history_epoch: int = 1
+
+    @property
+    def history_epoch(self) -> int:
+        """The run history's epoch that the next batch belongs to."""
+        return self.first_history_epoch + self.epoch
+
+    def epoch_seed(self) -> int:
+        """Seed of the data order, and of data workers, in the epoch at hand.
+
+        Neighbouring seeds and epochs give unrelated orders.
+        """
+        return random.Random(f"{self.data_seed}, {self.epoch}").getrandbits(63)

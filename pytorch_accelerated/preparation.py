@@ -1,0 +1,260 @@
+"""What a Trainer does before the first batch of a run, and after the last."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
+from accelerate.utils import (
+    DistributedType,
+    GradientAccumulationPlugin,
+    broadcast_object_list,
+    is_compiled_module,
+)
+from torch import Tensor
+
+from pytorch_accelerated import scheduling
+from pytorch_accelerated.callbacks import (
+    CallbackHandler,
+    LimitBatchesCallback,
+    LogToTrackersCallback,
+    StopTrainingError,
+)
+from pytorch_accelerated.checkpointing import Checkpointing
+from pytorch_accelerated.data_loading import (
+    EpochGenerator,
+    batch_size_of,
+    check_not_empty,
+    length,
+    prepare_loader,
+)
+from pytorch_accelerated.loop_state import LoopState
+from pytorch_accelerated.run_config import TrainerRunConfig, horizon
+from pytorch_accelerated.utils import get_limit_batches_from_env
+
+# Several processes of these kinds need nothing of Accelerate's optimizer and backward pass.
+_PLAIN = {
+    DistributedType.NO,
+    DistributedType.MULTI_CPU,
+    DistributedType.MULTI_GPU,
+}
+
+
+class Preparation(Checkpointing):
+    """The part of the Trainer that sets a run up and takes it down again."""
+
+    run_config: TrainerRunConfig | None
+    train_dataset: Any
+    eval_dataset: Any
+    create_scheduler_fn: Any
+    create_scheduler: Callable[[], Any]
+
+    _callbacks: Iterable[Any]
+    _log_with: Any
+    _project_dir: str | os.PathLike[str] | None
+    _project_name: str
+    _train_dataloader: Any
+    _eval_dataloader: Any
+    _train_dl_kwargs: dict[str, Any] | None
+    _eval_dl_kwargs: dict[str, Any] | None
+    _pad_uneven_eval_batches: bool
+    _train_generator: EpochGenerator
+    _eval_generator: EpochGenerator
+    _was_compiled: bool
+    _is_plain: bool
+    _window_items: list[Any]
+    _gradient_norm: Tensor | None
+
+    @contextmanager
+    def _run(self) -> Iterator[None]:
+        """Begin a run; whatever happens, leave model and optimizer as they came."""
+        self._accelerator = self._create_accelerator()
+        # Windows are counted here; Accelerate, whose launcher may set this, would divide again.
+        self._accelerator.gradient_accumulation_steps = 1
+        self._was_compiled = is_compiled_module(self.model)
+        self._train_dataloader = self._train_dl_kwargs = None
+        self._eval_dataloader = self._eval_dl_kwargs = None
+        self._window_items = []
+        self._gradient_norm = None
+        self._stop = None
+        try:
+            yield
+        except StopTrainingError as stop:
+            self.print(stop)
+        finally:
+            self._unwrap()
+            if isinstance(self.optimizer, AcceleratedOptimizer):
+                self.optimizer = self.optimizer.optimizer
+            for tracker in self._accelerator.trackers:
+                tracker.finish()
+
+    def _unwrap(self) -> None:
+        self.model = self._accelerator.unwrap_model(
+            self.model, keep_fp32_wrapper=False, keep_torch_compile=self._was_compiled
+        )
+
+    def _create_callback_handler(self) -> CallbackHandler:
+        limit = get_limit_batches_from_env()
+        first = [] if limit is None else [LimitBatchesCallback(limit)]
+        handler = CallbackHandler([*first, *self._callbacks])
+        if self._log_with is not None and not any(
+            isinstance(callback, LogToTrackersCallback) for callback in handler
+        ):
+            handler.add_callback(LogToTrackersCallback)
+        return handler
+
+    def _create_accelerator(self) -> Accelerator:
+        return Accelerator(
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+            log_with=self._log_with,
+            project_dir=self._project_dir,
+        )
+
+    def _prepare(self) -> None:
+        self._fire("on_prepare_start")
+        self._prepare_model_optimizer_and_dataloaders()
+        self._fire("on_prepare_end")
+
+    def _prepare_model_optimizer_and_dataloaders(self) -> None:
+        accelerator = self._accelerator
+        is_training = self._train_dataloader is not None
+        self._is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
+        if self._is_plain:
+            # Without training there are no gradients to exchange.
+            self.model = accelerator.prepare_model(self.model, evaluation_mode=not is_training)
+            # On CPU there is nowhere to move the optimizer's state to, and the round trip would
+            # replace its parameter groups.
+            placement = accelerator.device_placement and self.device.type != "cpu"
+            if self.optimizer is not None:
+                accelerator.prepare_optimizer(self.optimizer, device_placement=placement)
+            # The optimizer's wrapper would do nothing but cost time in each step.
+        else:
+            self.model, self.optimizer = accelerator.prepare(self.model, self.optimizer)
+        self._can_save_state = self._can_save_state or is_training
+
+        if is_training:
+            self._train_dataloader = prepare_loader(
+                self._train_dataloader, accelerator, self._train_generator, even_batches=True
+            )
+        if self._eval_dataloader is not None:
+            self._eval_dataloader = prepare_loader(
+                self._eval_dataloader,
+                accelerator,
+                self._eval_generator,
+                even_batches=self._pad_uneven_eval_batches,
+            )
+
+    def _create_run_config(
+        self,
+        per_device_batch_size: int,
+        num_epochs: int,
+        gradient_accumulation_steps: int,
+        max_num_train_steps: int | None,
+        gradient_clip_value: float | None,
+    ) -> TrainerRunConfig:
+        accelerator, num_processes = self._accelerator, self._num_processes
+        train_size = batch_size_of(self._train_dl_kwargs or {}, per_device_batch_size)
+        eval_size = batch_size_of(self._eval_dl_kwargs or {}, train_size)
+        updates: int | None = 0
+        if self._train_dataloader is not None:
+            batches = length(self._train_dataloader)
+            updates = None if batches is None else math.ceil(batches / gradient_accumulation_steps)
+        return TrainerRunConfig(
+            num_epochs=num_epochs,
+            train_per_device_batch_size=train_size,
+            train_dl_kwargs=self._train_dl_kwargs,
+            eval_per_device_batch_size=eval_size,
+            eval_dl_kwargs=self._eval_dl_kwargs,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            gradient_clip_value=gradient_clip_value,
+            train_total_batch_size=train_size * num_processes * gradient_accumulation_steps,
+            eval_total_batch_size=eval_size * num_processes,
+            num_update_steps_per_epoch=updates,
+            num_local_update_steps_per_epoch=updates,
+            max_num_train_steps=horizon(num_epochs, updates, max_num_train_steps),
+            is_local_process_zero=accelerator.is_local_main_process,
+            is_world_process_zero=accelerator.is_main_process,
+            is_distributed=num_processes > 1,
+            mixed_precision=accelerator.mixed_precision,
+            num_processes=num_processes,
+        )
+
+    def _check_eval_batch_size(self) -> None:
+        """Refuse evaluation data that no batch can be made of."""
+        if self._eval_dataloader is not None:
+            # With fewer batches than processes, some have nothing to evaluate.
+            loader = self._eval_dataloader if self._num_processes == 1 else None
+            check_not_empty(loader, self.eval_dataset, "eval_dataset")
+
+    def _start_scheduler(self) -> None:
+        self.scheduler = None if self.create_scheduler_fn is None else self.create_scheduler()
+        state, self._scheduler_state_to_load = self._scheduler_state_to_load, None
+        if self.scheduler is None:
+            if state is not None:
+                warnings.warn(
+                    "the checkpoint that was loaded holds a scheduler's state, but this run has "
+                    "no create_scheduler_fn: the state is dropped",
+                    stacklevel=3,
+                )
+            return
+        for scheduler in scheduling.each(self.scheduler):
+            if scheduling.is_stateless(scheduler):
+                scheduler.step_update(0)
+        self._register_schedulers()
+        if state is not None:
+            scheduling.restore(self.scheduler, state)
+
+    def _register_schedulers(self) -> None:
+        """Make the schedulers part of training states."""
+        for scheduler in [] if self.scheduler is None else scheduling.each(self.scheduler):
+            if hasattr(scheduler, "state_dict") and hasattr(scheduler, "load_state_dict"):
+                self._accelerator.register_for_checkpointing(scheduler)
+
+    def _resume(self, folder: str | os.PathLike[str]) -> None:
+        metadata = self.load_training_state(folder)
+        if "loop" in metadata:
+            self._loop = LoopState(**metadata["loop"])
+        else:
+            epochs_done = metadata.get("current_epoch", 1) - 1
+            updates = epochs_done * (self._config.num_update_steps_per_epoch or 0)
+            self._loop.epoch, self._loop.num_updates = epochs_done, updates
+            self._loop.first_history_epoch = 1
+        if metadata.get("history"):
+            self.run_history.load_state_dict(metadata["history"])
+        self.run_history.set_epoch(self._loop.history_epoch)
+        self._restore_trackers(metadata.get("trackers"))
+        self.callback_handler.load_state_dict(metadata.get("callbacks", {}))
+        for scheduler in scheduling.each(self.scheduler):
+            if self.scheduler is not None and scheduling.is_stateless(scheduler):
+                scheduler.step_update(self._loop.num_updates)
+
+    def _start_trackers(self) -> None:
+        if self._log_with is not None:
+            config = {
+                name: value
+                for name, value in self._config.to_dict().items()
+                if isinstance(value, (bool, int, float, str))
+            }
+            self._accelerator.init_trackers(self._project_name, config=config)
+
+    @property
+    def _config(self) -> TrainerRunConfig:
+        if self.run_config is None:
+            raise RuntimeError("there is no run: call train() or evaluate()")
+        return self.run_config
+
+    def _draw_data_seed(self, seed: int | None) -> int:
+        """A seed for the order of the data that all processes share."""
+        if seed is not None:
+            return seed
+        drawn = [int(torch.randint(2**62, ()).item())]
+        if self._num_processes > 1:
+            broadcast_object_list(drawn)
+        return drawn[0]

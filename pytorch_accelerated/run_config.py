@@ -1,0 +1,94 @@
+"""A description of a run: what was asked for, and the numbers that follow from it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrainerRunConfig:
+    """What a training or evaluation run was asked to do, and what follows from it.
+
+    Updates are optimizer updates. Every process makes every update, so no number of updates
+    depends on the number of processes other than through the batches that each of them gets.
+
+    Attributes:
+        num_epochs: epochs of this run; 1 in an evaluation run.
+        train_per_device_batch_size: training batch size of one process.
+        train_dl_kwargs: arguments of the training data loader; ``None`` in an evaluation run.
+        eval_per_device_batch_size: evaluation batch size of one process.
+        eval_dl_kwargs: arguments of the evaluation data loader, ``None`` if there is none.
+        gradient_accumulation_steps: batches per optimizer update.
+        gradient_clip_value: largest absolute value of a gradient element.
+        train_total_batch_size: samples per update, over all processes:
+            ``train_per_device_batch_size * num_processes * gradient_accumulation_steps``.
+        eval_total_batch_size: ``eval_per_device_batch_size * num_processes``.
+        num_update_steps_per_epoch: updates in a whole epoch:
+            ``ceil(batches of one process / gradient_accumulation_steps)``; 0 in an evaluation
+            run, ``None`` if the training data has no length.
+        num_local_update_steps_per_epoch: the same number.
+        max_num_train_steps: updates of this run, its horizon: the smaller of the given limit
+            and ``num_epochs * num_update_steps_per_epoch``; ``None`` if neither is known.
+        is_local_process_zero: whether this process is the first on its machine.
+        is_world_process_zero: whether this process is the first of all.
+        is_distributed: whether there are several processes.
+        mixed_precision: ``"no"``, ``"fp16"``, ``"bf16"`` or ``"fp8"``.
+        num_processes: number of processes.
+        gradient_clip_norm: largest norm of all gradients together.
+    """
+
+    num_epochs: int
+    train_per_device_batch_size: int | None
+    train_dl_kwargs: dict[str, Any] | None
+    eval_per_device_batch_size: int | None
+    eval_dl_kwargs: dict[str, Any] | None
+    gradient_accumulation_steps: int
+    gradient_clip_value: float | None
+    train_total_batch_size: int | None
+    eval_total_batch_size: int | None
+    num_update_steps_per_epoch: int | None
+    num_local_update_steps_per_epoch: int | None
+    max_num_train_steps: int | None
+    is_local_process_zero: bool
+    is_world_process_zero: bool
+    is_distributed: bool
+    mixed_precision: str
+    num_processes: int
+    gradient_clip_norm: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A deep copy as a dict, in which samplers stay the same objects."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        # A sampler may hold a whole data set.
+        shared: dict[int, Any] = {}
+        for kwargs in (self.train_dl_kwargs, self.eval_dl_kwargs):
+            for name in ("sampler", "batch_sampler"):
+                sampler = (kwargs or {}).get(name)
+                shared[id(sampler)] = sampler
+        return copy.deepcopy(fields, shared)
+
+
+def horizon(
+    num_epochs: int, updates_per_epoch: int | None, max_num_train_steps: int | None
+) -> int | None:
+    """Number of updates of a run: whichever limit comes first.
+
+    Args:
+        num_epochs: limit on epochs.
+        updates_per_epoch: updates in an epoch, ``None`` if not known.
+        max_num_train_steps: limit on updates, ``None`` for none.
+
+    Returns:
+        The number, or ``None`` if it is not known before the data has been seen.
+
+    Example:
+        >>> horizon(3, 10, None), horizon(3, 10, 25), horizon(1, 10, 25), horizon(3, None, 25)
+        (30, 25, 10, 25)
+    """
+    if updates_per_epoch is None:
+        return max_num_train_steps
+    total = num_epochs * updates_per_epoch
+    return total if max_num_train_steps is None else min(total, max_num_train_steps)

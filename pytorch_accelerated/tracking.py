@@ -1,0 +1,289 @@
+"""Losses of an epoch, and metrics of a run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class RunHistory(ABC):
+    """Metrics and the epoch of a run.
+
+    While a prefix is set, every name given to `update_metric`, `get_metric_values`,
+    `get_latest_metric` or `delete_metric` gets it in front, unless it begins with it already.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Histories written for older versions implement the underscored names.
+        for name in ("increment_epoch", "set_epoch"):
+            if f"_{name}" in vars(cls) and name not in vars(cls):
+                setattr(cls, name, vars(cls)[f"_{name}"])
+
+    @abstractmethod
+    def get_metric_names(self) -> Iterable[str]:
+        """Names of all metrics with a value, in the order in which they first got one."""
+
+    @abstractmethod
+    def get_metric_values(self, metric_name: str) -> list[Any]:
+        """All values of a metric, oldest first; empty if it has none.
+
+        Args:
+            metric_name: the metric's name.
+        """
+
+    @abstractmethod
+    def get_latest_metric(self, metric_name: str) -> Any:
+        """The newest value of a metric.
+
+        Args:
+            metric_name: the metric's name.
+
+        Raises:
+            ValueError: the metric has no value.
+        """
+
+    @abstractmethod
+    def set_metric_name_prefix(self, prefix: str = "") -> None:
+        """Set what metric names begin with from now on.
+
+        Args:
+            prefix: the beginning; empty for none.
+        """
+
+    @property
+    @abstractmethod
+    def metric_name_prefix(self) -> str:
+        """What metric names begin with at present."""
+
+    @abstractmethod
+    def update_metric(self, metric_name: str, metric_value: Any) -> None:
+        """Append a value to a metric.
+
+        Args:
+            metric_name: the metric's name.
+            metric_value: its new value.
+        """
+
+    @abstractmethod
+    def delete_metric(self, metric_name: str) -> None:
+        """Forget a metric and its values, if it has any.
+
+        Args:
+            metric_name: the metric's name.
+        """
+
+    @property
+    @abstractmethod
+    def current_epoch(self) -> int:
+        """The epoch at hand, from 1."""
+
+    @abstractmethod
+    def increment_epoch(self) -> None:
+        """Go on to the next epoch."""
+
+    @abstractmethod
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch at hand.
+
+        Args:
+            epoch: the epoch, from 1.
+        """
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget all metrics and the prefix, and go back to epoch 1."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a training state has to hold of the history; nothing unless overridden."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:  # noqa: B027 (optional)
+        """Take up a state of `state_dict`; does nothing unless overridden.
+
+        Args:
+            state_dict: what `state_dict` returned.
+        """
+
+    def _increment_epoch(self) -> None:
+        self.increment_epoch()
+
+    def _set_epoch(self, epoch: int) -> None:
+        self.set_epoch(epoch)
+
+
+class InMemoryRunHistory(RunHistory):
+    """Keeps metrics in lists.
+
+    Example:
+        >>> history = InMemoryRunHistory()
+        >>> history.update_metric("train_loss_epoch", 0.5)
+        >>> history.set_metric_name_prefix("ema_")
+        >>> history.update_metric("loss", 0.25)
+        >>> history.get_latest_metric("loss")
+        0.25
+        >>> history.get_metric_names()
+        ['train_loss_epoch', 'ema_loss']
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def get_metric_names(self) -> list[str]:
+        """Names of all metrics with a value, in the order in which they first got one."""
+        return list(self._metrics)
+
+    def get_metric_values(self, metric_name: str) -> list[Any]:
+        """All values of a metric, oldest first, as a new list; empty if it has none."""
+        return list(self._metrics.get(self._full_name(metric_name), []))
+
+    def get_latest_metric(self, metric_name: str) -> Any:
+        """The newest value of a metric; `ValueError` if it has none."""
+        values = self._metrics.get(self._full_name(metric_name))
+        if not values:
+            raise ValueError(
+                f"no value was recorded for the metric {self._full_name(metric_name)!r}; there "
+                f"are values for: {', '.join(self._metrics) or 'none'}"
+            )
+        return values[-1]
+
+    def set_metric_name_prefix(self, prefix: str = "") -> None:
+        """Set what metric names begin with from now on; `TypeError` if it is no string."""
+        if not isinstance(prefix, str):
+            raise TypeError(f"prefix is {prefix!r}: give a string")
+        self._prefix = prefix
+
+    @property
+    def metric_name_prefix(self) -> str:
+        """What metric names begin with at present."""
+        return self._prefix
+
+    def update_metric(self, metric_name: str, metric_value: Any) -> None:
+        """Append a value to a metric."""
+        self._metrics.setdefault(self._full_name(metric_name), []).append(metric_value)
+
+    def delete_metric(self, metric_name: str) -> None:
+        """Forget a metric and its values, if it has any."""
+        self._metrics.pop(self._full_name(metric_name), None)
+
+    @property
+    def current_epoch(self) -> int:
+        """The epoch at hand, from 1."""
+        return self._current_epoch
+
+    def increment_epoch(self) -> None:
+        """Go on to the next epoch."""
+        self._current_epoch += 1
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch at hand."""
+        self._current_epoch = epoch
+
+    def reset(self) -> None:
+        """Forget all metrics and the prefix, and go back to epoch 1."""
+        self._current_epoch = 1
+        self._metrics: dict[str, list[Any]] = {}
+        self._prefix = ""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All metrics, as plain numbers where they are numbers, and the epoch."""
+        metrics = {name: [_plain(v) for v in values] for name, values in self._metrics.items()}
+        return {"metrics": metrics, "current_epoch": self._current_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up a state of `state_dict`."""
+        self._current_epoch = state_dict["current_epoch"]
+        self._metrics = {name: list(values) for name, values in state_dict["metrics"].items()}
+
+    def _full_name(self, metric_name: str) -> str:
+        if metric_name.startswith(self._prefix):
+            return metric_name
+        return self._prefix + metric_name
+
+
+def _plain(value: Any) -> Any:
+    is_number = hasattr(value, "item") and getattr(value, "ndim", None) == 0
+    return value.item() if is_number else value
+
+
+class LossTracker:
+    """Mean of a loss over samples, kept on the loss's device.
+
+    Updating never waits for the device; reading `average` or `total_loss` does.
+
+    Example:
+        >>> tracker = LossTracker()
+        >>> tracker.update(torch.tensor(1.0), batch_size=3)
+        >>> tracker.update(torch.tensor(2.0), batch_size=1)
+        >>> tracker.average
+        1.25
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._total: Tensor | None = None
+        self._loss_value: Tensor | float = 0.0
+        self.running_count: Any = 0
+
+    def update(self, loss_batch_value: Tensor | float, batch_size: Any = 1) -> None:
+        """Take in the mean loss of a batch.
+
+        Args:
+            loss_batch_value: the mean loss.
+            batch_size: number of samples that it is a mean of.
+        """
+        loss = torch.as_tensor(loss_batch_value).detach()
+        if self._total is None:
+            # Millions of small losses add up; not every device has doubles.
+            dtype = torch.float32 if loss.device.type == "mps" else torch.float64
+            self._total = torch.zeros((), dtype=dtype, device=loss.device)
+        if isinstance(batch_size, Tensor):
+            self._total += loss * batch_size
+        else:
+            self._total.add_(loss, alpha=batch_size)
+        self._loss_value = loss
+        self.running_count += batch_size
+
+    @property
+    def total_loss(self) -> float:
+        """Sum of batch loss times batch size."""
+        return 0.0 if self._total is None else self._total.item()
+
+    @property
+    def average(self) -> float:
+        """Mean loss over samples; 0 before the first update."""
+        return self.total_loss / float(self.running_count) if self.running_count else 0.0
+
+    @property
+    def loss_value(self) -> float:
+        """The loss of the latest batch."""
+        return float(self._loss_value)
+
+    def restore(self, totals: Sequence[float], device: torch.device) -> None:
+        """Go on from the `totals` of another tracker.
+
+        Args:
+            totals: its sum of losses and its count.
+            device: where the losses will be.
+        """
+        total, self.running_count = totals
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        self._total = torch.tensor(total, dtype=dtype, device=device)
+
+    def totals(self, device: torch.device) -> Tensor:
+        """`total_loss` and `running_count` as one tensor, for a sum over processes.
+
+        Args:
+            device: where to put it.
+        """
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        total = torch.zeros((), dtype=dtype) if self._total is None else self._total
+        count = torch.as_tensor(self.running_count)
+        return torch.stack([total.to(device, dtype), count.to(device, dtype)])

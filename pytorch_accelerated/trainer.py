@@ -1,0 +1,722 @@
+"""The training loop, on Hugging Face Accelerate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from accelerate.utils import (
+    set_seed,
+)
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from pytorch_accelerated import scheduling
+from pytorch_accelerated.callbacks import (
+    StopTrainingError,
+    get_default_callbacks,
+)
+from pytorch_accelerated.data_loading import (
+    EpochGenerator,
+    accumulation_windows,
+    check_not_empty,
+    default_num_workers,
+    length,
+    merge_loader_kwargs,
+    skip_batches,
+)
+from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
+from pytorch_accelerated.loop_state import LoopState
+from pytorch_accelerated.placeholders import (
+    TrainerPlaceholderValues,
+    replace_trainer_placeholder_values,
+)
+from pytorch_accelerated.preparation import Preparation
+from pytorch_accelerated.processes import STOP_CHECK_INTERVAL
+from pytorch_accelerated.run_config import TrainerRunConfig
+from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
+from pytorch_accelerated.utils import worker_init_fn
+
+__all__ = [
+    "DEFAULT_CALLBACKS",
+    "Trainer",
+    "TrainerPlaceholderValues",
+    "TrainerWithTimmScheduler",
+    "replace_trainer_placeholder_values",
+]
+
+DEFAULT_CALLBACKS: tuple[Any, ...] = get_default_callbacks()
+
+
+class _NumUpdates:
+    """Reads the loop's count; a subclass that keeps a count of its own may assign over it."""
+
+    def __get__(self, trainer: Any, owner: type) -> int:
+        num_updates: int = 0 if trainer is None else trainer._loop.num_updates
+        return num_updates
+
+
+class Trainer(Preparation):
+    """Trains and evaluates a model; every step of the loop is a method that can be overridden.
+
+    Launch and device settings, mixed precision and `torch.compile` come from Accelerate.
+
+    Args:
+        model: the model.
+        loss_func: takes the model's output and the target, returns the mean loss of a batch.
+        optimizer: the optimizer of the model's parameters.
+        callbacks: subclasses of `TrainerCallback` that need no arguments, or instances.
+        run_history: where metrics are recorded; by default an `InMemoryRunHistory`.
+        log_with: experiment trackers for `accelerate.Accelerator`, such as ``"tensorboard"``;
+            they are started and ended with each run.
+        project_dir: folder of the trackers that write files.
+        project_name: name of the project in the trackers.
+
+    Attributes:
+        model: the model; wrapped by Accelerate while a run is on.
+        loss_func: the loss function.
+        optimizer: the optimizer; wrapped by Accelerate while a run is on that needs it.
+        callback_handler: holds the callbacks.
+        run_history: the metrics.
+        run_config: the `TrainerRunConfig` of the latest run, or ``None``.
+        scheduler: the scheduler of the latest run, a list of several, or ``None``.
+        create_scheduler_fn: what made the scheduler, or ``None``.
+        train_dataset: the training data of the latest run, or ``None``.
+        eval_dataset: the evaluation data of the latest run, or ``None``.
+        collate_fn: what makes a batch of samples, or ``None`` for PyTorch's own.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_func: Callable[..., Any] | None,
+        optimizer: Any,
+        callbacks: Iterable[Any] = DEFAULT_CALLBACKS,
+        run_history: RunHistory | None = None,
+        *,
+        log_with: Any = None,
+        project_dir: str | os.PathLike[str] | None = None,
+        project_name: str = "pytorch_accelerated",
+    ) -> None:
+        self.model = model
+        self.loss_func: Any = loss_func
+        self.optimizer = optimizer
+        self.run_history = InMemoryRunHistory() if run_history is None else run_history
+        self.run_config: TrainerRunConfig | None = None
+        self.scheduler: Any = None
+        self.create_scheduler_fn: Any = None
+        self.collate_fn: Callable[[list[Any]], Any] | None = None
+        self.train_dataset: Any = None
+        self.eval_dataset: Any = None
+
+        self._log_with = log_with
+        self._project_dir = project_dir
+        self._project_name = project_name
+        self._train_dataloader: Any = None
+        self._eval_dataloader: Any = None
+        self._train_dl_kwargs: dict[str, Any] | None = None
+        self._eval_dl_kwargs: dict[str, Any] | None = None
+        self._pad_uneven_eval_batches = False
+        self._loss_tracker = LossTracker()
+        self._norm_tracker = LossTracker()
+        self._loop = LoopState()
+        self._train_generator = EpochGenerator()
+        self._eval_generator = EpochGenerator()
+        self._window_size = 1
+        self._window_items: list[Any] = []
+        self._stop: StopTrainingError | None = None
+        self._can_save_state = False
+        self._was_compiled = False
+        self._is_plain = True
+        self._gradient_norm: Tensor | None = None
+        self._scheduler_metric: str | None = None
+        self._scheduler_state_to_load: Any = None
+
+        self._callbacks = callbacks
+        self._accelerator = self._create_accelerator()
+        self.callback_handler = self._create_callback_handler()
+        self._fire("on_init_end")
+
+    # Runs
+
+    def train(
+        self,
+        train_dataset: Any,
+        num_epochs: int,
+        eval_dataset: Any = None,
+        per_device_batch_size: int = 8,
+        max_num_train_steps: int | None = None,
+        gradient_accumulation_steps: int = 1,
+        gradient_clip_value: float | None = None,
+        create_scheduler_fn: Any = None,
+        train_dataloader_kwargs: dict[str, Any] | None = None,
+        eval_dataloader_kwargs: dict[str, Any] | None = None,
+        reset_run_history: bool = True,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        resume_from: str | os.PathLike[str] | None = None,
+        *,
+        gradient_clip_norm: float | None = None,
+        seed: int | None = None,
+        scheduler_metric: str | None = None,
+    ) -> None:
+        """Train the model.
+
+        The run ends after ``num_epochs`` or ``max_num_train_steps``, whichever comes first.
+
+        Args:
+            train_dataset: the training data.
+            num_epochs: number of passes over it.
+            eval_dataset: data to evaluate on after each epoch; without it there is no evaluation.
+            per_device_batch_size: batch size of one process.
+            max_num_train_steps: largest number of optimizer updates.
+            gradient_accumulation_steps: batches per optimizer update. A window of batches that
+                the end of an epoch cuts short is averaged over the batches that it has.
+            gradient_clip_value: v clips each element of the gradients to [−v, v], once an update.
+            create_scheduler_fn: takes the optimizer and returns a scheduler, which is stepped
+                after each optimizer update. Give a list for several schedulers. Placeholders in
+                a `functools.partial` are filled in, see `TrainerPlaceholderValues`.
+            train_dataloader_kwargs: arguments for the training data loader.
+            eval_dataloader_kwargs: arguments for the evaluation data loader.
+            reset_run_history: whether to forget earlier metrics and count epochs from 1.
+            collate_fn: makes a batch of samples, for both loaders.
+            resume_from: folder written by `save_training_state`: the run that it is from goes on,
+                up to the limits given here; implies ``reset_run_history=False``.
+            gradient_clip_norm: largest norm of all gradients together, applied once an update
+                before ``gradient_clip_value``. The mean norm before clipping is recorded as
+                ``train_grad_norm_epoch``.
+            seed: seeds Python's, NumPy's and PyTorch's generators (with the process index added),
+                and the order of the training data. Without it no generator is seeded; the order
+                then comes from one number drawn from PyTorch's generator.
+            scheduler_metric: name of the metric in the run history that `ReduceLROnPlateau` is
+                stepped with at the end of each epoch's evaluation; by default
+                ``eval_loss_epoch``, or ``train_loss_epoch`` without evaluation data.
+
+        Raises:
+            ValueError: an argument is out of range, or the data is empty.
+            TypeError: ``create_scheduler_fn`` is or returns something unsuitable.
+        """
+        _check_at_least_1("num_epochs", num_epochs)
+        _check_at_least_1("gradient_accumulation_steps", gradient_accumulation_steps)
+        if max_num_train_steps is not None:
+            _check_at_least_1("max_num_train_steps", max_num_train_steps)
+        _check_positive("gradient_clip_value", gradient_clip_value)
+        _check_positive("gradient_clip_norm", gradient_clip_norm)
+
+        self.train_dataset = train_dataset
+        self.eval_dataset = eval_dataset
+        self.create_scheduler_fn = create_scheduler_fn
+        self.collate_fn = collate_fn
+        if reset_run_history and resume_from is None:
+            self.run_history.reset()
+        with self._run():
+            if seed is not None:
+                set_seed(seed, device_specific=True)
+            self._loop = LoopState(
+                data_seed=self._draw_data_seed(seed),
+                first_history_epoch=self.run_history.current_epoch,
+            )
+            self._train_dataloader = self.create_train_dataloader(
+                batch_size=per_device_batch_size, train_dl_kwargs=train_dataloader_kwargs
+            )
+            if eval_dataset is not None:
+                self._eval_dataloader = self.create_eval_dataloader(
+                    batch_size=per_device_batch_size, eval_dl_kwargs=eval_dataloader_kwargs
+                )
+            self._prepare()
+            check_not_empty(
+                self._train_dataloader, train_dataset, "train_dataset", self._num_processes
+            )
+            config = self._create_run_config(
+                per_device_batch_size=per_device_batch_size,
+                num_epochs=num_epochs,
+                gradient_accumulation_steps=gradient_accumulation_steps,
+                max_num_train_steps=max_num_train_steps,
+                gradient_clip_value=gradient_clip_value,
+            )
+            self.run_config = replace(config, gradient_clip_norm=gradient_clip_norm)
+            self._check_eval_batch_size()
+            self._start_trackers()
+            self._scheduler_metric = scheduler_metric
+            self._start_scheduler()
+            if resume_from is not None:
+                self._resume(resume_from)
+            self._run_training()
+
+    def evaluate(
+        self,
+        dataset: Any = None,
+        per_device_batch_size: int = 8,
+        dataloader_kwargs: dict[str, Any] | None = None,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+    ) -> None:
+        """Evaluate the model; the loss is recorded as ``evaluation_loss``.
+
+        The run history keeps what it has.
+
+        Args:
+            dataset: the data; by default the evaluation data of the latest run.
+            per_device_batch_size: batch size of one process.
+            dataloader_kwargs: arguments for the data loader.
+            collate_fn: makes a batch of samples; by default that of the latest run.
+
+        Raises:
+            ValueError: there is no data.
+        """
+        if dataset is None and self.eval_dataset is None:
+            raise ValueError("dataset is None, and no run has had evaluation data: give a dataset")
+        self.eval_dataset = self.eval_dataset if dataset is None else dataset
+        self.collate_fn = self.collate_fn if collate_fn is None else collate_fn
+        self.train_dataset = None
+        with self._run():
+            self._eval_dataloader = self.create_eval_dataloader(
+                batch_size=per_device_batch_size, eval_dl_kwargs=dataloader_kwargs
+            )
+            self._prepare()
+            self.run_config = self._create_run_config(
+                per_device_batch_size=per_device_batch_size,
+                num_epochs=1,
+                gradient_accumulation_steps=1,
+                max_num_train_steps=None,
+                gradient_clip_value=None,
+            )
+            self._check_eval_batch_size()
+            self._start_trackers()
+            self._register_schedulers()
+            self._run_evaluation()
+
+    # Steps that are made to be overridden
+
+    def create_train_dataloader(
+        self, batch_size: int, train_dl_kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """The loader of the whole training data; Accelerate shares it among processes later.
+
+        Args:
+            batch_size: batch size of one process.
+            train_dl_kwargs: arguments for the loader that win over the defaults.
+        """
+        defaults = self.get_default_train_dl_kwargs(batch_size)
+        self._train_dl_kwargs = merge_loader_kwargs(defaults, train_dl_kwargs, self.train_dataset)
+        return self._dataloader(self.train_dataset, self._train_dl_kwargs)
+
+    def create_eval_dataloader(
+        self, batch_size: int, eval_dl_kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """The loader of the whole evaluation data; Accelerate shares it among processes later.
+
+        Args:
+            batch_size: batch size of one process.
+            eval_dl_kwargs: arguments for the loader that win over the defaults.
+        """
+        defaults = self.get_default_eval_dl_kwargs(batch_size)
+        self._eval_dl_kwargs = merge_loader_kwargs(defaults, eval_dl_kwargs, self.eval_dataset)
+        return self._dataloader(self.eval_dataset, self._eval_dl_kwargs)
+
+    def _dataloader(self, dataset: Any, kwargs: dict[str, Any]) -> Any:
+        return DataLoader(**{"dataset": dataset, "collate_fn": self.collate_fn, **kwargs})
+
+    def get_default_train_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
+        """Arguments of the training data loader if the user says nothing.
+
+        Args:
+            batch_size: batch size of one process.
+        """
+        return {
+            "shuffle": True,
+            "pin_memory": torch.cuda.is_available(),
+            "batch_size": batch_size,
+            "num_workers": default_num_workers(self.train_dataset),
+            "worker_init_fn": worker_init_fn,
+        }
+
+    def get_default_eval_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
+        """Arguments of the evaluation data loader if the user says nothing.
+
+        Args:
+            batch_size: batch size of one process.
+        """
+        return {
+            "shuffle": False,
+            "pin_memory": torch.cuda.is_available(),
+            "batch_size": batch_size,
+            "num_workers": default_num_workers(self.eval_dataset),
+            "worker_init_fn": worker_init_fn,
+        }
+
+    def create_scheduler(self) -> Any:
+        """The scheduler of this run, or a list of several."""
+        return scheduling.make_schedulers(self, self.create_scheduler_fn)
+
+    def training_run_start(self) -> None:
+        """At the start of a training run; everything is prepared."""
+
+    def train_epoch_start(self) -> None:
+        """At the start of a training epoch; the model is in training mode."""
+
+    def calculate_train_batch_loss(self, batch: Any) -> dict[str, Any]:
+        """Pass a training batch through the model.
+
+        Args:
+            batch: what the data loader gave.
+
+        Returns:
+            A dict with ``loss``, the mean loss of the batch, and ``batch_size``, the number of
+            samples that it is a mean of. Anything else reaches the callbacks, as
+            ``model_outputs`` does here.
+
+            If ``num_items_in_batch`` is there, ``loss`` is taken for a mean over so many items,
+            such as tokens, and an update is made with the mean over all items of its window of
+            batches, over all processes. Otherwise it is the mean of the window's batch losses.
+        """
+        inputs, targets = batch[0], batch[1]
+        outputs = self.model(inputs)
+        return {
+            "loss": self.loss_func(outputs, targets),
+            "model_outputs": outputs,
+            "batch_size": len(targets),
+        }
+
+    def backward_step(self, loss: Tensor) -> None:
+        """Add the gradients of a loss.
+
+        Args:
+            loss: the loss, weighed for the window of batches that it is part of.
+        """
+        if self._is_plain:
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            self._accelerator.backward(loss)
+
+    def optimizer_step(self) -> None:
+        """Update the parameters."""
+        self.optimizer.step()
+
+    def scheduler_step(self) -> None:
+        """Step the scheduler; called after each optimizer update, if there is a scheduler.
+
+        Override it for a scheduler with another way of stepping; ``num_updates`` is the number
+        of updates made.
+        """
+        for scheduler in scheduling.each(self.scheduler):
+            scheduling.step(scheduler, self._loop.num_updates)
+
+    def optimizer_zero_grad(self) -> None:
+        """Clear the gradients."""
+        self.optimizer.zero_grad()
+
+    def train_epoch_end(self) -> None:
+        """At the end of a training epoch."""
+
+    def eval_epoch_start(self) -> None:
+        """At the start of an evaluation epoch; the model is in evaluation mode."""
+
+    def calculate_eval_batch_loss(self, batch: Any) -> dict[str, Any]:
+        """Pass an evaluation batch through the model; no gradients are recorded.
+
+        Args:
+            batch: what the data loader gave.
+
+        Returns:
+            As in `calculate_train_batch_loss`.
+        """
+        with torch.no_grad():
+            inputs, targets = batch[0], batch[1]
+            outputs = self.model(inputs)
+            return {
+                "loss": self.loss_func(outputs, targets),
+                "model_outputs": outputs,
+                "batch_size": len(targets),
+            }
+
+    def eval_epoch_end(self) -> None:
+        """At the end of an evaluation epoch."""
+
+    def training_run_epoch_end(self) -> None:
+        """After an epoch's training and evaluation."""
+
+    def training_run_end(self) -> None:
+        """At the end of a training run; ``model`` is the bare one again."""
+
+    def evaluation_run_start(self) -> None:
+        """At the start of an evaluation run; everything is prepared."""
+
+    def evaluation_run_end(self) -> None:
+        """At the end of an evaluation run; ``model`` is the bare one again."""
+
+    num_updates: Any = _NumUpdates()
+    """Number of optimizer updates that the latest training run has made."""
+
+    # The training run
+
+    def _run_training(self) -> None:
+        self._run_until_stopped(self._train_epochs, self.training_run_end, "on_training_run_end")
+
+    def _train_epochs(self) -> None:
+        config = self._config
+        self.optimizer_zero_grad()
+        self._announce(self.training_run_start, "on_training_run_start")
+        while self._loop.epoch < config.num_epochs and not self._has_reached_limit():
+            is_limit_reached = self._run_train_epoch(self._train_dataloader)
+            if self.eval_dataset is not None:
+                self._run_eval_epoch(self._eval_dataloader)
+            self._step_schedulers_at_epoch_end()
+            try:
+                self._announce(self.training_run_epoch_end, "on_training_run_epoch_end")
+            finally:
+                self.run_history.increment_epoch()
+            if is_limit_reached and self._loop.epoch < config.num_epochs:
+                self.print(f"max_num_train_steps is reached: {self._loop.num_updates} updates")
+        if self.eval_dataset is not None:
+            self.model.eval()
+
+    def _run_train_epoch(self, train_dl: Any) -> bool:
+        """Train for an epoch; returns whether the limit on updates is reached."""
+        self.model.train()
+        keep_frozen_modules_in_eval(self.model)
+        if self._loop.batch == 0:
+            self._loss_tracker.reset()
+            self._norm_tracker.reset()
+        self._announce(self.train_epoch_start, "on_train_epoch_start")
+        self._train_batches(train_dl)
+        self._agree_on_stop()
+
+        self._hook(self.train_epoch_end)
+        self.run_history.update_metric("train_loss_epoch", self._mean(self._loss_tracker))
+        if self._norm_tracker.running_count:
+            norm = self._norm_tracker.average
+            self.run_history.update_metric("train_grad_norm_epoch", norm)
+        self._announce(None, "on_train_epoch_end")
+        return self._has_reached_limit()
+
+    def _train_batches(self, train_dl: Any) -> None:
+        """Go through the batches, from the loop's position to the epoch's end or the limit."""
+        loop, steps = self._loop, self._config.gradient_accumulation_steps
+        is_alone = self._num_processes == 1
+        self._train_generator.manual_seed(loop.epoch_seed())
+        batches_of_epoch = length(train_dl)
+        loader = skip_batches(train_dl, loop.batch) if loop.batch else train_dl
+
+        windows = accumulation_windows(loader, steps, first_batch=loop.batch)
+        for step, batch, self._window_size, completes_window in windows:
+            if completes_window or is_alone:
+                batch_output = self._perform_forward_and_backward_passes(batch, step)
+            else:
+                with self._accelerator.no_sync(self.model):
+                    batch_output = self._perform_forward_and_backward_passes(batch, step)
+            was_updated = completes_window and self._update()
+            if completes_window:
+                loop.batch = step + 1
+            self._fire("on_train_step_end", batch=batch, batch_output=batch_output, step=step)
+            if was_updated:
+                self._fire("on_update_end")
+            if completes_window:
+                if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
+                    self._agree_on_stop()
+                if self._has_reached_limit():
+                    if loop.batch != batches_of_epoch:
+                        return
+                    break
+        loop.epoch += 1
+        loop.batch = 0
+
+    def _perform_forward_and_backward_passes(self, batch: Any, step: int) -> dict[str, Any]:
+        """Add the gradients of a batch; returns what `calculate_train_batch_loss` did."""
+        self._fire("on_train_step_start")
+        batch_output = self.calculate_train_batch_loss(batch)
+        loss = self._track_loss(batch_output, "calculate_train_batch_loss")
+        if not loss.requires_grad:
+            raise ValueError(
+                "the loss that calculate_train_batch_loss returned has no gradient, so nothing "
+                "can be learned from it: is every parameter frozen, or was it made under "
+                "torch.no_grad(), by detach() or from item()?"
+            )
+        self.backward_step(self._weighed(loss, batch_output.get("num_items_in_batch")))
+        return batch_output
+
+    def _weighed(self, loss: Tensor, num_items: Any) -> Tensor:
+        """The loss, such that the gradients of a window add up to those of its mean loss."""
+        if num_items is None:
+            return loss if self._window_size == 1 else loss / self._window_size
+        if self._window_size == 1 and self._num_processes == 1:
+            return loss
+        # The window's items are known only at its end: `_divide_by_items` divides by them.
+        self._window_items.append(num_items)
+        weighed: Tensor = loss * num_items
+        return weighed
+
+    def _update(self) -> bool:
+        """Make an optimizer update with the gradients of a window; returns whether it was made.
+
+        Mixed precision skips an update whose gradients are not finite.
+        """
+        config = self._config
+        if self._window_items:
+            self._divide_by_items()
+        if config.gradient_clip_value is not None or config.gradient_clip_norm is not None:
+            self._clip_gradients()
+        self.optimizer_step()
+        was_made: bool = not self._accelerator.optimizer_step_was_skipped
+        if was_made:
+            self._loop.num_updates += 1
+            if self._gradient_norm is not None:
+                self._norm_tracker.update(self._gradient_norm)
+            self._fire("on_optimizer_step_end")
+            if self.scheduler is not None:
+                self.scheduler_step()
+        self.optimizer_zero_grad()
+        return was_made
+
+    def _divide_by_items(self) -> None:
+        """Divide the gradients by the items of the window over all processes."""
+        items, self._window_items = self._window_items, []
+        if len(items) != self._window_size:
+            raise ValueError(
+                f"num_items_in_batch was given for {len(items)} of the {self._window_size} "
+                f"batches of an update: give it for all or none"
+            )
+        total = torch.as_tensor(sum(items), device=self.device)
+        if self._num_processes > 1:
+            total = self._accelerator.reduce(total)
+        # Distributed training has averaged the gradients over the processes.
+        factor = self._num_processes / total.clamp(min=1)
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
+
+    def _clip_gradients(self) -> None:
+        """Clip the gradients by norm, then by value."""
+        norm, value = self._config.gradient_clip_norm, self._config.gradient_clip_value
+        if norm is not None:
+            self._gradient_norm = self._accelerator.clip_grad_norm_(self.model.parameters(), norm)
+        if value is not None and norm is None:
+            self._accelerator.clip_grad_value_(self.model.parameters(), value)
+        elif value is not None:
+            # Clipping by norm has unscaled the gradients, which may be done once only.
+            nn.utils.clip_grad_value_(self.model.parameters(), value)
+
+    def _has_reached_limit(self) -> bool:
+        limit = self._config.max_num_train_steps
+        return limit is not None and self._loop.num_updates >= limit
+
+    def _step_schedulers_at_epoch_end(self) -> None:
+        """Step the schedulers that wait for a metric."""
+        if self.scheduler is not None:
+            default = "train_loss_epoch" if self.eval_dataset is None else "eval_loss_epoch"
+            metric = self._scheduler_metric or default
+            scheduling.step_on_metric(self.scheduler, self.run_history, metric)
+
+    # The evaluation run
+
+    def _run_evaluation(self) -> None:
+        self._run_until_stopped(
+            self._evaluate_once, self.evaluation_run_end, "on_evaluation_run_end"
+        )
+
+    def _evaluate_once(self) -> None:
+        self._announce(self.evaluation_run_start, "on_evaluation_run_start")
+        self._run_eval_epoch(self._eval_dataloader, is_training=False)
+        self.model.eval()
+
+    def _run_eval_epoch(
+        self, valid_dl: Any, is_training: bool = True, is_intermediate: bool = False
+    ) -> None:
+        """Evaluate for an epoch; each module then returns to the mode that it was in."""
+        modes = [(module, module.training) for module in self.model.modules()]
+        outer_tracker, self._loss_tracker = self._loss_tracker, LossTracker()
+        try:
+            self.model.eval()
+            with _no_buffer_broadcast(self.model):
+                self._announce(
+                    self.eval_epoch_start, "on_eval_epoch_start", is_intermediate=is_intermediate
+                )
+                self._evaluate_batches(valid_dl)
+                self._agree_on_stop()
+                self._hook(self.eval_epoch_end)
+                name = "eval_loss_epoch" if is_training else "evaluation_loss"
+                name = "intermediate_eval_loss" if is_intermediate else name
+                self.run_history.update_metric(name, self._mean(self._loss_tracker))
+                self._announce(None, "on_eval_epoch_end", is_intermediate=is_intermediate)
+        finally:
+            self._loss_tracker = outer_tracker
+            for module, was_training in modes:
+                module.training = was_training
+
+    def _evaluate_batches(self, valid_dl: Any) -> None:
+        """Go through the batches, whose number may differ between processes."""
+        self._eval_generator.manual_seed(self._loop.epoch_seed())
+        for batch in valid_dl:
+            self._fire("on_eval_step_start")
+            with torch.no_grad():
+                batch_output = self.calculate_eval_batch_loss(batch)
+            self._track_loss(batch_output, "calculate_eval_batch_loss")
+            self._fire("on_eval_step_end", batch=batch, batch_output=batch_output)
+            if self._stop is not None:
+                return
+
+    def _track_loss(self, batch_output: dict[str, Any], source: str) -> Tensor:
+        """Add the loss of a batch to those of the epoch."""
+        try:
+            loss, batch_size = batch_output["loss"], batch_output["batch_size"]
+        except (TypeError, KeyError):
+            raise TypeError(
+                f"{source} returned {type(batch_output).__name__} without 'loss' and "
+                f"'batch_size': return a dict with both"
+            ) from None
+        if not isinstance(loss, Tensor) or loss.dim() != 0:
+            raise TypeError(
+                f"{source} returned the loss {loss!r}: it has to be a tensor that holds one "
+                f"number and has no dimension, such as the mean over the batch"
+            )
+        self._loss_tracker.update(loss, batch_size)
+        return loss
+
+
+class TrainerWithTimmScheduler(Trainer):
+    """A Trainer for schedulers of the timm kind.
+
+    Such a scheduler is told the number of updates after each one, and the number of epochs done
+    at the end of each training epoch; it decides which of the two it goes by.
+    """
+
+    def scheduler_step(self) -> None:
+        """Tell the scheduler the number of updates made."""
+        self.scheduler.step_update(num_updates=self.num_updates)
+
+    def _step_schedulers_at_epoch_end(self) -> None:
+        if self.scheduler is not None:
+            self.scheduler.step(self._loop.epoch)
+
+
+def _check_at_least_1(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} is {value!r}: give a positive whole number")
+
+
+def _check_positive(name: str, value: float | None) -> None:
+    if value is not None and not value > 0:
+        raise ValueError(f"{name} is {value!r}: give a positive number, or None for no clipping")
+
+
+@contextmanager
+def _no_buffer_broadcast(model: nn.Module) -> Iterator[None]:
+    """Let processes evaluate different numbers of batches.
+
+    Distributed training sends the first process's buffers to the others before each forward
+    pass, also in evaluation. Here that is done once.
+    """
+    model = getattr(model, "_orig_mod", model)
+    if not isinstance(model, DistributedDataParallel) or not model.broadcast_buffers:
+        yield
+        return
+    for buffer in model.buffers():
+        torch.distributed.broadcast(buffer, 0)
+    model.broadcast_buffers = False
+    try:
+        yield
+    finally:
+        model.broadcast_buffers = True

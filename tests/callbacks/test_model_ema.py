@@ -1,0 +1,200 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from pytorch_accelerated.callbacks import (
+    LogMetricsCallback,
+    ModelEmaCallback,
+    SaveBestModelCallback,
+    StepBasedEvaluationCallback,
+    TrainerCallback,
+)
+from pytorch_accelerated.ema import ModelEma
+
+
+@pytest.fixture
+def ema(tmp_path):
+    def make(**kwargs):
+        return ModelEmaCallback(**{"save_path": tmp_path / "ema.pt", **kwargs})
+
+    return make
+
+
+def test_the_average_moves_at_each_optimizer_update(make_trainer, train, ema):
+    plain, expected = [], []
+
+    class Follow(TrainerCallback):
+        def on_training_run_start(self, trainer, **kwargs):
+            expected.append(trainer.get_model().weight.detach().clone())
+
+        def on_optimizer_step_end(self, trainer, **kwargs):
+            plain.append(1)
+            expected[0] = 0.9 * expected[0] + 0.1 * trainer.get_model().weight.detach()
+
+    callback = ema(decay=0.9)
+    train(make_trainer(callback, Follow), num_epochs=2, gradient_accumulation_steps=2)
+
+    assert len(plain) == 6
+    torch.testing.assert_close(callback.ema_model.module.weight, expected[0])
+
+
+def test_the_averaged_model_is_evaluated_after_each_epoch_under_its_prefix(
+    make_trainer, train, ema, dataset
+):
+    callback = ema()
+    trainer = train(make_trainer(callback), num_epochs=2)
+
+    values = trainer.run_history.get_metric_values("ema_model_eval_loss_epoch")
+    x, y = dataset.tensors
+    with torch.no_grad():
+        expected = nn.functional.mse_loss(callback.ema_model.module(x), y).item()
+    assert len(values) == len(trainer.run_history.get_metric_values("eval_loss_epoch")) == 2
+    assert values[-1] == pytest.approx(expected, rel=1e-5)
+    assert trainer.run_history.metric_name_prefix == ""
+
+
+def test_the_best_average_is_saved_alone_and_never_loaded(make_trainer, train, ema, tmp_path):
+    callback = ema()
+    trainer = train(
+        make_trainer(callback),
+        num_epochs=2,
+        create_scheduler_fn=torch.optim.lr_scheduler.ConstantLR,
+    )
+
+    saved = torch.load(tmp_path / "ema.pt", weights_only=True)
+    assert set(saved) == {"model_state_dict", "ema_model_eval_loss_epoch"}
+    assert torch.equal(saved["model_state_dict"]["weight"], callback.ema_model.module.weight)
+    assert not torch.equal(trainer.get_model().weight, callback.ema_model.module.weight)
+
+
+def test_without_evaluation_the_average_is_saved_after_each_epoch(
+    make_trainer, train, ema, tmp_path
+):
+    callback = ema(evaluate_during_training=False)
+    trainer = train(make_trainer(callback), num_epochs=2, eval_dataset=None)
+
+    saved = torch.load(tmp_path / "ema.pt", weights_only=True)
+    assert torch.equal(saved["model_state_dict"]["weight"], callback.ema_model.module.weight)
+    assert list(trainer.run_history.get_metric_names()) == ["train_loss_epoch"]
+
+
+def test_only_its_own_callbacks_see_the_averages_evaluation(make_trainer, train, ema, probe):
+    def count(**kwargs):
+        return probe(on_eval_step_end=lambda *args, **kwargs: None)
+
+    outer, inner = count(), count()
+    train(make_trainer(outer, ema(callbacks=[inner])), num_epochs=2)
+    assert outer.counts == inner.counts == {"on_eval_step_end": 12}
+
+
+def test_other_savers_and_logs_see_its_metric_wherever_they_are_listed(
+    make_trainer, train, ema, tmp_path
+):
+    logged = []
+
+    class Log(LogMetricsCallback):
+        def log_metrics(self, trainer, metrics):
+            logged.extend(metrics)
+
+    saver = SaveBestModelCallback(tmp_path / "best.pt", "ema_model_eval_loss_epoch")
+    train(make_trainer(saver, Log, ema()))
+    assert saver.best_metric is not None
+    assert "ema_model_eval_loss_epoch" in logged
+
+
+def test_evaluating_before_any_training_leaves_the_average_alone(make_trainer, ema, dataset):
+    callback = ema()
+    trainer = make_trainer(callback)
+    trainer.evaluate(dataset, per_device_batch_size=4)
+    assert callback.ema_model is None
+    assert list(trainer.run_history.get_metric_names()) == ["evaluation_loss"]
+
+
+def test_intermediate_and_later_evaluations_do_not_evaluate_the_average(
+    make_trainer, train, ema, dataset
+):
+    trainer = make_trainer(ema(), StepBasedEvaluationCallback(2))
+    train(trainer, num_epochs=2)
+    assert len(trainer.run_history.get_metric_values("ema_model_eval_loss_epoch")) == 2
+    trainer.evaluate(dataset, per_device_batch_size=4)
+    assert len(trainer.run_history.get_metric_values("ema_model_eval_loss_epoch")) == 2
+
+
+def test_an_error_in_its_evaluation_leaves_the_trainer_as_it_was(make_trainer, train, ema):
+    class Failing(TrainerCallback):
+        def on_eval_step_end(self, trainer, **kwargs):
+            raise RuntimeError("disk full")
+
+    callback = ema(callbacks=[Failing])
+    trainer = make_trainer(callback)
+    handler = trainer.callback_handler
+    with pytest.raises(RuntimeError, match="disk full"):
+        train(trainer)
+
+    assert trainer.callback_handler is handler
+    assert trainer.get_model() is not callback.ema_model.module
+    assert trainer.run_history.metric_name_prefix == ""
+
+
+def test_a_stop_in_its_evaluation_still_ends_the_run_for_all(make_trainer, train, ema, probe):
+    from pytorch_accelerated.callbacks import StopTrainingError
+
+    class Stop(TrainerCallback):
+        def on_eval_epoch_end(self, trainer, **kwargs):
+            raise StopTrainingError("enough")
+
+    outer = probe(on_training_run_end=lambda trainer: None)
+    train(make_trainer(ema(callbacks=[Stop]), outer), num_epochs=3)
+    assert outer.counts == {"on_training_run_end": 1}
+
+
+def test_average_and_best_start_anew_with_each_run(make_trainer, train, ema):
+    callback = ema()
+    trainer = make_trainer(callback)
+    train(trainer, num_epochs=2)
+    first, best = callback.ema_model, callback.best_metric
+    callback.best_metric = -1.0
+
+    train(trainer, num_epochs=1)
+
+    assert callback.ema_model is not first
+    assert 0 < callback.best_metric != best
+
+
+def test_evaluating_without_data_is_refused_at_the_start(make_trainer, train, ema):
+    with pytest.raises(ValueError, match="has no eval_dataset"):
+        train(make_trainer(ema()), eval_dataset=None)
+
+
+def test_another_kind_of_average_can_be_given(make_trainer, train, ema):
+    class Copy(ModelEma):
+        def update_fn(self, old, new):
+            return new
+
+    callback = ema(model_ema=Copy)
+    trainer = train(make_trainer(callback))
+    assert torch.equal(callback.ema_model.module.weight, trainer.get_model().weight)
+
+
+def test_a_resumed_run_goes_on_with_the_average_and_the_best(make_trainer, train, ema, tmp_path):
+    first = ema()
+    train(make_trainer(first), num_epochs=2)
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+
+    resumed = ema()
+    resumed.load_state_dict(copy.deepcopy(state))
+    train(make_trainer(resumed, lr=0.0))
+
+    expected = first.ema_model.module.weight * 0.99**6  # the new model stays at 0
+    torch.testing.assert_close(resumed.ema_model.module.weight, expected)
+    assert resumed.best_metric <= first.best_metric
+
+
+def test_batch_norms_counter_is_followed(make_trainer, train, ema):
+    callback = ema()
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    train(make_trainer(callback, model=model), num_epochs=2)
+    assert callback.ema_model.module[1].num_batches_tracked.item() == 12

@@ -1,0 +1,125 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from pytorch_accelerated.callbacks import (
+    LogMetricsCallback,
+    PrintProgressCallback,
+    ProgressBarCallback,
+    StepBasedEvaluationCallback,
+    StopTrainingError,
+)
+
+
+@pytest.fixture
+def terminal():
+    return Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+
+
+def test_a_terminal_shows_count_loss_rate_and_speed(make_trainer, train, terminal):
+    bars = ProgressBarCallback(refresh_per_second=1e9, console=terminal)
+    train(make_trainer(bars), num_epochs=2)
+    shown = terminal.file.getvalue()
+    for text in ("epoch 1", "epoch 2", "evaluation", "6/6", "loss ", "lr 0.05", "updates/s"):
+        assert text in shown
+    assert bars.pbar is None
+    assert bars.eval_pbar is None
+
+
+def test_without_a_terminal_nothing_is_drawn(make_trainer, train, capsys):
+    bars = ProgressBarCallback(refresh_per_second=1e9)
+    train(make_trainer(bars), num_epochs=2)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_without_a_terminal_no_control_character_is_printed(make_trainer, train, capsys):
+    callbacks = (PrintProgressCallback, ProgressBarCallback, LogMetricsCallback)
+    train(make_trainer(*callbacks), num_epochs=2)
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "\r" not in printed
+    assert "Starting epoch 2" in printed
+
+
+def test_other_processes_draw_nothing(make_trainer, train, terminal):
+    class SecondProcess:
+        is_local_main_process = False
+
+    class Trainer:
+        _accelerator = SecondProcess()
+
+    bars = ProgressBarCallback(console=terminal)
+    assert bars._open(Trainer(), "epoch 1", range(3)) is None
+
+
+def test_bars_close_after_a_stop(make_trainer, train, terminal, probe):
+    def stop(trainer, **kwargs):
+        raise StopTrainingError("enough")
+
+    for event in ("on_train_step_end", "on_eval_step_end", "on_training_run_epoch_end"):
+        bars = ProgressBarCallback(console=terminal)
+        train(make_trainer(bars, probe(**{event: stop})))
+        assert bars.pbar is None
+        assert bars.eval_pbar is None
+        assert terminal._live_stack == []
+
+
+def test_an_evaluation_within_an_epoch_has_its_bar_and_training_goes_on(
+    make_trainer, train, terminal
+):
+    bars = ProgressBarCallback(refresh_per_second=1e9, console=terminal)
+    train(make_trainer(bars, StepBasedEvaluationCallback(2)))
+    assert "evaluation" in terminal.file.getvalue()
+    assert bars.pbar is None
+
+
+def test_a_loss_is_read_only_when_a_bar_is_drawn(make_trainer, train, terminal):
+    reads = []
+
+    class Loss(float):
+        def __float__(self):
+            reads.append(1)
+            return 1.0
+
+    class Trainer:
+        pass
+
+    trainer = train(make_trainer())
+    bars = ProgressBarCallback(refresh_per_second=1e-6, console=terminal)
+    bars.on_train_epoch_start(trainer)
+    for step in range(100):
+        bars.on_train_step_end(trainer, None, {"loss": Loss()}, step)
+    bars.on_train_epoch_end(trainer)
+    assert reads == []
+
+
+def test_runs_and_epochs_are_announced(make_trainer, train, capsys, dataset):
+    trainer = make_trainer(PrintProgressCallback)
+    train(trainer, num_epochs=2)
+    trainer.evaluate(dataset, per_device_batch_size=4)
+    lines = capsys.readouterr().out.splitlines()
+    assert {
+        "Starting training run",
+        "Starting epoch 1",
+        "Starting epoch 2",
+        "Starting evaluation",
+        "Starting evaluation run",
+        "Finished evaluation run",
+    } <= set(lines)
+    assert any(line.startswith("Finished training run: 12 updates in") for line in lines)
+
+
+def test_a_table_sums_the_metrics_up_at_the_end(make_trainer, train, capsys):
+    train(make_trainer(PrintProgressCallback).script(0.5, 0.125, 0.25), num_epochs=3)
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = [line for line in lines if "score" in line]
+    numbers = [cell.strip() for cell in row.replace("|", "│").split("│") if cell.strip()]
+    assert numbers == ["score", "0.5", "0.125", "0.5", "0.25"]
+    assert any("first" in line and "lowest" in line and "last" in line for line in lines)
+
+
+def test_a_rate_of_drawing_that_is_not_positive_is_refused():
+    with pytest.raises(ValueError, match="refresh_per_second is 0"):
+        ProgressBarCallback(refresh_per_second=0)

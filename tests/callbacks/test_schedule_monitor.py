@@ -1,0 +1,134 @@
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from pytorch_accelerated.callbacks import ScheduleMonitorCallback
+from pytorch_accelerated.trainer import Trainer
+
+
+class Momentum:
+    """Schedules nothing but marks momentum as scheduled, as schedulers do."""
+
+    def __init__(self, optimizer):
+        self.optimizer, self.count = optimizer, 0
+        for group in optimizer.param_groups:
+            group["initial_momentum"] = group["momentum"]
+
+    def step(self):
+        self.count += 1
+        for group in self.optimizer.param_groups:
+            group["momentum"] = group["initial_momentum"] / (1 + self.count)
+
+    def state_dict(self):
+        return {"count": self.count}
+
+    def load_state_dict(self, state_dict):
+        self.count = state_dict["count"]
+
+
+def decay(optimizer):
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 1 / (1 + k))
+
+
+def test_it_records_the_rate_that_each_update_ran_with(make_trainer, train):
+    monitor = ScheduleMonitorCallback()
+    train(make_trainer(monitor, lr=0.05), num_epochs=2, create_scheduler_fn=decay)
+    assert monitor.applied == {"lr": [[0.05 * (1 / (1 + k))] for k in range(12)]}
+
+
+def test_micro_batches_leave_no_trace(make_trainer, train):
+    monitor = ScheduleMonitorCallback()
+    train(make_trainer(monitor), create_scheduler_fn=decay, gradient_accumulation_steps=4)
+    assert monitor.applied == {"lr": [[0.05], [0.025]]}
+
+
+def test_by_default_every_scheduled_field_is_recorded(make_trainer, train):
+    monitor = ScheduleMonitorCallback()
+    train(make_trainer(monitor), create_scheduler_fn=Momentum)
+    assert monitor.applied == {
+        "lr": [[0.05]] * 6,
+        "momentum": [[0.5 / (1 + k)] for k in range(6)],
+    }
+
+
+def test_all_groups_are_recorded_also_those_added_later(make_trainer, train, probe):
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD([{"params": [model.weight], "lr": 0.1}])
+
+    def add(trainer):
+        if len(trainer.optimizer.param_groups) == 1 and monitor.applied["lr"]:
+            trainer.optimizer.add_param_group({"params": [model.bias], "lr": 0.01})
+
+    monitor = ScheduleMonitorCallback(["lr"])
+    trainer = Trainer(model, nn.MSELoss(), optimizer, [monitor, probe(on_update_end=add)])
+    train(trainer, max_num_train_steps=3)
+    assert monitor.applied == {"lr": [[0.1], [0.1, 0.01], [0.1, 0.01]]}
+
+
+def test_tensor_values_are_copied_on_the_device_and_read_at_the_end(monkeypatch):
+    class Holder:
+        pass
+
+    trainer = Holder()
+    trainer.optimizer = Holder()
+    lr, beta = torch.tensor(1.0), torch.tensor(0.9)
+    trainer.optimizer.param_groups = [{"params": [], "lr": lr, "betas": (beta, 0.5)}]
+    monitor = ScheduleMonitorCallback(["lr", "betas"])
+    monitor.on_training_run_start(trainer)
+    reads = []
+    original = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: reads.append(1) or original(self))
+    for _ in range(3):
+        monitor.on_optimizer_step_end(trainer)
+        lr.mul_(0.5)
+
+    assert reads == []
+    beta = beta.item()
+    expected = {"lr": [[1.0], [0.5], [0.25]], "betas": [[(beta, 0.5)]] * 3}
+    assert monitor.applied == expected
+    monitor.on_optimizer_step_end(trainer)
+    assert monitor.applied["lr"] == [*expected["lr"], [0.125]]
+
+
+def test_json_gives_the_same_numbers_bit_for_bit(tmp_path):
+    monitor = ScheduleMonitorCallback()
+    numbers = [0.1 + 0.2, 1e-300, float("inf"), 1 / 3]
+    monitor.load_state_dict(
+        {"applied": {"lr": [[n] for n in numbers], "betas": [[(n, 0.9)] for n in numbers]}}
+    )
+    monitor.write_json(tmp_path / "applied.json")
+    assert monitor.read_json(tmp_path / "applied.json") == monitor.applied
+    assert set(json.loads((tmp_path / "applied.json").read_text())) == {"lr", "betas"}
+
+
+def test_a_resumed_run_goes_on_with_the_record(make_trainer, train, tmp_path):
+    first = ScheduleMonitorCallback()
+    train(make_trainer(first), create_scheduler_fn=decay)
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+
+    second = ScheduleMonitorCallback()
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    trainer = make_trainer(second)
+    train(trainer)
+    assert second.applied["lr"] == first.applied["lr"] + [[0.05]] * 6
+    train(trainer)
+    assert second.applied == {"lr": [[0.05]] * 6}
+
+
+def test_changing_what_was_read_changes_nothing_in_the_record(make_trainer, train):
+    monitor = ScheduleMonitorCallback()
+    train(make_trainer(monitor))
+    monitor.applied["lr"][0][0] = 99
+    assert monitor.applied["lr"][0] == [0.05]
+
+
+def test_a_field_that_no_group_has_is_refused(make_trainer, train):
+    with pytest.raises(ValueError, match="no parameter group has the field 'beta1'"):
+        train(make_trainer(ScheduleMonitorCallback(["beta1"])))
+
+
+def test_fields_are_a_list_not_a_string():
+    with pytest.raises(TypeError, match=r"give a list, \['lr'\]"):
+        ScheduleMonitorCallback("lr")

@@ -1,0 +1,139 @@
+from collections import defaultdict
+
+import pytest
+import torch
+from accelerate.tracking import GeneralTracker
+from torch import nn
+
+from pytorch_accelerated.callbacks import (
+    LogToTrackersCallback,
+    ScheduleMonitorCallback,
+    StopTrainingError,
+    TrainerCallback,
+)
+from pytorch_accelerated.trainer import Trainer
+
+
+class InMemory(GeneralTracker):
+    name = "in_memory"
+    requires_logging_directory = False
+
+    def __init__(self):
+        super().__init__(_blank=True)
+        self.values, self.finished = defaultdict(dict), 0
+
+    @property
+    def tracker(self):
+        return self.values
+
+    def start(self):
+        pass
+
+    def store_init_configuration(self, values):
+        self.config = values
+
+    def log(self, values, step=None, **kwargs):
+        self.values[step].update(values)
+
+    def finish(self):
+        self.finished += 1
+
+
+class Losses(TrainerCallback):
+    def __init__(self):
+        self.all = []
+
+    def on_train_step_end(self, trainer, batch_output, **kwargs):
+        self.all.append(batch_output["loss"].item())
+
+
+def decay(optimizer):
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 1 / (1 + k))
+
+
+def read_events(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return {
+        tag: {event.step: event.value for event in events.Scalars(tag)}
+        for tag in events.Tags()["scalars"]
+    }
+
+
+def test_tensorboard_holds_losses_metrics_and_rates_of_each_update(make_trainer, train, tmp_path):
+    tracking = LogToTrackersCallback("tensorboard", tmp_path, project_name="tiny", flush_every=4)
+    monitor, losses = ScheduleMonitorCallback(), Losses()
+    trainer = make_trainer(tracking, monitor, losses).script(0.5, 0.25)
+    train(trainer, num_epochs=2, create_scheduler_fn=decay)
+
+    events = read_events(tmp_path / "tiny")
+    rates = {step: values[0] for step, values in enumerate(monitor.applied["lr"])}
+    assert len(rates) == 12
+    assert events["lr/group_0"] == pytest.approx(rates)
+    assert events["train_loss"] == pytest.approx(dict(enumerate(losses.all)))
+    assert events["score"] == {6: 0.5, 12: 0.25}
+    for name in ("train_loss_epoch", "eval_loss_epoch"):
+        recorded = trainer.run_history.get_metric_values(name)
+        assert events[name] == pytest.approx(dict(zip((6, 12), recorded, strict=True)))
+
+
+def test_an_updates_loss_is_the_mean_of_its_batches(make_trainer, train):
+    tracker, losses = InMemory(), Losses()
+    train(make_trainer(LogToTrackersCallback(tracker), losses), gradient_accumulation_steps=4)
+    assert tracker.values[0]["train_loss"] == pytest.approx(sum(losses.all[:4]) / 4)
+    assert tracker.values[1]["train_loss"] == pytest.approx(sum(losses.all[4:]) / 2)
+
+
+def test_every_scheduled_field_of_every_group_is_logged(train):
+    model = nn.Linear(3, 1)
+    groups = [
+        {"params": [model.weight], "initial_betas": (0.9, 0.99)},
+        {"params": [model.bias], "lr": 0.5, "betas": (0.5, 0.75)},
+    ]
+    optimizer = torch.optim.Adam(groups, lr=0.1)
+    tracker = InMemory()
+    trainer = Trainer(model, nn.MSELoss(), optimizer, [LogToTrackersCallback(tracker)])
+    train(trainer, max_num_train_steps=1)
+    assert tracker.values[0] == {
+        "lr/group_0": 0.1, "lr/group_1": 0.5,
+        "betas/group_0_0": 0.9, "betas/group_0_1": 0.999,
+        "betas/group_1_0": 0.5, "betas/group_1_1": 0.75,
+        "train_loss": tracker.values[0]["train_loss"],
+    }  # fmt: skip
+
+
+def test_a_stopped_run_is_written_to_its_last_update_and_closed(make_trainer, train, probe):
+    def stop(trainer):
+        if stopper.counts["on_update_end"] == 3:
+            raise StopTrainingError("enough")
+
+    tracker, stopper = InMemory(), probe(on_update_end=stop)
+    train(make_trainer(LogToTrackersCallback(tracker), stopper))
+    assert sorted(tracker.values) == [0, 1, 2]
+    assert tracker.finished == 1
+
+
+def test_each_run_opens_the_tracker_anew(make_trainer, train):
+    tracker = InMemory()
+    trainer = make_trainer(LogToTrackersCallback(tracker, config={"lr": 0.1}))
+    train(trainer)
+    train(trainer, num_epochs=2)
+    assert tracker.finished == 2
+    assert tracker.config == {"lr": 0.1}
+    assert max(tracker.values) == 12
+
+
+def test_a_resumed_run_counts_on(make_trainer, train):
+    tracker = InMemory()
+    first = LogToTrackersCallback(InMemory())
+    train(make_trainer(first))
+    resumed = LogToTrackersCallback(tracker)
+    resumed.load_state_dict(first.state_dict())
+    train(make_trainer(resumed))
+    assert sorted(tracker.values) == [6, 7, 8, 9, 10, 11, 12]
+
+
+def test_without_a_tracker_the_run_is_refused_at_its_start(make_trainer, train):
+    with pytest.raises(ValueError, match="there is no tracker to log to"):
+        train(make_trainer(LogToTrackersCallback()))
