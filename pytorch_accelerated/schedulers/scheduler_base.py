@@ -548,7 +548,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         )
 
     @property
-    def _step_count(self) -> int:  # type: ignore[override]
+    def _step_count(self) -> int:
         # Accelerate adds to it, and stops a scheduler with total_steps once it is above them.
         return 1
 
