@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytorch_accelerated.schedules.lengths import Horizon, finite, nearest, whole
+from pytorch_accelerated.schedules.lengths import Horizon, finite, whole
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview.plot import Picture
@@ -153,11 +153,11 @@ class Schedule(ABC):
     def _columns(self, num_updates: int, bases: Sequence[float]) -> list[array[float]]:
         """Return the values at updates 0 … ``num_updates`` − 1, for each base."""
         columns = [array("d") for _ in bases]
-        position = 0
-        while position < num_updates:
-            start, stop, curve = self.segment(position)
-            end = int(min(stop, num_updates, position + _CHUNK))
-            positions = range(position - start, end - start)
+        update = 0
+        while update < num_updates:
+            start, stop, curve = self.segment(update)
+            end = int(min(stop, num_updates, update + _CHUNK))
+            positions = range(update - start, end - start)
             if len(bases) == 1:
                 base = bases[0]
                 columns[0].fromlist(
@@ -167,7 +167,7 @@ class Schedule(ABC):
                 coefficients = list(map(curve, positions))
                 for column, base in zip(columns, bases, strict=True):
                     column.fromlist([offset + scale * base for offset, scale in coefficients])
-            position = end
+            update = end
         return columns
 
     @property
@@ -190,8 +190,12 @@ class Schedule(ABC):
         """Return how many updates this takes, before rounding; None for all that is left."""
 
     @abstractmethod
-    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
-        """Return this schedule with all its lengths in updates, ``num_updates`` in total."""
+    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+        """Return this schedule with all its lengths in updates.
+
+        It lies from ``begin`` on and takes ``length``, both before rounding: joints inside a part
+        have to be rounded where they are in the whole, or the parts would not add up.
+        """
 
     @abstractmethod
     def _ends(self) -> tuple[Affine, ...]:
@@ -247,7 +251,7 @@ class Schedule(ABC):
                 f"{self!r} needs {float(demand):g} updates, but the horizon has {total}. "
                 "Make a phase shorter, or leave out the length of one: it takes the rest."
             )
-        return self._fit(total if demand is None else nearest(demand), context)
+        return self._fit(Fraction(0), Fraction(total) if demand is None else demand, context)
 
     def repeat(self, count: int, length: float = 1.0, peak: float = 1.0) -> Repeat:
         """Return this schedule run ``count`` times, each period starting anew.
