@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -14,16 +15,16 @@ from pytorch_accelerated.preview.values import Preview, named
 
 _MOST_POINTS = 4000
 _MOST_SHADED = 200
+_SHARED = "#52606D"
 
 
 def page(preview: Preview, *, title: str | None = None, log: bool | None = None) -> str:
     """Return the page of a preview; see :meth:`Preview.save_html`."""
     panels = [_panel(preview, field, log) for field in preview.fields]
-    groups = list(dict.fromkeys(curve["group"] for panel in panels for curve in panel["curves"]))
     drawn = max(len(curve["x"]) for panel in panels for curve in panel["curves"])
     data = {
         "panels": panels,
-        "groups": groups,
+        "groups": list(preview.groups),
         "first": preview.first_update,
         "last": preview.num_updates - 1,
         "perEpoch": preview.num_updates_per_epoch,
@@ -59,17 +60,25 @@ def _panel(preview: Preview, field: str, log: bool | None) -> dict[str, Any]:
         "log": spans_decades(values) if log is None else log,
         "phases": [[row.phase, row.first, row.last] for row in shaded],
         "curves": [
-            _curve(preview, named(names) if len(found) > 1 else "all groups", column, colour, rows)
-            for (names, column), colour in zip(found, colours(len(found)), strict=True)
+            _curve(preview, names, column, colour, rows)
+            for (names, column), colour in zip(found, _colours(preview, found), strict=True)
         ],
     }
 
 
-def _curve(preview: Preview, group: str, column: Any, colour: str, rows: Any) -> dict[str, Any]:
+def _colours(preview: Preview, found: list[Any]) -> list[str]:
+    shared = len(found) == 1 < len(preview.groups)
+    return [_SHARED] if shared else colours(len(found))
+
+
+def _curve(
+    preview: Preview, names: list[str], column: Sequence[float], colour: str, rows: Any
+) -> dict[str, Any]:
     first = preview.first_update
     at = kept_points(column, [row.first - first for row in rows], _MOST_POINTS)
     return {
-        "group": group,
+        "groups": names,
+        "label": "all groups" if len(names) == len(preview.groups) > 1 else named(names),
         "colour": colour,
         "x": [first + k for k in at],
         "y": [column[k] for k in at],
