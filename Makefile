@@ -25,6 +25,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
+	tests/browser/install.sh
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --durations=15
 
 docs: $(STAMP)  ## build the documentation; a warning is an error

@@ -3,8 +3,30 @@
 Nothing here touches a real optimizer. Plotting libraries are imported when something is drawn.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from pytorch_accelerated.preview.comparison import Comparison, Difference, compare
 from pytorch_accelerated.preview.make import preview
 from pytorch_accelerated.preview.values import Preview, PreviewRow
 
-__all__ = ["Comparison", "Difference", "Preview", "PreviewRow", "compare", "preview"]
+if TYPE_CHECKING:
+    from pytorch_accelerated.preview.lr_range import LrRange, find_lr
+
+__all__ = [
+    "Comparison",
+    "Difference",
+    "LrRange",
+    "Preview",
+    "PreviewRow",
+    "compare",
+    "find_lr",
+    "preview",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # These need torch, which looking at a schedule does not.
+    if name in ("LrRange", "find_lr"):
+        return getattr(import_module("pytorch_accelerated.preview.lr_range"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -84,7 +84,7 @@ def curves(
 
 
 # Okabe and Ito's colours, which colour-blind people tell apart as well.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 # For more curves a ramp from dark to light, as their order tells more than their hue.
 _RAMP = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (197, 190, 20))
@@ -97,8 +97,8 @@ def colours(count: int) -> list[str]:
         >>> colours(2)
         ['#0072B2', '#D55E00']
     """
-    if count <= len(_COLOURS):
-        return list(_COLOURS[:count])
+    if count <= len(COLOURS):
+        return list(COLOURS[:count])
     return [_on_ramp(i / (count - 1)) for i in range(count)]
 
 

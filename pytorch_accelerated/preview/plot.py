@@ -7,15 +7,25 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from pytorch_accelerated.preview.comparison import Applied, applied_columns, compare
-from pytorch_accelerated.preview.curves import colours, curves, kept_points, packed, spans_decades
+from pytorch_accelerated.preview.curves import (
+    COLOURS,
+    colours,
+    curves,
+    kept_points,
+    packed,
+    spans_decades,
+)
 from pytorch_accelerated.preview.values import Column, Preview, named
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.preview.lr_range import LrRange
 
 Loss: TypeAlias = "Sequence[float] | Mapping[int, float]"
 
@@ -349,3 +359,38 @@ def _x_axes(axes: Sequence[Axes], preview: Preview) -> None:
         top.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         top.tick_params(colors=_QUIET, labelsize=8, length=3)
         top.spines["top"].set_color(_LINE)
+
+
+def plot_lr_range(found: LrRange) -> Picture:
+    """Draw the loss over the learning rate; see :meth:`LrRange.plot`."""
+    figure = Picture(figsize=(_WIDTH * 0.75, 3.6), layout="constrained")
+    axes = figure.subplots()
+    rates = found.learning_rates
+    axes.set_xscale("log")
+    axes.plot(rates, found.losses, color=_INK, linewidth=0.7, alpha=0.35)
+    axes.plot(rates, found.smoothed, color=COLOURS[0], linewidth=1.8)
+    low, high = min(found.smoothed), max(found.smoothed[0], *found.smoothed)
+    # Where the loss has diverged it would leave no room for the rest.
+    top = min(high, found.smoothed[0] + 0.5 * (found.smoothed[0] - low or abs(low) or 1.0))
+    span = (top - low) or 1.0
+    axes.set_ylim(low - 0.08 * span, top + 0.15 * span)
+    if found.suggestion is not None:
+        level = found.smoothed[rates.index(found.suggestion)]
+        axes.axvline(found.suggestion, color=_LINE, linewidth=1.0, zorder=0.5)
+        axes.plot([found.suggestion], [level], marker="o", markersize=7, color=COLOURS[1])
+        axes.annotate(
+            f"{found.suggestion:.2g}: steepest",
+            xy=(found.suggestion, level),
+            xytext=(-9, -6),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=9,
+            color=COLOURS[1],
+        )
+    _tidy(axes)
+    axes.set_xlabel("learning rate", color=_INK)
+    axes.set_ylabel("loss", color=_INK)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_title("thick: smoothed", loc="right", fontsize=8, color=_QUIET)
+    return figure

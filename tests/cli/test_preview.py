@@ -1,0 +1,293 @@
+"""The command line, run as a user runs it."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+
+import pytest
+
+from pytorch_accelerated import __version__
+from pytorch_accelerated.cli import main
+from pytorch_accelerated.preview import preview
+from pytorch_accelerated.preview.terminal import even_ticks, sketch
+from pytorch_accelerated.schedulers import CosineLrScheduler, WSDLrScheduler
+from pytorch_accelerated.schedules import constant, cosine, exponential, linear, milestones
+from tests.recording import sgd
+
+EXPRESSION = "linear(500, start=0.0) >> cosine(9500, end=0.1)"
+SCHEDULE = linear(500, start=0.0) >> cosine(9500, end=0.1)
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Runs the command in an empty folder; returns exit code, output and error output."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def command(*arguments):
+        code = main(list(arguments))
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return command
+
+
+def rows_of(path):
+    with open(path, encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_a_terminal_shows_curve_and_phases(run):
+    code, out, err = run("preview", "--schedule", EXPRESSION, "--base", "3e-4")
+    assert (code, err) == (0, "")
+    curve, _, table = out.partition("\n\n")
+    assert table == (
+        "phase   from  to    lr\n"
+        "linear  0     499   0 → 0.0002994\n"
+        "cosine  500   9999  0.0003 → 3e-05\n"
+    )
+    assert re.search(r"0\.0002┤.*[⠁-⣿]", curve)
+    assert re.search(r"0 +2,000 +4,000 +6,000 +8,000", curve)
+    assert max(map(len, out.splitlines())) <= 80
+    assert "\x1b" not in out  # no colours where there is no terminal
+
+
+def test_csv_holds_the_exact_values(run):
+    assert run("preview", "--schedule", EXPRESSION, "--base", "3e-4", "-o", "a.csv") == (0, "", "")
+    header, *rows = rows_of("a.csv")
+    assert header == ["update", "lr"]
+    assert [float(value) for _, value in rows] == [SCHEDULE(k, base=3e-4) for k in range(10_000)]
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("A.PDF", b"%PDF")]
+)
+def test_pictures_are_written(run, tmp_path, name, start):
+    assert run("preview", "--schedule", EXPRESSION, "-o", name)[0] == 0
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_a_page_is_written(run, tmp_path):
+    assert run("preview", "--schedule", EXPRESSION, "--log", "true", "-o", "a.html")[0] == 0
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert '"log": true' in text
+
+
+def test_a_schedulers_own_arguments_are_options(run):
+    code, *_ = run(
+        *("preview", "CosineLrScheduler", "--total_num_epochs", "3", "--base", "0.1"),
+        *("--num_update_steps_per_epoch", "10", "--num_warmup_epochs", "0.5", "-o", "a.csv"),
+    )
+    assert code == 0
+    planned = CosineLrScheduler(sgd([0.1]), 3, 10, num_warmup_epochs=0.5).preview()
+    header, *rows = rows_of("a.csv")
+    assert header == ["update", "epoch", "lr"]
+    assert [float(row[2]) for row in rows] == list(planned["lr"][0])
+
+
+def test_groups_have_base_values_of_their_own(run):
+    code, *_ = run(
+        *("preview", "WSDLrScheduler", "--total_steps", "60", "--base", "[0.1, 0.02]"),
+        *("--num_updates", "70", "-o", "a.csv"),
+    )
+    assert code == 0
+    planned = WSDLrScheduler(sgd([0.1, 0.02]), total_steps=60).preview(70)
+    header, *rows = rows_of("a.csv")
+    assert header == ["update", "lr/0", "lr/1"]
+    assert [[float(value) for value in row[1:]] for row in rows] == planned.to_dict()["lr"]
+
+
+def test_several_fields_and_relative_lengths(run):
+    code, *_ = run(
+        *("preview", "--schedule", "lr=linear(0.1) >> cosine(); beta1 = cosine(epochs(2), end=.9)"),
+        *("--base.lr", "[0.1, 0.2]", "--base.beta1", "0.9", "--num_updates", "50"),
+        *("--num_updates_per_epoch", "5", "-o", "a.csv"),
+    )
+    assert code == 0
+    header, *rows = rows_of("a.csv")
+    assert header == ["update", "epoch", "lr/0", "lr/1", "beta1/0", "beta1/1"]
+    assert len(rows) == 50
+    assert float(rows[7][3]) == (linear(5) >> cosine(45))(7, base=0.2)
+    assert float(rows[12][5]) == cosine(10, end=0.9)(12, base=0.9)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "schedule: 'linear(5) >> milestones({3: 0.1, 7: 0.01})'\nbase: 0.5\nnum_updates: 20\n",
+        "schedule: |\n  linear(5)\n  >> milestones({3: 0.1, 7: 0.01})\nbase: 0.5\n"
+        "num_updates: 20\n",
+        "schedule:\n  lr: 'linear(5) >> milestones({3: 0.1, 7: 0.01})'\nbase:\n  lr: 0.5\n"
+        "num_updates: 20\n",
+    ],
+    ids=["plain", "lines", "fields"],
+)
+def test_options_come_from_a_file(run, tmp_path, config):
+    (tmp_path / "plan.yaml").write_text(config)
+    assert run("preview", "--config", "plan.yaml", "-o", "a.csv") == (0, "", "")
+    schedule = linear(5) >> milestones({3: 0.1, 7: 0.01})
+    _, *rows = rows_of("a.csv")
+    assert [float(value) for _, value in rows] == [schedule(k, base=0.5) for k in range(20)]
+    assert run("preview", "--config", "plan.yaml", "--num_updates", "3", "-o", "a.csv")[0] == 0
+    assert len(rows_of("a.csv")) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "config"),
+    [
+        (["CosineLrScheduler"], "total_num_epochs: 2\nnum_update_steps_per_epoch: 5\nbase: 0.3\n"),
+        (
+            [],
+            "CosineLrScheduler:\n  total_num_epochs: 2\n"
+            "  num_update_steps_per_epoch: 5\n  base: 0.3\n",
+        ),
+    ],
+)
+def test_a_schedulers_arguments_come_from_a_file(run, tmp_path, arguments, config):
+    (tmp_path / "plan.yaml").write_text(config)
+    assert run("preview", *arguments, "--config", "plan.yaml", "-o", "a.csv") == (0, "", "")
+    assert rows_of("a.csv")[1] == ["0", "0.0", "0.3"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "command"),
+        (["draw"], "draw"),
+        (["preview"], "there is nothing to preview: write --schedule"),
+        (["preview", "--speed=3"], "--speed"),
+        (["preview", "Cosine"], "invalid choice: 'Cosine'"),
+        (["preview", "--schedule", "cosine(10"], "'cosine(10' is no expression"),
+        (["preview", "--schedule", "9**9**9"], "only the operators"),
+        (["preview", "--schedule", "__import__('os').system('touch x')"], "only .repeat"),
+        (["preview", "--schedule", "cosine(0.5)"], "write --num_updates"),
+        (["preview", "--schedule", "cosine(5); linear(3)"], "does not say for which field"),
+        (["preview", "--schedule", "lr=cosine(5); lr=linear(3)"], "two schedules for one field"),
+        (["preview", "--schedule", "cosine(5)", "--base", "much"], "--base much"),
+        (["preview", "--schedule", "cosine(5)", "--base.wd", "1"], "no schedule for 'wd'"),
+        (["preview", "--schedule", "cosine(5)", "--num_updates", "0"], "at least 1"),
+        (["preview", "--schedule", "cosine(5)", "--num_updates", "two"], "--num_updates two"),
+        (["preview", "--schedule", "cosine(5)", "-o", "a.doc"], "has to end in .png"),
+        (["preview", "--schedule", "cosine(5)", "-o", "no/where.csv"], "No such file"),
+        (["preview", "--schedule", "cosine(5)", "-o", "no/where.png"], "No such file"),
+        (["preview", "--schedule", "cosine(1_000_000_000)"], "too many to show"),
+        (["preview", "--config", "none.yaml"], "none.yaml"),
+        (["preview", "CosineLrScheduler", "--total_num_epochs", "3"], "num_update_steps_per_epoch"),
+        (
+            ["preview", "CosineLrScheduler", "--total_num_epochs", "x"],
+            "--total_num_epochs: x is",
+        ),
+        (["preview", "WSDLrScheduler", "--total_steps", "-5"], "total_steps=-5"),
+        (["preview", "WSDLrScheduler"], "total"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_usage_is_exit_code_2_and_one_line(run, tmp_path, arguments, message):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("pytorch-accelerated: error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_lists_commands_options_and_examples(run):
+    code, out, err = run("--help")
+    assert (code, err) == (0, "")
+    assert "preview" in out
+    code, out, _ = run("preview", "--help")
+    assert code == 0
+    assert "--schedule" in out
+    assert "CosineLrScheduler" in out
+    assert 'preview --schedule "linear(500, start=0.0) >> cosine(9500, end=0.1)"' in out
+    code, out, _ = run("preview", "CosineLrScheduler", "--help")
+    assert code == 0
+    assert "Epochs of the whole, warmup and cooldown included." in " ".join(out.split())
+    assert run("--version") == (0, f"pytorch-accelerated {__version__}\n", "")
+
+
+def test_it_runs_as_a_module_without_torch(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-W", "error", "-X", "importtime"),
+            *("-m", "pytorch_accelerated", "preview", "--schedule", "cosine(10)"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={"PATH": "", "PYTHONPATH": ":".join(sys.path), "PYTHONIOENCODING": "ascii"},
+    )
+    assert "cosine  0     9" in done.stdout
+    assert not re.search(r"\| +torch$", done.stderr, flags=re.MULTILINE)
+    failed = subprocess.run(
+        [sys.executable, "-m", "pytorch_accelerated", "preview", "--schedule", "cosine("],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PATH": "", "PYTHONPATH": ":".join(sys.path)},
+    )
+    assert failed.returncode == 2
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_missing_library_is_told_in_one_line(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_accelerated.preview.plot", None)
+    monkeypatch.setitem(sys.modules, "pytorch_accelerated.preview.html", None)
+    monkeypatch.setitem(sys.modules, "pytorch_accelerated.preview.terminal", None)
+    for name, extra in (("a.png", "plot"), ("a.html", "html")):
+        code, _, err = run("preview", "--schedule", "cosine(5)", "-o", name)
+        assert code == 2
+        assert f"pip install 'pytorch-accelerated[{extra}]'" in err
+    code, out, _ = run("preview", "--schedule", "cosine(5)")
+    assert code == 0
+    assert "cosine  0     4" in out
+    monkeypatch.setitem(sys.modules, "jsonargparse", None)
+    code, _, err = run("preview", "--schedule", "cosine(5)")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "pytorch-accelerated[cli]" in err
+
+
+def test_a_sketch_is_plain_text_that_falls_from_left_to_right():
+    text = sketch(preview(linear(100)), width=40)
+    lines = text.splitlines()
+    assert lines[0].strip() == "value"
+    assert lines[1].lstrip(" 0123456789.").startswith("┌")
+    first = [min((i for i, c in enumerate(line) if "⠁" <= c <= "⣿"), default=0) for line in lines]
+    marked = [column for column in first if column]
+    assert marked == sorted(marked)
+    assert len(marked) > 8
+
+
+def test_a_sketch_of_decades_has_powers_of_ten():
+    text = sketch(preview(exponential(100, end=1e-4)), width=60)
+    for power in ("0.1", "0.01", "0.001"):
+        assert f"{power}┤" in text
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        preview(constant(1)),
+        preview(constant(50, value=0.0)),
+        preview(cosine(3), base=[0.1 * i for i in range(12)]),
+        preview(linear(100_000, start=0.0) >> cosine(100_000)),
+    ],
+    ids=["one update", "zeros", "12 groups", "long"],
+)
+@pytest.mark.parametrize("log", [None, True, False])
+def test_anything_can_be_sketched(made, log):
+    lines = sketch(made, width=80, log=log).splitlines()
+    assert len(lines) == 15
+    assert max(map(len, lines)) <= 80
+
+
+def test_ticks_are_round_numbers_within_the_axis():
+    assert even_ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]
+    assert even_ticks(3.0, 3.0) == [3.0]
+    assert even_ticks(0.0, 3.0, whole=True) == [0.0, 1.0, 2.0, 3.0]
+    assert even_ticks(0.1, 0.3, whole=True) == [0.1, 0.3]
