@@ -23,7 +23,6 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
-    "sphinx_autodoc_typehints",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]
@@ -36,6 +35,6 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 autoclass_content = "class"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-always_document_param_types = False
-typehints_defaults = "comma"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
 nitpicky = False
