@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -131,7 +132,7 @@ def test_a_phase_is_monotone(one, length, base):
     values = [one(k, base) for k in range(length + 2)]
     rises = values[-1] >= values[0]
     slack = 4 * math.ulp(max(abs(o) + abs(s) * base for o, s in one._ends()))
-    for before, after in zip(values, values[1:], strict=False):
+    for before, after in pairwise(values):
         assert (after - before if rises else before - after) >= -slack
 
 

@@ -92,8 +92,18 @@ def test_the_vocabulary_runs_as_written():
 
 @pytest.mark.parametrize(
     "name",
-    """absolute constant cosine epochs linear polynomial exponential inverse_sqrt milestones
-    from_function""".split(),
+    [
+        "absolute",
+        "constant",
+        "cosine",
+        "epochs",
+        "linear",
+        "polynomial",
+        "exponential",
+        "inverse_sqrt",
+        "milestones",
+        "from_function",
+    ],
 )
 def test_the_names_of_the_vocabulary_are_public(name):
     assert name in schedules.__all__
