@@ -228,6 +228,20 @@ class Repeat(Schedule):
             return self.schedule.final
         return self.schedule.coefficients(num_updates % period)
 
+    def segment(self, num_updates: int) -> Segment:
+        if self.is_relative:
+            raise not_yet(self)
+        if not self._is_plain:
+            return self._plan.segment(num_updates)
+        period = self.schedule.horizon or 0
+        stop = self.count * period
+        if num_updates >= stop:
+            final = self.schedule.final
+            return Segment(stop, math.inf, lambda _: final)
+        begin = num_updates - num_updates % period
+        own = self.schedule.segment(num_updates - begin)
+        return Segment(begin + own.start, begin + min(own.stop, period), own.curve)
+
     @cached_property
     def horizon(self) -> int | None:
         if self.is_relative or self.schedule.horizon is None:
