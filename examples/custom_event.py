@@ -1,4 +1,4 @@
-"""An event of your own: the Trainer fires it, and every callback with a method of its name hears it.
+"""An event of your own: the Trainer fires it, and callbacks with a method of its name hear it.
 
 Here the gradients are looked at when they are complete, right before each optimizer update; the
 mean norm of each layer's gradient is recorded after each epoch.

@@ -37,6 +37,8 @@ class UnfreezeAtEpoch(TrainerCallback):
                 distance = self.freezer.num_groups - 1 - index
                 lr = self.lr * self.shrink**distance
                 trainer.optimizer.add_param_group({**group, "lr": lr, "name": f"group {index}"})
+            # The scheduler's next step would include them; this update should have its values too.
+            trainer.scheduler.step_update(trainer.num_updates)
 
 
 class RecordAccuracy(TrainerCallback):

@@ -30,9 +30,11 @@ def paragraphs(count: int) -> list[Tensor]:
     pieces: list[Tensor] = []
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         text = path.read_text(encoding="ascii", errors="ignore").replace("\0", "")
-        for piece in text.split("\n\n"):
-            if len(piece) > LONGEST // 4:
-                pieces.append(torch.tensor(list(piece[:LONGEST].encode()) + [ord("\n")]))
+        pieces += [
+            torch.tensor([*piece[:LONGEST].encode(), ord("\n")])
+            for piece in text.split("\n\n")
+            if len(piece) > LONGEST // 4
+        ]
     order = torch.randperm(len(pieces), generator=torch.Generator().manual_seed(0))
     return [pieces[index] for index in order[:count].tolist()]
 
@@ -95,7 +97,7 @@ def main() -> tuple[Trainer, ScheduleMonitorCallback]:
     trainer = LanguageModelTrainer(
         model,
         loss_func=nn.CrossEntropyLoss(ignore_index=0),
-        optimizer=torch.optim.AdamW(model.parameters(), lr=1.5e-2),
+        optimizer=torch.optim.AdamW(model.parameters(), lr=3e-2),
         callbacks=[TerminateOnNaNCallback, monitor],
     )
     trainer.train(

@@ -42,7 +42,7 @@ def main() -> tuple[torch.optim.Optimizer, float]:
     scheduler = ParamScheduler(  # puts the values for update 0 in force
         optimizer,
         lr=linear(warmup, start=0.0) >> cosine(total - warmup, end=0.01),
-        weight_decay=constant(half) >> linear(total - half, end=0.1),
+        weight_decay=constant(half) >> linear(total - half, end=0.0),
     )
     print(preview(scheduler, total).table())
 
