@@ -97,7 +97,7 @@ def test_unfrozen_layers_join_the_schedule_and_help(run):
     assert [len(groups) for groups in rates] == [1] * 30 + [3] * 30
     # Groups 0 and 1 are added in the middle, where a cosine is at half of the base.
     head, lower, upper = rates[30]
-    assert [head, lower, upper] == pytest.approx([1e-2 / 2, 3e-3 / 8 / 2, 3e-3 / 4 / 2], rel=2e-3)
+    assert [head, lower, upper] == pytest.approx([1e-2 / 2, 3e-3 / 8 / 2, 3e-3 / 4 / 2], abs=1e-6)
     assert trainer.optimizer.param_groups[0]["lr"] == 1e-6
     assert all(group["lr"] == 1e-6 for group in trainer.optimizer.param_groups)
     accuracies = trainer.run_history.get_metric_values("eval_accuracy")
