@@ -58,6 +58,7 @@ class Preparation(Checkpointing):
     eval_dataset: Any
     create_scheduler_fn: Any
     create_scheduler: Callable[[], Any]
+    _has_reached_limit: Callable[[], bool]
 
     _callbacks: Iterable[Any]
     _log_with: Any
@@ -220,16 +221,20 @@ class Preparation(Checkpointing):
                     stacklevel=3,
                 )
             return
-        for scheduler in scheduling.each(self.scheduler):
-            if scheduling.is_stateless(scheduler):
-                scheduler.step_update(0)
+        self._put_stateless_schedulers_in_force()
         self._register_schedulers()
         if state is not None:
             scheduling.restore(self.scheduler, state)
 
+    def _put_stateless_schedulers_in_force(self) -> None:
+        """Give schedulers that are told the number of updates their first one."""
+        for scheduler in scheduling.each(self.scheduler):
+            if scheduling.is_stateless(scheduler):
+                scheduler.step_update(self._loop.num_updates)
+
     def _register_schedulers(self) -> None:
         """Make the schedulers part of training states."""
-        for scheduler in [] if self.scheduler is None else scheduling.each(self.scheduler):
+        for scheduler in scheduling.each(self.scheduler):
             if hasattr(scheduler, "state_dict") and hasattr(scheduler, "load_state_dict"):
                 self._accelerator.register_for_checkpointing(scheduler)
 
@@ -244,12 +249,11 @@ class Preparation(Checkpointing):
             self._loop.first_history_epoch = 1
         if metadata.get("history"):
             self.run_history.load_state_dict(metadata["history"])
-        self.run_history.set_epoch(self._loop.history_epoch)
+        if not metadata.get("history") or not self._has_reached_limit():
+            self.run_history.set_epoch(self._loop.history_epoch)
         self._restore_trackers(metadata.get("trackers"))
         self.callback_handler.load_state_dict(metadata.get("callbacks", {}))
-        for scheduler in scheduling.each(self.scheduler):
-            if self.scheduler is not None and scheduling.is_stateless(scheduler):
-                scheduler.step_update(self._loop.num_updates)
+        self._put_stateless_schedulers_in_force()
 
     def _start_trackers(self) -> None:
         if self._log_with is not None:

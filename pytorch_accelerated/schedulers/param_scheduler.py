@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.param_groups import Field, Group, plain
 from pytorch_accelerated.schedulers.scheduler_base import (
+    Due,
     Planned,
     SchedulerBase,
     StatefulSchedulerBase,
@@ -211,7 +212,11 @@ class FieldSchedules:
 class _Scheduled(SchedulerBase):
     """What both parameter schedulers share."""
 
-    _own_attributes = StatefulSchedulerBase._own_attributes | {"_schedules", "_is_quick"}
+    _own_attributes = StatefulSchedulerBase._own_attributes | {
+        "_schedules",
+        "_num_groups",
+        "_is_quick",
+    }
 
     def __init__(self, optimizer: Optimizer, **schedules: Plan) -> None:
         if not schedules:
@@ -224,7 +229,19 @@ class _Scheduled(SchedulerBase):
         self._attach(optimizer, [own.field for own in self._schedules])
         for own in self._schedules:
             own.check_names(optimizer.param_groups)
-            own.check_ends(optimizer.param_groups)
+        self._check_ends()
+
+    def _check_ends(self) -> None:
+        groups = self.optimizer.param_groups
+        for own in self._schedules:
+            own.check_ends(groups)
+        self._num_groups = len(groups)
+
+    def _due(self, num_updates: int) -> Due:
+        due = super()._due(num_updates)
+        if len(self.optimizer.param_groups) != self._num_groups:
+            self._check_ends()
+        return due
 
     @property
     def schedules(self) -> dict[str, Any]:

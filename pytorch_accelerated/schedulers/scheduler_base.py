@@ -20,6 +20,7 @@ from pytorch_accelerated.schedules.lengths import whole
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview import Preview
+    from pytorch_accelerated.preview.plot import Picture
 
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 Planned: TypeAlias = "dict[Field, list[array[float]]]"
@@ -182,6 +183,23 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         from pytorch_accelerated.preview import preview
 
         return preview(self, num_updates)
+
+    def plot(self, num_updates: int | None = None, **options: Any) -> Picture:
+        """Draw all scheduled fields with matplotlib, and where the run is now.
+
+        Args:
+            num_updates: How many updates the run has; by default the schedules' horizon.
+            **options: As for :meth:`pytorch_accelerated.preview.Preview.plot`, such as
+                ``applied`` and ``loss`` for what was recorded.
+
+        Returns:
+            A ``matplotlib.figure.Figure``: a notebook shows it, ``savefig(path)`` writes it.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: If there is no horizon and no ``num_updates``.
+        """
+        return self.preview(num_updates).plot(**options)
 
     def _num_planned_updates(self) -> int | None:
         """Return how many updates this is planned for; None if nobody can know."""
@@ -451,7 +469,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         0.1
     """
 
-    _own_attributes = SchedulerBase._own_attributes | {"_num_updates", "_step_count"}
+    _own_attributes = SchedulerBase._own_attributes | {"_num_updates", "_was_stepped"}
 
     def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
         # LRScheduler.__init__ patches optimizer.step, so it is left out on purpose.
@@ -460,7 +478,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
     def _attach(self, optimizer: Optimizer, fields: list[Field]) -> None:
         super()._attach(optimizer, fields)
         self._num_updates = 0
-        self._step_count = 1  # Accelerate adds to it
+        self._was_stepped = False
 
     def _finish_construction(self) -> None:
         if "_fields" in vars(self):
@@ -483,6 +501,9 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         Raises:
             ValueError: As in :meth:`SchedulerBase.step_update`; the count stays as it was.
         """
+        if not self._was_stepped:
+            _warn_if_stepped_for_each_process(self)
+            self._was_stepped = True
         before = self._num_updates
         # Moved first: code of a subclass may look at it.
         self._num_updates = before + 1 if epoch is None else whole("epoch", epoch)
@@ -536,11 +557,47 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
 
     @last_epoch.setter
     def last_epoch(self, value: int) -> None:
-        self._num_updates = value
+        raise AttributeError(
+            f"last_epoch={value!r} cannot be set on {type(self).__name__}: moving the count alone "
+            "would leave the optimizer with another update's values. SequentialLR and Ignite's "
+            "LRScheduler do that. Instead of SequentialLR, write one schedule after the other: "
+            "a >> b; with Ignite, call step() in a handler of Events.ITERATION_COMPLETED; to go "
+            "to a count, call step(count)."
+        )
+
+    @property
+    def _step_count(self) -> int:
+        # Accelerate adds to it, and stops a scheduler with total_steps once it is above them.
+        return 1
+
+    @_step_count.setter
+    def _step_count(self, value: int) -> None:
+        pass
 
     @property
     def _last_lr(self) -> list[float | Tensor]:  # type: ignore[override]
         return self.get_last_lr()
+
+
+def _warn_if_stepped_for_each_process(scheduler: StatefulSchedulerBase) -> None:
+    """Warn if the caller is Accelerate's wrapper, which steps once for each process."""
+    accelerate = sys.modules.get("accelerate.scheduler")
+    frame = sys._getframe(1)
+    while accelerate is not None and frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code is accelerate.AcceleratedScheduler.step.__code__:
+            wrapper = frame.f_locals["self"]
+            count = accelerate.AcceleratorState().num_processes
+            if wrapper.step_with_optimizer and not wrapper.split_batches and count > 1:
+                scheduler._warn(
+                    scheduler.num_updates,
+                    [f"Accelerate calls step() {count} times an update, once for each process."],
+                    "The schedule counts updates, so it would end too early. Leave it out of "
+                    "accelerator.prepare(…), and call its step() only "
+                    "`if accelerator.sync_gradients and not "
+                    "accelerator.optimizer_step_was_skipped`.",
+                )
+            return
 
 
 def warn_at_the_caller(head: str, lines: list[str], advice: str) -> None:

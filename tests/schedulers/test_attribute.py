@@ -270,7 +270,11 @@ class Ema(torch.nn.Module):
 
 
 def ema_scheduler(ema: Ema) -> AttributeScheduler:
-    return AttributeScheduler(ema, decay=linear(6, end=absolute(0.999)), p=cosine(5, end=0.0))
+    return AttributeScheduler(
+        ema,
+        decay=linear(6, end=absolute(0.999)),
+        p=linear(2, start=absolute(0.7)) >> cosine(3, end=0.0),
+    )
 
 
 def values_of(ema: Ema) -> tuple[float, float]:

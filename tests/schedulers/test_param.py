@@ -423,6 +423,22 @@ def test_ranges_are_checked_for_each_groups_own_base() -> None:
         ParamScheduler(optimizer, beta1=linear(4, end=1.2))
 
 
+@either
+def test_a_group_added_later_is_checked_for_its_own_base_before_anything_changes(
+    kind: Any,
+) -> None:
+    optimizer = adamw([0.1], betas=(0.5, 0.999))
+    scheduler = kind(optimizer, lr=DOWN, beta1=linear(4, end=1.2))
+    for k in (1, 2):
+        scheduler.step_update(k)
+    optimizer.add_param_group({"params": parameters(1), "betas": (0.9, 0.999)})
+    rates = held(optimizer)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"beta1: 1\.08 for parameter group 1 "):
+            scheduler.step_update(3)
+        assert held(optimizer) == rates
+
+
 def test_a_field_of_the_users_own_has_no_range_but_finite() -> None:
     optimizer = sgd([0.1])
     optimizer.param_groups[0]["offset"] = 1.0

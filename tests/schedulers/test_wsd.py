@@ -464,6 +464,17 @@ def test_a_damaged_continuation_changes_nothing() -> None:
     assert scheduler.state_dict() == state
 
 
+def test_a_restore_that_fails_leaves_the_plan_as_it_was() -> None:
+    _, state = saved_at(95, total_steps=100, num_checkpoints=2)
+    state["values"]["lr"] = [0.05]
+    scheduler = wsd(total_steps=200, num_checkpoints=2, is_continuation_from_checkpoint=True)
+    planned = scheduler.get_decay_info(), scheduler.get_updated_values(95)
+    with pytest.raises(SchedulerWarning, match=r"the checkpoint held 0\.05"):
+        scheduler.load_state_dict(state)  # warnings are errors here
+    assert (scheduler.get_decay_info(), scheduler.get_updated_values(95)) == planned
+    assert (scheduler.get_current_step(), held(scheduler.optimizer)) == (0, [0.1])
+
+
 # The factory -------------------------------------------------------------------------------
 
 RUN = SimpleNamespace(
