@@ -59,8 +59,7 @@ def _make(trainer: Any, factory: Any) -> Any:
             )
         factory = factory.for_run(config.max_num_train_steps, config.num_update_steps_per_epoch)
     scheduler = replace_trainer_placeholder_values(trainer, factory)(trainer.optimizer)
-    schedulers = list(each(scheduler))
-    for one in schedulers:
+    for one in list(each(scheduler)) or [scheduler]:
         if not (hasattr(one, "step") or hasattr(one, "step_update")):
             raise TypeError(
                 f"create_scheduler_fn returned {one!r}, which is no scheduler: it has to return "
@@ -88,11 +87,11 @@ def each(scheduler: Any) -> Iterator[Any]:
     """Each of the schedulers in what the Trainer holds as ``scheduler``.
 
     Args:
-        scheduler: a scheduler, or a list or tuple of them.
+        scheduler: a scheduler, a list or tuple of them, or ``None``.
     """
     if isinstance(scheduler, (list, tuple)):
         yield from scheduler
-    else:
+    elif scheduler is not None:
         yield scheduler
 
 

@@ -68,9 +68,13 @@ class EarlyStoppingCallback(MetricWatcher):
             return
         self.early_stopping_patience_counter += 1
         if self.early_stopping_patience_counter >= self.early_stopping_patience:
+            count = self.early_stopping_patience_counter
             raise StopTrainingError(
-                f"Stopping early: {self.watch_metric} is {value:.6g} and has not improved on "
-                f"{self.best_metric} for {self.early_stopping_patience_counter} epochs"
+                f"Stopping early: {self.watch_metric} is {value:.6g}, which in {count} "
+                f"epoch{'s' * (count > 1)} has not become better than {self.best_metric:.6g} by "
+                f"more than {self.early_stopping_threshold:g}"
+                if self.best_metric is not None
+                else f"Stopping early: {self.watch_metric} is NaN"
             )
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
 
@@ -18,6 +21,9 @@ class SaveTrainingStateCallback(TrainerCallback):
     States are folders in ``save_dir``: ``epoch_{n}`` after epoch *n*, its evaluation and the
     other callbacks; ``step_{n}`` after the run's *n*-th optimizer update; ``final`` at the run's
     end. Each holds the number of updates as ``global_step``. A resumed run counts on.
+
+    Weights with a NaN or infinity are not saved, with a warning: they would take the place of a
+    state that can still be used.
 
     Args:
         save_dir: folder of the states.
@@ -77,6 +83,12 @@ class SaveTrainingStateCallback(TrainerCallback):
             self._save(trainer, "final")
 
     def _save(self, trainer: Trainer, name: str) -> None:
+        if not _weights_are_finite(trainer):
+            warnings.warn(
+                f"the training state {name} is not saved: the weights hold a NaN or infinity",
+                stacklevel=2,
+            )
+            return
         folder = self.save_dir / name
         if folder in self._saved_checkpoints:
             self._saved_checkpoints.remove(folder)
@@ -101,3 +113,14 @@ class SaveTrainingStateCallback(TrainerCallback):
         self._global_step = state_dict["global_step"]
         self._saved_checkpoints = [Path(folder) for folder in state_dict["saved_checkpoints"]]
         self._is_resumed = True
+
+
+def _weights_are_finite(trainer: Trainer) -> bool:
+    flags = [parameter.isfinite().all() for parameter in trainer.model.parameters()]
+    if not flags:
+        return True
+    num_finite = torch.stack(flags).all().float()
+    if trainer._accelerator.num_processes > 1:
+        # All processes have to decide alike, also if each holds a part of the weights.
+        num_finite = trainer._accelerator.reduce(num_finite, reduction="sum")
+    return bool(num_finite == trainer._accelerator.num_processes)

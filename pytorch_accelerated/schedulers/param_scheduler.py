@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import isfinite
@@ -14,6 +15,8 @@ from torch.optim import Optimizer
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.param_groups import Field, Group, plain
 from pytorch_accelerated.schedulers.scheduler_base import (
+    Due,
+    Planned,
     SchedulerBase,
     StatefulSchedulerBase,
     _alike,
@@ -163,6 +166,22 @@ class FieldSchedules:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["field"], state["plan"])  # type: ignore[misc]
 
+    def columns(self, num_updates: int, groups: Sequence[Group]) -> list[array[float]]:
+        """Return what :meth:`values` gives at updates 0 … ``num_updates`` − 1, for each group."""
+        bases = self.field.bases(groups)
+        if isinstance(self.plan, Schedule):
+            columns = self.plan._columns(num_updates, bases)
+        else:
+            columns = [
+                schedule._columns(num_updates, [base])[0]
+                for schedule, base in zip(self.of(groups), bases, strict=True)
+            ]
+        for index, column in enumerate(columns):
+            if self.unknown or not math.isfinite(sum(column)):
+                for update, value in enumerate(column):
+                    self._check(value, index, f"at update {update}")
+        return columns
+
     def check_ends(self, groups: Sequence[Group]) -> None:
         """Raise if a phase of a schedule starts or ends outside the field's legal range."""
         for index, (schedule, base) in enumerate(
@@ -193,7 +212,11 @@ class FieldSchedules:
 class _Scheduled(SchedulerBase):
     """What both parameter schedulers share."""
 
-    _own_attributes = StatefulSchedulerBase._own_attributes | {"_schedules", "_is_quick"}
+    _own_attributes = StatefulSchedulerBase._own_attributes | {
+        "_schedules",
+        "_num_groups",
+        "_is_quick",
+    }
 
     def __init__(self, optimizer: Optimizer, **schedules: Plan) -> None:
         if not schedules:
@@ -206,12 +229,40 @@ class _Scheduled(SchedulerBase):
         self._attach(optimizer, [own.field for own in self._schedules])
         for own in self._schedules:
             own.check_names(optimizer.param_groups)
-            own.check_ends(optimizer.param_groups)
+        self._check_ends()
+
+    def _check_ends(self) -> None:
+        groups = self.optimizer.param_groups
+        for own in self._schedules:
+            own.check_ends(groups)
+        self._num_groups = len(groups)
+
+    def _due(self, num_updates: int) -> Due:
+        due = super()._due(num_updates)
+        if len(self.optimizer.param_groups) != self._num_groups:
+            self._check_ends()
+        return due
 
     @property
     def schedules(self) -> dict[str, Any]:
         """Field → the schedule of all groups, or those of each group by name or index."""
         return {own.field.name: own.plan for own in self._schedules}
+
+    def _num_planned_updates(self) -> int | None:
+        horizons = [
+            schedule.horizon for own in self._schedules for schedule in schedules_in(own.plan)
+        ]
+        return max((horizon for horizon in horizons if horizon is not None), default=None)
+
+    def _planned(self, num_updates: int, groups: Sequence[Group]) -> Planned | None:
+        # Whoever overrides one of these may do anything; only running it tells.
+        ours = (
+            ParamScheduler if isinstance(self, StatefulSchedulerBase) else StatelessParamScheduler
+        )
+        for name in ("get_updated_values", "step_update", "step"):
+            if getattr(type(self), name, None) is not getattr(ours, name, None):
+                return None
+        return {own.field: own.columns(num_updates, groups) for own in self._schedules}
 
     def get_updated_values(self, num_updates: int) -> Any:
         """Return the values for update ``num_updates``: a pure function of it and the bases.

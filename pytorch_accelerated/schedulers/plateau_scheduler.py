@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, SupportsFloat
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 from pytorch_accelerated.schedulers.cosine_scheduler import not_negative
@@ -309,7 +310,7 @@ def _one_of(name: str, value: str, *allowed: str) -> str:
 def _metric(value: Any) -> float:
     if not isinstance(value, bool | str | bytes):
         try:
-            return float(value)
+            return float(value.detach() if isinstance(value, Tensor) else value)
         except (TypeError, ValueError, RuntimeError):
             pass
     raise TypeError(f"metric={value!r} has to be a number, or a tensor of one element.")

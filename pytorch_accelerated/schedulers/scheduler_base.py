@@ -6,8 +6,9 @@ import math
 import sys
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, TypeAlias
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -17,7 +18,11 @@ from pytorch_accelerated.schedulers.param_groups import Field, Group, copied, pl
 from pytorch_accelerated.schedulers.plain_state import NotPlainError, from_plain, to_plain
 from pytorch_accelerated.schedules.lengths import whole
 
+if TYPE_CHECKING:
+    from pytorch_accelerated.preview import Preview
+
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
+Planned: TypeAlias = "dict[Field, list[array[float]]]"
 
 _STATE_FORMAT = 1
 _PACKAGE = __name__.partition(".")[0] + "."
@@ -150,6 +155,44 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         self._warn_of_doubts(num_updates)
         self._warn_of_strangers(due, num_updates)
         self._write(due)
+
+    def preview(self, num_updates: int | None = None) -> Preview:
+        """Return the exact values that updates 0 … ``num_updates`` − 1 run with.
+
+        The optimizer is not touched. Built-in schedulers evaluate their schedules; one of your
+        own runs on copies of the parameter groups, from where it is now.
+
+        Args:
+            num_updates: How many updates the run has; by default the schedules' horizon.
+
+        Raises:
+            ValueError: If there is no horizon and no ``num_updates``.
+
+        Example:
+            >>> import torch
+            >>> from pytorch_accelerated.schedulers import ParamScheduler
+            >>> from pytorch_accelerated.schedules import cosine, linear
+            >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+            >>> scheduler = ParamScheduler(optimizer, lr=linear(5, start=0.0) >> cosine(10))
+            >>> print(scheduler.preview())
+            phase   from  to  lr
+            linear  0     4   0 → 0.08
+            cosine  5     14  0.1 → 0.00244717
+        """
+        from pytorch_accelerated.preview import preview
+
+        return preview(self, num_updates)
+
+    def _num_planned_updates(self) -> int | None:
+        """Return how many updates this is planned for; None if nobody can know."""
+        return None
+
+    def _planned(self, num_updates: int, groups: Sequence[Group]) -> Planned | None:
+        """Return the values of updates 0 … ``num_updates`` − 1 by field and group.
+
+        None stands for a scheduler that may look at what it wrote before, which has to be run.
+        """
+        return None
 
     def _due(self, num_updates: int) -> Due:
         """Return the checked values for update ``num_updates``, for every field that changes."""

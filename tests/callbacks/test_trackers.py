@@ -137,3 +137,15 @@ def test_a_resumed_run_counts_on(make_trainer, train):
 def test_without_a_tracker_the_run_is_refused_at_its_start(make_trainer, train):
     with pytest.raises(ValueError, match="there is no tracker to log to"):
         train(make_trainer(LogToTrackersCallback()))
+
+
+def test_the_trainers_own_trackers_are_used_and_closed_once(make_trainer, train, dataset):
+    tracker = InMemory()
+    trainer = make_trainer(LogToTrackersCallback(), log_with=tracker)
+    train(trainer)
+    assert tracker.finished == 1
+    assert sorted(tracker.values) == [0, 1, 2, 3, 4, 5, 6]
+    trainer.evaluate(dataset, per_device_batch_size=4)
+    assert tracker.values[6]["evaluation_loss"] == pytest.approx(
+        tracker.values[6]["eval_loss_epoch"]
+    )

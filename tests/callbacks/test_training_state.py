@@ -122,3 +122,16 @@ def test_a_new_run_counts_from_the_start(make_trainer, train, tmp_path):
 def test_numbers_below_1_are_refused(tmp_path, name):
     with pytest.raises(ValueError, match=f"{name} is 0"):
         SaveTrainingStateCallback(tmp_path, **{name: 0})
+
+
+def test_weights_that_are_no_numbers_do_not_replace_a_good_state(
+    make_trainer, train, probe, tmp_path
+):
+    def ruin(trainer):
+        trainer.get_model().bias.data.fill_(float("nan"))
+
+    saver = SaveTrainingStateCallback(tmp_path, save_every_n_epochs=1, max_checkpoints=1)
+    trainer = make_trainer(probe(on_training_run_end=ruin), saver)
+    with pytest.warns(UserWarning, match="final is not saved: the weights hold a NaN"):
+        train(trainer, num_epochs=2)
+    assert names(tmp_path) == ["epoch_2"]

@@ -1,0 +1,156 @@
+"""Whether what ran is what was planned, bit for bit."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pytorch_accelerated.preview.values import Preview
+
+Applied: TypeAlias = "Preview | Mapping[str, Sequence[Sequence[Any]]]"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where planned and applied values first differ."""
+
+    update: int
+    field: str
+    group: str
+    planned: Any
+    applied: Any
+
+    def __str__(self) -> str:
+        return (
+            f"first at update {self.update}, field {self.field!r}, group {self.group}: "
+            f"planned {self.planned!r}, applied {self.applied!r}"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What :func:`compare` found; true if everything is equal.
+
+    Attributes:
+        num_updates: How many updates were compared.
+        num_values: How many values were compared: updates times fields times groups.
+        difference: The first difference between values, if there is one.
+        mismatch: What else does not fit, such as the number of updates, in words.
+    """
+
+    num_updates: int
+    num_values: int
+    difference: Difference | None = None
+    mismatch: str = ""
+
+    def __bool__(self) -> bool:
+        return self.difference is None and not self.mismatch
+
+    def __str__(self) -> str:
+        if self:
+            return f"applied == planned ({self.num_updates} updates, {self.num_values} values)"
+        what = "; ".join(text for text in (str(self.difference or ""), self.mismatch) if text)
+        return f"applied != planned: {what}"
+
+
+def compare(planned: Preview, applied: Applied) -> Comparison:
+    """Say whether every planned value was applied, bit for bit, or where the first one was not.
+
+    Fields that were recorded but not planned are left out.
+
+    Args:
+        planned: The preview.
+        applied: What ran: another preview, or field → for each update from 0 on the values of
+            all groups, which is what ``ScheduleMonitorCallback.applied`` holds. Planned entries
+            of tuples, such as ``beta1``, are found there under the tuple's name.
+
+    Example:
+        >>> from pytorch_accelerated.preview import compare, preview
+        >>> from pytorch_accelerated.schedules import linear
+        >>> planned = preview(linear(4, end=0.0))
+        >>> print(compare(planned, {"value": [[1.0], [0.75], [0.5], [0.25]]}))
+        applied == planned (4 updates, 4 values)
+        >>> print(compare(planned, {"value": [[1.0], [1.0], [0.5], [0.25]]}))
+        applied != planned: first at update 1, field 'value', group 0: planned 0.75, applied 1.0
+    """
+    first_applied = applied.first_update if isinstance(applied, Preview) else 0
+    first = max(planned.first_update, first_applied)
+    found: list[Difference] = []
+    mismatches: list[str] = []
+    num_updates = num_values = 0
+    for field in planned.fields:
+        columns = _columns(applied, field)
+        if columns is None:
+            mismatches.append(f"no values of {field!r} were applied")
+            continue
+        if len(columns) != len(planned[field]):
+            mismatches.append(
+                f"{field!r} was planned for {len(planned[field])} groups and applied to "
+                f"{len(columns)}"
+            )
+        for group, mine, theirs in zip(planned.groups, planned[field], columns, strict=False):
+            last = min(planned.num_updates, first_applied + len(theirs))
+            of_plan = mine[first - planned.first_update : max(0, last - planned.first_update)]
+            of_run = theirs[first - first_applied : max(0, last - first_applied)]
+            num_updates = max(num_updates, len(of_plan))
+            num_values += len(of_plan)
+            at = _first_difference(of_plan, of_run)
+            if at is not None:
+                found.append(Difference(first + at, field, group, of_plan[at], of_run[at]))
+            if (planned.first_update, planned.num_updates) != (first, last):
+                mismatches.append(
+                    f"updates {planned.first_update} to {planned.num_updates - 1} were planned, "
+                    f"{first_applied} to {first_applied + len(theirs) - 1} applied"
+                )
+            elif first_applied + len(theirs) > planned.num_updates:
+                mismatches.append(
+                    f"{planned.num_updates} updates were planned, "
+                    f"{first_applied + len(theirs)} applied"
+                )
+    difference = min(found, key=lambda one: one.update, default=None)
+    return Comparison(num_updates, num_values, difference, "; ".join(dict.fromkeys(mismatches)))
+
+
+def _columns(applied: Applied, field: str) -> list[Sequence[Any]] | None:
+    """Return for each group the applied values of a field; None if there are none."""
+    if isinstance(applied, Preview):
+        return [*applied[field]] if field in applied.fields else None
+    if field in applied:
+        return [list(column) for column in zip(*applied[field], strict=True)] or [[]]
+    from pytorch_accelerated.schedulers.param_scheduler import field_of
+
+    whole = field_of(field)
+    if whole.index is None or whole.key not in applied:
+        return None
+    return [
+        [value if value is None else value[whole.index] for value in column]
+        for column in zip(*applied[whole.key], strict=True)
+    ] or [[]]
+
+
+def _first_difference(planned: Sequence[Any], applied: Sequence[Any]) -> int | None:
+    if (
+        isinstance(planned, array)
+        and isinstance(applied, array)
+        and (planned.tobytes() == applied.tobytes())
+    ):
+        return None
+    pairs = zip(planned, applied, strict=True)
+    return next((at for at, (mine, theirs) in enumerate(pairs) if not _same(mine, theirs)), None)
+
+
+def _same(mine: Any, theirs: Any) -> bool:
+    if isinstance(mine, tuple | list):
+        return (
+            isinstance(theirs, tuple | list)
+            and len(mine) == len(theirs)
+            and all(map(_same, mine, theirs))
+        )
+    if mine is None or theirs is None or isinstance(theirs, tuple | list):
+        return mine is theirs
+    if mine != mine or theirs != theirs:
+        return bool(mine != mine and theirs != theirs)
+    return bool(mine == theirs) and math.copysign(1.0, mine) == math.copysign(1.0, theirs)

@@ -1,0 +1,92 @@
+"""Making a preview of a schedule, of a scheduler, or of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from pytorch_accelerated.preview.values import Preview
+from pytorch_accelerated.schedules import Schedule
+from pytorch_accelerated.schedules.lengths import finite, whole
+
+if TYPE_CHECKING:
+    from torch.optim.lr_scheduler import LRScheduler
+
+    from pytorch_accelerated.schedulers import SchedulerBase
+
+    Scheduler: TypeAlias = "SchedulerBase | LRScheduler"
+
+
+def preview(
+    scheduler: Schedule | Scheduler | Sequence[Scheduler],
+    num_updates: int | None = None,
+    *,
+    base: float | Sequence[float] = 1.0,
+    num_updates_per_epoch: int | None = None,
+) -> Preview:
+    """Return the exact values that updates 0 … ``num_updates`` − 1 run with.
+
+    Nothing real is touched. Built-in schedulers evaluate their schedules, by the very functions
+    that training calls. A scheduler of your own or of PyTorch runs on copies of the optimizer's
+    parameter groups, from the update where it is now; the preview's ``first_update`` says which.
+
+    Args:
+        scheduler: A scheduler of this library or of PyTorch, several for one optimizer, or a
+            schedule.
+        num_updates: How many updates the run has; by default the horizon.
+        base: For a schedule, the base value, or one for each parameter group.
+        num_updates_per_epoch: For showing updates in epochs as well.
+
+    Raises:
+        ValueError: If there is no horizon and no ``num_updates``, if fewer updates are asked for
+            than have been made, or if the scheduler has no plan because it follows a metric.
+        TypeError: If something is no schedule or scheduler, or cannot be copied.
+
+    Example:
+        >>> import torch
+        >>> from pytorch_accelerated.preview import preview
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+        >>> native = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+        >>> list(preview(native, num_updates=5)["lr"][0])
+        [1.0, 1.0, 0.5, 0.5, 0.25]
+        >>> optimizer.param_groups[0]["lr"]
+        1.0
+    """
+    if num_updates is not None:
+        num_updates = whole("num_updates", num_updates, 1)
+    if num_updates_per_epoch is not None:
+        num_updates_per_epoch = whole("num_updates_per_epoch", num_updates_per_epoch, 1)
+    if isinstance(scheduler, Schedule):
+        result = _of_schedule(scheduler, num_updates, base)
+    else:
+        from pytorch_accelerated.preview.simulation import of_schedulers
+
+        several = scheduler if isinstance(scheduler, Sequence) else [scheduler]
+        result = of_schedulers(several, num_updates)
+    result.num_updates_per_epoch = num_updates_per_epoch
+    return result
+
+
+def _of_schedule(
+    schedule: Schedule, num_updates: int | None, base: float | Sequence[float]
+) -> Preview:
+    bases = [finite("base", one) for one in (base if isinstance(base, Sequence) else [base])]
+    if not bases:
+        raise ValueError("base=[] is empty: write a base value for each parameter group.")
+    phases = schedule.phases
+    schedule.coefficients(0)  # one that is still relative says so
+    num_updates = updates_of(schedule, num_updates, schedule.horizon)
+    columns = schedule._columns(num_updates, bases)
+    return Preview({"value": columns}, phases={"value": [phases] * len(bases)})
+
+
+def updates_of(what: object, num_updates: int | None, horizon: int | None) -> int:
+    """Return how many updates to show; raise if nothing says so."""
+    number = horizon if num_updates is None else num_updates
+    if number is None:
+        name = repr(what) if isinstance(what, Schedule) else f"{type(what).__name__}"
+        raise ValueError(
+            f"{name} does not say how many updates it is for: write num_updates=…, for example "
+            "the number of updates in the run."
+        )
+    return max(number, 1)

@@ -1,0 +1,225 @@
+"""Previews of schedulers: by evaluating their schedules, or by running copies of them."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from array import array
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from pytorch_accelerated.preview.make import updates_of
+from pytorch_accelerated.preview.values import Column, Preview
+from pytorch_accelerated.schedulers.param_groups import Field, Group, copied, plain
+from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules
+from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase
+from pytorch_accelerated.schedules.base import PhaseRow
+
+
+class Stub(Optimizer):
+    """An optimizer that has copies of another one's groups, parameters of no size, and no step."""
+
+    _opt_called = True  # PyTorch's schedulers warn if they are stepped before the optimizer
+
+    def __init__(self, real: Any) -> None:
+        super().__init__([torch.nn.Parameter(torch.empty(0))], {})
+        self.defaults = dict(getattr(real, "defaults", {}))
+        self.stands_for: dict[int, Any] = {id(real): self, id(real.param_groups): self.param_groups}
+        self.param_groups[:] = [self._copied(group) for group in real.param_groups]
+
+    def _copied(self, group: Group) -> Group:
+        result: Group = {}
+        for key, value in group.items():
+            if key == "params":
+                result[key] = [torch.nn.Parameter(torch.empty(0)) for _ in value]
+                pairs = zip(value, result[key], strict=True)
+                self.stands_for.update({id(real): dummy for real, dummy in pairs})
+            elif isinstance(value, Tensor):
+                result[key] = self.stands_for[id(value)] = copied(value)
+            else:
+                result[key] = copy.deepcopy(value)
+        self.stands_for[id(group)] = result
+        return result
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Do nothing: there is nothing to update."""
+
+
+Stub.step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]  # see _opt_called
+
+
+def of_schedulers(schedulers: Sequence[Any], num_updates: int | None) -> Preview:
+    """Return the preview of all schedulers of one optimizer together."""
+    if not schedulers:
+        raise ValueError("scheduler=[] is empty: there is nothing to preview.")
+    bare = [_unwrapped(scheduler) for scheduler in schedulers]
+    horizons = [s._num_planned_updates() for s in bare if isinstance(s, SchedulerBase)]
+    horizon = max((h for h in horizons if h is not None), default=None)
+    total = updates_of(bare[0], num_updates, horizon)
+    return reduce(or_, (_of_one(scheduler, total) for scheduler in bare))
+
+
+def _unwrapped(scheduler: Any) -> Any:
+    """Return the scheduler inside a wrapper such as Accelerate's."""
+    inner = scheduler
+    while not isinstance(inner, SchedulerBase | torch.optim.lr_scheduler.LRScheduler):
+        if not hasattr(inner, "scheduler"):
+            raise TypeError(
+                f"scheduler={scheduler!r} is neither a schedule nor a scheduler of this library or "
+                "of PyTorch."
+            )
+        inner = inner.scheduler
+    return inner
+
+
+def _of_one(scheduler: Any, num_updates: int) -> Preview:
+    # Copies, as a group that was added since gets its base value here.
+    groups = [dict(group) for group in scheduler.optimizer.param_groups]
+    names = [str(group.get("name", i)) for i, group in enumerate(groups)]
+    if isinstance(scheduler, SchedulerBase):
+        for field in scheduler._fields.values():
+            field.adopt(groups)
+        planned = scheduler._planned(num_updates, groups)
+        if planned is not None:
+            columns = {
+                field.name: [
+                    _as_held(column, held)
+                    for column, held in zip(some, field.held(groups), strict=True)
+                ]
+                for field, some in planned.items()
+            }
+            phases = _phases_of(getattr(scheduler, "_schedules", ()), groups)
+            return Preview(
+                columns, 0, names, phases, position=getattr(scheduler, "num_updates", None)
+            )
+    return _simulated(scheduler, num_updates, names)
+
+
+def _phases_of(
+    schedules: Sequence[FieldSchedules], groups: Sequence[Group]
+) -> dict[str, list[tuple[PhaseRow, ...]]]:
+    return {own.field.name: [schedule.phases for schedule in own.of(groups)] for own in schedules}
+
+
+def _as_held(column: array[float], held: Any) -> array[float]:
+    """Return the values as a group holds them: a float32 tensor rounds what is put into it."""
+    if not isinstance(held, Tensor) or held.dtype == torch.float64:
+        return column
+    exact = torch.tensor(column, dtype=torch.float64)
+    return array("d", exact.to(held.dtype).to(torch.float64).tolist())
+
+
+def _simulated(scheduler: Any, num_updates: int, names: list[str]) -> Preview:
+    is_ours = isinstance(scheduler, SchedulerBase)
+    is_counting = not is_ours or isinstance(scheduler, StatefulSchedulerBase)
+    position = _position_of(scheduler) if is_counting else 0
+    if num_updates <= position:
+        raise ValueError(
+            f"num_updates={num_updates!r}: {type(scheduler).__name__} has made {position} updates "
+            "already, and its preview starts from there. Write a larger number."
+        )
+    if is_counting:
+        _refuse_metrics(scheduler)
+    twin = _twin_of(scheduler)
+    groups = twin.optimizer.param_groups
+    if not is_counting:
+        for field in twin._fields.values():
+            field.write(groups, field.bases(groups))
+    record = Record(groups)
+    for update in range(position, num_updates):
+        if not is_counting:
+            twin.step_update(update)
+        elif update > position:
+            twin.step()
+        record.note()
+    fields = list(twin._fields.values()) if is_ours else record.changed()
+    return Preview(
+        {field.name: record.columns(field) for field in fields}, position, names, position=position
+    )
+
+
+def _position_of(scheduler: Any) -> int:
+    while not hasattr(scheduler, "last_epoch"):  # a ChainedScheduler does not count itself
+        scheduler = scheduler._schedulers[0]
+    return int(scheduler.last_epoch)
+
+
+def _refuse_metrics(scheduler: Any) -> None:
+    parameters = list(inspect.signature(scheduler.step).parameters.values())
+    if parameters and parameters[0].default is inspect.Parameter.empty:
+        raise ValueError(
+            f"{type(scheduler).__name__}.step needs {parameters[0].name!r} each time, so what it "
+            "will do depends on the training, and there is no plan to preview."
+        )
+
+
+def _twin_of(scheduler: Any) -> Any:
+    """Return a copy of the scheduler whose optimizer is a stub."""
+    memo: dict[int, Any] = {}
+    optimizer = scheduler.optimizer
+    stub = Stub(optimizer)
+    memo.update(stub.stands_for)
+    while hasattr(optimizer, "optimizer"):  # Accelerate's wrapper
+        optimizer = optimizer.optimizer
+        memo[id(optimizer)] = stub
+    try:
+        twin = copy.deepcopy(scheduler, memo)
+    except Exception as error:
+        raise TypeError(
+            f"{type(scheduler).__name__} is previewed by running a copy, but it cannot be copied: "
+            f"{error} Keep what cannot be copied out of the scheduler's attributes, or give the "
+            "class a __deepcopy__."
+        ) from error
+    if isinstance(twin, SchedulerBase):
+        # What was changed by hand since is for the real one to warn of.
+        twin._doubts.clear()
+        twin._marks.clear()
+    return twin
+
+
+class Record:
+    """What the parameter groups hold, update by update."""
+
+    def __init__(self, groups: list[Group]) -> None:
+        self.groups = groups
+        self.held: dict[str, list[list[Any]]] = {
+            key: [[] for _ in groups]
+            for key in dict.fromkeys(key for group in groups for key in group)
+            if key == "lr" or not key.startswith("initial_")
+            if any(_is_scheduled_kind(group.get(key)) for group in groups)
+        }
+
+    def note(self) -> None:
+        """Write down what is held now."""
+        for key, columns in self.held.items():
+            for group, column in zip(self.groups, columns, strict=True):
+                column.append(plain(group.get(key)))
+
+    def changed(self) -> list[Field]:
+        """Return the learning rate, and the fields that did not stay as they were."""
+        return [
+            Field(key)
+            for key, columns in self.held.items()
+            if key == "lr" or any(value != column[0] for column in columns for value in column)
+        ]
+
+    def columns(self, field: Field) -> list[Column]:
+        """Return the values of a field, for each group."""
+        result: list[Column] = []
+        for column in self.held[field.key]:
+            values = column if field.index is None else [value[field.index] for value in column]
+            is_plain = all(type(value) is float for value in values)
+            result.append(array("d", values) if is_plain else values)
+        return result
+
+
+def _is_scheduled_kind(value: Any) -> bool:
+    value = plain(value)
+    entries = value if isinstance(value, tuple) else (value,)
+    return bool(entries) and all(type(entry) is float for entry in entries)
