@@ -20,6 +20,7 @@ from pytorch_accelerated.schedules.lengths import whole
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview import Preview
+    from pytorch_accelerated.preview.plot import Picture
 
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 Planned: TypeAlias = "dict[Field, list[array[float]]]"
@@ -192,6 +193,23 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         from pytorch_accelerated.preview import preview
 
         return preview(self, num_updates)
+
+    def plot(self, num_updates: int | None = None, **options: Any) -> Picture:
+        """Draw all scheduled fields with matplotlib, and where the run is now.
+
+        Args:
+            num_updates: How many updates the run has; by default the schedules' horizon.
+            **options: As for :meth:`pytorch_accelerated.preview.Preview.plot`, such as
+                ``applied`` and ``loss`` for what was recorded.
+
+        Returns:
+            A ``matplotlib.figure.Figure``: a notebook shows it, ``savefig(path)`` writes it.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: If there is no horizon and no ``num_updates``.
+        """
+        return self.preview(num_updates).plot(**options)
 
     def _num_planned_updates(self) -> int | None:
         """Return how many updates this is planned for; None if nobody can know."""
@@ -568,7 +586,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         )
 
     @property
-    def _step_count(self) -> int:  # type: ignore[override]
+    def _step_count(self) -> int:
         # Accelerate adds to it, and stops a scheduler with total_steps once it is above them.
         return 1
 

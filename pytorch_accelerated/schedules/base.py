@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pytorch_accelerated.schedules.lengths import Horizon, finite, whole
 
 if TYPE_CHECKING:
+    from pytorch_accelerated.preview.plot import Picture
     from pytorch_accelerated.schedules.combine import Product, Repeat, Scaled, Sum
     from pytorch_accelerated.schedules.combine import Sequence as OneAfterAnother
 
@@ -312,6 +313,35 @@ class Schedule(ABC):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
+
+    def plot(self, num_updates: int | None = None, base: float = 1.0, **options: Any) -> Picture:
+        """Draw the schedule with matplotlib, its phases shaded and named.
+
+        Args:
+            num_updates: How many updates to draw; by default the horizon and a little of what
+                holds after it.
+            base: The group's base value, or a list with one for each group.
+            **options: As for :meth:`pytorch_accelerated.preview.Preview.plot`.
+
+        Returns:
+            A ``matplotlib.figure.Figure``: a notebook shows it, ``savefig(path)`` writes it.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: If a length is still relative, or the schedule has no horizon and there is
+                no ``num_updates``.
+        """
+        from pytorch_accelerated.preview import preview
+
+        if num_updates is None and self.horizon is not None:
+            num_updates = self.horizon + max(1, self.horizon // 25)
+        return preview(self, num_updates, base=base).plot(**options)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the picture, if there is one to draw, and the table."""
+        from pytorch_accelerated.preview.notebook import html_of
+
+        return html_of(self)
 
     def __str__(self) -> str:
         """Return the table of the schedule's phases."""
