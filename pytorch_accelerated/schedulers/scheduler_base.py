@@ -276,9 +276,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             )
 
     def _warn(self, num_updates: int, lines: list[str], advice: str) -> None:
-        shown = lines[:8] + ([f"… and {len(lines) - 8} more."] if len(lines) > 8 else [])
-        text = "\n".join([f"{type(self).__name__} at update {num_updates}:", *shown, advice])
-        warnings.warn(text, SchedulerWarning, stacklevel=_levels_to_the_caller())
+        warn_at_the_caller(f"{type(self).__name__} at update {num_updates}:", lines, advice)
 
     # State ---------------------------------------------------------------------------------
 
@@ -543,6 +541,13 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
     @property
     def _last_lr(self) -> list[float | Tensor]:  # type: ignore[override]
         return self.get_last_lr()
+
+
+def warn_at_the_caller(head: str, lines: list[str], advice: str) -> None:
+    """Warn of what ``lines`` say, at the line of code that called the library."""
+    shown = lines[:8] + ([f"… and {len(lines) - 8} more."] if len(lines) > 8 else [])
+    text = "\n".join([head, *shown, advice])
+    warnings.warn(text, SchedulerWarning, stacklevel=_levels_to_the_caller())
 
 
 def _levels_to_the_caller() -> int:
