@@ -250,7 +250,7 @@ class _Scheduled(SchedulerBase):
 
     def _num_planned_updates(self) -> int | None:
         horizons = [
-            schedule.horizon for own in self._schedules for schedule in _schedules_in(own.plan)
+            schedule.horizon for own in self._schedules for schedule in schedules_in(own.plan)
         ]
         return max((horizon for horizon in horizons if horizon is not None), default=None)
 
