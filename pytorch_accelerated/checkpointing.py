@@ -24,6 +24,7 @@ from pytorch_accelerated.checkpoints.folders import (
     checkpoints_in,
     from_json,
     place_of,
+    problem_of,
     recover,
     recover_all,
     to_json,
@@ -294,7 +295,7 @@ class Checkpointing(Processes):
         trees = {
             "model": (self.get_model(keep_torch_compile=False).state_dict(), "the model's state"),
             "optimizer": (self.optimizer.state_dict(), "the optimizer's state"),
-            "state": (state, "the training state"),
+            "state": (state, "the state of the run"),
         }
         skeletons: dict[str, Any] = {}
         files: dict[str, list[Any]] = {}
@@ -459,7 +460,7 @@ class Checkpointing(Processes):
     # Random numbers
 
     def _random_state(self) -> dict[str, Any]:
-        """States of all generators that training draws from, those of the user's loader included."""
+        """States of all generators that training draws from, also of the loader's own."""
         own = [generator.get_state() for generator in self._own_generators]
         return {**random_state.get(self.device), "own": own}
 
@@ -666,12 +667,10 @@ def _find(
 def _newest_good(candidates: list[Path]) -> tuple[Path, list[str]]:
     problems: list[str] = []
     for folder in reversed(candidates):
-        try:
-            verify(folder)
-        except CheckpointError as error:
-            problems.append(str(error))
-        else:
+        problem = problem_of(folder)
+        if problem is None:
             return folder, problems
+        problems.append(problem)
     raise CheckpointError("no checkpoint can be used: " + "; ".join(problems))
 
 

@@ -313,9 +313,10 @@ def batches_after(loader: Any, num_batches: int) -> _Left:
     num_left = None if total is None else max(0, total - num_batches)
     batch_sampler = getattr(loader, "batch_sampler", None)
     if type(loader) is DataLoader and batch_sampler is not None:
-        return _Left(
-            iter(_rebuilt(loader, batch_sampler=_After(batch_sampler, num_batches))), num_left
-        )
+        after = _After(batch_sampler, num_batches)
+        batches = iter(_rebuilt(loader, batch_sampler=after))
+        after.skip()
+        return _Left(batches, num_left)
     if isinstance(loader, DataLoader) and batch_sampler is not None:
         return _Left(iter(skip_first_batches(loader, num_batches)), num_left)
     batches = iter(loader)
@@ -324,15 +325,28 @@ def batches_after(loader: Any, num_batches: int) -> _Left:
 
 
 class _After:
-    """A batch sampler without its first batches, which are drawn as soon as it is iterated."""
+    """A batch sampler without its first batches."""
 
     def __init__(self, batch_sampler: Any, num_batches: int) -> None:
         self.batch_sampler, self.num_batches = batch_sampler, num_batches
+        self._batches: Iterator[Any] = iter(())
+        self._num_to_skip = 0
 
     def __iter__(self) -> Iterator[Any]:
-        batches: Iterator[Any] = iter(self.batch_sampler)
-        next(itertools.islice(batches, self.num_batches, self.num_batches), None)
-        return batches
+        self._batches, self._num_to_skip = iter(self.batch_sampler), self.num_batches
+        return self
+
+    def __next__(self) -> Any:
+        self.skip()
+        return next(self._batches)
+
+    def skip(self) -> None:
+        """Draw the first batches, unless that is done.
+
+        It comes after the loader has drawn the seed of its workers, as in a whole epoch.
+        """
+        num, self._num_to_skip = self._num_to_skip, 0
+        next(itertools.islice(self._batches, num, num), None)
 
     def __len__(self) -> int:
         return max(0, len(self.batch_sampler) - self.num_batches)

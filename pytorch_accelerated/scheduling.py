@@ -195,7 +195,11 @@ def class_name(instance: Any) -> str:
     Args:
         instance: the object.
     """
-    return f"{type(instance).__module__}.{type(instance).__qualname__}"
+    return _name_of(type(instance))
+
+
+def _name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def differing_bases(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> list[str]:
@@ -310,7 +314,7 @@ def _takes(scheduler: Any, saved: dict[str, Any]) -> bool:
         return False
     if isinstance(scheduler, SchedulerBase):
         return isinstance(state, dict) and state.get("kind") == scheduler._state_kind
-    return bool(saved["class"] == class_name(scheduler))
+    return saved["class"] in [_name_of(kind) for kind in type(scheduler).__mro__]
 
 
 def _changes(scheduler: Any, saved: dict[str, Any] | None) -> list[str]:

@@ -299,6 +299,19 @@ def verify(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def problem_of(folder: Path) -> str | None:
+    """What is wrong with a checkpoint; ``None`` if it is complete and undamaged.
+
+    Args:
+        folder: the checkpoint.
+    """
+    try:
+        verify(folder)
+    except CheckpointError as error:
+        return str(error)
+    return None
+
+
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytorch_accelerated.checkpoints.folders import (
+    MANIFEST,
     CheckpointError,
     checkpoints_in,
     is_leftover,
+    problem_of,
     read_manifest,
-    verify,
 )
 
 
@@ -51,34 +52,20 @@ def list_checkpoints(folder: str | os.PathLike[str]) -> list[CheckpointInfo]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
-    found = checkpoints_in(folder) or ([folder] if (folder / "manifest.json").exists() else [])
-    leftovers = sorted(path for path in folder.iterdir() if is_leftover(path))
-    return [
-        *(_info_of_leftover(path) for path in leftovers),
-        *(_info(path) for path in found),
-    ]
+    found = [folder] if (folder / MANIFEST).exists() else checkpoints_in(folder)
+    unfinished = sorted(path for path in folder.iterdir() if is_leftover(path))
+    return [*map(_info, unfinished), *map(_info, found)]
 
 
 def _info(path: Path) -> CheckpointInfo:
-    problem = None
+    size = sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+    if is_leftover(path):
+        return CheckpointInfo(path, None, None, size, "being written, or its writer was killed")
     position: dict[str, int] = {}
-    try:
+    with contextlib.suppress(CheckpointError):
         position = read_manifest(path)["position"]
-        verify(path)
-    except CheckpointError as error:
-        problem = str(error)
-    return CheckpointInfo(
-        path, position.get("num_updates"), position.get("epoch"), _size(path), problem
-    )
-
-
-def _info_of_leftover(path: Path) -> CheckpointInfo:
-    problem = "not complete: being written, or its writer was killed"
-    return CheckpointInfo(path, None, None, _size(path), problem)
-
-
-def _size(path: Path) -> int:
-    return sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+    updates, epoch = position.get("num_updates"), position.get("epoch")
+    return CheckpointInfo(path, updates, epoch, size, problem_of(path))
 
 
 def table(folder: str | os.PathLike[str]) -> str:
@@ -87,58 +74,56 @@ def table(folder: str | os.PathLike[str]) -> str:
     Args:
         folder: the folder.
     """
+    return _table(list_checkpoints(folder)) or f"there are no checkpoints in {os.fspath(folder)}"
+
+
+def _table(infos: list[CheckpointInfo]) -> str:
+    if not infos:
+        return ""
     rows = [("checkpoint", "update", "epoch", "size", "state")]
-    for info in list_checkpoints(folder):
-        rows.append(
-            (
-                info.path.name,
-                "?" if info.num_updates is None else str(info.num_updates),
-                "?" if info.epoch is None else str(info.epoch),
-                _readable(info.size),
-                info.problem or "complete",
-            )
+    rows += [
+        (
+            info.path.name,
+            "?" if info.num_updates is None else str(info.num_updates),
+            "?" if info.epoch is None else str(info.epoch),
+            _readable(info.size),
+            info.problem or "complete",
         )
-    if len(rows) == 1:
-        return f"no checkpoints in {os.fspath(folder)}"
-    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
+        for info in infos
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:], strict=True)),
-                row[-1],
-            ]
-        )
-        for row in rows
+        f"{name:{widths[0]}}  {update:>{widths[1]}}  {epoch:>{widths[2]}}  {size:>{widths[3]}}  "
+        f"{state}"
+        for name, update, epoch, size, state in rows
     )
 
 
 def _readable(size: int) -> str:
-    amount, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
+    if size < 1000:
+        return f"{size} B"
+    amount = float(size)
+    for unit in ("kB", "MB", "GB"):
+        amount /= 1000
         if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+            return f"{amount:.1f} {unit}"
+    return f"{amount / 1000:.1f} TB"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(folder: str | os.PathLike[str]) -> int:
     """Print the `table` of a folder.
 
     Args:
-        arguments: the folder; by default those of the command line.
+        folder: the folder.
 
     Returns:
         The exit code: 0, or 1 if a checkpoint is damaged, or 2 if there is no such folder.
     """
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    if len(given) != 1:
-        sys.stderr.write("usage: checkpoints DIR\n")
-        return 2
     try:
-        text, infos = table(given[0]), list_checkpoints(given[0])
+        infos = list_checkpoints(folder)
     except FileNotFoundError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    text = _table(infos) or f"there are no checkpoints in {os.fspath(folder)}"
     sys.stdout.write(f"{text}\n")
-    return int(any(info.problem is not None for info in infos))
+    return int(any(info.problem and not is_leftover(info.path) for info in infos))
