@@ -68,7 +68,7 @@ def test_every_known_name_imports(module):
 @pytest.mark.parametrize(("module", "name", "text"), CALLABLES, ids=[c[1] for c in CALLABLES])
 def test_every_known_call_can_be_made_as_before(module, name, text):
     function = resolved(module, name)
-    owner, _, attribute = name.rpartition(".")
+    owner = name.rpartition(".")[0]
     is_method = bool(owner) and not inspect.ismethod(function)
     ours = parameters_of(function, is_method)
     known = known_parameters(text)
@@ -122,7 +122,9 @@ def instances(tmp_path, monkeypatch) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", surface.ATTRIBUTES)
 def test_every_known_attribute_is_there(name, instances):
-    assert all(hasattr(instances[name], attribute) for attribute in surface.ATTRIBUTES[name].split())
+    assert all(
+        hasattr(instances[name], attribute) for attribute in surface.ATTRIBUTES[name].split()
+    )
 
 
 def test_the_placeholders_are_members_with_the_known_names():
@@ -148,7 +150,7 @@ def test_the_run_config_begins_with_the_known_fields_in_order():
 def test_the_default_callbacks_are_the_known_ones_in_order():
     known = surface.DEFAULT_CALLBACKS.split()
     assert [callback.__name__ for callback in trainer_module.DEFAULT_CALLBACKS] == known
-    assert trainer_module.DEFAULT_CALLBACKS == callbacks.get_default_callbacks()
+    assert callbacks.get_default_callbacks() == trainer_module.DEFAULT_CALLBACKS
     without_bar = callbacks.get_default_callbacks(progress_bar=False)
     assert [c.__name__ for c in without_bar] == [n for n in known if n != "ProgressBarCallback"]
 
