@@ -85,7 +85,15 @@ class SchedulerBase(metaclass=_SchedulerMeta):
 
     #: What the bases keep for themselves; everything else that is plain is a subclass's state.
     _own_attributes: ClassVar[frozenset[str]] = frozenset(
-        {"optimizer", "param_group_field", "_fields", "_new_groups", "_marks", "_doubts"}
+        {
+            "optimizer",
+            "param_group_field",
+            "_fields",
+            "_new_groups",
+            "_seen_bases",
+            "_marks",
+            "_doubts",
+        }
     )
 
     def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
@@ -106,6 +114,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         self.param_group_field = fields[0].name
         self._fields: dict[str, Field] = {}
         self._new_groups: list[tuple[Field, list[Group]]] = []
+        self._seen_bases: dict[str, list[Any]] = {}
         self._marks: dict[str, list[Any]] = {}
         self._doubts: dict[str, dict[int, Any]] = {}
         for field in fields:
@@ -114,6 +123,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def _adopt(self, field: Field) -> Field:
         self._new_groups.append((field, field.adopt(self.optimizer.param_groups)))
         self._fields[field.name] = field
+        self._seen_bases[field.name] = field.bases(self.optimizer.param_groups)
         return field
 
     def _finish_construction(self) -> None:
@@ -417,6 +427,8 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             setattr(self, name, value)
         self._doubts.clear()
         self._new_groups.clear()
+        for field, _ in due:
+            self._seen_bases[field.name] = field.bases(self.optimizer.param_groups)
         self._write(due)
 
     def _warn_of_replaced(self, due: Due, state: dict[str, Any], num_updates: int) -> None:
@@ -426,6 +438,14 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         for field, values in due:
             bases, saved = field.bases(groups), state["values"].get(field.name, ())
             marks = self._marks.get(field.name, ())
+            lines += [
+                f"Parameter group {i} had {field.initial_key}={seen!r} when the scheduler was "
+                f"made; now it has {base!r}, which counts."
+                for i, (seen, base) in enumerate(
+                    zip(self._seen_bases.get(field.name, ()), bases, strict=False)
+                )
+                if seen != base
+            ]
             for i, now in enumerate(field.held(groups)):
                 held = self._doubts.get(field.name, {}).get(i, plain(now))
                 own = i < len(marks) and same(now, marks[i]) and held == plain(now)
