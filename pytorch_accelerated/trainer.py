@@ -808,8 +808,10 @@ def _no_buffer_broadcast(model: nn.Module) -> Iterator[None]:
         return
     for buffer in model.buffers():
         torch.distributed.broadcast(buffer, 0)
+    # A forward pass without gradients changes the latter, on those processes that make one.
+    before = model.broadcast_buffers, model.require_forward_param_sync
     model.broadcast_buffers = False
     try:
         yield
     finally:
-        model.broadcast_buffers = True
+        model.broadcast_buffers, model.require_forward_param_sync = before
