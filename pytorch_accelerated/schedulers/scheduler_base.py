@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 import warnings
@@ -45,6 +46,12 @@ class _SchedulerMeta(ABCMeta):
             scheduler._undo_construction()
             raise
         return scheduler
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        # Otherwise help(), editors and configuration tools show that of __call__ above.
+        signature = inspect.signature(cls.__init__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
 class SchedulerBase(metaclass=_SchedulerMeta):
