@@ -137,7 +137,7 @@ def prepare_loader(
     owners.append(getattr(loader, "batch_sampler", None))
     owners.append(getattr(owners[-1], "sampler", None))
     for owner in owners:
-        given = getattr(owner, "generator", generator)
+        given = getattr(owner, "generator", "none to give")
         if given is None or isinstance(given, EpochGenerator):
             owner.generator = generator
 

@@ -18,7 +18,7 @@ from accelerate.utils import (
     broadcast_object_list,
     is_compiled_module,
 )
-from torch import Tensor
+from torch import Tensor, nn
 
 from pytorch_accelerated import scheduling
 from pytorch_accelerated.callbacks import (
@@ -46,6 +46,9 @@ _PLAIN = {
     DistributedType.MULTI_GPU,
 }
 
+# What Accelerate leaves on a module that it has prepared, wrapped or not.
+_ACCELERATES_MARKS = {"forward", "_original_forward", "_is_accelerate_prepared"}
+
 
 class Preparation(Checkpointing):
     """The part of the Trainer that sets a run up and takes it down again."""
@@ -68,6 +71,7 @@ class Preparation(Checkpointing):
     _train_generator: EpochGenerator
     _eval_generator: EpochGenerator
     _was_compiled: bool
+    _marked_modules: list[tuple[nn.Module, dict[str, Any]]]
     _is_plain: bool
     _window_items: list[Any]
     _gradient_norm: Tensor | None
@@ -81,6 +85,7 @@ class Preparation(Checkpointing):
         self._was_compiled = is_compiled_module(self.model)
         self._train_dataloader = self._train_dl_kwargs = None
         self._eval_dataloader = self._eval_dl_kwargs = None
+        self._marked_modules = []
         self._window_items = []
         self._gradient_norm = None
         self._stop = None
@@ -97,8 +102,14 @@ class Preparation(Checkpointing):
 
     def _unwrap(self) -> None:
         self.model = self._accelerator.unwrap_model(
-            self.model, keep_fp32_wrapper=False, keep_torch_compile=self._was_compiled
+            self.model, keep_torch_compile=self._was_compiled
         )
+        # Otherwise the next run would take the model for prepared, and leave it as it is.
+        for module, attributes in self._marked_modules:
+            for name in _ACCELERATES_MARKS:
+                vars(module).pop(name, None)
+            vars(module).update(attributes)
+        self._marked_modules = []
 
     def _create_callback_handler(self) -> CallbackHandler:
         limit = get_limit_batches_from_env()
@@ -119,6 +130,11 @@ class Preparation(Checkpointing):
 
     def _prepare(self) -> None:
         self._fire("on_prepare_start")
+        modules = (self.model, getattr(self.model, "_orig_mod", self.model))
+        self._marked_modules = [
+            (module, {name: vars(module)[name] for name in _ACCELERATES_MARKS & set(vars(module))})
+            for module in modules
+        ]
         self._prepare_model_optimizer_and_dataloaders()
         self._fire("on_prepare_end")
 

@@ -132,6 +132,7 @@ class Trainer(Preparation):
         self._stop: StopTrainingError | None = None
         self._can_save_state = False
         self._was_compiled = False
+        self._marked_modules = []
         self._is_plain = True
         self._gradient_norm: Tensor | None = None
         self._scheduler_metric: str | None = None
@@ -206,6 +207,8 @@ class Trainer(Preparation):
             _check_at_least_1("max_num_train_steps", max_num_train_steps)
         _check_positive("gradient_clip_value", gradient_clip_value)
         _check_positive("gradient_clip_norm", gradient_clip_norm)
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+            raise ValueError(f"seed is {seed!r}: give a whole number from 0 on, or None")
 
         self.train_dataset = train_dataset
         self.eval_dataset = eval_dataset

@@ -114,6 +114,8 @@ def test_a_second_run_counts_its_own_updates():
         ("gradient_accumulation_steps", 0),
         ("gradient_clip_value", 0.0),
         ("gradient_clip_norm", float("nan")),
+        ("seed", -1),
+        ("seed", 0.5),
     ],
 )
 def test_arguments_out_of_range_are_refused_by_name(argument, value):
