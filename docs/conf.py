@@ -9,9 +9,11 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import coming_from  # noqa: E402
 import figures  # noqa: E402
 
 figures.gallery(HERE / "_generated")
+coming_from.build(HERE / "_generated")
 
 project = "pytorch-accelerated"
 author = "The pytorch-accelerated developers"

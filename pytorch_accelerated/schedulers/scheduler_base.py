@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
 import sys
@@ -47,6 +48,12 @@ class _SchedulerMeta(ABCMeta):
             scheduler._undo_construction()
             raise
         return scheduler
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        # Otherwise help(), editors and configuration tools show that of __call__ above.
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
 class SchedulerBase(metaclass=_SchedulerMeta):
