@@ -36,6 +36,7 @@ from pytorch_accelerated.schedules import cosine, linear
 from pytorch_accelerated.trainer import Trainer
 
 NUM_KILLS = 20
+FILE_EVENTS = ("open", "os.mkdir", "os.rename", "os.rmdir", "os.remove", "shutil.rmtree")
 
 CASES = {
     "one process": {},
@@ -73,7 +74,10 @@ def train(case, folder, pipe):
         for i, parameter in enumerate(model.parameters()):
             parameter.copy_(torch.linspace(-0.5, 0.5, parameter.numel()).view_as(parameter) + i)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-    ema, monitor = ModelEmaCallback(decay=0.8, save_path=folder / "ema.pt"), ScheduleMonitorCallback()
+    ema, monitor = (
+        ModelEmaCallback(decay=0.8, save_path=folder / "ema.pt"),
+        ScheduleMonitorCallback(),
+    )
     patience = EarlyStoppingCallback(early_stopping_patience=100, early_stopping_threshold=0.0)
     trainer = Trainer(
         model,
@@ -101,12 +105,20 @@ def train(case, folder, pipe):
         keep_last=3,
         resume="auto",
     )
-    history = {n: trainer.run_history.get_metric_values(n) for n in trainer.run_history.get_metric_names()}
+    history = {
+        n: trainer.run_history.get_metric_values(n) for n in trainer.run_history.get_metric_names()
+    }
     return {
         "updates": trainer.num_updates,
         "weights": digest(model.state_dict()),
         "average": digest(ema.ema_model.state_dict()),
-        "optimizer": digest({f"{i}.{k}": v for i, s in optimizer.state_dict()["state"].items() for k, v in s.items()}),
+        "optimizer": digest(
+            {
+                f"{i}.{k}": v
+                for i, s in optimizer.state_dict()["state"].items()
+                for k, v in s.items()
+            }
+        ),
         "history": history,
         "epoch": trainer.run_history.current_epoch,
         "applied": monitor.applied,
@@ -125,11 +137,10 @@ def kill_at_file_event(folder, n):
 
     def hook(event, arguments):
         nonlocal left
-        if event in ("open", "os.mkdir", "os.rename", "os.rmdir", "os.remove", "shutil.rmtree"):
-            if str(arguments[0]).startswith(str(folder)):
-                left -= 1
-                if left == 0:
-                    os.killpg(0, signal.SIGKILL)
+        if event in FILE_EVENTS and str(arguments[0]).startswith(str(folder)):
+            left -= 1
+            if left == 0:
+                os.killpg(0, signal.SIGKILL)
 
     sys.addaudithook(hook)
 
@@ -202,9 +213,11 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def main(base):
+def main(base, *names):
     results = {}
     for seed, (name, case) in enumerate(CASES.items()):
+        if names and name not in names:
+            continue
         began = time.perf_counter()
         folders = [base / name.replace(" ", "_") / kind for kind in ("straight", "killed")]
         for folder in folders:
@@ -212,7 +225,9 @@ def main(base):
         straight = attempt(case, folders[0])
         draw = random.Random(seed)
         per_window = case.get("accumulate", 1) * case.get("processes", 1)
-        moments = [("tick", draw.randint(1, 10 * per_window), draw.uniform(0, 0.01)) for _ in range(12)]
+        moments = [
+            ("tick", draw.randint(1, 10 * per_window), draw.uniform(0, 0.01)) for _ in range(12)
+        ]
         moments += [("file", draw.randint(1, 60)) for _ in range(NUM_KILLS - 12)]
         draw.shuffle(moments)
         ended_early, reached = 0, []
@@ -230,4 +245,4 @@ def main(base):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])
