@@ -337,7 +337,10 @@ class Checkpointing(Processes):
 
         def load_optimizer() -> None:
             optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
-            differences.extend(scheduling.differing_bases(optimizer, saved["optimizer"]))
+            is_scheduled = self.scheduler is not None or bool(saved["schedulers"])
+            differences.extend(
+                scheduling.differing_bases(optimizer, saved["optimizer"], is_scheduled)
+            )
             optimizer.load_state_dict(saved["optimizer"])
 
         with warnings.catch_warnings(record=True) as caught:

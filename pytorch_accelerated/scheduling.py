@@ -203,19 +203,22 @@ def _name_of(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def differing_bases(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> list[str]:
+def differing_bases(
+    optimizer: torch.optim.Optimizer, saved: dict[str, Any], is_scheduled: bool
+) -> list[str]:
     """Where the optimizer was given other base values than those that a checkpoint brings back.
 
     Args:
         optimizer: the optimizer, before it takes the checkpoint's state.
         saved: the state.
+        is_scheduled: whether there is or was a scheduler, so that values change anyway.
     """
     lines = []
     for index, (now, before) in enumerate(
         zip(optimizer.param_groups, saved["param_groups"], strict=False)
     ):
         names = [name for name in now if name.startswith("initial_") and name in before]
-        if "initial_lr" not in now and "initial_lr" not in before:
+        if not is_scheduled:
             names.append("lr")
         lines += [
             f"{name.removeprefix('initial_')} of parameter group {index}: "
