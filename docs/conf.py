@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+import importlib.metadata
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import coming_from  # noqa: E402
+import figures  # noqa: E402
+
+figures.gallery(HERE / "_generated")
+coming_from.build(HERE / "_generated")
 
 project = "pytorch-accelerated"
 author = "The pytorch-accelerated developers"
 copyright = "2026, the pytorch-accelerated developers"
-release = version("pytorch-accelerated")
+release = importlib.metadata.version("pytorch-accelerated")
 
 extensions = [
     "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
-    "sphinx_autodoc_typehints",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]
@@ -26,6 +37,6 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 autoclass_content = "class"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-always_document_param_types = False
-typehints_defaults = "comma"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
 nitpicky = False

@@ -28,14 +28,15 @@ from pytorch_accelerated.callbacks import (
     StopTrainingError,
 )
 from pytorch_accelerated.checkpointing import Checkpointing
+from pytorch_accelerated.checkpoints.plan import Plan
 from pytorch_accelerated.data_loading import (
     EpochGenerator,
     batch_size_of,
     check_not_empty,
     length,
+    own_generators,
     prepare_loader,
 )
-from pytorch_accelerated.loop_state import LoopState
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
 from pytorch_accelerated.utils import get_limit_batches_from_env
 
@@ -58,6 +59,7 @@ class Preparation(Checkpointing):
     eval_dataset: Any
     create_scheduler_fn: Any
     create_scheduler: Callable[[], Any]
+    _has_reached_limit: Callable[[], bool]
 
     _callbacks: Iterable[Any]
     _log_with: Any
@@ -156,6 +158,7 @@ class Preparation(Checkpointing):
         self._can_save_state = self._can_save_state or is_training
 
         if is_training:
+            self._own_generators = own_generators(self._train_dataloader)
             self._train_dataloader = prepare_loader(
                 self._train_dataloader, accelerator, self._train_generator, even_batches=True
             )
@@ -202,6 +205,22 @@ class Preparation(Checkpointing):
             num_processes=num_processes,
         )
 
+    def _make_plan(self, max_num_train_steps: int | None) -> Plan:
+        """What this run was asked to do, for whoever goes on from it."""
+        config = self._config
+        return Plan(
+            num_epochs=config.num_epochs,
+            max_num_train_steps=max_num_train_steps,
+            num_batches_per_epoch=length(self._train_dataloader),
+            per_device_batch_size=config.train_per_device_batch_size,
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            num_processes=self._num_processes,
+            gradient_clip_value=config.gradient_clip_value,
+            gradient_clip_norm=config.gradient_clip_norm,
+            mixed_precision=config.mixed_precision,
+            optimizer=scheduling.class_name(getattr(self.optimizer, "optimizer", self.optimizer)),
+        )
+
     def _check_eval_batch_size(self) -> None:
         """Refuse evaluation data that no batch can be made of."""
         if self._eval_dataloader is not None:
@@ -220,35 +239,14 @@ class Preparation(Checkpointing):
                     stacklevel=3,
                 )
             return
-        for scheduler in scheduling.each(self.scheduler):
-            if scheduling.is_stateless(scheduler):
-                scheduler.step_update(0)
-        self._register_schedulers()
+        self._put_stateless_schedulers_in_force()
         if state is not None:
             scheduling.restore(self.scheduler, state)
 
-    def _register_schedulers(self) -> None:
-        """Make the schedulers part of training states."""
-        for scheduler in [] if self.scheduler is None else scheduling.each(self.scheduler):
-            if hasattr(scheduler, "state_dict") and hasattr(scheduler, "load_state_dict"):
-                self._accelerator.register_for_checkpointing(scheduler)
-
-    def _resume(self, folder: str | os.PathLike[str]) -> None:
-        metadata = self.load_training_state(folder)
-        if "loop" in metadata:
-            self._loop = LoopState(**metadata["loop"])
-        else:
-            epochs_done = metadata.get("current_epoch", 1) - 1
-            updates = epochs_done * (self._config.num_update_steps_per_epoch or 0)
-            self._loop.epoch, self._loop.num_updates = epochs_done, updates
-            self._loop.first_history_epoch = 1
-        if metadata.get("history"):
-            self.run_history.load_state_dict(metadata["history"])
-        self.run_history.set_epoch(self._loop.history_epoch)
-        self._restore_trackers(metadata.get("trackers"))
-        self.callback_handler.load_state_dict(metadata.get("callbacks", {}))
+    def _put_stateless_schedulers_in_force(self) -> None:
+        """Give schedulers that are told the number of updates the present one."""
         for scheduler in scheduling.each(self.scheduler):
-            if self.scheduler is not None and scheduling.is_stateless(scheduler):
+            if scheduling.is_stateless(scheduler):
                 scheduler.step_update(self._loop.num_updates)
 
     def _start_trackers(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -12,6 +13,7 @@ from pytorch_accelerated.placeholders import (
     find_placeholders,
     replace_trainer_placeholder_values,
 )
+from pytorch_accelerated.schedulers import SchedulerBase
 
 
 @runtime_checkable
@@ -59,8 +61,7 @@ def _make(trainer: Any, factory: Any) -> Any:
             )
         factory = factory.for_run(config.max_num_train_steps, config.num_update_steps_per_epoch)
     scheduler = replace_trainer_placeholder_values(trainer, factory)(trainer.optimizer)
-    schedulers = list(each(scheduler))
-    for one in schedulers:
+    for one in list(each(scheduler)) or [scheduler]:
         if not (hasattr(one, "step") or hasattr(one, "step_update")):
             raise TypeError(
                 f"create_scheduler_fn returned {one!r}, which is no scheduler: it has to return "
@@ -88,11 +89,11 @@ def each(scheduler: Any) -> Iterator[Any]:
     """Each of the schedulers in what the Trainer holds as ``scheduler``.
 
     Args:
-        scheduler: a scheduler, or a list or tuple of them.
+        scheduler: a scheduler, a list or tuple of them, or ``None``.
     """
     if isinstance(scheduler, (list, tuple)):
         yield from scheduler
-    else:
+    elif scheduler is not None:
         yield scheduler
 
 
@@ -130,14 +131,16 @@ def step_on_metric(scheduler: Any, history: Any, metric: str) -> None:
         ValueError: the metric has no value.
     """
     for one in each(scheduler):
-        if isinstance(one, ReduceLROnPlateau):
-            try:
-                value = history.get_latest_metric(metric)
-            except ValueError as error:
-                raise ValueError(
-                    f"ReduceLROnPlateau waits for the metric {metric!r} (scheduler_metric): {error}"
-                ) from None
-            one.step(value)
+        listen = one.step if isinstance(one, ReduceLROnPlateau) else getattr(one, "report", None)
+        if listen is None:
+            continue
+        try:
+            value = history.get_latest_metric(metric)
+        except ValueError as error:
+            raise ValueError(
+                f"{type(one).__name__} waits for the metric {metric!r} (scheduler_metric): {error}"
+            ) from None
+        listen(value)
 
 
 def state_of(scheduler: Any) -> Any:
@@ -170,3 +173,190 @@ def restore(scheduler: Any, state: Any) -> None:
         )
     for one, its_state in zip(schedulers, states, strict=True):
         one.load_state_dict(its_state)
+
+
+def saved_states(scheduler: Any) -> list[dict[str, Any]]:
+    """What a training state holds of the schedulers: class and state of each.
+
+    Args:
+        scheduler: a scheduler, a list or tuple of them, or ``None``.
+    """
+    return [
+        {
+            "class": class_name(one),
+            "state": one.state_dict() if hasattr(one, "state_dict") else None,
+        }
+        for one in ([] if scheduler is None else each(scheduler))
+    ]
+
+
+def class_name(instance: Any) -> str:
+    """Name of an object's class, with its module.
+
+    Args:
+        instance: the object.
+    """
+    return _name_of(type(instance))
+
+
+def _name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def differing_bases(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> list[str]:
+    """Where the optimizer was given other base values than those that a checkpoint brings back.
+
+    Args:
+        optimizer: the optimizer, before it takes the checkpoint's state.
+        saved: the state.
+    """
+    lines = []
+    for index, (now, before) in enumerate(
+        zip(optimizer.param_groups, saved["param_groups"], strict=False)
+    ):
+        names = [name for name in now if name.startswith("initial_") and name in before]
+        if "initial_lr" not in now and "initial_lr" not in before:
+            names.append("lr")
+        lines += [
+            f"{name.removeprefix('initial_')} of parameter group {index}: "
+            f"{_number(before[name])!r} before, {_number(now[name])!r} now; the former goes on. "
+            f"To change it, set the group's {name!r} in on_training_run_start"
+            for name in names
+            if _differ(now[name], before[name])
+        ]
+    return lines
+
+
+def _number(value: Any) -> Any:
+    return value.tolist() if isinstance(value, torch.Tensor) else value
+
+
+def go_on(
+    scheduler: Any,
+    saved: list[dict[str, Any]],
+    num_updates: int,
+    load_optimizer: Callable[[], None],
+) -> list[str]:
+    """Take the schedulers of this run to the position of a checkpoint.
+
+    One that is the checkpoint's takes its state up. Any other one is taken to the number of
+    updates by itself, whatever the checkpoint's was.
+
+    Args:
+        scheduler: a scheduler, a list or tuple of them, or ``None``.
+        saved: what `saved_states` gave.
+        num_updates: updates done in the checkpoint.
+        load_optimizer: restores the optimizer.
+
+    Returns:
+        What differs from the checkpoint.
+    """
+    schedulers = [] if scheduler is None else list(each(scheduler))
+    differences: list[str] = []
+    replayed: dict[int, list[dict[str, Any]]] = {}
+    for i, one in enumerate(schedulers):
+        before = saved[i] if i < len(saved) else None
+        changed = _changes(one, before)
+        differences += changed
+        if changed and not _is_pure(one) and not isinstance(one, ReduceLROnPlateau):
+            replayed[i] = _replay(one, num_updates)
+    load_optimizer()
+    for i, one in enumerate(schedulers):
+        state = saved[i]["state"] if i < len(saved) else None
+        if i in replayed:
+            for group, values in zip(one.optimizer.param_groups, replayed[i], strict=False):
+                group.update(values)
+        elif state is not None and _takes(one, saved[i]):
+            if isinstance(one, ReduceLROnPlateau):
+                state = {**state, **_plan_of(one.state_dict())}
+            one.load_state_dict(state)
+        elif not is_stateless(one) and _is_pure(one):
+            one.step(num_updates)
+        if is_stateless(one):
+            one.step_update(num_updates)
+    return differences
+
+
+# What changes in the states of PyTorch's schedulers as they are stepped; the rest is the plan.
+_POSITION = {
+    "last_epoch",
+    "_step_count",
+    "_last_lr",
+    "_is_initial",
+    "_get_lr_called_within_step",
+    "base_lrs",
+    "T_cur",
+    "T_i",
+    "best",
+    "num_bad_epochs",
+    "cooldown_counter",
+    "mode_worse",
+}
+
+
+def _plan_of(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {key: _plan_of(value) for key, value in state.items() if key not in _POSITION}
+    if isinstance(state, (list, tuple)):
+        return [_plan_of(item) for item in state]
+    return state
+
+
+def _is_pure(scheduler: Any) -> bool:
+    """Whether it can go to any number of updates at once."""
+    return isinstance(scheduler, SchedulerBase) and type(scheduler).__module__.startswith(
+        f"{__package__}."
+    )
+
+
+def _takes(scheduler: Any, saved: dict[str, Any]) -> bool:
+    state = saved["state"]
+    if not hasattr(scheduler, "load_state_dict"):
+        return False
+    if isinstance(scheduler, SchedulerBase):
+        return isinstance(state, dict) and state.get("kind") == scheduler._state_kind
+    return saved["class"] in [_name_of(kind) for kind in type(scheduler).__mro__]
+
+
+def _changes(scheduler: Any, saved: dict[str, Any] | None) -> list[str]:
+    """What keeps a scheduler from going on from a saved state as it is."""
+    name = class_name(scheduler)
+    if saved is None:
+        return [f"scheduler: none before, {name} now"]
+    if not _takes(scheduler, saved):
+        if saved["class"] == name and not hasattr(scheduler, "load_state_dict"):
+            return []
+        return [f"scheduler: {saved['class']} before, {name} now"]
+    if isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)) and not isinstance(
+        scheduler, SchedulerBase
+    ):
+        before, now = _plan_of(saved["state"]), _plan_of(scheduler.state_dict())
+        return [
+            f"{key} of {name}: {before.get(key)!r} before, {value!r} now"
+            for key, value in now.items()
+            if before.get(key) != value
+        ]
+    return []
+
+
+def _replay(scheduler: Any, num_updates: int) -> list[dict[str, Any]]:
+    """Step a new scheduler to a position; returns the values that the groups then have."""
+    groups = scheduler.optimizer.param_groups
+    before = [dict(group) for group in groups]
+    with warnings.catch_warnings():
+        # PyTorch's schedulers miss the optimizer's steps.
+        warnings.simplefilter("ignore")
+        for _ in range(num_updates):
+            scheduler.step()
+    return [
+        {
+            key: value
+            for key, value in group.items()
+            if key == "lr" or (key != "params" and _differ(value, old.get(key)))
+        }
+        for group, old in zip(groups, before, strict=True)
+    ]
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return bool(_number(one) != _number(other))

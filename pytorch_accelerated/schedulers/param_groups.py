@@ -167,7 +167,7 @@ class Field:
             return value.detach().clone()
         if not _is_number(value):
             raise TypeError(f"{where}: {value!r} came for field {self.name!r}, which is no number.")
-        number = float(value)
+        number = float(plain(value))
         if not math.isfinite(number):
             raise ValueError(
                 f"{where}: {number!r} came for field {self.name!r}, which has to be finite."
@@ -201,6 +201,8 @@ def plain(value: Any) -> Any:
         return tuple(map(plain, value))
     if isinstance(value, bool):
         return value
+    if isinstance(value, Tensor):
+        value = value.detach()
     return float(value) if _is_number(value) else value
 
 

@@ -65,11 +65,11 @@ class FieldSchedules:
         self.bases: list[Any] = []
         self.field = field
         self.key, self.initial_key = field.key, field.initial_key
-        self.plan: Any = _checked_plan(field.name, plan)
+        self.plan: Any = checked_plan(field.name, plan)
         self.legal = field.name in (*_BELOW_ONE, *_NOT_NEGATIVE)
         self.upper = 1.0 if field.name in _BELOW_ONE else math.inf
         # A user's own function can only be checked as it is evaluated.
-        self.unknown = any(not schedule._ends() for schedule in _schedules_in(self.plan))
+        self.unknown = any(not schedule._ends() for schedule in schedules_in(self.plan))
 
     def of(self, groups: Sequence[Group]) -> list[Schedule]:
         """Return the schedule of each group."""
@@ -265,7 +265,11 @@ class FieldSchedules:
 class _Scheduled(SchedulerBase):
     """What both parameter schedulers share."""
 
-    _own_attributes = StatefulSchedulerBase._own_attributes | {"_schedules", "_is_quick"}
+    _own_attributes = StatefulSchedulerBase._own_attributes | {
+        "_schedules",
+        "_num_groups",
+        "_is_quick",
+    }
 
     def __init__(self, optimizer: Optimizer, **schedules: Plan) -> None:
         if not schedules:
@@ -278,7 +282,19 @@ class _Scheduled(SchedulerBase):
         self._attach(optimizer, [own.field for own in self._schedules])
         for own in self._schedules:
             own.check_names(optimizer.param_groups)
-            own.check_ends(optimizer.param_groups)
+        self._check_ends()
+
+    def _check_ends(self) -> None:
+        groups = self.optimizer.param_groups
+        for own in self._schedules:
+            own.check_ends(groups)
+        self._num_groups = len(groups)
+
+    def _due(self, num_updates: int) -> Due:
+        due = super()._due(num_updates)
+        if len(self.optimizer.param_groups) != self._num_groups:
+            self._check_ends()
+        return due
 
     @property
     def schedules(self) -> dict[str, Any]:
@@ -287,7 +303,7 @@ class _Scheduled(SchedulerBase):
 
     def _num_planned_updates(self) -> int | None:
         horizons = [
-            schedule.horizon for own in self._schedules for schedule in _schedules_in(own.plan)
+            schedule.horizon for own in self._schedules for schedule in schedules_in(own.plan)
         ]
         return max((horizon for horizon in horizons if horizon is not None), default=None)
 
@@ -403,9 +419,13 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         return "schedules" if is_ours else super()._state_kind
 
     def _restore(self, state: dict[str, Any]) -> None:
-        if self._state_kind != "schedules":
+        if self._state_kind == "schedules":
+            self._restore_position(state)
+        else:
             super()._restore(state)
-            return
+
+    def _restore_position(self, state: dict[str, Any]) -> None:
+        """Go on from the state's position with the values that are due there by this scheduler."""
         num_updates = state["num_updates"]
         due = self._due(num_updates)
         self._warn_of_replaced(due, state, num_updates)
@@ -437,11 +457,7 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
             ...     lr=linear(0.05, start=0.0) >> cosine()
             ... )
         """
-        lengths: dict[str, Any] = {
-            "horizon": TrainerPlaceholderValues.MAX_NUM_TRAIN_STEPS,
-            "num_updates_per_epoch": TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH,
-        }
-        return partial(_over_the_run, cls, schedules, **lengths)
+        return for_the_run(partial(_over_the_run, cls), schedules)
 
 
 class StatelessParamScheduler(_Scheduled):
@@ -471,31 +487,59 @@ class StatelessParamScheduler(_Scheduled):
     """
 
 
+def for_the_run(
+    make: Callable[..., Any], schedules: Mapping[str, Any], **more: Any
+) -> Callable[[Optimizer], Any]:
+    """Return a factory that calls ``make(schedules, optimizer, lengths)`` for a run.
+
+    The run's lengths are asked for only if a schedule needs them; otherwise the factory also
+    serves where there is no Trainer to fill them in.
+    """
+    lengths: dict[str, Any] = {}
+    if any(
+        isinstance(schedule, Schedule) and schedule.is_relative
+        for plan in schedules.values()
+        for schedule in schedules_in(plan)
+    ):
+        lengths["horizon"] = TrainerPlaceholderValues.MAX_NUM_TRAIN_STEPS
+        lengths["num_updates_per_epoch"] = TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH
+    return partial(make, schedules, **more, **lengths)
+
+
+def over_the_run(plan: Any, horizon: int | None, num_updates_per_epoch: int | None) -> Any:
+    """Return a field's plan with every relative schedule turned into updates."""
+    if horizon is None:
+        return plan
+    if isinstance(plan, Schedule):
+        return plan.over(horizon, num_updates_per_epoch)
+    if isinstance(plan, Mapping):
+        return {k: over_the_run(v, horizon, num_updates_per_epoch) for k, v in plan.items()}
+    if isinstance(plan, Sequence) and not isinstance(plan, str):
+        return [over_the_run(v, horizon, num_updates_per_epoch) for v in plan]
+    return plan
+
+
 def _over_the_run(
     cls: type[ParamScheduler],
     schedules: Mapping[str, Any],
     optimizer: Optimizer,
-    *,
-    horizon: int,
-    num_updates_per_epoch: int,
+    horizon: int | None = None,
+    num_updates_per_epoch: int | None = None,
 ) -> ParamScheduler:
-    def over(plan: Any) -> Any:
-        if isinstance(plan, Schedule):
-            return plan.over(horizon, num_updates_per_epoch)
-        if isinstance(plan, Mapping):
-            return {key: over(schedule) for key, schedule in plan.items()}
-        return [over(schedule) for schedule in plan] if isinstance(plan, Sequence) else plan
-
-    return cls(optimizer, **{name: over(plan) for name, plan in schedules.items()})
+    plans = {
+        name: over_the_run(plan, horizon, num_updates_per_epoch) for name, plan in schedules.items()
+    }
+    return cls(optimizer, **plans)
 
 
-def _checked_plan(name: str, plan: object) -> Schedule | dict[Any, Schedule] | tuple[Schedule, ...]:
+def checked_plan(name: str, plan: object) -> Schedule | dict[Any, Schedule] | tuple[Schedule, ...]:
+    """Return what came for a field as schedules; raise, saying what to write, if it is none."""
     result: Any = plan
     if isinstance(plan, Mapping):
         result = dict(plan)
     elif isinstance(plan, Sequence) and not isinstance(plan, str):
         result = tuple(plan)
-    for schedule in _schedules_in(result):
+    for schedule in schedules_in(result):
         if not isinstance(schedule, Schedule):
             raise TypeError(
                 f"{name}={schedule!r} is no schedule. Write, for example, {name}=constant(1, "
@@ -510,7 +554,8 @@ def _checked_plan(name: str, plan: object) -> Schedule | dict[Any, Schedule] | t
     return checked
 
 
-def _schedules_in(plan: Any) -> list[Any]:
-    if isinstance(plan, dict):
+def schedules_in(plan: Any) -> list[Any]:
+    """Return the schedules of a field's plan."""
+    if isinstance(plan, Mapping):
         return list(plan.values())
-    return list(plan) if isinstance(plan, tuple) else [plan]
+    return list(plan) if isinstance(plan, Sequence) and not isinstance(plan, str) else [plan]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 import warnings
@@ -20,6 +21,7 @@ from pytorch_accelerated.schedules.lengths import whole
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview import Preview
+    from pytorch_accelerated.preview.plot import Picture
 
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 Planned: TypeAlias = "dict[Field, list[array[float]]]"
@@ -44,6 +46,12 @@ class _SchedulerMeta(ABCMeta):
             scheduler._undo_construction()
             raise
         return scheduler
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        # Otherwise help(), editors and configuration tools show that of __call__ above.
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
 class SchedulerBase(metaclass=_SchedulerMeta):
@@ -77,7 +85,15 @@ class SchedulerBase(metaclass=_SchedulerMeta):
 
     #: What the bases keep for themselves; everything else that is plain is a subclass's state.
     _own_attributes: ClassVar[frozenset[str]] = frozenset(
-        {"optimizer", "param_group_field", "_fields", "_new_groups", "_marks", "_doubts"}
+        {
+            "optimizer",
+            "param_group_field",
+            "_fields",
+            "_new_groups",
+            "_seen_bases",
+            "_marks",
+            "_doubts",
+        }
     )
 
     def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
@@ -98,6 +114,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         self.param_group_field = fields[0].name
         self._fields: dict[str, Field] = {}
         self._new_groups: list[tuple[Field, list[Group]]] = []
+        self._seen_bases: dict[str, list[Any]] = {}
         self._marks: dict[str, list[Any]] = {}
         self._doubts: dict[str, dict[int, Any]] = {}
         for field in fields:
@@ -106,6 +123,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def _adopt(self, field: Field) -> Field:
         self._new_groups.append((field, field.adopt(self.optimizer.param_groups)))
         self._fields[field.name] = field
+        self._seen_bases[field.name] = field.bases(self.optimizer.param_groups)
         return field
 
     def _finish_construction(self) -> None:
@@ -182,6 +200,23 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         from pytorch_accelerated.preview import preview
 
         return preview(self, num_updates)
+
+    def plot(self, num_updates: int | None = None, **options: Any) -> Picture:
+        """Draw all scheduled fields with matplotlib, and where the run is now.
+
+        Args:
+            num_updates: How many updates the run has; by default the schedules' horizon.
+            **options: As for :meth:`pytorch_accelerated.preview.Preview.plot`, such as
+                ``applied`` and ``loss`` for what was recorded.
+
+        Returns:
+            A ``matplotlib.figure.Figure``: a notebook shows it, ``savefig(path)`` writes it.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: If there is no horizon and no ``num_updates``.
+        """
+        return self.preview(num_updates).plot(**options)
 
     def _num_planned_updates(self) -> int | None:
         """Return how many updates this is planned for; None if nobody can know."""
@@ -276,9 +311,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             )
 
     def _warn(self, num_updates: int, lines: list[str], advice: str) -> None:
-        shown = lines[:8] + ([f"… and {len(lines) - 8} more."] if len(lines) > 8 else [])
-        text = "\n".join([f"{type(self).__name__} at update {num_updates}:", *shown, advice])
-        warnings.warn(text, SchedulerWarning, stacklevel=_levels_to_the_caller())
+        warn_at_the_caller(f"{type(self).__name__} at update {num_updates}:", lines, advice)
 
     # State ---------------------------------------------------------------------------------
 
@@ -394,6 +427,8 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             setattr(self, name, value)
         self._doubts.clear()
         self._new_groups.clear()
+        for field, _ in due:
+            self._seen_bases[field.name] = field.bases(self.optimizer.param_groups)
         self._write(due)
 
     def _warn_of_replaced(self, due: Due, state: dict[str, Any], num_updates: int) -> None:
@@ -403,6 +438,14 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         for field, values in due:
             bases, saved = field.bases(groups), state["values"].get(field.name, ())
             marks = self._marks.get(field.name, ())
+            lines += [
+                f"Parameter group {i} had {field.initial_key}={seen!r} when the scheduler was "
+                f"made; now it has {base!r}, which counts."
+                for i, (seen, base) in enumerate(
+                    zip(self._seen_bases.get(field.name, ()), bases, strict=False)
+                )
+                if seen != base
+            ]
             for i, now in enumerate(field.held(groups)):
                 held = self._doubts.get(field.name, {}).get(i, plain(now))
                 own = i < len(marks) and same(now, marks[i]) and held == plain(now)
@@ -453,7 +496,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         0.1
     """
 
-    _own_attributes = SchedulerBase._own_attributes | {"_num_updates", "_step_count"}
+    _own_attributes = SchedulerBase._own_attributes | {"_num_updates", "_was_stepped"}
 
     def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
         # LRScheduler.__init__ patches optimizer.step, so it is left out on purpose.
@@ -462,7 +505,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
     def _attach(self, optimizer: Optimizer, fields: list[Field]) -> None:
         super()._attach(optimizer, fields)
         self._num_updates = 0
-        self._step_count = 1  # Accelerate adds to it
+        self._was_stepped = False
 
     def _finish_construction(self) -> None:
         if "_fields" in vars(self):
@@ -485,6 +528,9 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         Raises:
             ValueError: As in :meth:`SchedulerBase.step_update`; the count stays as it was.
         """
+        if not self._was_stepped:
+            _warn_if_stepped_for_each_process(self)
+            self._was_stepped = True
         before = self._num_updates
         # Moved first: code of a subclass may look at it.
         self._num_updates = before + 1 if epoch is None else whole("epoch", epoch)
@@ -538,11 +584,54 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
 
     @last_epoch.setter
     def last_epoch(self, value: int) -> None:
-        self._num_updates = value
+        raise AttributeError(
+            f"last_epoch={value!r} cannot be set on {type(self).__name__}: moving the count alone "
+            "would leave the optimizer with another update's values. SequentialLR and Ignite's "
+            "LRScheduler do that. Instead of SequentialLR, write one schedule after the other: "
+            "a >> b; with Ignite, call step() in a handler of Events.ITERATION_COMPLETED; to go "
+            "to a count, call step(count)."
+        )
+
+    @property
+    def _step_count(self) -> int:
+        # Accelerate adds to it, and stops a scheduler with total_steps once it is above them.
+        return 1
+
+    @_step_count.setter
+    def _step_count(self, value: int) -> None:
+        pass
 
     @property
     def _last_lr(self) -> list[float | Tensor]:  # type: ignore[override]
         return self.get_last_lr()
+
+
+def _warn_if_stepped_for_each_process(scheduler: StatefulSchedulerBase) -> None:
+    """Warn if the caller is Accelerate's wrapper, which steps once for each process."""
+    accelerate = sys.modules.get("accelerate.scheduler")
+    frame = sys._getframe(1)
+    while accelerate is not None and frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code is accelerate.AcceleratedScheduler.step.__code__:
+            wrapper = frame.f_locals["self"]
+            count = accelerate.AcceleratorState().num_processes
+            if wrapper.step_with_optimizer and not wrapper.split_batches and count > 1:
+                scheduler._warn(
+                    scheduler.num_updates,
+                    [f"Accelerate calls step() {count} times an update, once for each process."],
+                    "The schedule counts updates, so it would end too early. Leave it out of "
+                    "accelerator.prepare(…), and call its step() only "
+                    "`if accelerator.sync_gradients and not "
+                    "accelerator.optimizer_step_was_skipped`.",
+                )
+            return
+
+
+def warn_at_the_caller(head: str, lines: list[str], advice: str) -> None:
+    """Warn of what ``lines`` say, at the line of code that called the library."""
+    shown = lines[:8] + ([f"… and {len(lines) - 8} more."] if len(lines) > 8 else [])
+    text = "\n".join([head, *shown, advice])
+    warnings.warn(text, SchedulerWarning, stacklevel=_levels_to_the_caller())
 
 
 def _levels_to_the_caller() -> int:

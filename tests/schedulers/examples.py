@@ -11,9 +11,11 @@ from torch.optim import Optimizer
 from pytorch_accelerated.schedulers import (
     CosineLrScheduler,
     ParamScheduler,
+    PlateauLrScheduler,
     SchedulerBase,
     StatefulSchedulerBase,
     StatelessParamScheduler,
+    WSDLrScheduler,
 )
 from pytorch_accelerated.schedules import absolute, constant, cosine, exponential, linear
 
@@ -112,12 +114,41 @@ def _repeated(optimizer: Optimizer) -> ParamScheduler:
     return ParamScheduler(optimizer, weight_decay=cosine(5).repeat(3, length=2.0, peak=0.5))
 
 
+def _wsd(optimizer: Optimizer) -> WSDLrScheduler:
+    return WSDLrScheduler(
+        optimizer,
+        total_steps=40,
+        num_warmup_steps=4,
+        decay_phase_ratio=0.25,
+        lr_min=0.01,
+        num_checkpoints=2,
+    )
+
+
+def _wsd_continued(optimizer: Optimizer) -> WSDLrScheduler:
+    return WSDLrScheduler(
+        optimizer,
+        total_steps=30,
+        decay_phase_ratio=1.0,
+        lr_min=0.1,
+        use_inverse_sqrt_decay=False,
+        is_continuation_from_checkpoint=True,
+    )
+
+
+def _plateau(optimizer: Optimizer) -> PlateauLrScheduler:
+    return PlateauLrScheduler(optimizer, warmup=linear(7, start=0.0) >> cosine(10, end=0.1))
+
+
 STATEFUL = (
     Example("cosine", _cosine, horizon=30),
     Example("cosine by ratio", _cosine_by_ratio, horizon=28),
     Example("several fields: lr", _several_fields, horizon=30),
     Example("several fields: betas", _several_fields, field="betas", horizon=30),
     Example("repeated", _repeated, field="weight_decay", horizon=35),
+    Example("wsd", _wsd, horizon=40),
+    Example("wsd continued", _wsd_continued, horizon=30),
+    Example("plateau", _plateau, horizon=17),
     Example(
         "user's milestones",
         lambda o: MilestoneLrScheduler(o, num_steps_per_epoch=4),

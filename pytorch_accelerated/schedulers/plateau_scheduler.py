@@ -1,0 +1,329 @@
+"""A warmup, then reductions where a metric stops improving, for the learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, SupportsFloat
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from pytorch_accelerated.schedulers.cosine_scheduler import not_negative
+from pytorch_accelerated.schedulers.param_scheduler import (
+    ParamScheduler,
+    Plan,
+    for_the_run,
+    over_the_run,
+    schedules_in,
+)
+from pytorch_accelerated.schedules import constant
+from pytorch_accelerated.schedules.lengths import finite, whole
+
+_COUNTS = ("num_bad_reports", "cooldown_counter", "num_reductions")
+
+
+class PlateauLrScheduler(ParamScheduler):
+    """A warmup, then a reduction whenever a metric has stopped improving, in one object.
+
+    Call :meth:`step` after each optimizer update, and :meth:`report` with the metric after each
+    evaluation. With r the reductions so far, v(k) the warmup's value at update k (the base value
+    from its end on), and update k:
+
+    ``value(k) = max(v(k) · factor^r, min(v(k), min_lr))``
+
+    So a reduction never goes below ``min_lr``, and never lifts a warmup that is still below it.
+    A report counts as *bad* unless it is better than the best one so far by more than the
+    threshold; NaN is never better. One bad report more than ``patience`` in a row makes a
+    reduction, which is in force at once. Reports made before the warmup is over do not count.
+
+    As with PyTorch's ``ReduceLROnPlateau``, ``step(metric)`` is a report; without a warmup it may
+    be the only call. There is no ``eps``: the floor is reached exactly.
+
+    Args:
+        optimizer: The optimizer whose parameter groups are scheduled.
+        mode: ``"min"`` if a lower metric is better, ``"max"`` if a higher one is.
+        factor: What a reduction multiplies the rate with, at least 0 and below 1.
+        patience: How many bad reports in a row are let pass.
+        threshold: How much better the best has to be exceeded by.
+        threshold_mode: ``"rel"`` for a threshold relative to the best so far (its absolute value,
+            so that a negative metric works too), ``"abs"`` for one in the metric's units.
+        cooldown: How many reports after a reduction never count as bad.
+        min_lr: The floor, in the units of the learning rate; a list has one for each group.
+        warmup: A schedule with an end, or several as for :class:`ParamScheduler`; none by default.
+
+    Raises:
+        ValueError: If a number or name is not one of those allowed, or the warmup has no end.
+        TypeError: If something is no number, a count no integer, or the warmup no schedule.
+
+    Example:
+        >>> import torch
+        >>> from pytorch_accelerated.schedulers import PlateauLrScheduler
+        >>> from pytorch_accelerated.schedules import linear
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+        >>> scheduler = PlateauLrScheduler(
+        ...     optimizer, patience=1, factor=0.5, warmup=linear(2, start=0.0)
+        ... )
+        >>> for loss in (3.0, 2.0, 1.0, 1.0, 1.0):
+        ...     optimizer.step()
+        ...     scheduler.step()
+        ...     reduced = scheduler.report(loss)
+        ...     print(optimizer.param_groups[0]["lr"])
+        0.05
+        0.1
+        0.1
+        0.1
+        0.05
+    """
+
+    _own_attributes = ParamScheduler._own_attributes | {
+        "mode",
+        "factor",
+        "patience",
+        "threshold",
+        "threshold_mode",
+        "cooldown",
+        "min_lr",
+        "_starts_at",
+    }
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float | Iterable[float] = 0.0,
+        warmup: Plan | None = None,
+    ) -> None:
+        self.mode = _one_of("mode", mode, "min", "max")
+        self.factor = not_negative("factor", factor)
+        if self.factor >= 1.0:
+            raise ValueError(f"factor={factor!r} has to be below 1: it reduces the rate.")
+        self.patience = whole("patience", patience)
+        self.threshold = not_negative("threshold", threshold)
+        self.threshold_mode = _one_of("threshold_mode", threshold_mode, "rel", "abs")
+        self.cooldown = whole("cooldown", cooldown)
+        self.min_lr: float | list[float] = (
+            [not_negative("min_lr", floor) for floor in min_lr]
+            if isinstance(min_lr, Iterable)
+            else not_negative("min_lr", min_lr)
+        )
+        #: The best metric reported so far; None before the first.
+        self.best: float | None = None
+        #: How many reports in a row were no improvement.
+        self.num_bad_reports = 0
+        #: How many reports to come never count as bad.
+        self.cooldown_counter = 0
+        #: How many times the rate was reduced.
+        self.num_reductions = 0
+        super().__init__(optimizer, lr=constant(0) if warmup is None else warmup)
+        self._starts_at = 0
+        for schedule in schedules_in(self.schedules["lr"]):
+            if schedule.horizon is None:
+                raise ValueError(
+                    f"warmup={schedule!r} never ends, so no reduction would ever follow it. Give "
+                    "it a length, for example from_function(f, length=1_000)."
+                )
+            self._starts_at = max(self._starts_at, schedule.horizon)
+        self._floors(len(optimizer.param_groups))
+
+    def get_updated_values(self, num_updates: int) -> list[float]:
+        """Return the values for update ``num_updates``, with the reductions made so far."""
+        values: list[float] = super().get_updated_values(num_updates)
+        if not self.num_reductions:
+            return values
+        share = self.factor**self.num_reductions
+        floors = self._floors(len(values))
+        return [
+            max(value * share, min(value, floor))
+            for value, floor in zip(values, floors, strict=True)
+        ]
+
+    def _floors(self, count: int) -> list[float]:
+        if not isinstance(self.min_lr, list):
+            return [self.min_lr] * count
+        if len(self.min_lr) != count:
+            raise ValueError(
+                f"min_lr={self.min_lr!r} has {len(self.min_lr)} numbers, but there are {count} "
+                "parameter groups. Write one number for all groups, or one for each."
+            )
+        return self.min_lr
+
+    def step(  # type: ignore[override]
+        self, metrics: SupportsFloat | None = None, epoch: int | None = None
+    ) -> None:
+        """Put the values for the next update in force; call it after each optimizer update.
+
+        Args:
+            metrics: A metric; with one, this is a :meth:`report` and no update, as in PyTorch's
+                ``ReduceLROnPlateau``.
+            epoch: As in PyTorch's schedulers, a count to go to instead of the next one.
+
+        Raises:
+            ValueError: If there is both a metric and a count, or one of them makes no sense.
+        """
+        if metrics is None:
+            super().step(epoch)
+        elif epoch is None:
+            self.report(metrics)
+        else:
+            raise ValueError(
+                f"step(metrics={metrics!r}, epoch={epoch!r}): a metric is reported, or a count "
+                "gone to, not both at once."
+            )
+
+    def report(self, metric: SupportsFloat) -> bool:
+        """Take note of a metric, and reduce the rate if it is on a plateau.
+
+        Args:
+            metric: A number, or a tensor of one element. NaN counts as bad.
+
+        Returns:
+            Whether the rate was reduced.
+
+        Raises:
+            TypeError: If ``metric`` is no number; then nothing has changed.
+        """
+        value = _metric(metric)
+        if self.num_updates < self._starts_at:
+            return False
+        before = self._memory()
+        if self._is_better(value):
+            self.best = value
+            self.num_bad_reports = 0
+        else:
+            self.num_bad_reports += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_reports = 0
+        if self.num_bad_reports <= self.patience:
+            return False
+        self.num_bad_reports = 0
+        self.cooldown_counter = self.cooldown
+        self.num_reductions += 1
+        try:
+            self.step_update(self.num_updates)
+        except BaseException:
+            vars(self).update(before)
+            raise
+        return True
+
+    def _is_better(self, metric: float) -> bool:
+        sign = 1.0 if self.mode == "min" else -1.0
+        if self.best is None:
+            return sign * metric < math.inf
+        best = sign * self.best
+        if self.threshold_mode == "abs":
+            return sign * metric < best - self.threshold
+        # Relative to |best|: times 1 − threshold, a negative best would be easier to beat, not
+        # harder, and every report an improvement.
+        margin = 1.0 - self.threshold if best >= 0.0 else 1.0 + self.threshold
+        return sign * metric < best * margin
+
+    def _memory(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("best", *_COUNTS)}
+
+    @property
+    def _state_kind(self) -> str:
+        is_ours = type(self).get_updated_values is PlateauLrScheduler.get_updated_values
+        return "plateau" if is_ours else super()._state_kind
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        if self._state_kind != "plateau":
+            super()._restore(state)
+            return
+        before = self._memory()
+        vars(self).update(_checked_memory(state["attributes"]))
+        try:
+            self._restore_position(state)
+        except BaseException:
+            vars(self).update(before)
+            raise
+
+    @classmethod
+    def create_scheduler_fn(  # type: ignore[override]
+        cls,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: Any = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: Any = 0,
+        min_lr: float | Iterable[float] = 0.0,
+        warmup: Plan | None = None,
+    ) -> Callable[[Optimizer], PlateauLrScheduler]:
+        """Return a factory for :meth:`Trainer.train`; a relative warmup gets the run's horizon.
+
+        Args:
+            mode: As for the class.
+            factor: As for the class.
+            patience: As for the class.
+            threshold: As for the class.
+            threshold_mode: As for the class.
+            cooldown: As for the class.
+            min_lr: As for the class.
+            warmup: As for the class; its length may be a share of the run, or ``epochs(n)``.
+
+        Example:
+            >>> from pytorch_accelerated.schedulers import PlateauLrScheduler
+            >>> from pytorch_accelerated.schedules import epochs, linear
+            >>> create_scheduler_fn = PlateauLrScheduler.create_scheduler_fn(
+            ...     patience=2, warmup=linear(epochs(1), start=0.0)
+            ... )
+        """
+        return for_the_run(
+            partial(_over_the_run, cls),
+            {"warmup": warmup},
+            mode=mode,
+            factor=factor,
+            patience=patience,
+            threshold=threshold,
+            threshold_mode=threshold_mode,
+            cooldown=cooldown,
+            min_lr=min_lr,
+        )
+
+
+def _over_the_run(
+    cls: type[PlateauLrScheduler],
+    schedules: Mapping[str, Any],
+    optimizer: Optimizer,
+    horizon: int | None = None,
+    num_updates_per_epoch: int | None = None,
+    **arguments: Any,
+) -> PlateauLrScheduler:
+    warmup = over_the_run(schedules["warmup"], horizon, num_updates_per_epoch)
+    return cls(optimizer, warmup=warmup, **arguments)
+
+
+def _one_of(name: str, value: str, *allowed: str) -> str:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r} has to be {' or '.join(map(repr, allowed))}.")
+    return value
+
+
+def _metric(value: Any) -> float:
+    if not isinstance(value, bool | str | bytes):
+        try:
+            return float(value.detach() if isinstance(value, Tensor) else value)
+        except (TypeError, ValueError, RuntimeError):
+            pass
+    raise TypeError(f"metric={value!r} has to be a number, or a tensor of one element.")
+
+
+def _checked_memory(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    missing = [name for name in ("best", *_COUNTS) if name not in attributes]
+    if missing:
+        raise ValueError(f"The state lacks the attributes {', '.join(map(repr, missing))}.")
+    memory: dict[str, Any] = {
+        name: whole(f"The state's {name}", attributes[name]) for name in _COUNTS
+    }
+    best = attributes["best"]
+    infinite = isinstance(best, float) and math.isinf(best)
+    memory["best"] = best if best is None or infinite else finite("The state's best", best)
+    return memory

@@ -1,0 +1,137 @@
+import pytest
+import torch
+
+from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
+
+
+def history(**metrics):
+    history = InMemoryRunHistory()
+    for name, values in metrics.items():
+        for value in values:
+            history.update_metric(name, value)
+    return history
+
+
+def test_reading_an_unknown_metric_registers_nothing():
+    empty = history(known=[1])
+    assert empty.get_metric_values("unknown") == []
+    with pytest.raises(ValueError, match=r"no value was recorded for the metric 'unknown'.*known"):
+        empty.get_latest_metric("unknown")
+    empty.delete_metric("unknown")
+    assert empty.get_metric_names() == ["known"]
+
+
+def test_names_come_in_the_order_of_their_first_values_and_values_are_a_copy():
+    some = history(b=[1, 2], a=[3], c=[])
+    some.update_metric("b", 4)
+    assert some.get_metric_names() == ["b", "a"]
+    some.get_metric_values("b").clear()
+    assert some.get_metric_values("b") == [1, 2, 4]
+    assert some.get_latest_metric("b") == 4
+
+
+def test_a_prefix_counts_for_writing_reading_and_deleting_and_ends_with_a_reset():
+    some = history(loss=[1])
+    some.set_metric_name_prefix("ema_")
+    some.update_metric("loss", 2)
+    some.update_metric("ema_loss", 3)
+    assert some.metric_name_prefix == "ema_"
+    assert some.get_metric_values("loss") == some.get_metric_values("ema_loss") == [2, 3]
+    assert some.get_latest_metric("loss") == 3
+    some.delete_metric("loss")
+    assert some.get_metric_names() == ["loss"]
+    some.reset()
+    assert some.metric_name_prefix == ""
+    assert some.get_metric_names() == []
+    with pytest.raises(TypeError, match="prefix is None"):
+        some.set_metric_name_prefix(None)
+
+
+def test_the_epoch_counts_from_1():
+    some = InMemoryRunHistory()
+    some.increment_epoch()
+    some._increment_epoch()
+    assert some.current_epoch == 3
+    some.set_epoch(7)
+    assert some.current_epoch == 7
+    some._set_epoch(2)
+    assert some.current_epoch == 2
+    some.reset()
+    assert some.current_epoch == 1
+
+
+def test_a_state_is_plain_and_brings_all_back(tmp_path):
+    some = history(a=[torch.tensor(0.5), 2, "text"], b=[torch.tensor([1, 2])])
+    some.increment_epoch()
+    torch.save(some.state_dict(), tmp_path / "state")
+    other = history(old=[1])
+    other.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    assert other.get_metric_names() == ["a", "b"]
+    assert other.get_metric_values("a") == [0.5, 2, "text"]
+    assert isinstance(other.get_metric_values("a")[0], float)
+    assert other.current_epoch == 2
+
+
+def methods(**more):
+    names = (
+        "get_metric_names", "get_metric_values", "get_latest_metric", "set_metric_name_prefix",
+        "metric_name_prefix", "update_metric", "delete_metric", "current_epoch", "reset",
+    )  # fmt: skip
+    return {**dict.fromkeys(names, lambda *args: None), **more}
+
+
+def test_a_history_may_implement_public_or_earlier_underscored_names():
+    calls = []
+    for underscore in ("", "_"):
+        kind = type(
+            "Own",
+            (RunHistory,),
+            methods(
+                **{
+                    f"{underscore}increment_epoch": lambda self: calls.append("increment"),
+                    f"{underscore}set_epoch": lambda self, epoch: calls.append(epoch),
+                }
+            ),
+        )
+        own = kind()
+        own.increment_epoch()
+        own._set_epoch(3)
+    assert calls == ["increment", 3] * 2
+    with pytest.raises(TypeError, match="increment_epoch"):
+        type("Incomplete", (RunHistory,), methods())()
+
+
+def test_a_tracker_weighs_losses_by_samples():
+    tracker = LossTracker()
+    assert (tracker.average, tracker.total_loss, tracker.running_count) == (0.0, 0.0, 0)
+    tracker.update(torch.tensor(2.0, requires_grad=True) * 1, batch_size=3)
+    tracker.update(6.0)
+    assert tracker.loss_value == 6.0
+    assert tracker.total_loss == 12.0
+    assert tracker.running_count == 4
+    assert tracker.average == 3.0
+    tracker.reset()
+    assert (tracker.average, tracker.total_loss, tracker.running_count) == (0.0, 0.0, 0)
+
+
+def test_a_tracker_takes_batch_sizes_that_are_tensors():
+    tracker = LossTracker()
+    tracker.update(torch.tensor(2.0), batch_size=torch.tensor(3))
+    tracker.update(torch.tensor(4.0), batch_size=torch.tensor(1))
+    assert tracker.average == 2.5
+    assert tracker.totals(torch.device("cpu")).tolist() == [10.0, 4.0]
+
+
+def test_many_small_losses_add_up():
+    tracker = LossTracker()
+    tracker.update(torch.tensor(1.0), batch_size=2**24)
+    for _ in range(100):
+        tracker.update(torch.tensor(0.5))
+    assert tracker.total_loss == 2**24 + 50
+
+
+def test_a_tracker_keeps_no_graph():
+    weight = torch.ones((), requires_grad=True)
+    tracker = LossTracker()
+    tracker.update(weight * 2)
+    assert not tracker.totals(torch.device("cpu")).requires_grad
