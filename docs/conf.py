@@ -10,6 +10,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import figures  # noqa: E402
+from sphinx.util.nodes import make_refnode  # noqa: E402
 
 figures.gallery(HERE / "_generated")
 
@@ -28,7 +29,6 @@ extensions = [
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "pytorch-accelerated"
-html_static_path = ["_static"]
 
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
@@ -38,3 +38,22 @@ napoleon_numpy_docstring = False
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 nitpicky = False
+default_role = "py:obj"
+
+
+def find_by_last_name(app, env, node, contnode):
+    """Link a name that is documented in one place only, wherever it is mentioned."""
+    if node.get("refdomain") != "py" or "." in node["reftarget"]:
+        return None
+    domain = env.get_domain("py")
+    found = domain.find_obj(env, None, None, node["reftarget"], None, searchmode=1)
+    if len(found) != 1:
+        return None
+    ((name, entry),) = found
+    return make_refnode(
+        app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name
+    )
+
+
+def setup(app):
+    app.connect("missing-reference", find_by_last_name)

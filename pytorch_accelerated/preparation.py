@@ -229,7 +229,10 @@ class Preparation(Checkpointing):
             check_not_empty(loader, self.eval_dataset, "eval_dataset")
 
     def _start_scheduler(self) -> None:
-        self.scheduler = None if self.create_scheduler_fn is None else self.create_scheduler()
+        earlier, self.scheduler = self.scheduler, None
+        if self.create_scheduler_fn is not None:
+            scheduling.put_bases_back(earlier)
+            self.scheduler = self.create_scheduler()
         state, self._scheduler_state_to_load = self._scheduler_state_to_load, None
         if self.scheduler is None:
             if state is not None:

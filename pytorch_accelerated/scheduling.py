@@ -85,6 +85,19 @@ def _fields(optimizer: torch.optim.Optimizer) -> Iterator[Any]:
         yield from (value for name, value in group.items() if name != "params")
 
 
+def put_bases_back(scheduler: Any) -> None:
+    """Let the next run's scheduler find the parameter groups as those of an earlier run did.
+
+    A value that was changed by hand since stays, for the next scheduler to honour or to refuse.
+
+    Args:
+        scheduler: the earlier run's scheduler, a list or tuple of them, or ``None``.
+    """
+    for one in each(scheduler):
+        if isinstance(one, SchedulerBase):
+            one._put_bases_back()
+
+
 def each(scheduler: Any) -> Iterator[Any]:
     """Each of the schedulers in what the Trainer holds as ``scheduler``.
 
@@ -131,14 +144,17 @@ def step_on_metric(scheduler: Any, history: Any, metric: str) -> None:
         ValueError: the metric has no value.
     """
     for one in each(scheduler):
-        if isinstance(one, ReduceLROnPlateau):
+        waits = isinstance(one, ReduceLROnPlateau)
+        take = one.step if waits else getattr(one, "report", None)
+        if take is not None:
             try:
                 value = history.get_latest_metric(metric)
             except ValueError as error:
                 raise ValueError(
-                    f"ReduceLROnPlateau waits for the metric {metric!r} (scheduler_metric): {error}"
+                    f"{type(one).__name__} waits for the metric {metric!r} (scheduler_metric): "
+                    f"{error}"
                 ) from None
-            one.step(value)
+            take(value)
 
 
 def state_of(scheduler: Any) -> Any:
