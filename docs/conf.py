@@ -9,10 +9,12 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import coming_from  # noqa: E402
 import figures  # noqa: E402
 from sphinx.util.nodes import make_refnode  # noqa: E402
 
 figures.gallery(HERE / "_generated")
+coming_from.build(HERE / "_generated")
 
 project = "pytorch-accelerated"
 author = "The pytorch-accelerated developers"

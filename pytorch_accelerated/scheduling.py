@@ -144,17 +144,16 @@ def step_on_metric(scheduler: Any, history: Any, metric: str) -> None:
         ValueError: the metric has no value.
     """
     for one in each(scheduler):
-        waits = isinstance(one, ReduceLROnPlateau)
-        take = one.step if waits else getattr(one, "report", None)
-        if take is not None:
-            try:
-                value = history.get_latest_metric(metric)
-            except ValueError as error:
-                raise ValueError(
-                    f"{type(one).__name__} waits for the metric {metric!r} (scheduler_metric): "
-                    f"{error}"
-                ) from None
-            take(value)
+        listen = one.step if isinstance(one, ReduceLROnPlateau) else getattr(one, "report", None)
+        if listen is None:
+            continue
+        try:
+            value = history.get_latest_metric(metric)
+        except ValueError as error:
+            raise ValueError(
+                f"{type(one).__name__} waits for the metric {metric!r} (scheduler_metric): {error}"
+            ) from None
+        listen(value)
 
 
 def state_of(scheduler: Any) -> Any:

@@ -40,7 +40,7 @@ class _SchedulerMeta(ABCMeta):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         scheduler: Any = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]
         try:
-            scheduler.__init__(*args, **kwargs)
+            scheduler.__init__(*args, **kwargs)  # type: ignore[misc]
             scheduler._finish_construction()
         except BaseException:
             scheduler._undo_construction()

@@ -225,7 +225,7 @@ def stopped(event, times):
 
     trainer = scale_trainer(StopHere(event, times), End())
     run = {"train_dataset": numbers(*[1.0] * 20 * WORLD), "per_device_batch_size": 1}
-    trainer.train(**run, num_epochs=3, eval_dataset=numbers(1.0, 2.0, 3.0))
+    trainer.train(**run, num_epochs=3, eval_dataset=numbers(*[1.0] * 5))
     stopped_at = trainer.num_updates
     trainer.train(**run, num_epochs=1)
     return {"at": stopped_at, "ends": ends, "after": trainer.num_updates}
