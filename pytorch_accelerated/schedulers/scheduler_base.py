@@ -40,7 +40,7 @@ class _SchedulerMeta(ABCMeta):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         scheduler: Any = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]
         try:
-            scheduler.__init__(*args, **kwargs)  # type: ignore[misc]
+            scheduler.__init__(*args, **kwargs)
             scheduler._finish_construction()
         except BaseException:
             scheduler._undo_construction()
@@ -50,7 +50,7 @@ class _SchedulerMeta(ABCMeta):
     @property
     def __signature__(cls) -> inspect.Signature:
         # Otherwise help(), editors and configuration tools show that of __call__ above.
-        signature = inspect.signature(cls.__init__)
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
         return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
