@@ -43,19 +43,18 @@ nitpicky = False
 default_role = "py:obj"
 
 
-def find_by_last_name(app, env, node, contnode):
-    """Link a name that is documented in one place only, wherever it is mentioned."""
-    if node.get("refdomain") != "py" or "." in node["reftarget"]:
+def find_by_end(app, env, node, contnode):
+    """Link a name that is documented in one place, wherever it is mentioned."""
+    if node.get("refdomain") != "py":
         return None
     domain = env.get_domain("py")
     found = domain.find_obj(env, None, None, node["reftarget"], None, searchmode=1)
-    if len(found) != 1:
+    places = {(entry.docname, entry.node_id): name for name, entry in found if not entry.aliased}
+    if len(places) != 1:
         return None
-    ((name, entry),) = found
-    return make_refnode(
-        app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name
-    )
+    (((page, anchor), name),) = places.items()
+    return make_refnode(app.builder, node["refdoc"], page, anchor, contnode, name)
 
 
 def setup(app):
-    app.connect("missing-reference", find_by_last_name)
+    app.connect("missing-reference", find_by_end)
