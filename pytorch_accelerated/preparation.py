@@ -19,6 +19,7 @@ from accelerate.utils import (
     is_compiled_module,
 )
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from pytorch_accelerated import scheduling
 from pytorch_accelerated.callbacks import (
@@ -75,6 +76,7 @@ class Preparation(Checkpointing):
     _was_compiled: bool
     _marked_modules: list[tuple[nn.Module, dict[str, Any]]]
     _is_plain: bool
+    _exchanged: set[int] | None
     _window_items: list[Any]
     _gradient_norm: Tensor | None
 
@@ -156,6 +158,10 @@ class Preparation(Checkpointing):
         else:
             self.model, self.optimizer = accelerator.prepare(self.model, self.optimizer)
         self._can_save_state = self._can_save_state or is_training
+        self._exchanged = None
+        if isinstance(getattr(self.model, "_orig_mod", self.model), DistributedDataParallel):
+            trained = (p for p in self.model.parameters() if p.requires_grad)
+            self._exchanged = set(map(id, trained))
 
         if is_training:
             self._own_generators = own_generators(self._train_dataloader)
@@ -168,6 +174,22 @@ class Preparation(Checkpointing):
                 accelerator,
                 self._eval_generator,
                 even_batches=self._pad_uneven_eval_batches,
+            )
+
+    def _check_nothing_was_unfrozen(self) -> None:
+        """Refuse gradients that distributed training, set up without them, would not exchange."""
+        if self._num_processes == 1 or self._exchanged is None:
+            return
+        late = [
+            name
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad and id(parameter) not in self._exchanged
+        ]
+        if late:
+            raise ValueError(
+                f"{len(late)} parameters were unfrozen since the run began, such as {late[0]}: the "
+                f"processes would not exchange their gradients, and drift apart. Unfreeze them "
+                f"between two calls of train(), the second with reset_run_history=False"
             )
 
     def _create_run_config(
@@ -229,7 +251,10 @@ class Preparation(Checkpointing):
             check_not_empty(loader, self.eval_dataset, "eval_dataset")
 
     def _start_scheduler(self) -> None:
-        self.scheduler = None if self.create_scheduler_fn is None else self.create_scheduler()
+        earlier, self.scheduler = self.scheduler, None
+        if self.create_scheduler_fn is not None:
+            scheduling.put_bases_back(earlier)
+            self.scheduler = self.create_scheduler()
         state, self._scheduler_state_to_load = self._scheduler_state_to_load, None
         if self.scheduler is None:
             if state is not None:

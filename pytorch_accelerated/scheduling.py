@@ -85,6 +85,19 @@ def _fields(optimizer: torch.optim.Optimizer) -> Iterator[Any]:
         yield from (value for name, value in group.items() if name != "params")
 
 
+def put_bases_back(scheduler: Any) -> None:
+    """Let the next run's scheduler find the parameter groups as those of an earlier run did.
+
+    A value that was changed by hand since stays, for the next scheduler to honour or to refuse.
+
+    Args:
+        scheduler: the earlier run's scheduler, a list or tuple of them, or ``None``.
+    """
+    for one in each(scheduler):
+        if isinstance(one, SchedulerBase):
+            one._put_bases_back()
+
+
 def each(scheduler: Any) -> Iterator[Any]:
     """Each of the schedulers in what the Trainer holds as ``scheduler``.
 

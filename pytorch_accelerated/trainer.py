@@ -136,6 +136,7 @@ class Trainer(Preparation):
         self._was_compiled = False
         self._marked_modules = []
         self._is_plain = True
+        self._exchanged = None
         self._gradient_norm: Tensor | None = None
         self._scheduler_metric: str | None = None
         self._scheduler_state_to_load: Any = None
@@ -554,6 +555,7 @@ class Trainer(Preparation):
             self._norm_tracker.reset()
         self._loop.in_epoch = True
         self._announce(self.train_epoch_start, "on_train_epoch_start")
+        self._check_nothing_was_unfrozen()
         self._train_batches(train_dl)
         self._agree_on_stop()
 

@@ -275,6 +275,14 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             field.write(groups, values)
             self._marks[field.name] = field.mark(groups)
 
+    def _put_bases_back(self) -> None:
+        """End as if nothing had been scheduled, where nobody else has written since."""
+        groups = self.optimizer.param_groups
+        for name, marks in self._marks.items():
+            field = self._fields[name]
+            if field.held(groups) == marks:
+                field.write(groups, field.bases(groups))
+
     def _doubt(self, due: Due) -> None:
         """Note groups that an earlier scheduler saw, and that hold neither base nor value(0).
 

@@ -288,6 +288,28 @@ def trained_after_evaluating():
     return {"gradients": [float(gradient) for gradient in record.gradients]}
 
 
+class Unfreeze(TrainerCallback):
+    def on_train_epoch_start(self, trainer, **kwargs):
+        trainer.get_model().requires_grad_(True)
+
+
+def unfrozen(within_a_run):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    callbacks = [Unfreeze()] if within_a_run else []
+    trainer = Trainer(model, torch.nn.functional.mse_loss, optimizer, callbacks=callbacks)
+    model[0].requires_grad_(False)
+    data = TensorDataset(torch.arange(8.0 * 3).view(8, 3) / 24, torch.arange(8.0).view(8, 1))
+    try:
+        trainer.train(data, 1, per_device_batch_size=1)
+        model.requires_grad_(True)
+        trainer.train(data, 1, per_device_batch_size=1, reset_run_history=False)
+    except ValueError as error:
+        return {"error": str(error)}
+    return {"error": None, "weights": [p.flatten().tolist() for p in model.parameters()]}
+
+
 def main(folder):
     cases = {
         f"scheduled {samples} {accumulate} {limit} {skipped}": partial(
@@ -325,6 +347,7 @@ def main(folder):
         trained_after_evaluating,
     ):
         cases[case.__name__] = case
+    cases |= {f"unfrozen {within}": partial(unfrozen, within) for within in (True, False)}
     cases["resumed"] = partial(resumed, folder)
     cases["saved_files"] = partial(saved_files, folder)
     results = {name: case() for name, case in cases.items()}

@@ -275,3 +275,19 @@ def test_evaluating_first_leaves_training_distributed(cases):
     of_all = cases("trained_after_evaluating")
     mean = (len(of_all) - 1) / 2
     assert of_all == [{"gradients": [mean]}] * len(of_all)
+
+
+def test_layers_unfrozen_between_runs_train_alike_on_all_processes(cases):
+    of_all = cases("unfrozen False")
+    assert all(of_one["error"] is None for of_one in of_all)
+    assert all(of_one["weights"] == of_all[0]["weights"] for of_one in of_all)
+
+
+def test_layers_unfrozen_within_a_distributed_run_are_refused(cases):
+    of_all = cases("unfrozen True")
+    for of_one in of_all:
+        if len(of_all) == 1:
+            assert of_one["error"] is None
+        else:
+            assert "0.weight" in of_one["error"]
+            assert "between two calls of train()" in of_one["error"]
