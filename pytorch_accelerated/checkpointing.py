@@ -7,7 +7,7 @@ import os
 import pickle
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -102,6 +102,7 @@ class Checkpointing(Processes):
     _random_to_restore: dict[str, Any] | None
     _is_between_updates: bool
     _stopped: str | None
+    _has_reached_limit: Callable[[], bool]
 
     # Single files
 
