@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -36,13 +37,15 @@ from pytorch_accelerated.schedules import cosine, linear
 from pytorch_accelerated.trainer import Trainer
 
 NUM_KILLS = 20
+NUM_UPDATES = 72
+BATCH_SIZE = 4
 FILE_EVENTS = ("open", "os.mkdir", "os.rename", "os.rmdir", "os.remove", "shutil.rmtree")
 
 CASES = {
     "one process": {},
     "accumulation": {"accumulate": 3},
     "workers": {"workers": 2},
-    "two processes": {"processes": 2, "accumulate": 2},
+    "two processes": {"processes": 2, "accumulate": 2, "export": True},
 }
 
 
@@ -67,32 +70,42 @@ class Tick(TrainerCallback):
         os.write(self.pipe, b".")
 
 
-def train(case, folder, pipe):
-    torch.manual_seed(int.from_bytes(os.urandom(4), "big"))  # whatever it was before
+class Export(TrainerCallback):
+    """Writes a single file while the model is wrapped."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_train_epoch_end(self, trainer, **kwargs):
+        trainer.save_checkpoint(self.path)
+
+
+def make_model():
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
     with torch.no_grad():
         for i, parameter in enumerate(model.parameters()):
             parameter.copy_(torch.linspace(-0.5, 0.5, parameter.numel()).view_as(parameter) + i)
+    return model
+
+
+def train(case, folder, pipe):
+    torch.manual_seed(int.from_bytes(os.urandom(4), "big"))  # whatever it was before
+    model = make_model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-    ema, monitor = (
-        ModelEmaCallback(decay=0.8, save_path=folder / "ema.pt"),
-        ScheduleMonitorCallback(),
-    )
+    average = ModelEmaCallback(decay=0.8, save_path=folder / "average.pt")
     patience = EarlyStoppingCallback(early_stopping_patience=100, early_stopping_threshold=0.0)
-    trainer = Trainer(
-        model,
-        nn.MSELoss(),
-        optimizer,
-        callbacks=[ema, monitor, patience, StepBasedEvaluationCallback(7), Tick(pipe)],
-    )
-    updates = 72
+    monitor = ScheduleMonitorCallback()
+    callbacks = [average, monitor, patience, StepBasedEvaluationCallback(7), Tick(pipe)]
+    if "export" in case:
+        callbacks.append(Export(folder / "exported.pt"))
+    trainer = Trainer(model, nn.MSELoss(), optimizer, callbacks=callbacks)
     accumulate, processes = case.get("accumulate", 1), case.get("processes", 1)
-    batches = 48 // 4 // processes
+    batches_per_epoch = len(Noisy()) // BATCH_SIZE // processes
     trainer.train(
         Noisy(),
-        num_epochs=updates * accumulate // batches,
+        num_epochs=NUM_UPDATES * accumulate // batches_per_epoch,
         eval_dataset=Noisy(),
-        per_device_batch_size=4,
+        per_device_batch_size=BATCH_SIZE,
         gradient_accumulation_steps=accumulate,
         gradient_clip_norm=5.0,
         create_scheduler_fn=ParamScheduler.create_scheduler_fn(
@@ -105,22 +118,21 @@ def train(case, folder, pipe):
         keep_last=3,
         resume="auto",
     )
-    history = {
-        n: trainer.run_history.get_metric_values(n) for n in trainer.run_history.get_metric_names()
-    }
+    history = trainer.run_history
     return {
         "updates": trainer.num_updates,
+        "horizon": trainer.run_config.max_num_train_steps,
         "weights": digest(model.state_dict()),
-        "average": digest(ema.ema_model.state_dict()),
+        "average": digest(average.ema_model.state_dict()),
         "optimizer": digest(
             {
-                f"{i}.{k}": v
-                for i, s in optimizer.state_dict()["state"].items()
-                for k, v in s.items()
+                f"{index}.{name}": value
+                for index, state in optimizer.state_dict()["state"].items()
+                for name, value in state.items()
             }
         ),
-        "history": history,
-        "epoch": trainer.run_history.current_epoch,
+        "history": {name: history.get_metric_values(name) for name in history.get_metric_names()},
+        "epoch": history.current_epoch,
         "applied": monitor.applied,
         "patience": [patience.best_metric, patience.early_stopping_patience_counter],
     }
@@ -154,9 +166,9 @@ def fork(group, work):
     code = 1
     try:
         os.setpgid(0, group)
-        warnings.simplefilter("error")
-        work()
-        code = 0
+        code = work() or 0
+    except SystemExit as left:
+        code = left.code
     except BaseException:
         traceback.print_exc()
     finally:
@@ -165,84 +177,110 @@ def fork(group, work):
         os._exit(code)
 
 
-def attempt(case, folder, moment=None):
-    """One attempt at a run; returns its result, or None if it was killed."""
-    reading, writing = os.pipe()
-    out = folder / "result.json"
-
-    def work(rank):
-        os.close(reading)
-        if moment and moment[0] == "file" and rank == 0:
-            kill_at_file_event(folder / "checkpoints", moment[1])
-        result = train(case, folder, writing)
-        if rank == 0:
-            out.write_text(json.dumps(result))
-
+def start(case, folder, rank, port, prepare):
+    """What a process of an attempt does."""
     processes = case.get("processes", 1)
+    if processes > 1:
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        os.environ.update(WORLD_SIZE=str(processes), RANK=str(rank), LOCAL_RANK=str(rank))
+    if rank == 0:
+        prepare()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = train(case, folder, case["pipe"])
+    if rank == 0:
+        result["warnings"] = [str(warning.message) for warning in caught]
+        (folder / "result.json").write_text(json.dumps(result))
+
+
+def attempt(case, folder, moment=None):
+    """One attempt at a run; returns its result, or the exit codes if it did not end well."""
+    reading, writing = os.pipe()
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
+
+    def prepare():
+        if moment and moment[0] == "file":
+            kill_at_file_event(folder / "checkpoints", moment[1])
+
+    case = {**case, "pipe": writing}
     children = []
-    for rank in range(processes):
-        if processes > 1:
-            os.environ.update(
-                MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(processes),
-                RANK=str(rank), LOCAL_RANK=str(rank),
-            )  # fmt: skip
-        children.append(fork(children[0] if children else 0, lambda rank=rank: work(rank)))
-    for name in ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK"):
-        os.environ.pop(name, None)
+    for rank in range(case.get("processes", 1)):
+        group = children[0] if children else 0
+        children.append(fork(group, partial(start, case, folder, rank, port, prepare)))
     os.close(writing)
     ticks = 0
     # The pipe ends when the last process is gone.
-    while select.select([reading], [], [], 60)[0] and (got := os.read(reading, 1)):
-        ticks += len(got)
+    while select.select([reading], [], [], 120)[0] and os.read(reading, 1):
+        ticks += 1
         if moment and moment[0] == "tick" and ticks == moment[1]:
             time.sleep(moment[2])
-            os.killpg(children[0], signal.SIGKILL)
+            os.killpg(children[0], moment[3])
     os.close(reading)
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    if codes == [0] * processes:
-        return json.loads(out.read_text())
-    if moment is None or any(code not in (0, -signal.SIGKILL) for code in codes):
-        raise RuntimeError(f"the attempt ended with {codes}")
-    return None
+    return codes if any(codes) else json.loads((folder / "result.json").read_text())
 
 
 def names_in(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def main(base, *names):
+def kill_again_and_again(case, base, seed):
+    """Twelve times at a random moment after a random batch, eight times while files are written."""
+    straight = attempt(case, new(base / "straight"))
+    folder = new(base / "killed")
+    draw = random.Random(seed)
+    ticks_per_update = case.get("accumulate", 1) * case.get("processes", 1)
+    moments = [("file", draw.randint(1, 60)) for _ in range(8)]
+    moments += [
+        ("tick", draw.randint(1, 10 * ticks_per_update), draw.uniform(0, 0.01), signal.SIGKILL)
+        for _ in range(NUM_KILLS - len(moments))
+    ]
+    draw.shuffle(moments)
+    codes, reached = [], []
+    for moment in moments:
+        codes.append(attempt(case, folder, moment))
+        reached.append(names_in(folder / "checkpoints"))
+    return {
+        "straight": straight,
+        "codes": codes,
+        "reached": reached,
+        "killed": attempt(case, folder),
+        "again": attempt(case, folder),
+        "left": names_in(folder / "checkpoints"),
+    }
+
+
+def tell_to_leave(case, base, changed=None):
+    """SIGTERM once, then once more, then on to the end; perhaps on other processes."""
+    folder = new(base)
+    codes = [attempt(case, folder, ("tick", ticks, 0.0, signal.SIGTERM)) for ticks in (27, 40)]
+    return {
+        "codes": codes,
+        "left": names_in(folder / "checkpoints"),
+        "result": attempt(changed or case, folder),
+    }
+
+
+def new(folder):
+    folder.mkdir(parents=True)
+    return folder
+
+
+def main(base):
     results = {}
     for seed, (name, case) in enumerate(CASES.items()):
-        if names and name not in names:
-            continue
-        began = time.perf_counter()
-        folders = [base / name.replace(" ", "_") / kind for kind in ("straight", "killed")]
-        for folder in folders:
-            folder.mkdir(parents=True)
-        straight = attempt(case, folders[0])
-        draw = random.Random(seed)
-        per_window = case.get("accumulate", 1) * case.get("processes", 1)
-        moments = [
-            ("tick", draw.randint(1, 10 * per_window), draw.uniform(0, 0.01)) for _ in range(12)
-        ]
-        moments += [("file", draw.randint(1, 60)) for _ in range(NUM_KILLS - 12)]
-        draw.shuffle(moments)
-        ended_early, reached = 0, []
-        for moment in moments:
-            ended_early += attempt(case, folders[1], moment) is not None
-            reached.append(names_in(folders[1] / "checkpoints"))
-        killed = attempt(case, folders[1])
-        left = names_in(folders[1] / "checkpoints")
-        again = attempt(case, folders[1])
-        results[name] = {
-            "straight": straight, "killed": killed, "again": again, "left": left,
-            "ended_early": ended_early, "reached": reached, "seconds": time.perf_counter() - began,
-        }  # fmt: skip
-        (base / "results.json").write_text(json.dumps(results))
+        results[name] = kill_again_and_again(case, base / name, seed)
+    one, two = CASES["accumulation"], CASES["two processes"]
+    results["one told to leave"] = tell_to_leave(one, base / "one told")
+    results["two told to leave"] = tell_to_leave(two, base / "two told")
+    same_batches = {"accumulate": 2 * two["accumulate"]}
+    results["fewer processes"] = tell_to_leave(two, base / "fewer", changed=same_batches)
+    results["more processes"] = tell_to_leave(same_batches, base / "more", changed=two)
+    results["straight on one"] = attempt(same_batches, new(base / "straight on one"))
+    (base / "results.json").write_text(json.dumps(results))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    main(Path(sys.argv[1]))
