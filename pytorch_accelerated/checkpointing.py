@@ -1,25 +1,85 @@
-"""Writing and reading checkpoints."""
+"""The part of the Trainer that saves and restores."""
 
 from __future__ import annotations
 
 import io
 import os
 import pickle
-from collections.abc import Mapping
-from dataclasses import asdict
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import recursively_apply
+from accelerate.utils import DistributedType, broadcast_object_list, gather_object
 
 from pytorch_accelerated import scheduling
+from pytorch_accelerated.checkpoints import random_state
+from pytorch_accelerated.checkpoints.folders import (
+    MANIFEST,
+    CheckpointError,
+    checkpoints_in,
+    from_json,
+    place_of,
+    problem_of,
+    recover,
+    recover_all,
+    to_json,
+    verify,
+    write_folder,
+)
+from pytorch_accelerated.checkpoints.plan import Plan, check_not_behind, transferred
+from pytorch_accelerated.checkpoints.preemption import Preempted
+from pytorch_accelerated.checkpoints.run import RunCheckpoints
+from pytorch_accelerated.checkpoints.tensor_files import pieces, read
+from pytorch_accelerated.checkpoints.trees import join, split
 from pytorch_accelerated.loop_state import LoopState
-from pytorch_accelerated.processes import Processes
+from pytorch_accelerated.processes import STOP_CHECK_INTERVAL, Processes
 from pytorch_accelerated.tracking import LossTracker, RunHistory
 
 _CHECKPOINT_KEYS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
-_METADATA_FILE = "trainer_metadata.pt"
+_METADATA_KEYS = {"current_epoch", "loop", "history", "callbacks"}
+
+_STATE_FILE = "state.json"
+_PARTS = ("model", "optimizer", "state")
+
+# The weights are in one piece in each process, so that one of them can save them all.
+_WHOLE = {
+    DistributedType.NO,
+    DistributedType.MULTI_CPU,
+    DistributedType.MULTI_GPU,
+    DistributedType.MULTI_NPU,
+    DistributedType.MULTI_XPU,
+    DistributedType.MULTI_MLU,
+    DistributedType.MULTI_HPU,
+}
+
+# Several processes ask each other this often whether one was told to leave, in seconds.
+_SECONDS_BETWEEN_QUESTIONS = 0.5
+
+
+@dataclass
+class SavedState:
+    """What a training state holds, as it was read.
+
+    Attributes:
+        folder: where it was read from.
+        contents: all of it.
+    """
+
+    folder: Path
+    contents: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self.contents[name]
+        except KeyError:
+            raise CheckpointError(
+                f"{self.folder / _STATE_FILE} is damaged: it has no {name!r}"
+            ) from None
 
 
 class Checkpointing(Processes):
@@ -29,10 +89,22 @@ class Checkpointing(Processes):
     scheduler: Any
     run_history: RunHistory
     _loop: LoopState
+    _plan: Plan | None
     _loss_tracker: LossTracker
     _norm_tracker: LossTracker
     _can_save_state: bool
     _scheduler_state_to_load: Any
+    _checkpoints: RunCheckpoints | None
+    _questions: Questions
+    _saved_loop: LoopState | None
+    _own_generators: list[torch.Generator]
+    _random_at_epoch_start: dict[str, Any]
+    _random_to_restore: dict[str, Any] | None
+    _is_between_updates: bool
+    _stopped: str | None
+    _has_reached_limit: Callable[[], bool]
+
+    # Single files
 
     def save_checkpoint(
         self,
@@ -108,10 +180,14 @@ class Checkpointing(Processes):
                 self._scheduler_state_to_load = checkpoint["scheduler_state_dict"]
         return checkpoint
 
+    # Training states
+
     def save_training_state(
         self, output_dir: str | os.PathLike[str], checkpoint_kwargs: dict[str, Any] | None = None
     ) -> None:
-        """Write all that ``train(resume_from=…)`` needs to a folder; call it on every process.
+        """Write all that a run needs to go on to a folder; call it on every process.
+
+        The folder appears complete or not at all, and replaces a training state of that name.
 
         Args:
             output_dir: the folder.
@@ -121,85 +197,495 @@ class Checkpointing(Processes):
             RuntimeError: there was no training run yet.
             ValueError: an item's name is one of the Trainer's own.
             TypeError: an item could not be loaded again without running code from the file.
+            OSError: the folder could not be written.
         """
         if not self._can_save_state:
             raise RuntimeError(
                 "there is no training state before a training run: call save_training_state() in "
                 "a callback or after train(), or save_checkpoint() for the model as it is"
             )
-        extra = dict(checkpoint_kwargs or {})
-        own = {
-            "current_epoch": self._loop.history_epoch,
-            "loop": asdict(self._loop),
-            "trackers": self._tracker_totals(),
-            "history": self.run_history.state_dict(),
-            "callbacks": self.callback_handler.state_dict(),
-        }
-        check_not_reserved(extra, set(own))
-        # Tensors are safe, and a callback's may be as large as the model.
-        plain = recursively_apply(lambda tensor: tensor.new_empty(0), own["callbacks"])
-        check_loadable(
-            {**extra, "the run history": own["history"], "the state of the callbacks": plain}
-        )
-        self._accelerator.save_state(os.fspath(output_dir))
+        files = self._files_of_state(checkpoint_kwargs)
+        error = None
         if self._accelerator.is_main_process:
-            save_atomically({**own, **extra}, Path(output_dir) / _METADATA_FILE)
-        self._accelerator.wait_for_everyone()
+            try:
+                write_folder(Path(output_dir), files, self._position())
+            except OSError as failure:
+                error = failure
+        self._raise_together(error)
 
     def load_training_state(self, input_dir: str | os.PathLike[str]) -> dict[str, Any]:
-        """Restore model, optimizer, scheduler and generators from `save_training_state`.
+        """Restore model, optimizer, schedulers and generators from `save_training_state`.
 
-        The position in the run stays: ``train(resume_from=…)`` restores that, too.
+        The position in the run, the run history and the callbacks stay as they are:
+        ``train(resume=…)`` restores them, too.
 
         Args:
             input_dir: the folder.
 
         Returns:
-            The metadata; empty if its file is missing.
+            The metadata: what was given to `save_training_state`, and ``current_epoch``.
 
         Raises:
             RuntimeError: no training run is on, so there is nothing to restore into.
             FileNotFoundError: there is no such folder.
-            ValueError: the numbers of schedulers differ.
+            CheckpointError: it is incomplete or damaged.
         """
         if not self._can_save_state:
             raise RuntimeError(
                 f"no training run has prepared the model yet, so the state in {input_dir} cannot "
                 f"be restored: call train(…, resume_from={os.fspath(input_dir)!r})"
             )
-        folder = Path(input_dir)
-        if not folder.is_dir():
-            raise FileNotFoundError(f"there is no folder {folder} with a training state")
-        saved = len(list(folder.glob("custom_checkpoint_*.pkl")))
-        present = len(self._accelerator._custom_objects)
-        if saved != present:
+        saved = self._read_state(self._checked_folder(Path(input_dir)))
+        self._warn_of(self._restore_objects(saved), saved)
+        self._restore_generators(saved)
+        if self._random_to_restore is not None:
+            self._put_random_state(self._random_to_restore)
+            self._random_to_restore = None
+        return self._metadata(saved)
+
+    def _metadata(self, saved: SavedState) -> dict[str, Any]:
+        loop = LoopState(**saved["loop"])
+        own = {"loop": saved["loop"], "history": saved["history"], "callbacks": saved["callbacks"]}
+        return {"current_epoch": loop.history_epoch, **own, **saved["extra"]}
+
+    # What a state is made of
+
+    def _files_of_state(self, extra: dict[str, Any] | None = None) -> dict[str, list[Any]]:
+        """The files of a training state, copied to host memory; empty on all processes but one."""
+        extra = dict(extra or {})
+        check_not_reserved(extra, _METADATA_KEYS)
+        kind = self._accelerator.distributed_type
+        if kind not in _WHOLE:
             raise ValueError(
-                f"the training state in {folder} holds {saved} schedulers, but this run has "
-                f"{present}: pass the create_scheduler_fn that the state was saved with"
+                f"training states of models that are split among processes ({kind}) cannot be "
+                f"saved: train with distributed data parallel, or save the weights with "
+                f"accelerate's own means"
             )
-        self._accelerator.load_state(os.fspath(folder))
-        metadata_file = folder / _METADATA_FILE
-        if not metadata_file.exists():
-            return {}
-        metadata: dict[str, Any] = torch.load(metadata_file, map_location="cpu", weights_only=True)
-        return metadata
+        is_main = self._accelerator.is_main_process
+        own: dict[str, Any] = {
+            "random": self._random_state(),
+            "random_at_epoch_start": self._random_at_epoch_start,
+            "losses": self._loss_tracker.totals(self.device).tolist(),
+            "gradient_norms": self._norm_tracker.totals(self.device).tolist(),
+            "callbacks": self.callback_handler.state_dict(of_each_process=True),
+        }
+        processes = gather_object([own]) if self._num_processes > 1 else [own]
+        files: dict[str, list[Any]] = {}
+        error = None
+        if is_main:
+            try:
+                files = self._files(processes, extra)
+            except TypeError as failure:
+                error = failure
+        self._raise_together(error)
+        return files
 
-    def _tracker_totals(self) -> dict[str, list[float]]:
-        """What the epoch at hand has come to: sums over all processes, and over this one."""
-        losses = self._loss_tracker.totals(self.device)
+    def _files(self, processes: list[Any], extra: dict[str, Any]) -> dict[str, list[Any]]:
+        scaler = self._accelerator.scaler
+        state = {
+            "loop": asdict(self._loop),
+            "plan": None if self._plan is None else asdict(self._plan),
+            "stopped": self._stopped,
+            "schedulers": scheduling.saved_states(self.scheduler),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "processes": processes,
+            "history": self.run_history.state_dict(),
+            "callbacks": self.callback_handler.state_dict(),
+            "extra": extra,
+        }
+        trees = {
+            "model": (self.get_model(keep_torch_compile=False).state_dict(), "the model's state"),
+            "optimizer": (self.optimizer.state_dict(), "the optimizer's state"),
+            "state": (state, "the state of the run"),
+        }
+        skeletons: dict[str, Any] = {}
+        files: dict[str, list[Any]] = {}
+        for name, (tree, where) in trees.items():
+            skeletons[name], tensors = split(tree, where)
+            files[f"{name}.safetensors"] = pieces(tensors)
+        return {**files, _STATE_FILE: [to_json(skeletons)]}
+
+    def _position(self) -> dict[str, int]:
+        loop = self._loop
+        return {
+            "num_updates": loop.num_updates,
+            "epoch": loop.epoch,
+            "batch": loop.batch,
+            "in_epoch": int(loop.in_epoch),
+        }
+
+    def _read_state(self, folder: Path) -> SavedState:
+        """Read a training state whose files were verified."""
+        path = folder / _STATE_FILE
+        try:
+            skeletons = from_json(path.read_bytes(), str(path))
+            trees = {
+                name: join(skeletons[name], read(folder / f"{name}.safetensors"), str(path))
+                for name in _PARTS
+            }
+            return SavedState(
+                folder,
+                {"model": trees["model"], "optimizer": trees["optimizer"], **trees["state"]},
+            )
+        except (OSError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path} is damaged: {error!r}") from None
+
+    def _restore_objects(self, saved: SavedState) -> list[str]:
+        """Restore model, optimizer, scaler and schedulers; returns what differs."""
+        loop = LoopState(**saved["loop"])
+        self.get_model(keep_torch_compile=False).load_state_dict(saved["model"])
+        differences: list[str] = []
+
+        def load_optimizer() -> None:
+            optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+            is_scheduled = self.scheduler is not None or bool(saved["schedulers"])
+            differences.extend(
+                scheduling.differing_bases(optimizer, saved["optimizer"], is_scheduled)
+            )
+            optimizer.load_state_dict(saved["optimizer"])
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            differences += scheduling.go_on(
+                self.scheduler, saved["schedulers"], loop.num_updates, load_optimizer
+            )
+        for warning in caught:
+            if issubclass(warning.category, UserWarning):
+                differences.append(str(warning.message))
+            else:
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
+        scaler = self._accelerator.scaler
+        if scaler is not None and saved["scaler"]:
+            scaler.load_state_dict(saved["scaler"])
+        return differences
+
+    def _restore_generators(self, saved: SavedState) -> dict[str, Any] | None:
+        """Have the generators of this process restored when the run goes on.
+
+        Returns:
+            What the process of this index has saved; ``None`` if there was none.
+        """
+        processes = saved["processes"]
+        index = self._accelerator.process_index
+        if index >= len(processes):
+            return None
+        own: dict[str, Any] = processes[index]
+        self._random_at_epoch_start = own["random_at_epoch_start"]
+        self._random_to_restore = own["random"]
+        return own
+
+    # Going on
+
+    def _find_state(
+        self,
+        resume: str | os.PathLike[str] | None,
+        checkpoint_dir: Path | None,
+    ) -> SavedState | None:
+        """Read the state that a run is to go on from, if any; all processes find the same."""
+        found: list[Any] = [None, None, []]
+        error = None
+        if self._accelerator.is_main_process:
+            try:
+                found = [*_find(resume, checkpoint_dir)]
+            except (OSError, ValueError, CheckpointError) as failure:
+                error = failure
+        self._raise_together(error)
         if self._num_processes > 1:
-            losses = self._accelerator.reduce(losses, reduction="sum")
-        # Every process has the same norms.
-        norms = self._norm_tracker.totals(self.device)
-        return {"loss": losses.tolist(), "gradient_norm": norms.tolist()}
+            broadcast_object_list(found)
+        folder, note, problems = found
+        if self._accelerator.is_main_process and problems:
+            warnings.warn(
+                "the newest checkpoint cannot be used: "
+                + "; ".join(problems)
+                + f". Going on from {folder} instead",
+                stacklevel=4,
+            )
+        if folder is None:
+            return None
+        if note:
+            self.print(note)
+        return self._read_state(Path(folder))
 
-    def _restore_trackers(self, totals: dict[str, list[float]] | None) -> None:
+    def _checked_folder(self, folder: Path) -> Path:
+        error: Exception | None = None
+        if self._accelerator.is_main_process:
+            try:
+                _check_folder(folder)
+            except (OSError, CheckpointError) as failure:
+                error = failure
+        self._raise_together(error)
+        return folder
+
+    def _take_position(self, saved: SavedState, now: Plan) -> None:
+        """Go to the place in the data, in terms of this run's batches."""
+        loop = LoopState(**saved["loop"])
+        check_not_behind(loop, now)
+        if saved["plan"] is not None:
+            loop = transferred(loop, Plan(**saved["plan"]), now)
+        self._loop = loop
+        self._saved_loop = replace(loop)
+
+    def _go_on(self, saved: SavedState, now: Plan) -> None:
+        """Restore everything; the generators follow when the first batch is due."""
+        differences = [] if saved["plan"] is None else now.differences_from(saved["plan"])
+        differences += self._restore_objects(saved)
+        if saved["history"]:
+            self.run_history.load_state_dict(saved["history"])
+        loop = self._loop
+        # The limit on updates ended this epoch early: it counts, unless it is to go on.
+        was_cut_short = loop.batch > 0 and not loop.in_epoch and self._has_reached_limit()
+        self.run_history.set_epoch(loop.history_epoch + was_cut_short)
+        own = self._restore_generators(saved)
+        callbacks = dict(saved["callbacks"])
         self._loss_tracker.reset()
         self._norm_tracker.reset()
-        if totals is not None:
-            self._norm_tracker.restore(totals["gradient_norm"], self.device)
+        processes = saved["processes"]
+        if own is not None and len(processes) == self._num_processes:
+            self._loss_tracker.restore(own["losses"], self.device)
+            self._norm_tracker.restore(own["gradient_norms"], self.device)
+            callbacks.update(own["callbacks"])
+        else:
             if self._accelerator.is_main_process:
-                self._loss_tracker.restore(totals["loss"], self.device)
+                totals = torch.tensor([one["losses"] for one in processes], dtype=torch.float64)
+                self._loss_tracker.restore(totals.sum(0).tolist(), self.device)
+            self._norm_tracker.restore(processes[0]["gradient_norms"], self.device)
+            for name in own["callbacks"] if own else ():
+                callbacks.pop(name, None)
+        self.callback_handler.load_state_dict(callbacks)
+        self._warn_of(differences, saved)
+
+    def _warn_of(self, differences: list[str], saved: SavedState) -> None:
+        if differences and self._accelerator.is_main_process:
+            warnings.warn(
+                f"this run differs from the one that {saved.folder} is from; its position is "
+                f"kept:\n" + "\n".join(differences),
+                stacklevel=4,
+            )
+
+    # Random numbers
+
+    def _random_state(self) -> dict[str, Any]:
+        """States of all generators that training draws from, also of the loader's own."""
+        own = [generator.get_state() for generator in self._own_generators]
+        return {**random_state.get(self.device), "own": own}
+
+    def _put_random_state(self, state: dict[str, Any]) -> None:
+        random_state.put(state, self.device)
+        for generator, its_state in zip(self._own_generators, state["own"], strict=False):
+            generator.set_state(its_state)
+
+    def _restore_random_if_due(self, in_epoch: bool) -> None:
+        """Put the generators where they were, at the place in the run where that was."""
+        if self._random_to_restore is not None and in_epoch == (self._loop.batch > 0):
+            self._put_random_state(self._random_to_restore)
+            self._random_to_restore = None
+
+    # While a run is on
+
+    @contextmanager
+    def _checkpoints_of_run(
+        self, folder: Path | None, every: int | None, keep_last: int | None
+    ) -> Iterator[None]:
+        """Write checkpoints during the run, if there is a folder for them."""
+        self._checkpoints = None
+        self._saved_loop = None
+        self._stopped = None
+        self._is_between_updates = True
+        self._random_to_restore = None
+        if folder is None:
+            yield
+            return
+        error = None
+        if self._accelerator.is_main_process:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                recover_all(folder)
+            except OSError as failure:
+                error = failure
+        self._raise_together(error)
+        self._questions = Questions()
+        self._checkpoints = RunCheckpoints(folder, every, keep_last)
+        try:
+            with self._checkpoints.open():
+                yield
+            self._accelerator.wait_for_everyone()
+        finally:
+            self._checkpoints = None
+
+    def _after_update(self, was_made: bool) -> None:
+        """Save if it is time to, or if the process is about to be ended."""
+        checkpoints = self._checkpoints
+        if checkpoints is None:
+            return
+        checkpoints.writer.check()
+        every, num_updates = checkpoints.every, self._loop.num_updates
+        is_due = was_made and every is not None and num_updates % every == 0
+        self._save_and_leave_if_told(checkpoints, is_due)
+
+    def _after_epoch(self) -> None:
+        checkpoints = self._checkpoints
+        if checkpoints is not None:
+            checkpoints.writer.check()
+            self._questions.ask_now()
+            self._save_and_leave_if_told(checkpoints, is_due=checkpoints.every is None)
+
+    def _save_and_leave_if_told(self, checkpoints: RunCheckpoints, is_due: bool) -> None:
+        is_told = self._is_told_to_leave(checkpoints)
+        if is_due or is_told:
+            self._save_run_checkpoint(checkpoints)
+        if is_told:
+            checkpoints.writer.wait()
+            # A process that leaves may have the launcher end the others.
+            self._accelerator.wait_for_everyone()
+            self.print(
+                f"SIGTERM: a checkpoint of update {self._loop.num_updates} is in "
+                f"{checkpoints.folder}"
+            )
+            raise Preempted
+
+    def _is_told_to_leave(self, checkpoints: RunCheckpoints) -> bool:
+        """Whether any process has had SIGTERM; all of them find the same."""
+        if self._num_processes == 1:
+            return checkpoints.notice.has_come
+        questions = self._questions
+        if not questions.is_due():
+            return False
+        answers = torch.tensor(
+            [float(checkpoints.notice.has_come), questions.seconds_since()],
+            dtype=torch.float32,
+            device=self.device,
+        )
+        num_told, seconds = self._accelerator.reduce(answers, reduction="sum").tolist()
+        questions.asked(seconds / self._num_processes)
+        return bool(num_told)
+
+    def _save_at_end(self, stopped: str | None = None) -> None:
+        """Save what a run has come to, unless it went on from there and did nothing."""
+        checkpoints = self._checkpoints
+        if checkpoints is None or self._loop == self._saved_loop or not self._is_between_updates:
+            return
+        self._stopped = stopped
+        self._loop.in_epoch = False
+        self._save_run_checkpoint(checkpoints)
+
+    def _save_run_checkpoint(self, checkpoints: RunCheckpoints) -> None:
+        if not self._weights_are_finite():
+            warnings.warn(
+                f"no checkpoint is saved at update {self._loop.num_updates}: the weights hold a "
+                f"NaN or infinity",
+                stacklevel=4,
+            )
+            return
+        files = self._files_of_state()
+        if self._accelerator.is_main_process:
+            checkpoints.write(files, self._position())
+        self._saved_loop = replace(self._loop)
+
+    def _raise_together(self, error: Exception | None) -> None:
+        """Raise what went wrong in the main process, in all of them."""
+        if self._num_processes > 1:
+            messages = [None if error is None else f"{type(error).__name__}: {error}"]
+            broadcast_object_list(messages)
+            if error is None and messages[0] is not None:
+                raise RuntimeError(f"in the main process: {messages[0]}")
+        if error is not None:
+            raise error
+
+
+class Questions:
+    """When to ask the other processes whether one of them was told to leave.
+
+    Asking takes a moment, so with quick updates not each of them asks; all processes agree on
+    which do.
+    """
+
+    def __init__(self) -> None:
+        self._interval = self._left = 1
+        self._asked_at = time.perf_counter()
+
+    def is_due(self) -> bool:
+        """Count an update; whether to ask now."""
+        self._left -= 1
+        return self._left <= 0
+
+    def ask_now(self) -> None:
+        """Have the next question be due."""
+        self._left = 1
+
+    def seconds_since(self) -> float:
+        """Seconds since the last question."""
+        return time.perf_counter() - self._asked_at
+
+    def asked(self, seconds: float) -> None:
+        """Plan the next question.
+
+        Args:
+            seconds: how long it took since the last one, on which all processes agree.
+        """
+        per_update = max(seconds / self._interval, 1e-9)
+        affordable = int(_SECONDS_BETWEEN_QUESTIONS / per_update)
+        self._interval = self._left = max(1, min(STOP_CHECK_INTERVAL, affordable))
+        self._asked_at = time.perf_counter()
+
+
+def _find(
+    resume: str | os.PathLike[str] | None, checkpoint_dir: Path | None
+) -> tuple[Path | None, str | None, list[str]]:
+    """The checkpoint to go on from, a note for the user, and why newer ones cannot be used."""
+    present = [] if checkpoint_dir is None else checkpoints_in(checkpoint_dir)
+    if resume is None:
+        if present:
+            raise ValueError(
+                f"checkpoint_dir holds checkpoints of a run already, {present[-1]} for one: pass "
+                f"resume='auto' to go on with it, or another folder for a new run"
+            )
+        return None, None, []
+    if resume == "auto":
+        if not present:
+            return None, None, []
+        folder, problems = _newest_good(present)
+        return folder, f"going on from {folder}", problems
+    start = Path(resume)
+    recover(start)
+    if not start.is_dir():
+        raise FileNotFoundError(f"there is no checkpoint or folder of checkpoints at {start}")
+    inside = start / MANIFEST
+    candidates = [start] if inside.exists() else checkpoints_in(start)
+    if not candidates:
+        raise CheckpointError(f"{start} is no checkpoint, and there is none in it")
+    folder, problems = _newest_good(candidates)
+    later = [path for path in present if place_of(path) > place_of(folder)]
+    is_same_course = any(path.resolve() == folder.resolve() for path in present)
+    if present and not is_same_course:
+        # The branch that began at `folder` was interrupted.
+        folder, problems = _newest_good(present)
+        return folder, f"going on with the branch, from {folder}", problems
+    if later:
+        raise ValueError(
+            f"checkpoint_dir holds later checkpoints, such as {later[-1]}, than {folder}, which "
+            f"resume names: pass resume='auto' to go on from the newest, or another "
+            f"checkpoint_dir for a branch from here"
+        )
+    return folder, f"going on from {folder}", problems
+
+
+def _newest_good(candidates: list[Path]) -> tuple[Path, list[str]]:
+    problems: list[str] = []
+    for folder in reversed(candidates):
+        problem = problem_of(folder)
+        if problem is None:
+            return folder, problems
+        problems.append(problem)
+    raise CheckpointError("no checkpoint can be used: " + "; ".join(problems))
+
+
+def _check_folder(folder: Path) -> None:
+    recover(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder} with a training state")
+    verify(folder)
 
 
 def check_loadable(contents: Mapping[str, Any]) -> None:
@@ -255,7 +741,10 @@ def save_atomically(contents: Any, path: str | os.PathLike[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        torch.save(contents, aside)
+        with aside.open("wb") as file:
+            torch.save(contents, file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

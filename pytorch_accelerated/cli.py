@@ -70,7 +70,7 @@ def _run(given: list[str]) -> int:
         raise UsageError(_in_short(str(error))) from None
     except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)
-    commands: dict[str, Callable[[Any], int]] = {"preview": _preview}
+    commands: dict[str, Callable[[Any], int]] = {"preview": _preview, "checkpoints": _checkpoints}
     return commands[options.command](options[options.command])
 
 
@@ -104,6 +104,9 @@ def _parser(given: list[str]) -> ArgumentParser:
     commands.add_subcommand("preview", preview, help=what)
     if not any(one.startswith("--schedule") for one in given):
         _add_schedulers(preview)
+    checkpoints = _new_parser("List a folder's checkpoints: update, epoch, size, what is wrong.")
+    checkpoints.add_argument("folder", type=str, help="The folder of the checkpoints.")
+    commands.add_subcommand("checkpoints", checkpoints, help="List checkpoints and check them.")
     return parser
 
 
@@ -198,6 +201,12 @@ def _scheduler_classes() -> dict[str, type]:
 
 
 # preview ----------------------------------------------------------------------------------------
+
+
+def _checkpoints(options: Namespace) -> int:
+    from pytorch_accelerated.checkpoints import main as list_checkpoints
+
+    return list_checkpoints(options.folder)
 
 
 def _preview(options: Namespace) -> int:

@@ -10,8 +10,17 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, skip_first_batches
-from accelerate.data_loader import prepare_data_loader
-from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
+from accelerate.data_loader import DataLoaderShard, prepare_data_loader
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+    get_worker_info,
+)
+
+from pytorch_accelerated.checkpoints.random_state import seed_generators
 
 MAX_DEFAULT_WORKERS = 4
 
@@ -84,7 +93,7 @@ def check_not_empty(loader: Any, dataset: Any, name: str, at_least: int = 1) -> 
     """Refuse data that no batch can be made of.
 
     Args:
-        loader: the data loader.
+        loader: the data loader, or ``None`` to look at the data set only.
         dataset: its data set.
         name: name of the data set's argument.
         at_least: number of samples that are needed.
@@ -133,14 +142,13 @@ def prepare_loader(
     Raises:
         TypeError: there are several processes, and the loader is no PyTorch one.
     """
-    owners: list[Any] = [loader, getattr(loader, "sampler", None)]
-    owners.append(getattr(loader, "batch_sampler", None))
-    owners.append(getattr(owners[-1], "sampler", None))
-    for owner in owners:
+    for owner in _owners(loader):
         given = getattr(owner, "generator", "none to give")
         if given is None or isinstance(given, EpochGenerator):
             owner.generator = generator
 
+    if even_batches:
+        loader = _with_a_seed_for_each_batch(loader, generator)
     if accelerator.num_processes == 1 and accelerator.device.type == "cpu":
         return loader
     if not isinstance(loader, DataLoader):
@@ -156,7 +164,7 @@ def prepare_loader(
         num_processes = 1
     else:
         num_processes = accelerator.num_processes
-    return prepare_data_loader(
+    prepared = prepare_data_loader(
         loader,
         accelerator.device,
         num_processes=num_processes,
@@ -169,17 +177,102 @@ def prepare_loader(
         non_blocking=config.non_blocking,
         use_stateful_dataloader=config.use_stateful_dataloader,
     )
+    if even_batches and accelerator.device.type == "cpu" and type(prepared) is DataLoaderShard:
+        # Nothing has to be moved, and Accelerate's loader reads a batch ahead: what a data set
+        # draws for that one would be drawn again when a run is resumed.
+        return prepared.base_dataloader
+    return prepared
+
+
+class _Numbered:
+    """A batch sampler whose indices come with a seed, other ones in each place and epoch."""
+
+    def __init__(self, batch_sampler: Any, generator: EpochGenerator) -> None:
+        self.batch_sampler, self.generator = batch_sampler, generator
+        self.batch_size = getattr(batch_sampler, "batch_size", None)
+        self.drop_last = getattr(batch_sampler, "drop_last", False)
+        self.sampler = getattr(batch_sampler, "sampler", None)
+
+    def __iter__(self) -> Iterator[list[tuple[int, Any]]]:
+        seed = self.generator.initial_seed()
+        for batch in self.batch_sampler:
+            numbered = [(seed + i, index) for i, index in enumerate(batch)]
+            seed += len(numbered)
+            yield numbered
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def set_epoch(self, epoch: int) -> None:
+        for owner in (self.batch_sampler, self.sampler):
+            set_epoch = getattr(owner, "set_epoch", None)
+            if callable(set_epoch):
+                set_epoch(epoch)
+
+
+class _Seeded(Dataset[Any]):
+    """A data set that seeds a worker's generators for each batch, then passes everything on."""
+
+    def __init__(self, dataset: Any) -> None:
+        vars(self)["dataset"] = dataset
+
+    def __getitems__(self, numbered: list[tuple[int, Any]]) -> list[Any]:
+        if get_worker_info() is not None:
+            seed_generators(numbered[0][0])
+        indices = [index for _, index in numbered]
+        get_many = getattr(self.dataset, "__getitems__", None)
+        return get_many(indices) if get_many else [self.dataset[index] for index in indices]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.dataset[index]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "dataset" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.dataset, name, value)
+
+
+def _with_a_seed_for_each_batch(loader: Any, generator: EpochGenerator) -> Any:
+    """A loader whose workers draw the same for a batch, whichever of them makes it and when.
+
+    Otherwise what a worker draws would depend on the batches that it made before, and a run that
+    goes on within an epoch would see other augmentations.
+    """
+    if (
+        type(loader) is not DataLoader
+        or not loader.num_workers
+        or loader.batch_sampler is None
+        or isinstance(loader.dataset, IterableDataset)
+    ):
+        return loader
+    return _rebuilt(
+        loader,
+        dataset=_Seeded(loader.dataset),
+        batch_sampler=_Numbered(loader.batch_sampler, generator),
+    )
 
 
 def _take_every_nth(loader: DataLoader[Any], accelerator: Accelerator) -> DataLoader[Any]:
-    kwargs: dict[str, Any] = {
+    every_nth = _EveryNth(loader.dataset, accelerator.process_index, accelerator.num_processes)
+    return _rebuilt(
+        loader, dataset=every_nth, batch_size=loader.batch_size, drop_last=loader.drop_last
+    )
+
+
+def _rebuilt(loader: DataLoader[Any], **changes: Any) -> DataLoader[Any]:
+    kept = {
         name: getattr(loader, name)
         for name in (
-            "batch_size",
+            "dataset",
             "num_workers",
             "collate_fn",
             "pin_memory",
-            "drop_last",
             "timeout",
             "worker_init_fn",
             "multiprocessing_context",
@@ -188,33 +281,114 @@ def _take_every_nth(loader: DataLoader[Any], accelerator: Accelerator) -> DataLo
             "persistent_workers",
         )
     }
-    every_nth = _EveryNth(loader.dataset, accelerator.process_index, accelerator.num_processes)
-    return DataLoader(every_nth, **kwargs)
+    return DataLoader(**{**kept, **changes})
 
 
-class _Rest:
-    """What a loader gives after its first batches, which are made and dropped."""
+class _Left:
+    """What is left of a loader's batches, as an iterator that stands there already."""
 
-    def __init__(self, loader: Any, skipped: int) -> None:
-        self.loader, self.skipped = loader, skipped
+    def __init__(self, batches: Iterator[Any], num_left: int | None) -> None:
+        self._batches, self._num_left = batches, num_left
 
     def __iter__(self) -> Iterator[Any]:
-        return itertools.islice(self.loader, self.skipped, None)
+        return self._batches
 
     def __len__(self) -> int:
-        return max(0, len(self.loader) - self.skipped)
+        if self._num_left is None:
+            raise TypeError("the data has no length")
+        return self._num_left
 
 
-def skip_batches(loader: Any, num_batches: int) -> Any:
-    """A loader that begins after some batches.
+def batches_after(loader: Any, num_batches: int) -> _Left:
+    """The batches of a new epoch after the first ones.
+
+    Samples of the first ones are not read if the loader tells which they are. All that it draws
+    from random generators for them is drawn at once.
 
     Args:
         loader: the data loader.
-        num_batches: number of its batches to leave out.
+        num_batches: how many batches to leave out.
     """
-    if isinstance(loader, DataLoader):
-        return skip_first_batches(loader, num_batches)
-    return _Rest(loader, num_batches)
+    total = length(loader)
+    num_left = None if total is None else max(0, total - num_batches)
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    if isinstance(getattr(loader, "dataset", None), IterableDataset):
+        batch_sampler = None  # what it has makes no difference to a stream
+    if type(loader) is DataLoader and batch_sampler is not None:
+        after = _After(batch_sampler, num_batches)
+        batches = iter(_rebuilt(loader, batch_sampler=after))
+        after.skip()
+        return _Left(batches, num_left)
+    if isinstance(loader, DataLoader) and batch_sampler is not None:
+        return _Left(iter(skip_first_batches(loader, num_batches)), num_left)
+    batches = iter(loader)
+    next(itertools.islice(batches, num_batches, num_batches), None)
+    return _Left(batches, num_left)
+
+
+class _After:
+    """A batch sampler without its first batches."""
+
+    def __init__(self, batch_sampler: Any, num_batches: int) -> None:
+        self.batch_sampler, self.num_batches = batch_sampler, num_batches
+        self._batches: Iterator[Any] = iter(())
+        self._num_to_skip = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self._batches, self._num_to_skip = iter(self.batch_sampler), self.num_batches
+        return self
+
+    def __next__(self) -> Any:
+        self.skip()
+        return next(self._batches)
+
+    def skip(self) -> None:
+        """Draw the first batches, unless that is done.
+
+        It comes after the loader has drawn the seed of its workers, as in a whole epoch.
+        """
+        num, self._num_to_skip = self._num_to_skip, 0
+        next(itertools.islice(self._batches, num, num), None)
+
+    def __len__(self) -> int:
+        return max(0, len(self.batch_sampler) - self.num_batches)
+
+
+def own_generators(loader: Any) -> list[torch.Generator]:
+    """The generators of the user's own that a data loader draws from.
+
+    Args:
+        loader: the data loader, as the user has made it.
+    """
+    found: list[torch.Generator] = []
+    for owner in _owners(loader):
+        given = getattr(owner, "generator", None)
+        if isinstance(given, torch.Generator) and not isinstance(given, EpochGenerator):
+            found += [given] if all(given is not other for other in found) else []
+    return found
+
+
+def _owners(loader: Any) -> list[Any]:
+    """What a data loader is made of and may draw random numbers."""
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    sampler = getattr(loader, "sampler", None)
+    return [loader, sampler, batch_sampler, getattr(batch_sampler, "sampler", None)]
+
+
+def tell_epoch(loader: Any, epoch: int) -> None:
+    """Tell samplers that order the data by the epoch which one is next.
+
+    Args:
+        loader: the data loader.
+        epoch: epochs done.
+    """
+    if hasattr(loader, "iteration"):
+        loader.iteration = epoch  # Accelerate's loaders tell it
+    seen: list[Any] = []
+    for owner in _owners(loader)[1:]:
+        if callable(getattr(owner, "set_epoch", None)) and all(owner is not one for one in seen):
+            owner.set_epoch(epoch)
+            seen.append(owner)
 
 
 def accumulation_windows(

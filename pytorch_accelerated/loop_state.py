@@ -16,6 +16,9 @@ class LoopState:
         num_updates: optimizer updates done.
         data_seed: seed that the order of the training data is derived from.
         first_history_epoch: the run history's epoch when the run began.
+        in_epoch: whether a pass is begun whose end, with its evaluation, is still to come.
+        num_replanned: by how many updates the run is longer than its epochs have updates, since
+            it began with other batches.
     """
 
     epoch: int = 0
@@ -23,6 +26,8 @@ class LoopState:
     num_updates: int = 0
     data_seed: int = 0
     first_history_epoch: int = 1
+    in_epoch: bool = False
+    num_replanned: int = 0
 
     @property
     def history_epoch(self) -> int:

@@ -19,6 +19,7 @@ from accelerate.utils import (
     is_compiled_module,
 )
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from pytorch_accelerated import scheduling
 from pytorch_accelerated.callbacks import (
@@ -28,14 +29,15 @@ from pytorch_accelerated.callbacks import (
     StopTrainingError,
 )
 from pytorch_accelerated.checkpointing import Checkpointing
+from pytorch_accelerated.checkpoints.plan import Plan
 from pytorch_accelerated.data_loading import (
     EpochGenerator,
     batch_size_of,
     check_not_empty,
     length,
+    own_generators,
     prepare_loader,
 )
-from pytorch_accelerated.loop_state import LoopState
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
 from pytorch_accelerated.utils import get_limit_batches_from_env
 
@@ -58,7 +60,6 @@ class Preparation(Checkpointing):
     eval_dataset: Any
     create_scheduler_fn: Any
     create_scheduler: Callable[[], Any]
-    _has_reached_limit: Callable[[], bool]
 
     _callbacks: Iterable[Any]
     _log_with: Any
@@ -74,12 +75,15 @@ class Preparation(Checkpointing):
     _was_compiled: bool
     _marked_modules: list[tuple[nn.Module, dict[str, Any]]]
     _is_plain: bool
+    _exchanged: set[int] | None
     _window_items: list[Any]
     _gradient_norm: Tensor | None
 
     @contextmanager
     def _run(self) -> Iterator[None]:
         """Begin a run; whatever happens, leave model and optimizer as they came."""
+        if not isinstance(self.model, nn.Module):
+            raise TypeError(f"model is {self.model!r}: give a torch.nn.Module")
         self._accelerator = self._create_accelerator()
         # Windows are counted here; Accelerate, whose launcher may set this, would divide again.
         self._accelerator.gradient_accumulation_steps = 1
@@ -113,6 +117,8 @@ class Preparation(Checkpointing):
         self._marked_modules = []
 
     def _create_callback_handler(self) -> CallbackHandler:
+        if not isinstance(self._callbacks, Iterable):
+            raise TypeError(f"callbacks is {self._callbacks!r}: give a list, also for a single one")
         limit = get_limit_batches_from_env()
         first = [] if limit is None else [LimitBatchesCallback(limit)]
         handler = CallbackHandler([*first, *self._callbacks])
@@ -123,11 +129,19 @@ class Preparation(Checkpointing):
         return handler
 
     def _create_accelerator(self) -> Accelerator:
-        return Accelerator(
-            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-            log_with=self._log_with,
-            project_dir=self._project_dir,
-        )
+        try:
+            return Accelerator(
+                gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+                log_with=self._log_with,
+                project_dir=self._project_dir,
+            )
+        except ValueError as error:
+            if self._log_with is not None and self._project_dir is None:
+                raise ValueError(
+                    f"{error} It is the project_dir of the Trainer: give one with "
+                    f"log_with={self._log_with!r}"
+                ) from error
+            raise
 
     def _prepare(self) -> None:
         self._fire("on_prepare_start")
@@ -136,8 +150,21 @@ class Preparation(Checkpointing):
             (module, {name: vars(module)[name] for name in _ACCELERATES_MARKS & set(vars(module))})
             for module in modules
         ]
+        if self._train_dataloader is not None:
+            self._warn_of_another_models_optimizer()
         self._prepare_model_optimizer_and_dataloaders()
         self._fire("on_prepare_end")
+
+    def _warn_of_another_models_optimizer(self) -> None:
+        groups = getattr(self.optimizer, "param_groups", [])
+        updated = {id(parameter) for group in groups for parameter in group["params"]}
+        if updated.isdisjoint(map(id, self.model.parameters())):
+            warnings.warn(
+                "none of the parameters that the optimizer updates belongs to the model, which "
+                "thus learns nothing: make the optimizer of model.parameters(), once the model is "
+                "the one to be trained and no copy of it",
+                stacklevel=4,
+            )
 
     def _prepare_model_optimizer_and_dataloaders(self) -> None:
         accelerator = self._accelerator
@@ -155,8 +182,13 @@ class Preparation(Checkpointing):
         else:
             self.model, self.optimizer = accelerator.prepare(self.model, self.optimizer)
         self._can_save_state = self._can_save_state or is_training
+        self._exchanged = None
+        if isinstance(getattr(self.model, "_orig_mod", self.model), DistributedDataParallel):
+            trained = (p for p in self.model.parameters() if p.requires_grad)
+            self._exchanged = set(map(id, trained))
 
         if is_training:
+            self._own_generators = own_generators(self._train_dataloader)
             self._train_dataloader = prepare_loader(
                 self._train_dataloader, accelerator, self._train_generator, even_batches=True
             )
@@ -166,6 +198,22 @@ class Preparation(Checkpointing):
                 accelerator,
                 self._eval_generator,
                 even_batches=self._pad_uneven_eval_batches,
+            )
+
+    def _check_nothing_was_unfrozen(self) -> None:
+        """Refuse gradients that distributed training, set up without them, would not exchange."""
+        if self._num_processes == 1 or self._exchanged is None:
+            return
+        late = [
+            name
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad and id(parameter) not in self._exchanged
+        ]
+        if late:
+            raise ValueError(
+                f"{len(late)} parameters were unfrozen since the run began, such as {late[0]}: the "
+                f"processes would not exchange their gradients, and drift apart. Unfreeze them "
+                f"between two calls of train(), the second with reset_run_history=False"
             )
 
     def _create_run_config(
@@ -203,6 +251,22 @@ class Preparation(Checkpointing):
             num_processes=num_processes,
         )
 
+    def _make_plan(self, max_num_train_steps: int | None) -> Plan:
+        """What this run was asked to do, for whoever goes on from it."""
+        config = self._config
+        return Plan(
+            num_epochs=config.num_epochs,
+            max_num_train_steps=max_num_train_steps,
+            num_batches_per_epoch=length(self._train_dataloader),
+            per_device_batch_size=config.train_per_device_batch_size,
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            num_processes=self._num_processes,
+            gradient_clip_value=config.gradient_clip_value,
+            gradient_clip_norm=config.gradient_clip_norm,
+            mixed_precision=config.mixed_precision,
+            optimizer=scheduling.class_name(getattr(self.optimizer, "optimizer", self.optimizer)),
+        )
+
     def _check_eval_batch_size(self) -> None:
         """Refuse evaluation data that no batch can be made of."""
         if self._eval_dataloader is not None:
@@ -211,7 +275,10 @@ class Preparation(Checkpointing):
             check_not_empty(loader, self.eval_dataset, "eval_dataset")
 
     def _start_scheduler(self) -> None:
-        self.scheduler = None if self.create_scheduler_fn is None else self.create_scheduler()
+        earlier, self.scheduler = self.scheduler, None
+        if self.create_scheduler_fn is not None:
+            scheduling.put_bases_back(earlier)
+            self.scheduler = self.create_scheduler()
         state, self._scheduler_state_to_load = self._scheduler_state_to_load, None
         if self.scheduler is None:
             if state is not None:
@@ -222,38 +289,14 @@ class Preparation(Checkpointing):
                 )
             return
         self._put_stateless_schedulers_in_force()
-        self._register_schedulers()
         if state is not None:
             scheduling.restore(self.scheduler, state)
 
     def _put_stateless_schedulers_in_force(self) -> None:
-        """Give schedulers that are told the number of updates their first one."""
+        """Give schedulers that are told the number of updates the present one."""
         for scheduler in scheduling.each(self.scheduler):
             if scheduling.is_stateless(scheduler):
                 scheduler.step_update(self._loop.num_updates)
-
-    def _register_schedulers(self) -> None:
-        """Make the schedulers part of training states."""
-        for scheduler in scheduling.each(self.scheduler):
-            if hasattr(scheduler, "state_dict") and hasattr(scheduler, "load_state_dict"):
-                self._accelerator.register_for_checkpointing(scheduler)
-
-    def _resume(self, folder: str | os.PathLike[str]) -> None:
-        metadata = self.load_training_state(folder)
-        if "loop" in metadata:
-            self._loop = LoopState(**metadata["loop"])
-        else:
-            epochs_done = metadata.get("current_epoch", 1) - 1
-            updates = epochs_done * (self._config.num_update_steps_per_epoch or 0)
-            self._loop.epoch, self._loop.num_updates = epochs_done, updates
-            self._loop.first_history_epoch = 1
-        if metadata.get("history"):
-            self.run_history.load_state_dict(metadata["history"])
-        if not metadata.get("history") or not self._has_reached_limit():
-            self.run_history.set_epoch(self._loop.history_epoch)
-        self._restore_trackers(metadata.get("trackers"))
-        self.callback_handler.load_state_dict(metadata.get("callbacks", {}))
-        self._put_stateless_schedulers_in_force()
 
     def _start_trackers(self) -> None:
         if self._log_with is not None:

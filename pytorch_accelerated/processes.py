@@ -127,6 +127,17 @@ class Processes:
             self._stop = None
             raise StopTrainingError(next(text for text in messages if text is not None))
 
+    def _weights_are_finite(self) -> bool:
+        """Whether no weight is a NaN or infinity; all processes find the same."""
+        flags = [parameter.isfinite().all() for parameter in self.model.parameters()]
+        if not flags:
+            return True
+        num_finite = torch.stack(flags).all().float()
+        if self._num_processes > 1:
+            # They have to decide alike, also if each holds a part of the weights.
+            num_finite = self._accelerator.reduce(num_finite, reduction="sum")
+        return bool(num_finite == self._num_processes)
+
     @property
     def _num_processes(self) -> int:
         num_processes: int = self._accelerator.num_processes

@@ -72,7 +72,10 @@ class TrainerRunConfig:
 
 
 def horizon(
-    num_epochs: int, updates_per_epoch: int | None, max_num_train_steps: int | None
+    num_epochs: int,
+    updates_per_epoch: int | None,
+    max_num_train_steps: int | None,
+    num_replanned: int = 0,
 ) -> int | None:
     """Number of updates of a run: whichever limit comes first.
 
@@ -80,6 +83,8 @@ def horizon(
         num_epochs: limit on epochs.
         updates_per_epoch: updates in an epoch, ``None`` if not known.
         max_num_train_steps: limit on updates, ``None`` for none.
+        num_replanned: by how many updates the run is longer than its epochs say, since it began
+            with other batches.
 
     Returns:
         The number, or ``None`` if it is not known before the data has been seen.
@@ -90,5 +95,5 @@ def horizon(
     """
     if updates_per_epoch is None:
         return max_num_train_steps
-    total = num_epochs * updates_per_epoch
+    total = num_epochs * updates_per_epoch + num_replanned
     return total if max_num_train_steps is None else min(total, max_num_train_steps)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from pytorch_accelerated.placeholders import (
+    TrainerPlaceholderValues,
     find_placeholders,
     replace_trainer_placeholder_values,
 )
+from pytorch_accelerated.schedulers import SchedulerBase
+from pytorch_accelerated.schedules import Schedule
 
 
 @runtime_checkable
@@ -25,6 +29,12 @@ class NeedsRun(Protocol):
             horizon: number of optimizer updates of the run.
             num_updates_per_epoch: number of updates in an epoch, ``None`` if not known.
         """
+
+
+_ONLY_IN_PARTIALS = (
+    "Placeholders are filled in only where they are arguments of a functools.partial: write "
+    "create_scheduler_fn=functools.partial(…) instead of a lambda or function that uses them"
+)
 
 
 def make_schedulers(trainer: Any, factories: Any) -> Any:
@@ -43,12 +53,25 @@ def make_schedulers(trainer: Any, factories: Any) -> Any:
 
 
 def _make(trainer: Any, factory: Any) -> Any:
-    if not callable(factory) or isinstance(factory, (LRScheduler, ReduceLROnPlateau)):
+    kind = type(factory).__name__
+    if isinstance(factory, Schedule):
         raise TypeError(
-            f"create_scheduler_fn is a {type(factory).__name__}: give a function that takes the "
+            "create_scheduler_fn is a schedule, which knows no optimizer: give "
+            "ParamScheduler.create_scheduler_fn(lr=…) with the schedule in place of …"
+        )
+    if callable(getattr(factory, "step", None) or getattr(factory, "step_update", None)) and (
+        not isinstance(factory, type)
+    ):
+        raise TypeError(
+            f"create_scheduler_fn is a {kind}: give a function that takes the "
             f"optimizer and returns a scheduler, not a scheduler, since each run makes its own; "
-            f"for example functools.partial({type(factory).__name__}, …) or "
-            f"lambda optimizer: {type(factory).__name__}(optimizer, …)"
+            f"for example functools.partial({kind}, …) or "
+            f"lambda optimizer: {kind}(optimizer, …)"
+        )
+    if not callable(factory):
+        raise TypeError(
+            f"create_scheduler_fn is a {kind}: give a function that takes the optimizer and "
+            f"returns a scheduler, for example CosineLrScheduler.create_scheduler_fn()"
         )
     if isinstance(factory, NeedsRun):
         config = trainer.run_config
@@ -58,22 +81,29 @@ def _make(trainer: Any, factory: Any) -> Any:
                 "no length: give max_num_train_steps"
             )
         factory = factory.for_run(config.max_num_train_steps, config.num_update_steps_per_epoch)
-    scheduler = replace_trainer_placeholder_values(trainer, factory)(trainer.optimizer)
+    factory = replace_trainer_placeholder_values(trainer, factory)
+    try:
+        scheduler = factory(trainer.optimizer)
+    except (TypeError, ValueError) as error:
+        if any(name in str(error) for name in TrainerPlaceholderValues.placeholder_set()):
+            raise type(error)(f"{error} {_ONLY_IN_PARTIALS}") from error
+        raise
     for one in list(each(scheduler)) or [scheduler]:
         if not (hasattr(one, "step") or hasattr(one, "step_update")):
+            hint = "Is a return missing?"
+            if callable(one):
+                hint = "Is it a factory of factories, such as create_scheduler_fn without ()?"
             raise TypeError(
-                f"create_scheduler_fn returned {one!r}, which is no scheduler: it has to return "
-                f"an object with a method step() or step_update(num_updates). Is a return "
-                f"missing?"
+                f"create_scheduler_fn returned {None if one is None else type(one).__name__}, "
+                f"which is no scheduler: it has to return an object with a method step() or "
+                f"step_update(num_updates). {hint}"
             )
         unresolved = [*find_placeholders(getattr(one, "__dict__", {}))]
         unresolved += find_placeholders([*_fields(trainer.optimizer)])
         if unresolved:
             raise ValueError(
-                f"placeholders reached {type(one).__name__} unresolved: {unresolved}. Only those "
-                f"in the arguments of a functools.partial are filled in; write "
-                f"create_scheduler_fn=functools.partial({type(one).__name__}, …) instead of a "
-                f"lambda or function that uses them"
+                f"placeholders reached {type(one).__name__} unresolved: {unresolved}. "
+                f"{_ONLY_IN_PARTIALS}"
             )
     return scheduler
 
@@ -81,6 +111,19 @@ def _make(trainer: Any, factory: Any) -> Any:
 def _fields(optimizer: torch.optim.Optimizer) -> Iterator[Any]:
     for group in optimizer.param_groups:
         yield from (value for name, value in group.items() if name != "params")
+
+
+def put_bases_back(scheduler: Any) -> None:
+    """Let the next run's scheduler find the parameter groups as those of an earlier run did.
+
+    A value that was changed by hand since stays, for the next scheduler to honour or to refuse.
+
+    Args:
+        scheduler: the earlier run's scheduler, a list or tuple of them, or ``None``.
+    """
+    for one in each(scheduler):
+        if isinstance(one, SchedulerBase):
+            one._put_bases_back()
 
 
 def each(scheduler: Any) -> Iterator[Any]:
@@ -129,14 +172,16 @@ def step_on_metric(scheduler: Any, history: Any, metric: str) -> None:
         ValueError: the metric has no value.
     """
     for one in each(scheduler):
-        if isinstance(one, ReduceLROnPlateau):
-            try:
-                value = history.get_latest_metric(metric)
-            except ValueError as error:
-                raise ValueError(
-                    f"ReduceLROnPlateau waits for the metric {metric!r} (scheduler_metric): {error}"
-                ) from None
-            one.step(value)
+        listen = one.step if isinstance(one, ReduceLROnPlateau) else getattr(one, "report", None)
+        if listen is None:
+            continue
+        try:
+            value = history.get_latest_metric(metric)
+        except ValueError as error:
+            raise ValueError(
+                f"{type(one).__name__} waits for the metric {metric!r} (scheduler_metric): {error}"
+            ) from None
+        listen(value)
 
 
 def state_of(scheduler: Any) -> Any:
@@ -169,3 +214,231 @@ def restore(scheduler: Any, state: Any) -> None:
         )
     for one, its_state in zip(schedulers, states, strict=True):
         one.load_state_dict(its_state)
+
+
+def saved_states(scheduler: Any) -> list[dict[str, Any]]:
+    """What a training state holds of the schedulers: class and state of each.
+
+    Args:
+        scheduler: a scheduler, a list or tuple of them, or ``None``.
+    """
+    return [
+        {
+            "class": class_name(one),
+            "state": one.state_dict() if hasattr(one, "state_dict") else None,
+        }
+        for one in ([] if scheduler is None else each(scheduler))
+    ]
+
+
+def class_name(instance: Any) -> str:
+    """Name of an object's class, with its module.
+
+    Args:
+        instance: the object.
+    """
+    return _name_of(type(instance))
+
+
+def _name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def differing_bases(
+    optimizer: torch.optim.Optimizer, saved: dict[str, Any], is_scheduled: bool
+) -> list[str]:
+    """Where the optimizer was given other base values than those that a checkpoint brings back.
+
+    Args:
+        optimizer: the optimizer, before it takes the checkpoint's state.
+        saved: the state.
+        is_scheduled: whether there is or was a scheduler, so that values change anyway.
+    """
+    lines = []
+    for index, (now, before) in enumerate(
+        zip(optimizer.param_groups, saved["param_groups"], strict=False)
+    ):
+        names = [name for name in now if name.startswith("initial_") and name in before]
+        if not is_scheduled:
+            names.append("lr")
+        lines += [
+            f"{name.removeprefix('initial_')} of parameter group {index}: "
+            f"{_number(before[name])!r} before, {_number(now[name])!r} now; the former goes on. "
+            f"To change it, set the group's {name!r} in on_training_run_start"
+            for name in names
+            if _differ(now[name], before[name])
+        ]
+    return lines
+
+
+def _number(value: Any) -> Any:
+    return value.tolist() if isinstance(value, torch.Tensor) else value
+
+
+def go_on(
+    scheduler: Any,
+    saved: list[dict[str, Any]],
+    num_updates: int,
+    load_optimizer: Callable[[], None],
+) -> list[str]:
+    """Take the schedulers of this run to the position of a checkpoint.
+
+    One that is the checkpoint's takes its state up. Any other one is taken to the number of
+    updates by itself, whatever the checkpoint's was.
+
+    Args:
+        scheduler: a scheduler, a list or tuple of them, or ``None``.
+        saved: what `saved_states` gave.
+        num_updates: updates done in the checkpoint.
+        load_optimizer: restores the optimizer.
+
+    Returns:
+        What differs from the checkpoint.
+    """
+    schedulers = [] if scheduler is None else list(each(scheduler))
+    differences = [
+        f"scheduler: {one['class']} before, none now" for one in saved[len(schedulers) :]
+    ]
+    replayed: dict[int, Any] = {}
+    for i, one in enumerate(schedulers):
+        before = saved[i] if i < len(saved) else None
+        changed = _changes(one, before)
+        differences += changed
+        if changed and not _is_pure(one) and not isinstance(one, ReduceLROnPlateau):
+            replayed[i] = _replay(one, num_updates)
+    differences += [
+        f"scheduler: {left_over['class']} before, none now"
+        for left_over in saved[len(schedulers) :]
+    ]
+    load_optimizer()
+    for i, one in enumerate(schedulers):
+        state = saved[i]["state"] if i < len(saved) else None
+        if i in replayed and isinstance(one, SchedulerBase):
+            one.load_state_dict(replayed[i])
+        elif i in replayed:
+            for group, values in zip(_groups(one), replayed[i], strict=False):
+                group.update(values)
+        elif state is not None and _takes(one, saved[i]):
+            if isinstance(one, ReduceLROnPlateau):
+                state = {**state, **_plan_of(one.state_dict())}
+            one.load_state_dict(state)
+            if isinstance(one, LambdaLR):
+                differences += _put_own_values(one)
+        elif not is_stateless(one) and _is_pure(one):
+            one.step(num_updates)
+        if is_stateless(one):
+            one.step_update(num_updates)
+    return differences
+
+
+# What changes in the states of PyTorch's schedulers as they are stepped; the rest is the plan.
+_POSITION = {
+    "last_epoch",
+    "_step_count",
+    "_last_lr",
+    "_is_initial",
+    "_get_lr_called_within_step",
+    "base_lrs",
+    "T_cur",
+    "T_i",
+    "best",
+    "num_bad_epochs",
+    "cooldown_counter",
+    "mode_worse",
+}
+
+
+def _plan_of(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {key: _plan_of(value) for key, value in state.items() if key not in _POSITION}
+    if isinstance(state, (list, tuple)):
+        return [_plan_of(item) for item in state]
+    return state
+
+
+def _is_pure(scheduler: Any) -> bool:
+    """Whether it can go to any number of updates at once."""
+    return isinstance(scheduler, SchedulerBase) and type(scheduler).__module__.startswith(
+        f"{__package__}."
+    )
+
+
+def _takes(scheduler: Any, saved: dict[str, Any]) -> bool:
+    state = saved["state"]
+    if not hasattr(scheduler, "load_state_dict"):
+        return False
+    if isinstance(scheduler, SchedulerBase):
+        return isinstance(state, dict) and state.get("kind") == scheduler._state_kind
+    return saved["class"] in [_name_of(kind) for kind in type(scheduler).__mro__]
+
+
+def _changes(scheduler: Any, saved: dict[str, Any] | None) -> list[str]:
+    """What keeps a scheduler from going on from a saved state as it is."""
+    name = class_name(scheduler)
+    if saved is None:
+        return [f"scheduler: none before, {name} now"]
+    if not _takes(scheduler, saved):
+        if saved["class"] == name and not hasattr(scheduler, "load_state_dict"):
+            return []
+        return [f"scheduler: {saved['class']} before, {name} now"]
+    if isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)) and not isinstance(
+        scheduler, SchedulerBase
+    ):
+        before, now = _plan_of(saved["state"]), _plan_of(scheduler.state_dict())
+        return [
+            f"{key} of {name}: {before.get(key)!r} before, {value!r} now"
+            for key, value in now.items()
+            if before.get(key) != value
+        ]
+    return []
+
+
+def _put_own_values(scheduler: LambdaLR) -> list[str]:
+    """Put the values of a scheduler's functions, which no state can hold, in force."""
+    differences = []
+    groups = scheduler.optimizer.param_groups
+    for i, (group, function, base) in enumerate(
+        zip(groups, scheduler.lr_lambdas, scheduler.base_lrs, strict=False)
+    ):
+        value = base * function(scheduler.last_epoch)
+        if _differ(group["lr"], value):
+            differences.append(
+                f"{class_name(scheduler)} for parameter group {i}: {_number(group['lr'])!r} "
+                f"before, {_number(value)!r} now"
+            )
+            group["lr"] = value
+    scheduler._last_lr = [group["lr"] for group in groups]
+    return differences
+
+
+def _groups(scheduler: Any) -> list[dict[str, Any]]:
+    return getattr(getattr(scheduler, "optimizer", None), "param_groups", [])
+
+
+def _replay(scheduler: Any, num_updates: int) -> Any:
+    """Step a new scheduler to a position.
+
+    Returns:
+        Its state there, if that brings its values back; else those values, for each group.
+    """
+    groups = _groups(scheduler)
+    before = [dict(group) for group in groups]
+    with warnings.catch_warnings():
+        # PyTorch's schedulers miss the optimizer's steps.
+        warnings.simplefilter("ignore")
+        for _ in range(num_updates):
+            scheduler.step()
+    if isinstance(scheduler, SchedulerBase):
+        return scheduler.state_dict()
+    return [
+        {
+            key: value
+            for key, value in group.items()
+            if key == "lr" or (key != "params" and _differ(value, old.get(key)))
+        }
+        for group, old in zip(groups, before, strict=True)
+    ]
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return bool(_number(one) != _number(other))

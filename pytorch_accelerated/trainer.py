@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,11 +25,12 @@ from pytorch_accelerated.callbacks import (
 from pytorch_accelerated.data_loading import (
     EpochGenerator,
     accumulation_windows,
+    batches_after,
     check_not_empty,
     default_num_workers,
     length,
     merge_loader_kwargs,
-    skip_batches,
+    tell_epoch,
 )
 from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
 from pytorch_accelerated.loop_state import LoopState
@@ -38,7 +40,7 @@ from pytorch_accelerated.placeholders import (
 )
 from pytorch_accelerated.preparation import Preparation
 from pytorch_accelerated.processes import STOP_CHECK_INTERVAL
-from pytorch_accelerated.run_config import TrainerRunConfig
+from pytorch_accelerated.run_config import TrainerRunConfig, horizon
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
 from pytorch_accelerated.utils import worker_init_fn
 
@@ -103,6 +105,11 @@ class Trainer(Preparation):
         project_dir: str | os.PathLike[str] | None = None,
         project_name: str = "pytorch_accelerated",
     ) -> None:
+        if isinstance(loss_func, type) and issubclass(loss_func, nn.Module):
+            raise TypeError(
+                f"loss_func is the class {loss_func.__name__}: give an instance, "
+                f"{loss_func.__name__}()"
+            )
         self.model = model
         self.loss_func: Any = loss_func
         self.optimizer = optimizer
@@ -134,9 +141,18 @@ class Trainer(Preparation):
         self._was_compiled = False
         self._marked_modules = []
         self._is_plain = True
+        self._exchanged = None
         self._gradient_norm: Tensor | None = None
         self._scheduler_metric: str | None = None
         self._scheduler_state_to_load: Any = None
+        self._checkpoints = None
+        self._plan = None
+        self._saved_loop = None
+        self._own_generators = []
+        self._random_at_epoch_start: dict[str, Any] = {}
+        self._random_to_restore = None
+        self._is_between_updates = True
+        self._stopped = None
 
         self._callbacks = callbacks
         self._accelerator = self._create_accelerator()
@@ -164,6 +180,10 @@ class Trainer(Preparation):
         gradient_clip_norm: float | None = None,
         seed: int | None = None,
         scheduler_metric: str | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
+        keep_last: int | None = None,
+        resume: str | os.PathLike[str] | None = None,
     ) -> None:
         """Train the model.
 
@@ -196,10 +216,23 @@ class Trainer(Preparation):
             scheduler_metric: name of the metric in the run history that `ReduceLROnPlateau` is
                 stepped with at the end of each epoch's evaluation; by default
                 ``eval_loss_epoch``, or ``train_loss_epoch`` without evaluation data.
+            checkpoint_dir: folder that gets a checkpoint at the run's end and on the way. On
+                SIGTERM one more is saved, and the process exits with
+                `pytorch_accelerated.checkpoints.PREEMPTED_EXIT_CODE`.
+            checkpoint_every: number of optimizer updates between two checkpoints; by default
+                there is one at the end of each epoch.
+            keep_last: how many checkpoints to keep; by default all.
+            resume: what to go on from, exactly where it was: ``"auto"`` for the newest usable
+                checkpoint in ``checkpoint_dir``, if there is one; or a checkpoint or a folder of
+                them, for a branch that leaves that folder alone. Once ``checkpoint_dir`` holds
+                checkpoints of the branch, it goes on from those.
 
         Raises:
-            ValueError: an argument is out of range, or the data is empty.
+            ValueError: an argument is out of range, the data is empty, a checkpoint has done more
+                updates than this run is to have, or ``checkpoint_dir`` holds those of another run.
             TypeError: ``create_scheduler_fn`` is or returns something unsuitable.
+            CheckpointError: the checkpoint to go on from is incomplete or damaged.
+            OSError: a checkpoint could not be written.
         """
         _check_at_least_1("num_epochs", num_epochs)
         _check_at_least_1("gradient_accumulation_steps", gradient_accumulation_steps)
@@ -210,13 +243,32 @@ class Trainer(Preparation):
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
             raise ValueError(f"seed is {seed!r}: give a whole number from 0 on, or None")
 
+        if checkpoint_every is not None:
+            _check_at_least_1("checkpoint_every", checkpoint_every)
+        if keep_last is not None:
+            _check_at_least_1("keep_last", keep_last)
+        if checkpoint_dir is None and (checkpoint_every, keep_last) != (None, None):
+            raise ValueError("checkpoint_every and keep_last need a checkpoint_dir: give one")
+        if checkpoint_dir is None and resume == "auto":
+            raise ValueError("resume='auto' looks for checkpoints in checkpoint_dir: give one")
+        if resume is not None and resume_from is not None:
+            raise ValueError(f"resume is {resume!r} and resume_from is {resume_from!r}: give one")
+        folder = None if checkpoint_dir is None else Path(checkpoint_dir)
+        resume = resume_from if resume is None else resume
+
+        if self.optimizer is None or isinstance(self.optimizer, type):
+            raise TypeError(
+                f"optimizer is {self.optimizer!r}: training needs an optimizer, for example "
+                f"torch.optim.AdamW(model.parameters())"
+            )
         self.train_dataset = train_dataset
         self.eval_dataset = eval_dataset
         self.create_scheduler_fn = create_scheduler_fn
         self.collate_fn = collate_fn
         if reset_run_history and resume_from is None:
             self.run_history.reset()
-        with self._run():
+        with self._run(), self._checkpoints_of_run(folder, checkpoint_every, keep_last):
+            saved = self._find_state(resume, folder)
             if seed is not None:
                 set_seed(seed, device_specific=True)
             self._loop = LoopState(
@@ -242,12 +294,26 @@ class Trainer(Preparation):
                 gradient_clip_value=gradient_clip_value,
             )
             self.run_config = replace(config, gradient_clip_norm=gradient_clip_norm)
+            self._plan = self._make_plan(max_num_train_steps)
+            if saved is not None:
+                self._take_position(saved, self._plan)
+                self.run_config = replace(
+                    self.run_config,
+                    max_num_train_steps=horizon(
+                        num_epochs,
+                        config.num_update_steps_per_epoch,
+                        max_num_train_steps,
+                        self._loop.num_replanned,
+                    ),
+                )
             self._check_eval_batch_size()
             self._start_trackers()
             self._scheduler_metric = scheduler_metric
             self._start_scheduler()
-            if resume_from is not None:
-                self._resume(resume_from)
+            if saved is not None:
+                self._go_on(saved, self._plan)
+                if saved["stopped"] is not None and resume == "auto":
+                    self._stopped = saved["stopped"]
             self._run_training()
 
     def evaluate(
@@ -289,7 +355,6 @@ class Trainer(Preparation):
             )
             self._check_eval_batch_size()
             self._start_trackers()
-            self._register_schedulers()
             self._run_evaluation()
 
     # Steps that are made to be overridden
@@ -305,7 +370,7 @@ class Trainer(Preparation):
         """
         defaults = self.get_default_train_dl_kwargs(batch_size)
         self._train_dl_kwargs = merge_loader_kwargs(defaults, train_dl_kwargs, self.train_dataset)
-        return self._dataloader(self.train_dataset, self._train_dl_kwargs)
+        return self._dataloader("train_dataset", self._train_dl_kwargs)
 
     def create_eval_dataloader(
         self, batch_size: int, eval_dl_kwargs: dict[str, Any] | None = None
@@ -318,9 +383,18 @@ class Trainer(Preparation):
         """
         defaults = self.get_default_eval_dl_kwargs(batch_size)
         self._eval_dl_kwargs = merge_loader_kwargs(defaults, eval_dl_kwargs, self.eval_dataset)
-        return self._dataloader(self.eval_dataset, self._eval_dl_kwargs)
+        return self._dataloader("eval_dataset", self._eval_dl_kwargs)
 
-    def _dataloader(self, dataset: Any, kwargs: dict[str, Any]) -> Any:
+    def _dataloader(self, name: str, kwargs: dict[str, Any]) -> Any:
+        dataset = getattr(self, name)
+        # Whoever replaces this module's DataLoader may do so with something that is no class.
+        if dataset is None or isinstance(dataset, torch.utils.data.DataLoader):
+            raise TypeError(
+                f"{name} is a {type(dataset).__name__}: give a data set; arguments for its loader "
+                f"go into train_dataloader_kwargs and eval_dataloader_kwargs, and a loader of your "
+                f"own is what create_train_dataloader and create_eval_dataloader may return"
+            )
+        check_not_empty(None, dataset, name)
         return DataLoader(**{"dataset": dataset, "collate_fn": self.collate_fn, **kwargs})
 
     def get_default_train_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
@@ -376,7 +450,7 @@ class Trainer(Preparation):
             such as tokens, and an update is made with the mean over all items of its window of
             batches, over all processes. Otherwise it is the mean of the window's batch losses.
         """
-        inputs, targets = batch[0], batch[1]
+        inputs, targets = _inputs_and_targets(batch)
         outputs = self.model(inputs)
         return {
             "loss": self.loss_func(outputs, targets),
@@ -428,7 +502,7 @@ class Trainer(Preparation):
             As in `calculate_train_batch_loss`.
         """
         with torch.no_grad():
-            inputs, targets = batch[0], batch[1]
+            inputs, targets = _inputs_and_targets(batch)
             outputs = self.model(inputs)
             return {
                 "loss": self.loss_func(outputs, targets),
@@ -460,22 +534,36 @@ class Trainer(Preparation):
         self._run_until_stopped(self._train_epochs, self.training_run_end, "on_training_run_end")
 
     def _train_epochs(self) -> None:
-        config = self._config
         self.optimizer_zero_grad()
         self._announce(self.training_run_start, "on_training_run_start")
-        while self._loop.epoch < config.num_epochs and not self._has_reached_limit():
+        self._restore_random_if_due(in_epoch=False)
+        if self._stopped is not None:
+            self.print(f"the run is over, it was stopped: {self._stopped}")
+        else:
+            try:
+                self._train_epochs_left()
+            except StopTrainingError as stop:
+                self._save_at_end(stopped=str(stop))
+                raise
+            self._save_at_end()
+        if self.eval_dataset is not None:
+            self.model.eval()
+
+    def _train_epochs_left(self) -> None:
+        config, loop = self._config, self._loop
+        while loop.epoch < config.num_epochs and (loop.in_epoch or not self._has_reached_limit()):
             is_limit_reached = self._run_train_epoch(self._train_dataloader)
             if self.eval_dataset is not None:
                 self._run_eval_epoch(self._eval_dataloader)
             self._step_schedulers_at_epoch_end()
+            loop.in_epoch = False
             try:
                 self._announce(self.training_run_epoch_end, "on_training_run_epoch_end")
             finally:
                 self.run_history.increment_epoch()
-            if is_limit_reached and self._loop.epoch < config.num_epochs:
-                self.print(f"max_num_train_steps is reached: {self._loop.num_updates} updates")
-        if self.eval_dataset is not None:
-            self.model.eval()
+            if is_limit_reached and loop.epoch < config.num_epochs:
+                self.print(f"max_num_train_steps is reached: {loop.num_updates} updates")
+            self._after_epoch()
 
     def _run_train_epoch(self, train_dl: Any) -> bool:
         """Train for an epoch; returns whether the limit on updates is reached."""
@@ -484,7 +572,9 @@ class Trainer(Preparation):
         if self._loop.batch == 0:
             self._loss_tracker.reset()
             self._norm_tracker.reset()
+        self._loop.in_epoch = True
         self._announce(self.train_epoch_start, "on_train_epoch_start")
+        self._check_nothing_was_unfrozen()
         self._train_batches(train_dl)
         self._agree_on_stop()
 
@@ -500,35 +590,56 @@ class Trainer(Preparation):
         """Go through the batches, from the loop's position to the epoch's end or the limit."""
         loop, steps = self._loop, self._config.gradient_accumulation_steps
         is_alone = self._num_processes == 1
-        self._train_generator.manual_seed(loop.epoch_seed())
         batches_of_epoch = length(train_dl)
-        loader = skip_batches(train_dl, loop.batch) if loop.batch else train_dl
-
-        windows = accumulation_windows(loader, steps, first_batch=loop.batch)
-        for step, batch, self._window_size, completes_window in windows:
-            if completes_window or is_alone:
-                batch_output = self._perform_forward_and_backward_passes(batch, step)
-            else:
-                with self._accelerator.no_sync(self.model):
+        if not self._has_reached_limit():
+            loader = self._batches_left(train_dl)
+            windows = accumulation_windows(loader, steps, first_batch=loop.batch)
+            for step, batch, self._window_size, completes_window in windows:
+                if completes_window or is_alone:
                     batch_output = self._perform_forward_and_backward_passes(batch, step)
-            was_updated = completes_window and self._update()
-            if completes_window:
-                loop.batch = step + 1
-            self._fire("on_train_step_end", batch=batch, batch_output=batch_output, step=step)
-            if was_updated:
-                self._fire("on_update_end")
-            if completes_window:
-                if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
-                    self._agree_on_stop()
-                if self._has_reached_limit():
-                    if loop.batch != batches_of_epoch:
-                        return
-                    break
+                else:
+                    with self._accelerator.no_sync(self.model):
+                        batch_output = self._perform_forward_and_backward_passes(batch, step)
+                was_updated = completes_window and self._update()
+                if completes_window:
+                    loop.batch = step + 1
+                self._fire("on_train_step_end", batch=batch, batch_output=batch_output, step=step)
+                self._is_between_updates = completes_window
+                if was_updated:
+                    self._fire("on_update_end")
+                if completes_window:
+                    if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
+                        self._agree_on_stop()
+                    self._after_update(was_updated)
+                    if self._has_reached_limit():
+                        break
+        self._restore_random_if_due(in_epoch=True)
+        if self._has_reached_limit() and loop.batch != batches_of_epoch:
+            return
         loop.epoch += 1
         loop.batch = 0
 
+    def _batches_left(self, train_dl: Any) -> Any:
+        """The batches of the epoch at hand from the loop's position on."""
+        loop = self._loop
+        if loop.batch:
+            # The order may have been drawn from any generator.
+            current = self._random_state()
+            self._put_random_state(self._random_at_epoch_start or current)
+        else:
+            self._random_at_epoch_start = self._random_state()
+        self._train_generator.manual_seed(loop.epoch_seed())
+        tell_epoch(train_dl, loop.epoch)
+        if not loop.batch:
+            return train_dl
+        left = batches_after(train_dl, loop.batch)
+        self._put_random_state(current)
+        self._restore_random_if_due(in_epoch=True)
+        return left
+
     def _perform_forward_and_backward_passes(self, batch: Any, step: int) -> dict[str, Any]:
         """Add the gradients of a batch; returns what `calculate_train_batch_loss` did."""
+        self._is_between_updates = False
         self._fire("on_train_step_start")
         batch_output = self.calculate_train_batch_loss(batch)
         loss = self._track_loss(batch_output, "calculate_train_batch_loss")
@@ -695,6 +806,16 @@ class TrainerWithTimmScheduler(Trainer):
             self.scheduler.step(self._loop.epoch)
 
 
+def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
+    try:
+        return batch[0], batch[1]
+    except (TypeError, KeyError, IndexError):
+        raise TypeError(
+            f"a batch is a {type(batch).__name__}, of which [0] and [1] are not input and target: "
+            f"override calculate_train_batch_loss and calculate_eval_batch_loss to take it apart"
+        ) from None
+
+
 def _check_at_least_1(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} is {value!r}: give a positive whole number")
@@ -718,8 +839,10 @@ def _no_buffer_broadcast(model: nn.Module) -> Iterator[None]:
         return
     for buffer in model.buffers():
         torch.distributed.broadcast(buffer, 0)
+    # A forward pass without gradients changes the latter, on those processes that make one.
+    before = model.broadcast_buffers, model.require_forward_param_sync
     model.broadcast_buffers = False
     try:
         yield
     finally:
-        model.broadcast_buffers = True
+        model.broadcast_buffers, model.require_forward_param_sync = before

@@ -54,6 +54,8 @@ class TrainerCallback:
         custom_events: names of custom events that look like a known event, but are meant.
         last_in: names of events that this callback sees after those callbacks which do not name
             them.
+        has_state_of_each_process: whether a checkpoint has to hold the state that each process
+            has, such as sums over its own batches, rather than that of the first one.
 
     Example:
         >>> class CountUpdates(TrainerCallback):
@@ -66,6 +68,7 @@ class TrainerCallback:
 
     custom_events: tuple[str, ...] = ()
     last_in: tuple[str, ...] = ()
+    has_state_of_each_process: bool = False
 
     def on_init_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """At the end of the Trainer's constructor, before a subclass's own attributes exist."""
@@ -375,10 +378,16 @@ class CallbackHandler:
             if callable(method) and getattr(method, "__func__", method) is not empty
         )
 
-    def state_dict(self) -> dict[str, Any]:
-        """States of the callbacks that have any, by class name and position among its kind."""
+    def state_dict(self, of_each_process: bool = False) -> dict[str, Any]:
+        """States of the callbacks that have any, by class name and position among its kind.
+
+        Args:
+            of_each_process: whether to leave out those of which the first process's will do.
+        """
         states = {}
         for name, callback in self._named():
+            if of_each_process and not getattr(callback, "has_state_of_each_process", False):
+                continue
             state = callback.state_dict() if hasattr(callback, "state_dict") else {}
             if state:
                 states[name] = state

@@ -6,18 +6,18 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
-from rich.progress import (
+
+from pytorch_accelerated.callbacks.base import TrainerCallback
+from pytorch_accelerated.terminal import (
     BarColumn,
+    Console,
     MofNCompleteColumn,
     Progress,
+    Table,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
-
-from pytorch_accelerated.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
     from pytorch_accelerated.trainer import Trainer
@@ -54,6 +54,8 @@ class ProgressBarCallback(TrainerCallback):
         self._close()
         description = f"epoch {trainer.run_history.current_epoch}"
         self.pbar = self._open(trainer, description, trainer._train_dataloader)
+        if self.pbar is not None:
+            self.pbar.num_done = trainer._loop.batch
 
     def on_train_step_end(
         self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any

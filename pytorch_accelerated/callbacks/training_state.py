@@ -7,8 +7,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from pytorch_accelerated.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
@@ -83,7 +81,7 @@ class SaveTrainingStateCallback(TrainerCallback):
             self._save(trainer, "final")
 
     def _save(self, trainer: Trainer, name: str) -> None:
-        if not _weights_are_finite(trainer):
+        if not trainer._weights_are_finite():
             warnings.warn(
                 f"the training state {name} is not saved: the weights hold a NaN or infinity",
                 stacklevel=2,
@@ -113,14 +111,3 @@ class SaveTrainingStateCallback(TrainerCallback):
         self._global_step = state_dict["global_step"]
         self._saved_checkpoints = [Path(folder) for folder in state_dict["saved_checkpoints"]]
         self._is_resumed = True
-
-
-def _weights_are_finite(trainer: Trainer) -> bool:
-    flags = [parameter.isfinite().all() for parameter in trainer.model.parameters()]
-    if not flags:
-        return True
-    num_finite = torch.stack(flags).all().float()
-    if trainer._accelerator.num_processes > 1:
-        # All processes have to decide alike, also if each holds a part of the weights.
-        num_finite = trainer._accelerator.reduce(num_finite, reduction="sum")
-    return bool(num_finite == trainer._accelerator.num_processes)

@@ -122,7 +122,8 @@ def test_a_final_training_state_holds_the_last_weights_not_the_best(
     starts = []
     keep = probe(on_training_run_start=lambda t: starts.append(t.get_model().weight.clone()))
     resumed = make_trainer(keep, SaveTrainingStateCallback(tmp_path), SaveBestModelCallback(path))
-    train(resumed, num_epochs=3, resume_from=tmp_path / "states" / "final")
+    with pytest.warns(UserWarning, match="num_epochs: 2 before, 3 now"):
+        train(resumed, num_epochs=3, resume_from=tmp_path / "states" / "final")
 
     assert torch.equal(starts[0], weights[1])
 

@@ -79,7 +79,8 @@ def test_a_state_holds_what_other_callbacks_made_of_the_epoch(make_trainer, trai
 
     resumed = EarlyStoppingCallback(early_stopping_patience=3, watch_metric="score")
     trainer = make_trainer(resumed, SaveTrainingStateCallback(tmp_path)).script(2.0, 2.0, 2.0)
-    train(trainer, num_epochs=9, resume_from=tmp_path / "epoch_2")
+    with pytest.warns(UserWarning, match="num_epochs: 2 before, 9 now"):
+        train(trainer, num_epochs=9, resume_from=tmp_path / "epoch_2")
 
     assert resumed.early_stopping_patience_counter == 3
     assert trainer.run_history.current_epoch == 5
@@ -106,7 +107,8 @@ def test_a_resumed_run_counts_on_and_goes_on_removing(make_trainer, train, tmp_p
     assert names(tmp_path) == ["step_12", "step_8"]
 
     resumed = make_trainer(SaveTrainingStateCallback(tmp_path, **kwargs))
-    train(resumed, num_epochs=3, resume_from=tmp_path / "step_8")
+    with pytest.warns(UserWarning, match="num_epochs: 2 before, 3 now"):
+        train(resumed, num_epochs=3, resume_from=tmp_path / "step_8")
 
     assert names(tmp_path) == ["step_12", "step_16"]
 

@@ -111,7 +111,7 @@ TORCH = (
         "CosineAnnealingLR(optimizer, T_max=100, eta_min=0.001)",
         "cosine(100, end=absolute(0.001))",
         num_updates=101,
-        note="Past T_max theirs climbs again; ours stays down.",
+        note="Past ``T_max`` theirs climbs again; ours stays down.",
     ),
     Row(
         "torch",
@@ -172,7 +172,7 @@ TORCH = (
         "(linear(10, start=0.1, end=1.0) >> linear(30, end=0.1)).repeat(3)",
         num_updates=120,
         variant="triangular",
-        note="The base value is their max_lr. " + _NOT_PAST_THE_END,
+        note="The base value is their ``max_lr``. " + _NOT_PAST_THE_END,
     ),
     Row(
         "torch",
@@ -257,9 +257,9 @@ TORCH = (
         "cosine(29, start=1 / 25) >> cosine(70, end=1 / 25 / 1e4)",
         num_updates=100,
         variant="cosine, two phases",
-        note="The base value is their max_lr. total_steps counts both ends, so the last of 100 "
-        "updates is update 99. Where pct_start * total_steps is no whole number, their joint lies "
-        "between two updates; ours are whole updates.",
+        note="The base value is their ``max_lr``. ``total_steps`` counts both ends, so the last of "
+        "100 updates is update 99. Where ``pct_start * total_steps`` is no whole number, their "
+        "joint lies between two updates; ours are whole updates.",
     ),
     Row(
         "torch",
@@ -386,7 +386,7 @@ TRANSFORMERS = (
     scheduler_specific_kwargs={"lr_end": 1e-4, "power": 2.0},
 )""",
         "linear(20, start=0.0) >> polynomial(80, end=1e-4 / 0.1, power=2.0)",
-        note="Their lr_end is divided by the optimizer's default lr (0.1 here) for every group.",
+        note="Their ``lr_end`` is divided by the ``lr`` of the whole optimizer, 0.1 here.",
     ),
     Row(
         "transformers",
@@ -543,7 +543,7 @@ OPTAX = (
         bases=(0.1,),
         variant="squared",
         note="A whole exponent is a product of cosines; any other is a shape of your own, "
-        "phase(100, shape=…).",
+        "``phase(100, shape=…)``.",
     ),
     Row(
         "optax",
@@ -576,7 +576,7 @@ OPTAX = (
         "exponential(66, end=0.9**6.6) >> constant(34, value=absolute(0.05))",
         bases=(0.1,),
         variant="down to an end",
-        note="Their curve is cut off at end_value: here at update 66.",
+        note="Their curve is cut off at ``end_value``: here at update 66.",
     ),
     Row(
         "optax",
@@ -595,7 +595,7 @@ OPTAX = (
 )""",
         "linear(30, start=absolute(0.01)) >> cosine(70, end=absolute(0.001))",
         bases=(0.1,),
-        note="Their decay_steps includes the warmup.",
+        note="Their ``decay_steps`` includes the warmup.",
     ),
     Row(
         "optax",
@@ -691,7 +691,7 @@ OPTAX = (
     ),
 )
 
-_PREFIX = "warmup_prefix=True makes the decay start after the warmup, as ours does. "
+_PREFIX = "``warmup_prefix=True`` makes the decay start after the warmup, as ours does."
 
 TIMM = (
     Row(
@@ -744,9 +744,9 @@ TIMM = (
         """linear(10, start=absolute(1e-5)) * milestones({10: 0.0})
 + cosine(100, end=absolute(1e-4)) * milestones({0: 0.0, 10: 1.0})""",
         variant="without warmup_prefix",
-        note="Without warmup_prefix their warmup hides the cosine's first updates, and the value "
-        "drops where it ends. Factors of 0 and 1 choose between the two curves; without the "
-        "drop it is linear(10, start=absolute(1e-5)) >> cosine(90, end=absolute(1e-4)).",
+        note="Without ``warmup_prefix`` their warmup hides the cosine's first updates, and the "
+        "value drops where it ends. Factors of 0 and 1 choose between the two curves. Without the "
+        "drop it is ``linear(10, start=absolute(1e-5)) >> cosine(90, end=absolute(1e-4))``.",
     ),
     Row(
         "timm",
@@ -769,8 +769,8 @@ TIMM = (
     upper=4.0,
 )
 >> constant(0, value=0.0)""",
-        note="Theirs cuts the tangent off at lb and ub, so it starts below the base value, stops "
-        "above lr_min and drops to it; ours reaches both ends without start and end.",
+        note="Theirs cuts the tangent off at ``lb`` and ``ub``, so it starts below the base value, "
+        "stops above ``lr_min`` and drops to it. Left alone, ours reaches both ends.",
     ),
     Row(
         "timm",

@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -92,6 +93,22 @@ def test_values_are_affine_in_the_base(schedule, base, num_updates):
 
 @many
 @given(schedules(), BASES, UPDATES)
+def test_values_in_bulk_are_those_of_single_calls(schedule, base, num_updates):
+    expected = [schedule(k, base) for k in range(num_updates)]
+    assert schedule.values(num_updates, base).tolist() == expected
+
+
+@many
+@given(schedules(), UPDATES)
+def test_a_segment_has_the_values_of_its_stretch(schedule, num_updates):
+    start, stop, curve = schedule.segment(num_updates)
+    assert start <= num_updates < stop
+    for k in {start, num_updates, int(min(stop, num_updates + 9)) - 1}:
+        assert tuple(curve(k - start)) == tuple(schedule.coefficients(k))
+
+
+@many
+@given(schedules(), BASES, UPDATES)
 def test_values_stay_between_the_ends(schedule, base, num_updates):
     assume(bounds(schedule, base))
     lowest, highest, magnitude = bounds(schedule, base)
@@ -115,7 +132,7 @@ def test_a_phase_is_monotone(one, length, base):
     values = [one(k, base) for k in range(length + 2)]
     rises = values[-1] >= values[0]
     slack = 4 * math.ulp(max(abs(o) + abs(s) * base for o, s in one._ends()))
-    for before, after in zip(values, values[1:], strict=False):
+    for before, after in pairwise(values):
         assert (after - before if rises else before - after) >= -slack
 
 

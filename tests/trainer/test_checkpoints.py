@@ -34,6 +34,7 @@ class SaveAt(Record):
         self.left -= 1
         if self.left == 0:
             trainer.save_training_state(self.folder, {"mine": 3})
+            self.num_done = trainer.num_updates
 
 
 def test_a_file_holds_model_optimizer_scheduler_and_the_users_items(tmp_path):
@@ -74,7 +75,7 @@ def test_a_failed_save_leaves_the_older_file(tmp_path, monkeypatch):
     before = path.read_bytes()
 
     def fail(contents, target):
-        Path(target).write_bytes(b"half")
+        target.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr("torch.save", fail)
@@ -101,7 +102,7 @@ def test_what_could_not_be_loaded_is_refused_when_saving(tmp_path, value):
     trainer = momentum_trainer()
     trainer.train(**RUN, num_epochs=1)
     for save in (trainer.save_checkpoint, trainer.save_training_state):
-        with pytest.raises(TypeError, match="'mine' cannot go into a checkpoint"):
+        with pytest.raises(TypeError, match=r"'mine'.* cannot go into a checkpoint"):
             save(tmp_path / "there", {"mine": value})
     assert os.listdir(tmp_path) == []
 
@@ -200,21 +201,16 @@ def test_every_state_of_a_run_can_be_loaded_by_itself_and_by_a_fresh_trainer(tmp
         fresh.train(**RUN, num_epochs=1, create_scheduler_fn=COSINE, resume_from=tmp_path / str(k))
         assert fresh.num_updates == 4
         assert fresh.model.weight == trainer.model.weight
-    assert sorted(os.listdir(tmp_path / "4")) == [
-        "custom_checkpoint_0.pkl",
-        "model.safetensors",
-        "optimizer.bin",
-        "random_states_0.pkl",
-        "trainer_metadata.pt",
-    ]
 
 
-def test_schedulers_of_a_state_and_of_the_run_have_to_match(tmp_path):
+def test_going_on_without_the_scheduler_of_a_state_is_said(tmp_path):
     trainer = momentum_trainer()
     trainer.train(**RUN, num_epochs=1, create_scheduler_fn=COSINE)
     trainer.save_training_state(tmp_path / "state")
-    with pytest.raises(ValueError, match="holds 1 schedulers, but this run has 0"):
-        momentum_trainer().train(**RUN, num_epochs=2, resume_from=tmp_path / "state")
+    resumed = momentum_trainer()
+    with pytest.warns(UserWarning, match="CosineLrScheduler before, none now"):
+        resumed.train(**RUN, num_epochs=1, resume_from=tmp_path / "state")
+    assert resumed.num_updates == 4
 
 
 class Order(Trainer):
@@ -260,9 +256,8 @@ def test_a_resumed_run_makes_what_is_left_of_it_exactly(tmp_path, event, times, 
     resumed = momentum_trainer(rest := Record(), kind=Order)
     resumed.train(**run, resume_from=state)
 
-    done = torch.load(state / "trainer_metadata.pt")["loop"]["num_updates"]
     assert resumed.num_updates == straight.num_updates
-    assert rest.used == saver.used[done:]
+    assert rest.used == saver.used[saver.num_done :]
     seen = getattr(resumed, "seen", [])
     assert seen == straight.seen[len(straight.seen) - len(seen) :]
     assert resumed.model.weight == straight.model.weight
@@ -275,20 +270,19 @@ def test_a_resumed_run_makes_what_is_left_of_it_exactly(tmp_path, event, times, 
 def test_a_resumed_run_may_be_longer(tmp_path):
     trainer = momentum_trainer(SaveAt(tmp_path / "state", "on_training_run_end", 1))
     trainer.train(**RUN, num_epochs=2)
-    trainer.train(**RUN, num_epochs=3, resume_from=tmp_path / "state")
+    with pytest.warns(UserWarning, match="num_epochs: 2 before, 3 now"):
+        trainer.train(**RUN, num_epochs=3, resume_from=tmp_path / "state")
     assert trainer.num_updates == 12
     assert trainer.run_history.current_epoch == 4
     assert len(trainer.run_history.get_metric_values("train_loss_epoch")) == 3
 
 
-def test_metadata_is_returned_and_empty_if_its_file_is_missing(tmp_path):
+def test_metadata_is_returned(tmp_path):
     trainer = momentum_trainer(SaveAt(tmp_path / "state", "on_update_end", 1))
     trainer.train(**RUN, num_epochs=1)
     metadata = trainer.load_training_state(tmp_path / "state")
     assert metadata["mine"] == 3
     assert metadata["current_epoch"] == 1
-    (tmp_path / "state" / "trainer_metadata.pt").unlink()
-    assert trainer.load_training_state(tmp_path / "state") == {}
 
 
 def test_a_stopped_run_can_be_resumed_from_its_end(tmp_path):

@@ -1,0 +1,361 @@
+"""Folders that are complete or absent, and that say so themselves.
+
+A folder is filled beside its place under another name, flushed, and renamed. Its manifest lists
+every file with size and checksum, so whatever happened to one later is found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_CHUNK = 1 << 22
+_IN_WORK, _REPLACED = ".writing", ".replaced"
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be used: it is incomplete, damaged, or not what it has to be."""
+
+
+def to_json(value: Any) -> bytes:
+    """The one way in which a value is written as JSON.
+
+    Args:
+        value: plain values.
+    """
+    return json.dumps(value, separators=(",", ":"), sort_keys=False, allow_nan=False).encode()
+
+
+def from_json(text: bytes, where: str) -> Any:
+    """Read what `to_json` wrote.
+
+    Args:
+        text: the JSON.
+        where: what to call it in a message.
+
+    Raises:
+        CheckpointError: it is no JSON.
+    """
+    try:
+        return json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{where} is damaged: it is no JSON ({error})") from None
+
+
+def write_folder(
+    target: Path,
+    files: Mapping[str, Iterable[Any]],
+    position: Mapping[str, int],
+    replaces_any: bool = False,
+) -> None:
+    """Write a checkpoint's folder; it appears complete or not at all.
+
+    Args:
+        target: the folder. One that is there already is replaced if it is a checkpoint.
+        files: by name, the bytes of each file in pieces.
+        position: where in the run it was made.
+        replaces_any: whether to replace also a folder that is no checkpoint, or no longer one.
+
+    Raises:
+        OSError: it could not be written; what was there before is unharmed.
+        FileExistsError: something else is at that place.
+    """
+    target = Path(target)
+    recover(target)
+    is_checkpoint = (target / MANIFEST).exists()
+    if target.exists() and not is_checkpoint and not replaces_any and any_entry(target):
+        raise FileExistsError(
+            f"{target} exists and is no checkpoint: choose another place, or remove it first"
+        )
+    aside = _aside(target, _IN_WORK)
+    try:
+        aside.mkdir(parents=True)
+        entries = {name: _write_file(aside / name, pieces) for name, pieces in files.items()}
+        manifest = {
+            "format": FORMAT,
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "position": dict(position),
+            "files": entries,
+        }
+        _write_file(aside / MANIFEST, [_sealed(manifest)])
+        _flush_folder(aside)
+        _put_in_place(aside, target)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise OSError(
+            error.errno,
+            f"the checkpoint {target} could not be written ({error.strerror or error}); earlier "
+            f"checkpoints are as they were. {_free_space(target)}",
+        ) from error
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _free_space(target: Path) -> str:
+    try:
+        free = shutil.disk_usage(target.parent).free
+    except OSError:
+        return "Is the place still there?"
+    return f"There are {free / 1e9:.3f} GB free at that place: make room, then resume the run"
+
+
+def _write_file(path: Path, pieces: Iterable[Any]) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+    with path.open("xb", buffering=0) as file:
+        for piece in pieces:
+            left = memoryview(piece).cast("B")
+            digest.update(left)
+            size += len(left)
+            while len(left):
+                left = left[file.write(left[:_CHUNK]) :]
+        os.fsync(file.fileno())
+    return {"size": size, "sha256": digest.hexdigest()}
+
+
+def _sealed(manifest: dict[str, Any]) -> bytes:
+    """The manifest with a checksum of itself."""
+    return to_json({**manifest, "sha256": hashlib.sha256(to_json(manifest)).hexdigest()})
+
+
+def _put_in_place(aside: Path, target: Path) -> None:
+    if target.exists():
+        # A folder cannot be renamed onto another one. Killed between the two renames, the old
+        # one is found by `recover`.
+        replaced = _aside(target, _REPLACED)
+        target.rename(replaced)
+        aside.rename(target)
+        _flush_folder(target.parent)
+        shutil.rmtree(replaced, ignore_errors=True)
+    else:
+        aside.rename(target)
+        _flush_folder(target.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # not every system opens folders
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _aside(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{target.name}{suffix}")
+
+
+def any_entry(folder: Path) -> bool:
+    """Whether there is anything in a folder, or it is no folder.
+
+    Args:
+        folder: the path.
+    """
+    return not folder.is_dir() or next(folder.iterdir(), None) is not None
+
+
+def recover(target: Path) -> None:
+    """Clear what a killed process has left of writing a folder.
+
+    Args:
+        target: the folder.
+    """
+    replaced = _aside(target, _REPLACED)
+    if replaced.exists():
+        if target.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+        else:
+            replaced.rename(target)
+    in_work = _aside(target, _IN_WORK)
+    if in_work.exists():
+        shutil.rmtree(in_work, ignore_errors=True)
+
+
+def recover_all(folder: Path) -> None:
+    """Clear what killed processes have left of writing any folder in a folder.
+
+    Args:
+        folder: the folder; no other process may be writing there.
+    """
+    for path in list(folder.iterdir()) if folder.is_dir() else []:
+        for suffix in (_IN_WORK, _REPLACED):
+            if path.name.startswith(".") and path.name.endswith(suffix):
+                recover(path.with_name(path.name[1 : -len(suffix)]))
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a path is what a killed process has left of writing a checkpoint.
+
+    Args:
+        path: the path.
+    """
+    return path.name.startswith(".") and path.name.endswith((_IN_WORK, _REPLACED))
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a checkpoint; killed meanwhile, it does not look like a damaged one.
+
+    Args:
+        path: the checkpoint.
+    """
+    aside = _aside(path, _IN_WORK)
+    shutil.rmtree(aside, ignore_errors=True)
+    path.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint, checked in itself.
+
+    Args:
+        folder: the checkpoint.
+
+    Raises:
+        CheckpointError: it is missing, damaged, of another format, or leads out of the folder.
+    """
+    path = folder / MANIFEST
+    try:
+        check_regular(path)
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} is no complete checkpoint: it has no {MANIFEST}") from None
+    manifest = from_json(text, str(path))
+    sealed = dict(manifest) if isinstance(manifest, dict) else {}
+    sealed.pop("sha256", None)
+    if not sealed or sealed.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {sealed.get('format')!r}, but this version reads {FORMAT}"
+        )
+    if _sealed(sealed) != text:
+        raise CheckpointError(f"{path} is damaged: its checksum does not match")
+    files, position = sealed.get("files"), sealed.get("position")
+    if not isinstance(files, dict) or not isinstance(position, dict):
+        raise CheckpointError(f"{path} is damaged: it does not list files and position")
+    for name, entry in files.items():
+        if not _PLAIN_NAME.fullmatch(name) or name == MANIFEST:
+            raise CheckpointError(
+                f"{path} names the file {name!r}: only files within the folder are read"
+            )
+        if not isinstance(entry, dict) or not isinstance(entry.get("size"), int):
+            raise CheckpointError(f"{path} is damaged: it gives no size of {name}")
+    if not all(type(value) is int for value in position.values()):
+        raise CheckpointError(f"{path} is damaged: its position is {position!r}")
+    return sealed
+
+
+def check_regular(path: Path) -> None:
+    """Refuse anything but a plain file, such as a link that leads elsewhere.
+
+    Args:
+        path: the file.
+
+    Raises:
+        CheckpointError: it is a link, a folder or a device.
+        FileNotFoundError: there is nothing.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise CheckpointError(f"{path} is no plain file: only files within the folder are read")
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """Read every file of a checkpoint and compare it with the manifest.
+
+    Args:
+        folder: the checkpoint.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        CheckpointError: a file is missing or not what was written.
+    """
+    manifest = read_manifest(folder)
+    for name, entry in manifest["files"].items():
+        path = folder / name
+        try:
+            check_regular(path)
+            size = path.stat().st_size
+            if size != entry["size"]:
+                raise CheckpointError(
+                    f"{path} is damaged: it has {size} bytes, but {entry['size']} were written"
+                )
+            if _digest(path) != entry.get("sha256"):
+                raise CheckpointError(
+                    f"{path} is damaged: its checksum is not that of what was written"
+                )
+        except FileNotFoundError:
+            raise CheckpointError(f"{path} is missing") from None
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from error
+    return manifest
+
+
+def problem_of(folder: Path) -> str | None:
+    """What is wrong with a checkpoint; ``None`` if it is complete and undamaged.
+
+    Args:
+        folder: the checkpoint.
+    """
+    try:
+        verify(folder)
+    except CheckpointError as error:
+        return str(error)
+    return None
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+Place = tuple[int, int, int]
+
+
+def place_of(folder: Path) -> Place:
+    """Updates, epochs and batches done in a checkpoint, as far as that can be told.
+
+    Args:
+        folder: the checkpoint.
+    """
+    try:
+        position = read_manifest(folder)["position"]
+        return tuple(position.get(key, 0) for key in ("num_updates", "epoch", "batch"))
+    except (CheckpointError, OSError):
+        number = re.search(r"\d+", folder.name)
+        return (int(number.group()) if number else -1, -1, -1)
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, damaged ones included; the furthest in training comes last.
+
+    Args:
+        folder: a folder of checkpoints.
+    """
+    found = [path for path in _subfolders(folder) if _looks_like_one(path)]
+    return sorted(found, key=lambda path: (place_of(path), path.name))
+
+
+def _subfolders(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from (p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _looks_like_one(path: Path) -> bool:
+    return (path / MANIFEST).exists() or re.fullmatch(r"update_\d+(_end)?", path.name) is not None

@@ -1,0 +1,137 @@
+"""What a run was asked to do, compared with what the run it goes on from was asked to do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytorch_accelerated.loop_state import LoopState
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run was asked to do, as far as it matters to a run that goes on from it.
+
+    Attributes:
+        num_epochs: epochs.
+        max_num_train_steps: the given limit on updates.
+        num_batches_per_epoch: batches of one process in an epoch; ``None`` if not known.
+        per_device_batch_size: batch size of one process.
+        gradient_accumulation_steps: batches of one process in an update.
+        num_processes: number of processes.
+        gradient_clip_value: largest absolute value of a gradient element.
+        gradient_clip_norm: largest norm of all gradients together.
+        mixed_precision: the kind of mixed precision.
+        optimizer: class of the optimizer.
+    """
+
+    num_epochs: int
+    max_num_train_steps: int | None
+    num_batches_per_epoch: int | None
+    per_device_batch_size: int | None
+    gradient_accumulation_steps: int
+    num_processes: int
+    gradient_clip_value: float | None
+    gradient_clip_norm: float | None
+    mixed_precision: str
+    optimizer: str
+
+    @property
+    def num_updates_per_epoch(self) -> int | None:
+        """Updates in a whole epoch."""
+        batches = self.num_batches_per_epoch
+        return None if batches is None else self.updates_in(batches)
+
+    def updates_in(self, num_batches: int) -> int:
+        """Updates that so many batches are made into.
+
+        Args:
+            num_batches: batches of one process.
+        """
+        return math.ceil(num_batches / self.gradient_accumulation_steps)
+
+    @property
+    def _samples_per_batch(self) -> int:
+        return (self.per_device_batch_size or 1) * self.num_processes
+
+    def goes_through_data_like(self, other: Plan) -> bool:
+        """Whether the batches of an epoch are the same.
+
+        Args:
+            other: another plan.
+        """
+        return all(
+            getattr(self, name) == getattr(other, name)
+            for name in (
+                "num_batches_per_epoch",
+                "per_device_batch_size",
+                "gradient_accumulation_steps",
+                "num_processes",
+            )
+        )
+
+    def differences_from(self, other: dict[str, Any]) -> list[str]:
+        """Where another plan differs, with both values.
+
+        Args:
+            other: the fields of the other plan.
+        """
+        return [
+            f"{name}: {other[name]!r} before, {value!r} now"
+            for name, value in vars(self).items()
+            if name in other and other[name] != value
+        ]
+
+
+def transferred(loop: LoopState, before: Plan, now: Plan) -> LoopState:
+    """The position of a run in the batches of another plan.
+
+    The samples of the epoch that are done stay done, except that a part of an update is done
+    again. Updates of the new plan are counted from those that the old one had planned to be done
+    by then, so that schedules end with the run.
+
+    Args:
+        loop: the position.
+        before: the plan of the run that made it.
+        now: the plan of the run that goes on.
+    """
+    if now.goes_through_data_like(before):
+        return replace(loop)
+    total = now.num_batches_per_epoch
+    if loop.batch == before.num_batches_per_epoch and total is not None:
+        batch = total
+    else:
+        batch = loop.batch * before._samples_per_batch // now._samples_per_batch
+        batch -= batch % now.gradient_accumulation_steps
+        batch = batch if total is None else min(batch, total)
+    num_replanned = loop.num_replanned
+    if before.num_updates_per_epoch is not None and now.num_updates_per_epoch is not None:
+        num_replanned += loop.epoch * (before.num_updates_per_epoch - now.num_updates_per_epoch)
+        num_replanned += before.updates_in(loop.batch) - now.updates_in(batch)
+    return replace(loop, batch=batch, num_replanned=num_replanned)
+
+
+def check_not_behind(loop: LoopState, now: Plan) -> None:
+    """Refuse a run that is shorter than what is done.
+
+    Args:
+        loop: what is done.
+        now: the plan of the run.
+
+    Raises:
+        ValueError: it has fewer epochs or updates.
+    """
+    done = f"{loop.num_updates} updates (epoch {loop.epoch + 1}, batch {loop.batch})"
+    limit = now.max_num_train_steps
+    if limit is not None and limit < loop.num_updates:
+        raise ValueError(
+            f"max_num_train_steps is {limit}, but the checkpoint has done {done}: give at least "
+            f"{loop.num_updates}, or resume from an earlier checkpoint"
+        )
+    epochs_begun = loop.epoch + (loop.batch > 0)
+    if now.num_epochs < epochs_begun:
+        raise ValueError(
+            f"num_epochs is {now.num_epochs}, but the checkpoint has done {done}: give at least "
+            f"{epochs_begun}, or resume from an earlier checkpoint"
+        )
