@@ -83,6 +83,8 @@ class Preparation(Checkpointing):
     @contextmanager
     def _run(self) -> Iterator[None]:
         """Begin a run; whatever happens, leave model and optimizer as they came."""
+        if not isinstance(self.model, nn.Module):
+            raise TypeError(f"model is {self.model!r}: give a torch.nn.Module")
         self._accelerator = self._create_accelerator()
         # Windows are counted here; Accelerate, whose launcher may set this, would divide again.
         self._accelerator.gradient_accumulation_steps = 1
@@ -116,6 +118,8 @@ class Preparation(Checkpointing):
         self._marked_modules = []
 
     def _create_callback_handler(self) -> CallbackHandler:
+        if not isinstance(self._callbacks, Iterable):
+            raise TypeError(f"callbacks is {self._callbacks!r}: give a list, also for a single one")
         limit = get_limit_batches_from_env()
         first = [] if limit is None else [LimitBatchesCallback(limit)]
         handler = CallbackHandler([*first, *self._callbacks])
@@ -126,11 +130,19 @@ class Preparation(Checkpointing):
         return handler
 
     def _create_accelerator(self) -> Accelerator:
-        return Accelerator(
-            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-            log_with=self._log_with,
-            project_dir=self._project_dir,
-        )
+        try:
+            return Accelerator(
+                gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+                log_with=self._log_with,
+                project_dir=self._project_dir,
+            )
+        except ValueError as error:
+            if self._log_with is not None and self._project_dir is None:
+                raise ValueError(
+                    f"{error} It is the project_dir of the Trainer: give one with "
+                    f"log_with={self._log_with!r}"
+                ) from error
+            raise
 
     def _prepare(self) -> None:
         self._fire("on_prepare_start")
@@ -139,8 +151,21 @@ class Preparation(Checkpointing):
             (module, {name: vars(module)[name] for name in _ACCELERATES_MARKS & set(vars(module))})
             for module in modules
         ]
+        if self._train_dataloader is not None:
+            self._warn_of_another_models_optimizer()
         self._prepare_model_optimizer_and_dataloaders()
         self._fire("on_prepare_end")
+
+    def _warn_of_another_models_optimizer(self) -> None:
+        groups = getattr(self.optimizer, "param_groups", [])
+        updated = {id(parameter) for group in groups for parameter in group["params"]}
+        if updated.isdisjoint(map(id, self.model.parameters())):
+            warnings.warn(
+                "none of the parameters that the optimizer updates belongs to the model, which "
+                "thus learns nothing: make the optimizer of model.parameters(), once the model is "
+                "the one to be trained and no copy of it",
+                stacklevel=4,
+            )
 
     def _prepare_model_optimizer_and_dataloaders(self) -> None:
         accelerator = self._accelerator

@@ -10,10 +10,12 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from pytorch_accelerated.placeholders import (
+    TrainerPlaceholderValues,
     find_placeholders,
     replace_trainer_placeholder_values,
 )
 from pytorch_accelerated.schedulers import SchedulerBase
+from pytorch_accelerated.schedules import Schedule
 
 
 @runtime_checkable
@@ -27,6 +29,12 @@ class NeedsRun(Protocol):
             horizon: number of optimizer updates of the run.
             num_updates_per_epoch: number of updates in an epoch, ``None`` if not known.
         """
+
+
+_ONLY_IN_PARTIALS = (
+    "Placeholders are filled in only where they are arguments of a functools.partial: write "
+    "create_scheduler_fn=functools.partial(…) instead of a lambda or function that uses them"
+)
 
 
 def make_schedulers(trainer: Any, factories: Any) -> Any:
@@ -45,12 +53,25 @@ def make_schedulers(trainer: Any, factories: Any) -> Any:
 
 
 def _make(trainer: Any, factory: Any) -> Any:
-    if not callable(factory) or isinstance(factory, (LRScheduler, ReduceLROnPlateau)):
+    kind = type(factory).__name__
+    if isinstance(factory, Schedule):
         raise TypeError(
-            f"create_scheduler_fn is a {type(factory).__name__}: give a function that takes the "
+            "create_scheduler_fn is a schedule, which knows no optimizer: give "
+            "ParamScheduler.create_scheduler_fn(lr=…) with the schedule in place of …"
+        )
+    if callable(getattr(factory, "step", None) or getattr(factory, "step_update", None)) and (
+        not isinstance(factory, type)
+    ):
+        raise TypeError(
+            f"create_scheduler_fn is a {kind}: give a function that takes the "
             f"optimizer and returns a scheduler, not a scheduler, since each run makes its own; "
-            f"for example functools.partial({type(factory).__name__}, …) or "
-            f"lambda optimizer: {type(factory).__name__}(optimizer, …)"
+            f"for example functools.partial({kind}, …) or "
+            f"lambda optimizer: {kind}(optimizer, …)"
+        )
+    if not callable(factory):
+        raise TypeError(
+            f"create_scheduler_fn is a {kind}: give a function that takes the optimizer and "
+            f"returns a scheduler, for example CosineLrScheduler.create_scheduler_fn()"
         )
     if isinstance(factory, NeedsRun):
         config = trainer.run_config
@@ -60,22 +81,29 @@ def _make(trainer: Any, factory: Any) -> Any:
                 "no length: give max_num_train_steps"
             )
         factory = factory.for_run(config.max_num_train_steps, config.num_update_steps_per_epoch)
-    scheduler = replace_trainer_placeholder_values(trainer, factory)(trainer.optimizer)
+    factory = replace_trainer_placeholder_values(trainer, factory)
+    try:
+        scheduler = factory(trainer.optimizer)
+    except (TypeError, ValueError) as error:
+        if any(name in str(error) for name in TrainerPlaceholderValues.placeholder_set()):
+            raise type(error)(f"{error} {_ONLY_IN_PARTIALS}") from error
+        raise
     for one in list(each(scheduler)) or [scheduler]:
         if not (hasattr(one, "step") or hasattr(one, "step_update")):
+            hint = "Is a return missing?"
+            if callable(one):
+                hint = "Is it a factory of factories, such as create_scheduler_fn without ()?"
             raise TypeError(
-                f"create_scheduler_fn returned {one!r}, which is no scheduler: it has to return "
-                f"an object with a method step() or step_update(num_updates). Is a return "
-                f"missing?"
+                f"create_scheduler_fn returned {None if one is None else type(one).__name__}, "
+                f"which is no scheduler: it has to return an object with a method step() or "
+                f"step_update(num_updates). {hint}"
             )
         unresolved = [*find_placeholders(getattr(one, "__dict__", {}))]
         unresolved += find_placeholders([*_fields(trainer.optimizer)])
         if unresolved:
             raise ValueError(
-                f"placeholders reached {type(one).__name__} unresolved: {unresolved}. Only those "
-                f"in the arguments of a functools.partial are filled in; write "
-                f"create_scheduler_fn=functools.partial({type(one).__name__}, …) instead of a "
-                f"lambda or function that uses them"
+                f"placeholders reached {type(one).__name__} unresolved: {unresolved}. "
+                f"{_ONLY_IN_PARTIALS}"
             )
     return scheduler
 

@@ -400,13 +400,16 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
             and all(own.start_advancing(self._num_updates, groups) for own in self._schedules)
         )
 
-    def _due(self, num_updates: int) -> Due:
+    def _renew_marks(self) -> None:
         if self._is_quick:
             # Quick steps have moved on since the marks were made.
             groups = self.optimizer.param_groups
             for own in self._schedules:
                 if own.key in self._marks:
                     self._marks[own.key] = own.written(groups)
+
+    def _due(self, num_updates: int) -> Due:
+        self._renew_marks()
         return super()._due(num_updates)
 
     def _write(self, due: Due) -> None:

@@ -255,8 +255,12 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             field.write(groups, values)
             self._marks[field.name] = field.mark(groups)
 
+    def _renew_marks(self) -> None:
+        """Bring up to date what was last written, if that was put off."""
+
     def _put_bases_back(self) -> None:
         """End as if nothing had been scheduled, where nobody else has written since."""
+        self._renew_marks()
         groups = self.optimizer.param_groups
         for name, marks in self._marks.items():
             field = self._fields[name]
