@@ -7,7 +7,7 @@ import os
 import pickle
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -102,6 +102,7 @@ class Checkpointing(Processes):
     _random_to_restore: dict[str, Any] | None
     _is_between_updates: bool
     _stopped: str | None
+    _has_reached_limit: Callable[[], bool]
 
     # Single files
 
@@ -337,7 +338,10 @@ class Checkpointing(Processes):
 
         def load_optimizer() -> None:
             optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
-            differences.extend(scheduling.differing_bases(optimizer, saved["optimizer"]))
+            is_scheduled = self.scheduler is not None or bool(saved["schedulers"])
+            differences.extend(
+                scheduling.differing_bases(optimizer, saved["optimizer"], is_scheduled)
+            )
             optimizer.load_state_dict(saved["optimizer"])
 
         with warnings.catch_warnings(record=True) as caught:

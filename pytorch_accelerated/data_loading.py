@@ -312,6 +312,8 @@ def batches_after(loader: Any, num_batches: int) -> _Left:
     total = length(loader)
     num_left = None if total is None else max(0, total - num_batches)
     batch_sampler = getattr(loader, "batch_sampler", None)
+    if isinstance(getattr(loader, "dataset", None), IterableDataset):
+        batch_sampler = None  # what it has makes no difference to a stream
     if type(loader) is DataLoader and batch_sampler is not None:
         after = _After(batch_sampler, num_batches)
         batches = iter(_rebuilt(loader, batch_sampler=after))

@@ -60,7 +60,6 @@ class Preparation(Checkpointing):
     eval_dataset: Any
     create_scheduler_fn: Any
     create_scheduler: Callable[[], Any]
-    _has_reached_limit: Callable[[], bool]
 
     _callbacks: Iterable[Any]
     _log_with: Any

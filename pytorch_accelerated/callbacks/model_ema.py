@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from pytorch_accelerated.callbacks.base import CallbackHandler
 from pytorch_accelerated.callbacks.save_best_model import SaveBestModelCallback
 from pytorch_accelerated.ema import ModelEma
@@ -113,6 +115,10 @@ class ModelEmaCallback(SaveBestModelCallback):
     def _averaged_model(self, trainer: Trainer) -> Iterator[None]:
         """The averaged model in the place of the trained one."""
         assert self.ema_model is not None
+        if trainer._num_processes > 1:
+            # Batch statistics are of each process's own batches; the first one's count.
+            for buffer in self.ema_model.module.buffers():
+                torch.distributed.broadcast(buffer, 0)
         trained = trainer.model
         trainer.model = self.ema_model.module
         try:

@@ -54,6 +54,8 @@ class ProgressBarCallback(TrainerCallback):
         self._close()
         description = f"epoch {trainer.run_history.current_epoch}"
         self.pbar = self._open(trainer, description, trainer._train_dataloader)
+        if self.pbar is not None:
+            self.pbar.num_done = trainer._loop.batch
 
     def on_train_step_end(
         self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import send_to_device
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
 
@@ -33,6 +35,9 @@ class TorchMetricsCallback(TrainerCallback):
     ``evaluation_m`` (in an evaluation run); one that computes a dict *d* as ``…_m_key`` for each
     of its keys.
 
+    What a training epoch has come to is part of checkpoints if the metric is one of torchmetrics,
+    or has ``state_dict()`` and ``load_state_dict(state)``.
+
     Args:
         metrics: metrics by name.
         phases: in which epochs to compute them: ``"train"``, ``"eval"`` or both.
@@ -43,6 +48,8 @@ class TorchMetricsCallback(TrainerCallback):
         TypeError: a metric lacks one of the three methods.
         ValueError: there is no metric, or an unknown phase.
     """
+
+    has_state_of_each_process = True
 
     def __init__(
         self,
@@ -68,6 +75,8 @@ class TorchMetricsCallback(TrainerCallback):
         # An evaluation may come in the middle of a training epoch, so each has its own.
         self._metrics = {phase: copy.deepcopy(dict(metrics)) for phase in self.phases}
         self._eval_name = "eval"
+        self._is_in_epoch = False
+        self._resumed: dict[str, Any] | None = None
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         self._eval_name = "eval"
@@ -79,6 +88,15 @@ class TorchMetricsCallback(TrainerCallback):
 
     def on_train_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
         self._reset("train")
+        states, self._resumed = self._resumed, None
+        for name, metric in self._of("train").items() if states is not None else ():
+            if not _restore(metric, (states or {}).get(name), trainer.device):
+                warnings.warn(
+                    f"the metric {name!r} has no state in the checkpoint: its value of this epoch "
+                    f"will be that of the rest of it",
+                    stacklevel=2,
+                )
+        self._is_in_epoch = True
 
     def on_eval_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
         self._reset("eval")
@@ -95,6 +113,7 @@ class TorchMetricsCallback(TrainerCallback):
 
     def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         self._record(trainer, "train", "train")
+        self._is_in_epoch = False
 
     def on_eval_epoch_end(
         self, trainer: Trainer, is_intermediate: bool = False, **kwargs: Any
@@ -129,6 +148,41 @@ class TorchMetricsCallback(TrainerCallback):
             for key, value in values.items():
                 full_name = f"{recorded_as}_{name}" + ("" if key is None else f"_{key}")
                 trainer.run_history.update_metric(full_name, _as_number(full_name, value))
+
+    def state_dict(self) -> dict[str, Any]:
+        if not self._is_in_epoch:
+            return {}
+        return {"metrics": {name: _state_of(metric) for name, metric in self._of("train").items()}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._resumed = state_dict["metrics"]
+
+
+def _state_of(metric: Any) -> Any:
+    if hasattr(metric, "compute_groups"):  # a collection
+        members = metric.items(keep_base=True, copy_state=False)
+        return {name: _state_of(member) for name, member in members}
+    if hasattr(metric, "metric_state"):
+        return {"state": dict(metric.metric_state), "update_count": metric.update_count}
+    if hasattr(metric, "state_dict") and hasattr(metric, "load_state_dict"):
+        return metric.state_dict()
+    return None
+
+
+def _restore(metric: Any, state: Any, device: torch.device) -> bool:
+    """Take up what `_state_of` gave; returns whether there was anything."""
+    if state is None:
+        return False
+    if hasattr(metric, "compute_groups"):
+        for name, member in metric.items(keep_base=True, copy_state=False):
+            _restore(member, state[name], device)
+    elif hasattr(metric, "metric_state"):
+        for name, value in state["state"].items():
+            setattr(metric, name, send_to_device(value, device))
+        metric._update_count = state["update_count"]
+    else:
+        metric.load_state_dict(state)
+    return True
 
 
 def _as_number(name: str, value: Any) -> float:

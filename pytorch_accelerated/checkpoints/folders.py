@@ -55,7 +55,10 @@ def from_json(text: bytes, where: str) -> Any:
 
 
 def write_folder(
-    target: Path, files: Mapping[str, Iterable[Any]], position: Mapping[str, int]
+    target: Path,
+    files: Mapping[str, Iterable[Any]],
+    position: Mapping[str, int],
+    replaces_any: bool = False,
 ) -> None:
     """Write a checkpoint's folder; it appears complete or not at all.
 
@@ -63,6 +66,7 @@ def write_folder(
         target: the folder. One that is there already is replaced if it is a checkpoint.
         files: by name, the bytes of each file in pieces.
         position: where in the run it was made.
+        replaces_any: whether to replace also a folder that is no checkpoint, or no longer one.
 
     Raises:
         OSError: it could not be written; what was there before is unharmed.
@@ -70,7 +74,8 @@ def write_folder(
     """
     target = Path(target)
     recover(target)
-    if target.exists() and not (target / MANIFEST).exists() and any_entry(target):
+    is_checkpoint = (target / MANIFEST).exists()
+    if target.exists() and not is_checkpoint and not replaces_any and any_entry(target):
         raise FileExistsError(
             f"{target} exists and is no checkpoint: choose another place, or remove it first"
         )

@@ -70,7 +70,7 @@ class RunCheckpoints:
     def _write(
         self, target: Path, files: Mapping[str, Iterable[Any]], position: Mapping[str, int]
     ) -> None:
-        write_folder(target, files, position)
+        write_folder(target, files, position, replaces_any=True)
         if self.keep_last is None:
             return
         # Those further on are damaged ones that this run has not come to yet.

@@ -116,7 +116,7 @@ def join(skeleton: Any, tensors: Mapping[str, Tensor], where: str = "state") -> 
     """
     try:
         return _joined(skeleton, tensors)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{where} is damaged: {error!r}") from None
 
 

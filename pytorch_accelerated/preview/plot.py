@@ -9,19 +9,16 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, TypeAlias
 
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from pytorch_accelerated.preview.comparison import Applied, applied_columns, compare
-from pytorch_accelerated.preview.thinning import kept_points, packed, spans_decades
-from pytorch_accelerated.preview.values import Column, Preview, alike, named
+from pytorch_accelerated.preview.curves import colours, curves, kept_points, packed, spans_decades
+from pytorch_accelerated.preview.values import Column, Preview, named
 
 Loss: TypeAlias = "Sequence[float] | Mapping[int, float]"
 
-# Okabe and Ito's colours, which colour-blind people tell apart as well.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _INK, _QUIET, _LINE, _SHADE = "#1f2933", "#616e7c", "#cbd2d9", "#f1f4f8"
 _MOST_SHADED = 40
 _MOST_LABELS = 16
@@ -84,8 +81,8 @@ class _Panel:
         self.axes = axes
         self.preview = preview
         self.rows = preview.rows_of(field)
-        self.curves = _curves(preview.groups, preview[field])
-        self.colours = _colours(len(self.curves))
+        self.curves = curves(preview.groups, preview[field])
+        self.colours = colours(len(self.curves))
         values = [values for _, values in self.curves]
         has_logarithms = any(max(curve, default=0.0) > 0.0 for curve in values)
         self.is_log = has_logarithms and (spans_decades(values) if log is None else log)
@@ -105,7 +102,7 @@ class _Panel:
                 for (names, _), colour in zip(self.curves, self.colours, strict=True)
                 for name in names
             }
-            for names, values in _curves(self.preview.groups, applied):
+            for names, values in curves(self.preview.groups, applied):
                 self._line(values, first_applied, own.get(names[0], _INK), {"linewidth": 1.2})
                 drawn.append(values)
         self._limit(drawn)
@@ -243,30 +240,6 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
         # Neither below the floor nor into what is there already.
         blocks.append((max(middle, gap * (count - 1) / 2), count))
     return [middle + gap * (i - (count - 1) / 2) for middle, count in blocks for i in range(count)]
-
-
-def _curves(
-    groups: Sequence[str], columns: Sequence[Column]
-) -> list[tuple[list[str], Sequence[float]]]:
-    """Return names and numbers of what differs; entries of tuples are curves of their own."""
-    single: list[tuple[str, Column]] = []
-    for name, column in zip(groups, columns, strict=False):
-        filled = [value for value in column if value is not None]
-        if filled and isinstance(filled[0], tuple | list):
-            single += [
-                (f"{name}[{i}]", packed(value[i] for value in filled))  # type: ignore[index]
-                for i in range(len(filled[0]))
-            ]
-        else:
-            single.append((name, packed(filled)))  # type: ignore[arg-type]
-    return alike(single)  # type: ignore[return-value]
-
-
-def _colours(count: int) -> list[Any]:
-    if count <= len(_COLOURS):
-        return list(_COLOURS[:count])
-    ramp = colormaps["viridis"]
-    return [ramp(0.9 * i / (count - 1)) for i in range(count)]
 
 
 def _ends(curve: Sequence[float], positive: bool) -> tuple[float, ...]:

@@ -235,6 +235,27 @@ class Preview:
 
         return plot(self, applied, loss, fields=fields, log=log, title=title)
 
+    def save_html(
+        self, path: str | PathLike[str], *, title: str | None = None, log: bool | None = None
+    ) -> None:
+        """Write one page that works offline, with plotly.
+
+        Hovering shows update, epoch, field, group and the exact value; curves can be zoomed, the
+        scale switched, fields and groups turned on and off. Of a long curve some 4000 exact points
+        are drawn, among them both sides of every joint and every local extreme; the page says so.
+
+        Args:
+            path: The file to write.
+            title: A title.
+            log: Whether the scales are logarithmic; by default, where values span decades.
+
+        Raises:
+            ImportError: If plotly is not installed.
+        """
+        from pytorch_accelerated.preview.html import page
+
+        Path(path).write_text(page(self, title=title, log=log), encoding="utf-8")
+
     # The table ------------------------------------------------------------------------------
 
     @cached_property

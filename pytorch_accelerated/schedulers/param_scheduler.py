@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.param_groups import Field, Group, plain
 from pytorch_accelerated.schedulers.scheduler_base import (
+    _PACKAGE,
     Due,
     Planned,
     SchedulerBase,
@@ -28,6 +29,9 @@ Plan: TypeAlias = "Schedule | Mapping[str | int, Schedule] | Sequence[Schedule]"
 
 _BELOW_ONE = ("beta1", "beta2", "beta3", "momentum")
 _NOT_NEGATIVE = ("lr", "weight_decay")
+
+# Attributes that the state of one of the library's own schedulers may have, next to its position.
+_REMEMBERED = {"_continuation"}
 
 
 def field_of(name: str) -> Field:
@@ -291,9 +295,10 @@ class _Scheduled(SchedulerBase):
         self._num_groups = len(groups)
 
     def _due(self, num_updates: int) -> Due:
-        due = super()._due(num_updates)
-        if len(self.optimizer.param_groups) != self._num_groups:
-            self._check_ends()
+        with self._adopting():
+            due = super()._due(num_updates)
+            if len(self.optimizer.param_groups) != self._num_groups:
+                self._check_ends()
         return due
 
     @property
@@ -421,8 +426,17 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         is_ours = type(self).get_updated_values is _Scheduled.get_updated_values
         return "schedules" if is_ours else super()._state_kind
 
+    def _may_be_restored(self, name: object) -> bool:
+        # The library's own schedulers set nothing later than in their constructors. What the one
+        # that a position is from remembers besides does not matter to the others.
+        is_ours = type(self).__module__.startswith(_PACKAGE)
+        is_known = name in vars(self) or name in _REMEMBERED
+        return super()._may_be_restored(name) and (is_known or not is_ours)
+
     def _restore(self, state: dict[str, Any]) -> None:
         if self._state_kind == "schedules":
+            for name in _REMEMBERED - vars(self).keys():
+                state["attributes"].pop(name, None)
             self._restore_position(state)
         else:
             super()._restore(state)

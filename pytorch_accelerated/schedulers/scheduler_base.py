@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
 import sys
 import warnings
 from abc import ABCMeta, abstractmethod
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from torch import Tensor
@@ -126,6 +128,23 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         self._seen_bases[field.name] = field.bases(self.optimizer.param_groups)
         return field
 
+    @contextmanager
+    def _adopting(self) -> Iterator[None]:
+        """Adopt groups that came since; if what is done then fails, forget all new ones again."""
+        fields, seen, before = dict(self._fields), dict(self._seen_bases), len(self._new_groups)
+        groups = self.optimizer.param_groups
+        try:
+            for field in fields.values():
+                self._new_groups.append((field, field.adopt(groups)))
+            yield
+        except BaseException:
+            for field, new in self._new_groups[before:]:
+                field.forget(new)
+            self._fields, self._seen_bases = fields, seen
+            raise
+        finally:
+            del self._new_groups[before:]
+
     def _finish_construction(self) -> None:
         if "_fields" not in vars(self):
             raise TypeError(
@@ -231,20 +250,21 @@ class SchedulerBase(metaclass=_SchedulerMeta):
 
     def _due(self, num_updates: int) -> Due:
         """Return the checked values for update ``num_updates``, for every field that changes."""
+        with self._adopting():
+            returned = self.get_updated_values(num_updates)
+            if returned is None:
+                return []
+            if not isinstance(returned, Mapping):
+                returned = {self.param_group_field: returned}
+            return self._checked(returned, f"{type(self).__name__} at update {num_updates}")
+
+    def _checked(self, values_by_field: Mapping[str, Any], where: str) -> Due:
         groups = self.optimizer.param_groups
-        for field in self._fields.values():
-            field.adopt(groups)
-        returned = self.get_updated_values(num_updates)
-        if returned is None:
-            return []
-        if not isinstance(returned, Mapping):
-            returned = {self.param_group_field: returned}
-        where = f"{type(self).__name__} at update {num_updates}"
         return [
             (field, field.checked(values, groups, where))
             for field, values in [
                 (self._fields.get(name) or self._adopt(Field(name)), values)
-                for name, values in returned.items()
+                for name, values in values_by_field.items()
                 if values is not None
             ]
         ]
@@ -386,12 +406,12 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 )
                 + "."
             )
-        if state_dict["format"] != _STATE_FORMAT:
+        if type(state_dict["format"]) is not int or state_dict["format"] != _STATE_FORMAT:
             raise ValueError(
                 f"The state has format {state_dict['format']!r}, but this version reads format "
                 f"{_STATE_FORMAT}."
             )
-        if state_dict["kind"] != self._state_kind:
+        if not isinstance(state_dict["kind"], str) or state_dict["kind"] != self._state_kind:
             raise ValueError(
                 f"The state is of {state_dict['kind']!r}, but this scheduler is a {name}, which "
                 f"loads states of {self._state_kind!r}."
@@ -400,12 +420,20 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         for key in ("values", "attributes"):
             if not isinstance(state[key], Mapping):
                 raise ValueError(f"The state's {key!r} entry is {state[key]!r}, no dictionary.")
+        for field, values in state["values"].items():
+            if not isinstance(field, str) or not _is_row(values):
+                raise ValueError(
+                    f"The state's values for field {field!r} are {values!r}, but have to be a "
+                    "list with a number, or a list of numbers, for each parameter group."
+                )
+        for attribute in state["attributes"]:
+            if not self._may_be_restored(attribute):
+                raise ValueError(
+                    f"The state has an attribute {attribute!r}, which no state of {name} can set."
+                )
         state["attributes"] = {
-            name: from_plain(value) for name, value in state["attributes"].items()
+            attribute: _read(attribute, value) for attribute, value in state["attributes"].items()
         }
-        for name in state["attributes"]:
-            if not self._may_be_restored(name):
-                raise ValueError(f"The state has an attribute {name!r}, which no state can set.")
         if "num_updates" in state:
             state["num_updates"] = whole("The state's num_updates", state["num_updates"])
         return state
@@ -421,17 +449,9 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         return {}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        groups = self.optimizer.param_groups
-        num_updates = state.get("num_updates", 0)
-        where = f"The state of {type(self).__name__}"
-        due = [
-            (field, field.checked(values, groups, where))
-            for field, values in [
-                (self._fields.get(name) or self._adopt(Field(name)), values)
-                for name, values in state["values"].items()
-            ]
-        ]
-        self._warn_of_replaced(due, state, num_updates)
+        with self._adopting():
+            due = self._checked(state["values"], f"The state of {type(self).__name__}")
+            self._warn_of_replaced(due, state, state.get("num_updates", 0))
         self._go_on(due, state)
 
     def _go_on(self, due: Due, state: dict[str, Any]) -> None:
@@ -652,6 +672,23 @@ def _levels_to_the_caller() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back
     return level
+
+
+def _is_row(values: object) -> bool:
+    """Say whether ``values`` are what a state holds of a field: numbers, or tuples of them."""
+    return isinstance(values, list | tuple) and all(
+        isinstance(value, numbers.Real) or (isinstance(value, list | tuple) and _is_row(value))
+        for value in values
+    )
+
+
+def _read(attribute: str, value: Any) -> Any:
+    try:
+        return from_plain(value)
+    except Exception as error:
+        raise ValueError(
+            f"The state's attribute {attribute!r} is {value!r}, which cannot be read: {error}"
+        ) from error
 
 
 def _listed(value: Any) -> Any:

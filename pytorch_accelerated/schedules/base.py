@@ -300,12 +300,20 @@ class Schedule(ABC):
 
         if isinstance(other, Schedule):
             return Product(self, other)
-        return Scaled(float(other), self) if isinstance(other, numbers.Real) else NotImplemented
+        return (
+            Scaled(finite("factor", other), self)
+            if isinstance(other, numbers.Real)
+            else NotImplemented
+        )
 
     def __rmul__(self, other: object) -> Scaled:
         from pytorch_accelerated.schedules.combine import Scaled
 
-        return Scaled(float(other), self) if isinstance(other, numbers.Real) else NotImplemented
+        return (
+            Scaled(finite("factor", other), self)
+            if isinstance(other, numbers.Real)
+            else NotImplemented
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # Cached plans hold closures; they are made again on use.

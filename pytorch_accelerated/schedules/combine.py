@@ -303,6 +303,16 @@ class Scaled(Schedule):
         offset, scale = self.schedule.coefficients(num_updates)
         return Affine(self.factor * offset, self.factor * scale)
 
+    def segment(self, num_updates: int) -> Segment:
+        start, stop, curve = self.schedule.segment(num_updates)
+        factor = self.factor
+
+        def scaled(position: int) -> tuple[float, float]:
+            offset, scale = curve(position)
+            return factor * offset, factor * scale
+
+        return Segment(start, stop, scaled)
+
     @property
     def horizon(self) -> int | None:
         return self.schedule.horizon
@@ -388,6 +398,19 @@ class Sum(Pair):
         offset, scale = self.left.coefficients(num_updates)
         more_offset, more_scale = self.right.coefficients(num_updates)
         return Affine(offset + more_offset, scale + more_scale)
+
+    def segment(self, num_updates: int) -> Segment:
+        left, right = self.left.segment(num_updates), self.right.segment(num_updates)
+        start = max(left.start, right.start)
+        of_left, of_right = left.curve, right.curve
+        in_left, in_right = start - left.start, start - right.start
+
+        def added(position: int) -> tuple[float, float]:
+            offset, scale = of_left(in_left + position)
+            more_offset, more_scale = of_right(in_right + position)
+            return offset + more_offset, scale + more_scale
+
+        return Segment(start, min(left.stop, right.stop), added)
 
     def _ends(self) -> tuple[Affine, ...]:
         return tuple(

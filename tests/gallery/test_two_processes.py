@@ -31,7 +31,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         check=True,
         cwd=ROOT,
         env=environment,
-        timeout=180,
+        timeout=600,
     )
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 

@@ -20,12 +20,15 @@ def make_accelerator(accumulation: int = 1, *, split: bool = False, linked: bool
     """An accelerator of its own settings; ``linked`` is ``step_scheduler_with_optimizer``."""
     AcceleratorState._reset_state()
     GradientState._reset_state()
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=True,
         dataloader_config=DataLoaderConfiguration(split_batches=split),
         step_scheduler_with_optimizer=linked,
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=accumulation),
     )
+    # The plugin's default, which Accelerate 1.15 loses on the way.
+    accelerator.gradient_state.plugin_kwargs["adjust_scheduler"] = True
+    return accelerator
 
 
 def run(

@@ -43,8 +43,8 @@ def test_a_pickled_scheduler_goes_on_in_a_worker() -> None:
         train(scheduler.optimizer, scheduler, 3)
     process = context.Process(target=_work, args=(pickle.dumps(schedulers), results))
     process.start()
-    found = results.get(timeout=60)
-    process.join(60)
+    found = results.get(timeout=300)
+    process.join(300)
     assert found == [used_from(scheduler, 5) for scheduler in schedulers]
 
 
@@ -91,11 +91,11 @@ def test_a_logging_thread_reads_while_training_steps() -> None:
 
     thread = threading.Thread(target=log)
     thread.start()
-    started.wait(30)
+    started.wait(300)
     recorder = Recorder(optimizer)
     train(optimizer, scheduler, 2_000)
     stop.set()
-    thread.join(30)
+    thread.join(300)
     assert not errors
     assert [values[0] for values in recorder.used[: NUM_UPDATES + 1]] == planned()
     assert seen[0] == [PLAN(0, base=BASE), PLAN(0, base=2 * BASE)]
@@ -113,7 +113,7 @@ def test_two_threads_train_two_optimizers_with_one_schedule() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(300)
     assert results == {index: planned(base=BASE * (index + 1)) for index in range(4)}
 
 

@@ -15,8 +15,8 @@ from matplotlib.axis import Tick
 from matplotlib.text import Annotation, Text
 
 from pytorch_accelerated.preview import preview
+from pytorch_accelerated.preview.curves import kept_points, packed, spans_decades
 from pytorch_accelerated.preview.plot import spread
-from pytorch_accelerated.preview.thinning import kept_points, packed, spans_decades
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import (
     constant,

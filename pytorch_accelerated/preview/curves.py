@@ -1,10 +1,12 @@
-"""Fewer points of a long curve, each of them exact."""
+"""What to draw of a preview: the curves that differ, and of a long one fewer exact points."""
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+
+from pytorch_accelerated.preview.values import Column, alike
 
 
 def kept_points(values: Sequence[float], joints: Iterable[int], most: int = 2000) -> list[int]:
@@ -62,3 +64,47 @@ def spans_decades(curves: Sequence[Sequence[float]]) -> bool:
 def packed(values: Iterable[float]) -> array[float]:
     """Return numbers as an array, whose slices and extremes are quick to find."""
     return array("d", values)
+
+
+def curves(
+    groups: Sequence[str], columns: Sequence[Column]
+) -> list[tuple[list[str], Sequence[float]]]:
+    """Return names and numbers of what differs; entries of tuples are curves of their own."""
+    single: list[tuple[str, Column]] = []
+    for name, column in zip(groups, columns, strict=False):
+        filled = [value for value in column if value is not None]
+        if filled and isinstance(filled[0], tuple | list):
+            single += [
+                (f"{name}[{i}]", packed(value[i] for value in filled))  # type: ignore[index]
+                for i in range(len(filled[0]))
+            ]
+        else:
+            single.append((name, packed(filled)))  # type: ignore[arg-type]
+    return alike(single)  # type: ignore[return-value]
+
+
+# Okabe and Ito's colours, which colour-blind people tell apart as well.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+# For more curves a ramp from dark to light, as their order tells more than their hue.
+_RAMP = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (197, 190, 20))
+
+
+def colours(count: int) -> list[str]:
+    """Return a colour for each of ``count`` curves.
+
+    Example:
+        >>> colours(2)
+        ['#0072B2', '#D55E00']
+    """
+    if count <= len(_COLOURS):
+        return list(_COLOURS[:count])
+    return [_on_ramp(i / (count - 1)) for i in range(count)]
+
+
+def _on_ramp(share: float) -> str:
+    place = share * (len(_RAMP) - 1)
+    index = min(int(place), len(_RAMP) - 2)
+    near, far = _RAMP[index], _RAMP[index + 1]
+    mixed = (round(a + (b - a) * (place - index)) for a, b in zip(near, far, strict=True))
+    return "#" + "".join(f"{part:02X}" for part in mixed)

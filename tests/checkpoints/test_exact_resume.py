@@ -1,0 +1,453 @@
+import itertools
+
+import pytest
+import torch
+from torch.optim import lr_scheduler
+from torch.utils.data import IterableDataset, Sampler
+from torchmetrics import MeanAbsoluteError, MetricCollection, R2Score
+
+from pytorch_accelerated.callbacks import (
+    EarlyStoppingCallback,
+    ModelEmaCallback,
+    ScheduleMonitorCallback,
+    StepBasedEvaluationCallback,
+    StopTrainingError,
+    TorchMetricsCallback,
+    TrainerCallback,
+)
+from pytorch_accelerated.schedulers import CosineLrScheduler, ParamScheduler, SchedulerBase
+from pytorch_accelerated.schedules import linear
+from pytorch_accelerated.trainer import Trainer
+from tests.checkpoints.runs import Data, DieAt, Interrupted, Net, make, names, outcome, sgd, train
+
+
+def straight_and_interrupted(tmp_path, *, deaths=(5, 3, 9), trainer=make, **kwargs):
+    """What an undisturbed run comes to, and one that dies after so many batches each time."""
+    straight = train(trainer(ScheduleMonitorCallback()), tmp_path / "straight", **fresh(kwargs))
+    for n in deaths:
+        with pytest.raises(Interrupted):
+            train(trainer(ScheduleMonitorCallback(), DieAt(n)), tmp_path / "died", **fresh(kwargs))
+    resumed = train(trainer(ScheduleMonitorCallback()), tmp_path / "died", **fresh(kwargs))
+    return outcome(straight), outcome(resumed)
+
+
+def fresh(kwargs):
+    """Arguments that are made anew for each run, where they are functions without arguments."""
+    return {
+        name.removeprefix("make_"): value() if name.startswith("make_") else value
+        for name, value in kwargs.items()
+    }
+
+
+class Rise(SchedulerBase):
+    """Has to be told the number of updates."""
+
+    def get_updated_values(self, num_updates):
+        return [base * (1 + num_updates / 9) for base in self.base_lr_values]
+
+
+def one_cycle(optimizer):
+    return lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=20)
+
+
+def in_sequence(optimizer):
+    parts = [
+        lr_scheduler.LinearLR(optimizer, 0.1, total_iters=5),
+        lr_scheduler.StepLR(optimizer, 3),
+    ]
+    return lr_scheduler.SequentialLR(optimizer, parts, [7])
+
+
+two_fields = ParamScheduler.create_scheduler_fn(lr=linear(end=0.0), momentum=linear(end=0.5))
+decay = ParamScheduler.create_scheduler_fn(weight_decay=linear(start=0.1, end=0.0))
+
+SCHEDULERS = {
+    "none": None,
+    "cosine": CosineLrScheduler.create_scheduler_fn(num_warmup_epochs=1),
+    "several fields": two_fields,
+    "stateless": lambda optimizer: Rise(optimizer),
+    "one cycle": one_cycle,
+    "in sequence": in_sequence,
+    "milestones": lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [5, 9, 9]),
+    "function": lambda optimizer: lr_scheduler.LambdaLR(optimizer, lambda k: 1 / (1 + k)),
+    "a list": [one_cycle, decay],
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_with_schedulers(tmp_path, name):
+    def optimizer(model):
+        return torch.optim.SGD(model.parameters(), lr=0.005, momentum=0.9, weight_decay=0.01)
+
+    straight, resumed = straight_and_interrupted(
+        tmp_path,
+        create_scheduler_fn=SCHEDULERS[name],
+        trainer=lambda *callbacks: make(*callbacks, optimizer=optimizer),
+    )
+    assert resumed == straight
+
+
+def test_with_a_scheduler_that_waits_for_a_metric(tmp_path):
+    straight, resumed = straight_and_interrupted(
+        tmp_path,
+        create_scheduler_fn=lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0, threshold=1.0),
+        num_epochs=5,
+    )
+    assert resumed == straight
+    assert len({values[0] for values in straight["applied"][0]["lr"]}) > 1
+
+
+class Backwards(Sampler):
+    """An order of the user's own, drawn from the global generator as the epoch begins."""
+
+    def __len__(self):
+        return 24
+
+    def __iter__(self):
+        shift = int(torch.randint(24, ()))
+        return iter([(shift - i) % 24 for i in range(24)])
+
+
+class ByEpoch(Sampler):
+    """Has to be told the epoch."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return 24
+
+    def __iter__(self):
+        return iter([(i * 5 + self.epoch * 7) % 24 for i in range(24)])
+
+
+class Stream(IterableDataset):
+    """A data set without a length, which is read from its beginning."""
+
+    def __iter__(self):
+        data = Data()
+        return (data[i] for i in range(24))
+
+
+LOADERS = {
+    "unshuffled": lambda: {"shuffle": False},
+    "a generator of the user's own": lambda: {"generator": torch.Generator().manual_seed(5)},
+    "a sampler that draws": lambda: {"sampler": Backwards()},
+    "a sampler that is told the epoch": lambda: {"sampler": ByEpoch()},
+    "a batch sampler": lambda: {
+        "batch_sampler": torch.utils.data.BatchSampler(Backwards(), 4, drop_last=True)
+    },
+    "no batches": lambda: {"batch_size": None},
+}
+
+
+@pytest.mark.parametrize("name", LOADERS)
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_with_data_loaders(tmp_path, name, accumulate):
+    straight, resumed = straight_and_interrupted(
+        tmp_path,
+        make_train_dataloader_kwargs=LOADERS[name],
+        gradient_accumulation_steps=accumulate,
+        num_epochs=1 if name == "no batches" else 4,
+        checkpoint_every=4 if name == "no batches" else 1,
+        deaths=(9, 3) if accumulate == 1 else (11, 8),
+    )
+    assert resumed == straight
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_with_a_stream(tmp_path, accumulate):
+    straight, resumed = straight_and_interrupted(
+        tmp_path,
+        train_dataset=Stream(),
+        gradient_accumulation_steps=accumulate,
+        num_epochs=4,
+        checkpoint_every=1,
+        deaths=(11, 8),
+    )
+    assert resumed == straight
+    assert straight["updates"] == 4 * -(-6 // accumulate)
+
+
+def test_with_workers_that_draw_random_numbers(tmp_path):
+    """After three batches the other one of the two workers makes the next."""
+    straight, resumed = straight_and_interrupted(
+        tmp_path,
+        train_dataloader_kwargs={"num_workers": 2},
+        num_epochs=2,
+        checkpoint_every=3,
+        deaths=(5,),
+    )
+    assert resumed == straight
+
+
+class Doubled(Data):
+    """Reads many samples at once."""
+
+    file = None
+
+    def __getitems__(self, indices):
+        return [(2 * self[i][0], self[i][1]) for i in indices]
+
+
+def open_file(worker_id):
+    torch.utils.data.get_worker_info().dataset.file = worker_id
+
+
+def test_data_sets_are_themselves_in_workers(tmp_path):
+    class WithFile(Doubled):
+        def __getitem__(self, index):
+            assert self.file is not None
+            return super().__getitem__(index)
+
+    trainer = train(
+        make(),
+        train_dataset=WithFile(),
+        num_epochs=1,
+        train_dataloader_kwargs={"num_workers": 2, "worker_init_fn": open_file},
+    )
+    assert trainer.num_updates == 6
+    assert trainer._train_dataloader.dataset.size == 24
+
+
+def test_batches_of_workers_do_not_draw_the_same(tmp_path):
+    seen = []
+
+    class See(TrainerCallback):
+        def on_train_step_end(self, trainer, batch, **kwargs):
+            seen.extend(batch[0][:, 1].tolist())
+
+    train(make(See()), num_epochs=2, train_dataloader_kwargs={"num_workers": 2})
+    assert len(set(seen)) == 48
+
+
+class Skipping(Trainer):
+    """Some steps meet gradients that are not finite, which a scaler skips."""
+
+    def _create_accelerator(self):
+        accelerator = super()._create_accelerator()
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=3)
+        accelerator.native_amp = True
+        return accelerator
+
+    def calculate_train_batch_loss(self, batch):
+        output = super().calculate_train_batch_loss(batch)
+        if (self._loop.epoch, self._loop.batch) in [(0, 1), (1, 2)]:
+            output["loss"] = output["loss"] * float("inf")
+        return output
+
+
+def test_with_a_scaler_that_skips_steps(tmp_path):
+    def scale(trainer):
+        return trainer._accelerator.scaler.get_scale()
+
+    class KeepScale(TrainerCallback):
+        def on_training_run_end(self, trainer, **kwargs):
+            scales.append(scale(trainer))
+
+    scales = []
+    straight, resumed = straight_and_interrupted(
+        tmp_path,
+        create_scheduler_fn=one_cycle,
+        trainer=lambda *callbacks: make(KeepScale(), *callbacks, kind=Skipping),
+    )
+    assert straight["updates"] == 16
+    del straight["history"]["train_loss_epoch"][:2], resumed["history"]["train_loss_epoch"][:2]
+    assert resumed == straight
+    assert scales[0] == scales[1] != 8.0
+
+
+def test_with_averages_patience_metrics_and_evaluations(tmp_path):
+    data = Data()
+    made = []
+
+    def trainer(*callbacks):
+        metrics = {
+            "mae": MeanAbsoluteError(),
+            "both": MetricCollection([R2Score(), MeanAbsoluteError()]),
+        }
+        made.append(
+            [
+                ModelEmaCallback(decay=0.5, save_path=tmp_path / "ema.pt"),
+                EarlyStoppingCallback(early_stopping_patience=9, early_stopping_threshold=0.1),
+                TorchMetricsCallback(metrics, phases=("train", "eval")),
+                StepBasedEvaluationCallback(5),
+            ]
+        )
+        return make(*made[-1], *callbacks)
+
+    straight, resumed = straight_and_interrupted(tmp_path, trainer=trainer, eval_dataset=data)
+    assert resumed == straight
+    assert len(straight["history"]["train_both_MeanAbsoluteError"]) == 3
+    (average, patience, *_), (average_too, patience_too, *_) = made[0], made[-1]
+    for name, value in average.ema_model.state_dict().items():
+        assert torch.equal(value, average_too.ema_model.state_dict()[name])
+    assert patience.state_dict() == patience_too.state_dict()
+    assert patience.early_stopping_patience_counter
+
+
+class Sum:
+    """A metric that cannot say what it has come to."""
+
+    def __init__(self):
+        self.value = 0.0
+
+    def update(self, outputs, targets):
+        self.value += len(targets)
+
+    def compute(self):
+        return self.value
+
+    def reset(self):
+        self.value = 0.0
+
+
+def test_a_metric_without_a_state_says_that_it_covers_the_rest_only(tmp_path):
+    with pytest.raises(Interrupted):
+        train(make(DieAt(5), TorchMetricsCallback({"n": Sum()}, phases="train")), tmp_path)
+    with pytest.warns(UserWarning, match="metric 'n' has no state in the checkpoint"):
+        resumed = train(make(TorchMetricsCallback({"n": Sum()}, phases="train")), tmp_path)
+    assert resumed.run_history.get_metric_values("train_n") == [8.0, 24.0, 24.0]
+
+
+@pytest.mark.parametrize("event", ["on_train_epoch_end", "on_eval_epoch_end", "on_eval_step_end",
+                                   "on_training_run_epoch_end", "on_training_run_end"])  # fmt: skip
+def test_interrupted_after_the_last_batch_of_an_epoch(tmp_path, event):
+    kwargs = {"eval_dataset": Data(), "num_epochs": 2, "checkpoint_every": 3}
+    straight = train(make(), tmp_path / "straight", **kwargs)
+    for _ in range(2 if event != "on_training_run_end" else 1):
+        with pytest.raises(Interrupted):
+            train(make(DieAt(1, event)), tmp_path / "died", **kwargs)
+    resumed = train(make(), tmp_path / "died", **kwargs)
+    assert outcome(resumed) == outcome(straight)
+
+
+@pytest.mark.parametrize("event", ["on_train_epoch_end", "on_eval_step_end"])
+def test_interrupted_after_a_limit_within_an_epoch(tmp_path, event):
+    kwargs = {"eval_dataset": Data(), "max_num_train_steps": 8}
+    straight = train(make(), tmp_path / "straight", **kwargs)
+    with pytest.raises(Interrupted):
+        train(
+            make(DieAt({"on_train_epoch_end": 2}.get(event, 7), event)), tmp_path / "died", **kwargs
+        )
+    assert names(tmp_path / "died")[-1] == "update_000000008"
+    resumed = train(make(), tmp_path / "died", **kwargs)
+    assert outcome(resumed) == outcome(straight)
+    assert len(straight_losses := resumed.run_history.get_metric_values("eval_loss_epoch")) == 2
+    assert straight_losses == straight.run_history.get_metric_values("eval_loss_epoch")
+
+
+def test_hooks_at_the_run_s_start_may_draw_random_numbers(tmp_path):
+    class Drawing(Trainer):
+        def training_run_start(self):
+            torch.rand(7)
+
+    def trainer(*callbacks):
+        return make(*callbacks, kind=Drawing)
+
+    straight, resumed = straight_and_interrupted(tmp_path, trainer=trainer, checkpoint_every=6)
+    assert resumed == straight
+
+
+def test_without_a_seed_too(tmp_path):
+    torch.manual_seed(11)
+    straight = train(make(), tmp_path / "straight", seed=None)
+    torch.manual_seed(11)
+    with pytest.raises(Interrupted):
+        train(make(DieAt(9)), tmp_path / "died", seed=None)
+    torch.manual_seed(12345)
+    resumed = train(make(), tmp_path / "died", seed=None)
+    assert outcome(resumed) == outcome(straight)
+
+
+def test_checkpoints_do_not_change_a_run(tmp_path):
+    assert outcome(train(make(), tmp_path)) == outcome(train(make()))
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    finished = train(make(), tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    for _ in range(2):
+        again = train(make(DieAt(1)), tmp_path)
+        assert outcome(again) == outcome(finished)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("event", ["on_training_run_epoch_end", "on_update_end"])
+def test_a_stopped_run_is_over_unless_told_where_to_go_on(tmp_path, event, capsys):
+    class Enough(TrainerCallback):
+        def __init__(self):
+            self.calls = 0
+            setattr(self, event, self._stop)
+
+        def _stop(self, trainer, **kwargs):
+            self.calls += 1
+            if self.calls == 2:
+                raise StopTrainingError("that will do")
+
+    stopped = train(make(Enough()), tmp_path)
+    capsys.readouterr()
+    again = train(make(DieAt(1)), tmp_path)
+    assert outcome(again) == outcome(stopped)
+    assert "it was stopped: that will do" in capsys.readouterr().out
+    on = train(make(), tmp_path, resume=tmp_path / names(tmp_path)[-1])
+    assert on.num_updates == 18
+
+
+def test_a_second_run_of_the_same_trainer_can_resume(tmp_path):
+    straight = outcome(train(make(), tmp_path / "straight"))
+    trainer = make(dying := DieAt(9))
+    with pytest.raises(Interrupted):
+        train(trainer, tmp_path / "died")
+    dying.left = 99
+    assert outcome(train(trainer, tmp_path / "died")) == straight
+
+
+def test_an_epoch_is_the_default_interval(tmp_path):
+    train(make(), tmp_path, checkpoint_every=None)
+    assert names(tmp_path) == [f"update_{n:09d}_end" for n in (6, 12, 18)]
+
+
+def test_a_run_saves_at_its_end_too(tmp_path):
+    train(make(), tmp_path, checkpoint_every=7)
+    assert names(tmp_path) == ["update_000000007", "update_000000014", "update_000000018_end"]
+
+
+def test_tied_and_sparse_state_and_other_optimizers(tmp_path):
+    class Tied(Net):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("counts", torch.zeros(3, dtype=torch.int64))
+            self.register_buffer("phase", torch.ones(2, dtype=torch.complex128))
+            self.same = self.first
+
+    for optimizer in (
+        lambda m: torch.optim.AdamW(m.parameters(), lr=torch.tensor(0.001), betas=(0.8, 0.9)),
+        lambda m: torch.optim.Adagrad(m.parameters(), lr=0.1),
+        lambda m: torch.optim.Rprop(m.parameters(), lr=0.1),
+    ):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        straight, resumed = straight_and_interrupted(
+            folder,
+            deaths=(7,),
+            trainer=lambda *c, optimizer=optimizer: make(*c, model=Tied(), optimizer=optimizer),
+        )
+        assert resumed == straight
+
+
+def test_progress_counts_on(tmp_path):
+    calls = itertools.count()
+
+    class Count(TrainerCallback):
+        def on_train_step_end(self, trainer, step, **kwargs):
+            steps.append(step)
+            next(calls)
+
+    steps = []
+    with pytest.raises(Interrupted):
+        train(make(DieAt(10)), tmp_path)
+    train(make(Count()), tmp_path)
+    assert steps == [*range(2, 6), *range(6)]
+    assert sgd(Net()).defaults["momentum"] == 0.9

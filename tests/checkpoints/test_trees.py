@@ -1,0 +1,138 @@
+from collections import Counter, OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from pytorch_accelerated.checkpoints.folders import CheckpointError, from_json, to_json
+from pytorch_accelerated.checkpoints.tensor_files import DTYPES, pieces, read
+from pytorch_accelerated.checkpoints.trees import join, split
+
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+keys = st.text() | st.integers() | st.booleans() | st.tuples(st.integers(), st.text())
+trees = st.recursive(
+    plain,
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(keys, inner)
+        | st.sets(st.integers())
+        | st.frozensets(st.text())
+    ),
+    max_leaves=20,
+)
+
+
+@given(trees)
+@settings(max_examples=50, deadline=None)
+def test_plain_values_come_back_as_they_were(tree):
+    skeleton, tensors = split(tree)
+    assert not tensors
+    assert same(join(from_json(to_json(skeleton), "it"), {}), tree)
+
+
+def same(one, other):
+    """Equal, where a NaN equals a NaN and 1 does not equal True."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict):
+        return same(list(one), list(other)) and same([*one.values()], [*other.values()])
+    return one == other if isinstance(one, set | frozenset) else repr(one) == repr(other)
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        Counter([3, 3, 5]),
+        OrderedDict(b=1, a=2),
+        {"__tensor__": "a name that is none"},
+        {"__tuple__": [1]},
+        {"__x": {"__float__": ["1"]}},
+    ],
+)
+def test_special_dicts_come_back_as_they_were(tree):
+    back = join(from_json(to_json(split(tree)[0]), "it"), {})
+    assert back == tree
+    assert type(back) is type(tree)
+
+
+def content(tensor):
+    return tensor.reshape(-1).view(torch.uint8).tolist()
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.complex128])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0), (2, 3)])
+def test_tensors_come_back_bit_for_bit(tmp_path, dtype, shape):
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.randint(2, shape, generator=generator).to(dtype)
+    if not dtype.is_complex and dtype.is_floating_point and dtype.itemsize > 1:
+        numbers = numbers / 3
+    skeleton, tensors = split({"a": [numbers], "b": numbers})
+    path = tmp_path / "tensors.safetensors"
+    path.write_bytes(b"".join(map(bytes, pieces(tensors))))
+    back = join(skeleton, read(path))
+    for tensor in (back["a"][0], back["b"]):
+        assert tensor.dtype == dtype
+        assert tensor.shape == numbers.shape
+        assert content(tensor) == content(numbers)
+    assert load_file(path).keys() == tensors.keys()
+
+
+def test_tensors_are_copied_so_that_training_may_go_on():
+    weight = torch.zeros(3)
+    _, tensors = split({"weight": weight})
+    weight += 1
+    assert tensors["weight"].tolist() == [0, 0, 0]
+
+
+def test_views_and_names_that_collide():
+    matrix = torch.arange(6.0).view(2, 3)
+    tree = {"a.b": matrix.T, "a": {"b": matrix[:, 1]}, ("a", 1): matrix.conj()}
+    skeleton, tensors = split(tree)
+    assert len(tensors) == 3
+    back = join(skeleton, tensors)
+    assert back["a.b"].tolist() == matrix.T.tolist()
+    assert back["a"]["b"].tolist() == [1.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (Path("x"), "PosixPath"),
+        (np.float64(1.0), "numpy.float64"),
+        (np.zeros(2), "numpy.ndarray"),
+        (len, "builtin_function"),
+        (torch.nn.Identity(), "Identity"),
+        (torch.eye(2).to_sparse(), "sparse"),
+        (torch.empty(2, device="meta"), "meta"),
+        (b"bytes", "bytes"),
+    ],
+)
+def test_what_could_only_be_read_back_as_code_is_refused(value, said):
+    with pytest.raises(TypeError, match=said) as caught:
+        split({"best": [1, value]}, "the state")
+    assert "the state['best']['1'] is a" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "skeleton",
+    [
+        {"__tensor__": "missing"},
+        {"__tensor__": []},
+        {"__what__": [1]},
+        {"__float__": ["x"]},
+        {"__float__": []},
+        {"__dict__": [1]},
+        {"__set__": [[]]},
+        {"__tuple__": 3},
+    ],
+)
+def test_skeletons_of_another_kind_are_damage(skeleton):
+    with pytest.raises(CheckpointError, match="it is damaged"):
+        join({"a": [skeleton]}, {}, "it")
