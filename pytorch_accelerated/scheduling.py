@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from pytorch_accelerated.placeholders import (
     find_placeholders,
@@ -254,8 +254,8 @@ def go_on(
         What differs from the checkpoint.
     """
     schedulers = [] if scheduler is None else list(each(scheduler))
-    differences: list[str] = []
-    replayed: dict[int, list[dict[str, Any]]] = {}
+    differences = [f"scheduler: {one['class']} before, none now" for one in saved[len(schedulers) :]]
+    replayed: dict[int, Any] = {}
     for i, one in enumerate(schedulers):
         before = saved[i] if i < len(saved) else None
         changed = _changes(one, before)
@@ -265,13 +265,17 @@ def go_on(
     load_optimizer()
     for i, one in enumerate(schedulers):
         state = saved[i]["state"] if i < len(saved) else None
-        if i in replayed:
-            for group, values in zip(one.optimizer.param_groups, replayed[i], strict=False):
+        if i in replayed and isinstance(one, SchedulerBase):
+            one.load_state_dict(replayed[i])
+        elif i in replayed:
+            for group, values in zip(_groups(one), replayed[i], strict=False):
                 group.update(values)
         elif state is not None and _takes(one, saved[i]):
             if isinstance(one, ReduceLROnPlateau):
                 state = {**state, **_plan_of(one.state_dict())}
             one.load_state_dict(state)
+            if isinstance(one, LambdaLR):
+                differences += _put_own_values(one)
         elif not is_stateless(one) and _is_pure(one):
             one.step(num_updates)
         if is_stateless(one):
@@ -341,15 +345,43 @@ def _changes(scheduler: Any, saved: dict[str, Any] | None) -> list[str]:
     return []
 
 
-def _replay(scheduler: Any, num_updates: int) -> list[dict[str, Any]]:
-    """Step a new scheduler to a position; returns the values that the groups then have."""
+def _put_own_values(scheduler: LambdaLR) -> list[str]:
+    """Put the values of a scheduler's functions, which no state can hold, in force."""
+    differences = []
     groups = scheduler.optimizer.param_groups
+    for i, (group, function, base) in enumerate(
+        zip(groups, scheduler.lr_lambdas, scheduler.base_lrs, strict=False)
+    ):
+        value = base * function(scheduler.last_epoch)
+        if _differ(group["lr"], value):
+            differences.append(
+                f"{class_name(scheduler)} for parameter group {i}: {_number(group['lr'])!r} "
+                f"before, {_number(value)!r} now"
+            )
+            group["lr"] = value
+    scheduler._last_lr = [group["lr"] for group in groups]
+    return differences
+
+
+def _groups(scheduler: Any) -> list[dict[str, Any]]:
+    return getattr(getattr(scheduler, "optimizer", None), "param_groups", [])
+
+
+def _replay(scheduler: Any, num_updates: int) -> Any:
+    """Step a new scheduler to a position.
+
+    Returns:
+        Its state there, if that brings its values back; else those values, for each group.
+    """
+    groups = _groups(scheduler)
     before = [dict(group) for group in groups]
     with warnings.catch_warnings():
         # PyTorch's schedulers miss the optimizer's steps.
         warnings.simplefilter("ignore")
         for _ in range(num_updates):
             scheduler.step()
+    if isinstance(scheduler, SchedulerBase):
+        return scheduler.state_dict()
     return [
         {
             key: value

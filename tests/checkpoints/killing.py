@@ -39,6 +39,7 @@ from pytorch_accelerated.trainer import Trainer
 NUM_KILLS = 20
 NUM_UPDATES = 72
 BATCH_SIZE = 4
+NUM_SAMPLES = 48
 FILE_EVENTS = ("open", "os.mkdir", "os.rename", "os.rmdir", "os.remove", "shutil.rmtree")
 
 CASES = {
@@ -52,8 +53,11 @@ CASES = {
 class Noisy(Dataset):
     """Draws random numbers for each sample, as augmentations do."""
 
+    def __init__(self, size):
+        self.size = size
+
     def __len__(self):
-        return 48
+        return self.size
 
     def __getitem__(self, index):
         x = torch.linspace(-1, 1, 4) * (index % 7) + 0.1 * torch.randn(4) + random.random()
@@ -95,16 +99,16 @@ def train(case, folder, pipe):
     average = ModelEmaCallback(decay=0.8, save_path=folder / "average.pt")
     patience = EarlyStoppingCallback(early_stopping_patience=100, early_stopping_threshold=0.0)
     monitor = ScheduleMonitorCallback()
-    callbacks = [average, monitor, patience, StepBasedEvaluationCallback(7), Tick(pipe)]
+    callbacks = [average, monitor, patience, StepBasedEvaluationCallback(11), Tick(pipe)]
     if "export" in case:
         callbacks.append(Export(folder / "exported.pt"))
     trainer = Trainer(model, nn.MSELoss(), optimizer, callbacks=callbacks)
     accumulate, processes = case.get("accumulate", 1), case.get("processes", 1)
-    batches_per_epoch = len(Noisy()) // BATCH_SIZE // processes
+    batches_per_epoch = NUM_SAMPLES // BATCH_SIZE // processes
     trainer.train(
-        Noisy(),
+        Noisy(NUM_SAMPLES),
         num_epochs=NUM_UPDATES * accumulate // batches_per_epoch,
-        eval_dataset=Noisy(),
+        eval_dataset=Noisy(8),
         per_device_batch_size=BATCH_SIZE,
         gradient_accumulation_steps=accumulate,
         gradient_clip_norm=5.0,
@@ -234,7 +238,7 @@ def kill_again_and_again(case, base, seed):
     ticks_per_update = case.get("accumulate", 1) * case.get("processes", 1)
     moments = [("file", draw.randint(1, 60)) for _ in range(8)]
     moments += [
-        ("tick", draw.randint(1, 10 * ticks_per_update), draw.uniform(0, 0.01), signal.SIGKILL)
+        ("tick", draw.randint(1, 8 * ticks_per_update), draw.uniform(0, 0.01), signal.SIGKILL)
         for _ in range(NUM_KILLS - len(moments))
     ]
     draw.shuffle(moments)
