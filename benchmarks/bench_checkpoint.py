@@ -1,6 +1,6 @@
 """What a checkpoint costs a run: the pause that training makes, the copy alone, a write in full.
 
-    python benchmarks/bench_checkpoint.py [millions of parameters, by default 20]
+python benchmarks/bench_checkpoint.py [millions of parameters, by default 20]
 """
 
 from __future__ import annotations

@@ -2,30 +2,59 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+import importlib.metadata
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import coming_from  # noqa: E402
+import figures  # noqa: E402
+from sphinx.util.nodes import make_refnode  # noqa: E402
+
+figures.gallery(HERE / "_generated")
+coming_from.build(HERE / "_generated")
 
 project = "pytorch-accelerated"
 author = "The pytorch-accelerated developers"
 copyright = "2026, the pytorch-accelerated developers"
-release = version("pytorch-accelerated")
+release = importlib.metadata.version("pytorch-accelerated")
 
 extensions = [
     "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
-    "sphinx_autodoc_typehints",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "pytorch-accelerated"
-html_static_path = ["_static"]
 
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autoclass_content = "class"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-always_document_param_types = False
-typehints_defaults = "comma"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
 nitpicky = False
+default_role = "py:obj"
+
+
+def find_by_end(app, env, node, contnode):
+    """Link a name that is documented in one place, wherever it is mentioned."""
+    if node.get("refdomain") != "py":
+        return None
+    domain = env.get_domain("py")
+    found = domain.find_obj(env, None, None, node["reftarget"], None, searchmode=1)
+    places = {(entry.docname, entry.node_id): name for name, entry in found if not entry.aliased}
+    if len(places) != 1:
+        return None
+    (((page, anchor), name),) = places.items()
+    return make_refnode(app.builder, node["refdoc"], page, anchor, contnode, name)
+
+
+def setup(app):
+    app.connect("missing-reference", find_by_end)

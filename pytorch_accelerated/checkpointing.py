@@ -7,7 +7,7 @@ import os
 import pickle
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -102,6 +102,7 @@ class Checkpointing(Processes):
     _random_to_restore: dict[str, Any] | None
     _is_between_updates: bool
     _stopped: str | None
+    _has_reached_limit: Callable[[], bool]
 
     # Single files
 
@@ -432,7 +433,10 @@ class Checkpointing(Processes):
         differences += self._restore_objects(saved)
         if saved["history"]:
             self.run_history.load_state_dict(saved["history"])
-        self.run_history.set_epoch(self._loop.history_epoch)
+        loop = self._loop
+        # The limit on updates ended this epoch early: it counts, unless it is to go on.
+        was_cut_short = loop.batch > 0 and not loop.in_epoch and self._has_reached_limit()
+        self.run_history.set_epoch(loop.history_epoch + was_cut_short)
         own = self._restore_generators(saved)
         callbacks = dict(saved["callbacks"])
         self._loss_tracker.reset()

@@ -93,7 +93,7 @@ def check_not_empty(loader: Any, dataset: Any, name: str, at_least: int = 1) -> 
     """Refuse data that no batch can be made of.
 
     Args:
-        loader: the data loader.
+        loader: the data loader, or ``None`` to look at the data set only.
         dataset: its data set.
         name: name of the data set's argument.
         at_least: number of samples that are needed.

@@ -19,6 +19,7 @@ from accelerate.utils import (
     is_compiled_module,
 )
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from pytorch_accelerated import scheduling
 from pytorch_accelerated.callbacks import (
@@ -74,12 +75,15 @@ class Preparation(Checkpointing):
     _was_compiled: bool
     _marked_modules: list[tuple[nn.Module, dict[str, Any]]]
     _is_plain: bool
+    _exchanged: set[int] | None
     _window_items: list[Any]
     _gradient_norm: Tensor | None
 
     @contextmanager
     def _run(self) -> Iterator[None]:
         """Begin a run; whatever happens, leave model and optimizer as they came."""
+        if not isinstance(self.model, nn.Module):
+            raise TypeError(f"model is {self.model!r}: give a torch.nn.Module")
         self._accelerator = self._create_accelerator()
         # Windows are counted here; Accelerate, whose launcher may set this, would divide again.
         self._accelerator.gradient_accumulation_steps = 1
@@ -113,6 +117,8 @@ class Preparation(Checkpointing):
         self._marked_modules = []
 
     def _create_callback_handler(self) -> CallbackHandler:
+        if not isinstance(self._callbacks, Iterable):
+            raise TypeError(f"callbacks is {self._callbacks!r}: give a list, also for a single one")
         limit = get_limit_batches_from_env()
         first = [] if limit is None else [LimitBatchesCallback(limit)]
         handler = CallbackHandler([*first, *self._callbacks])
@@ -123,11 +129,19 @@ class Preparation(Checkpointing):
         return handler
 
     def _create_accelerator(self) -> Accelerator:
-        return Accelerator(
-            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-            log_with=self._log_with,
-            project_dir=self._project_dir,
-        )
+        try:
+            return Accelerator(
+                gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+                log_with=self._log_with,
+                project_dir=self._project_dir,
+            )
+        except ValueError as error:
+            if self._log_with is not None and self._project_dir is None:
+                raise ValueError(
+                    f"{error} It is the project_dir of the Trainer: give one with "
+                    f"log_with={self._log_with!r}"
+                ) from error
+            raise
 
     def _prepare(self) -> None:
         self._fire("on_prepare_start")
@@ -136,8 +150,21 @@ class Preparation(Checkpointing):
             (module, {name: vars(module)[name] for name in _ACCELERATES_MARKS & set(vars(module))})
             for module in modules
         ]
+        if self._train_dataloader is not None:
+            self._warn_of_another_models_optimizer()
         self._prepare_model_optimizer_and_dataloaders()
         self._fire("on_prepare_end")
+
+    def _warn_of_another_models_optimizer(self) -> None:
+        groups = getattr(self.optimizer, "param_groups", [])
+        updated = {id(parameter) for group in groups for parameter in group["params"]}
+        if updated.isdisjoint(map(id, self.model.parameters())):
+            warnings.warn(
+                "none of the parameters that the optimizer updates belongs to the model, which "
+                "thus learns nothing: make the optimizer of model.parameters(), once the model is "
+                "the one to be trained and no copy of it",
+                stacklevel=4,
+            )
 
     def _prepare_model_optimizer_and_dataloaders(self) -> None:
         accelerator = self._accelerator
@@ -155,6 +182,10 @@ class Preparation(Checkpointing):
         else:
             self.model, self.optimizer = accelerator.prepare(self.model, self.optimizer)
         self._can_save_state = self._can_save_state or is_training
+        self._exchanged = None
+        if isinstance(getattr(self.model, "_orig_mod", self.model), DistributedDataParallel):
+            trained = (p for p in self.model.parameters() if p.requires_grad)
+            self._exchanged = set(map(id, trained))
 
         if is_training:
             self._own_generators = own_generators(self._train_dataloader)
@@ -167,6 +198,22 @@ class Preparation(Checkpointing):
                 accelerator,
                 self._eval_generator,
                 even_batches=self._pad_uneven_eval_batches,
+            )
+
+    def _check_nothing_was_unfrozen(self) -> None:
+        """Refuse gradients that distributed training, set up without them, would not exchange."""
+        if self._num_processes == 1 or self._exchanged is None:
+            return
+        late = [
+            name
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad and id(parameter) not in self._exchanged
+        ]
+        if late:
+            raise ValueError(
+                f"{len(late)} parameters were unfrozen since the run began, such as {late[0]}: the "
+                f"processes would not exchange their gradients, and drift apart. Unfreeze them "
+                f"between two calls of train(), the second with reset_run_history=False"
             )
 
     def _create_run_config(
@@ -228,7 +275,10 @@ class Preparation(Checkpointing):
             check_not_empty(loader, self.eval_dataset, "eval_dataset")
 
     def _start_scheduler(self) -> None:
-        self.scheduler = None if self.create_scheduler_fn is None else self.create_scheduler()
+        earlier, self.scheduler = self.scheduler, None
+        if self.create_scheduler_fn is not None:
+            scheduling.put_bases_back(earlier)
+            self.scheduler = self.create_scheduler()
         state, self._scheduler_state_to_load = self._scheduler_state_to_load, None
         if self.scheduler is None:
             if state is not None:
@@ -238,11 +288,15 @@ class Preparation(Checkpointing):
                     stacklevel=3,
                 )
             return
-        for scheduler in scheduling.each(self.scheduler):
-            if scheduling.is_stateless(scheduler):
-                scheduler.step_update(0)
+        self._put_stateless_schedulers_in_force()
         if state is not None:
             scheduling.restore(self.scheduler, state)
+
+    def _put_stateless_schedulers_in_force(self) -> None:
+        """Give schedulers that are told the number of updates the present one."""
+        for scheduler in scheduling.each(self.scheduler):
+            if scheduling.is_stateless(scheduler):
+                scheduler.step_update(self._loop.num_updates)
 
     def _start_trackers(self) -> None:
         if self._log_with is not None:

@@ -10,10 +10,12 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from pytorch_accelerated.placeholders import (
+    TrainerPlaceholderValues,
     find_placeholders,
     replace_trainer_placeholder_values,
 )
 from pytorch_accelerated.schedulers import SchedulerBase
+from pytorch_accelerated.schedules import Schedule
 
 
 @runtime_checkable
@@ -27,6 +29,12 @@ class NeedsRun(Protocol):
             horizon: number of optimizer updates of the run.
             num_updates_per_epoch: number of updates in an epoch, ``None`` if not known.
         """
+
+
+_ONLY_IN_PARTIALS = (
+    "Placeholders are filled in only where they are arguments of a functools.partial: write "
+    "create_scheduler_fn=functools.partial(…) instead of a lambda or function that uses them"
+)
 
 
 def make_schedulers(trainer: Any, factories: Any) -> Any:
@@ -45,12 +53,25 @@ def make_schedulers(trainer: Any, factories: Any) -> Any:
 
 
 def _make(trainer: Any, factory: Any) -> Any:
-    if not callable(factory) or isinstance(factory, (LRScheduler, ReduceLROnPlateau)):
+    kind = type(factory).__name__
+    if isinstance(factory, Schedule):
         raise TypeError(
-            f"create_scheduler_fn is a {type(factory).__name__}: give a function that takes the "
+            "create_scheduler_fn is a schedule, which knows no optimizer: give "
+            "ParamScheduler.create_scheduler_fn(lr=…) with the schedule in place of …"
+        )
+    if callable(getattr(factory, "step", None) or getattr(factory, "step_update", None)) and (
+        not isinstance(factory, type)
+    ):
+        raise TypeError(
+            f"create_scheduler_fn is a {kind}: give a function that takes the "
             f"optimizer and returns a scheduler, not a scheduler, since each run makes its own; "
-            f"for example functools.partial({type(factory).__name__}, …) or "
-            f"lambda optimizer: {type(factory).__name__}(optimizer, …)"
+            f"for example functools.partial({kind}, …) or "
+            f"lambda optimizer: {kind}(optimizer, …)"
+        )
+    if not callable(factory):
+        raise TypeError(
+            f"create_scheduler_fn is a {kind}: give a function that takes the optimizer and "
+            f"returns a scheduler, for example CosineLrScheduler.create_scheduler_fn()"
         )
     if isinstance(factory, NeedsRun):
         config = trainer.run_config
@@ -60,23 +81,29 @@ def _make(trainer: Any, factory: Any) -> Any:
                 "no length: give max_num_train_steps"
             )
         factory = factory.for_run(config.max_num_train_steps, config.num_update_steps_per_epoch)
-    scheduler = replace_trainer_placeholder_values(trainer, factory)(trainer.optimizer)
-    schedulers = list(each(scheduler))
-    for one in schedulers:
+    factory = replace_trainer_placeholder_values(trainer, factory)
+    try:
+        scheduler = factory(trainer.optimizer)
+    except (TypeError, ValueError) as error:
+        if any(name in str(error) for name in TrainerPlaceholderValues.placeholder_set()):
+            raise type(error)(f"{error} {_ONLY_IN_PARTIALS}") from error
+        raise
+    for one in list(each(scheduler)) or [scheduler]:
         if not (hasattr(one, "step") or hasattr(one, "step_update")):
+            hint = "Is a return missing?"
+            if callable(one):
+                hint = "Is it a factory of factories, such as create_scheduler_fn without ()?"
             raise TypeError(
-                f"create_scheduler_fn returned {one!r}, which is no scheduler: it has to return "
-                f"an object with a method step() or step_update(num_updates). Is a return "
-                f"missing?"
+                f"create_scheduler_fn returned {None if one is None else type(one).__name__}, "
+                f"which is no scheduler: it has to return an object with a method step() or "
+                f"step_update(num_updates). {hint}"
             )
         unresolved = [*find_placeholders(getattr(one, "__dict__", {}))]
         unresolved += find_placeholders([*_fields(trainer.optimizer)])
         if unresolved:
             raise ValueError(
-                f"placeholders reached {type(one).__name__} unresolved: {unresolved}. Only those "
-                f"in the arguments of a functools.partial are filled in; write "
-                f"create_scheduler_fn=functools.partial({type(one).__name__}, …) instead of a "
-                f"lambda or function that uses them"
+                f"placeholders reached {type(one).__name__} unresolved: {unresolved}. "
+                f"{_ONLY_IN_PARTIALS}"
             )
     return scheduler
 
@@ -86,15 +113,28 @@ def _fields(optimizer: torch.optim.Optimizer) -> Iterator[Any]:
         yield from (value for name, value in group.items() if name != "params")
 
 
+def put_bases_back(scheduler: Any) -> None:
+    """Let the next run's scheduler find the parameter groups as those of an earlier run did.
+
+    A value that was changed by hand since stays, for the next scheduler to honour or to refuse.
+
+    Args:
+        scheduler: the earlier run's scheduler, a list or tuple of them, or ``None``.
+    """
+    for one in each(scheduler):
+        if isinstance(one, SchedulerBase):
+            one._put_bases_back()
+
+
 def each(scheduler: Any) -> Iterator[Any]:
     """Each of the schedulers in what the Trainer holds as ``scheduler``.
 
     Args:
-        scheduler: a scheduler, or a list or tuple of them.
+        scheduler: a scheduler, a list or tuple of them, or ``None``.
     """
     if isinstance(scheduler, (list, tuple)):
         yield from scheduler
-    else:
+    elif scheduler is not None:
         yield scheduler
 
 
@@ -132,14 +172,16 @@ def step_on_metric(scheduler: Any, history: Any, metric: str) -> None:
         ValueError: the metric has no value.
     """
     for one in each(scheduler):
-        if isinstance(one, ReduceLROnPlateau):
-            try:
-                value = history.get_latest_metric(metric)
-            except ValueError as error:
-                raise ValueError(
-                    f"ReduceLROnPlateau waits for the metric {metric!r} (scheduler_metric): {error}"
-                ) from None
-            one.step(value)
+        listen = one.step if isinstance(one, ReduceLROnPlateau) else getattr(one, "report", None)
+        if listen is None:
+            continue
+        try:
+            value = history.get_latest_metric(metric)
+        except ValueError as error:
+            raise ValueError(
+                f"{type(one).__name__} waits for the metric {metric!r} (scheduler_metric): {error}"
+            ) from None
+        listen(value)
 
 
 def state_of(scheduler: Any) -> Any:
@@ -254,7 +296,9 @@ def go_on(
         What differs from the checkpoint.
     """
     schedulers = [] if scheduler is None else list(each(scheduler))
-    differences = [f"scheduler: {one['class']} before, none now" for one in saved[len(schedulers) :]]
+    differences = [
+        f"scheduler: {one['class']} before, none now" for one in saved[len(schedulers) :]
+    ]
     replayed: dict[int, Any] = {}
     for i, one in enumerate(schedulers):
         before = saved[i] if i < len(saved) else None

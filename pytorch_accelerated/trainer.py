@@ -105,6 +105,11 @@ class Trainer(Preparation):
         project_dir: str | os.PathLike[str] | None = None,
         project_name: str = "pytorch_accelerated",
     ) -> None:
+        if isinstance(loss_func, type) and issubclass(loss_func, nn.Module):
+            raise TypeError(
+                f"loss_func is the class {loss_func.__name__}: give an instance, "
+                f"{loss_func.__name__}()"
+            )
         self.model = model
         self.loss_func: Any = loss_func
         self.optimizer = optimizer
@@ -136,6 +141,7 @@ class Trainer(Preparation):
         self._was_compiled = False
         self._marked_modules = []
         self._is_plain = True
+        self._exchanged = None
         self._gradient_norm: Tensor | None = None
         self._scheduler_metric: str | None = None
         self._scheduler_state_to_load: Any = None
@@ -250,6 +256,11 @@ class Trainer(Preparation):
         folder = None if checkpoint_dir is None else Path(checkpoint_dir)
         resume = resume_from if resume is None else resume
 
+        if self.optimizer is None or isinstance(self.optimizer, type):
+            raise TypeError(
+                f"optimizer is {self.optimizer!r}: training needs an optimizer, for example "
+                f"torch.optim.AdamW(model.parameters())"
+            )
         self.train_dataset = train_dataset
         self.eval_dataset = eval_dataset
         self.create_scheduler_fn = create_scheduler_fn
@@ -359,7 +370,7 @@ class Trainer(Preparation):
         """
         defaults = self.get_default_train_dl_kwargs(batch_size)
         self._train_dl_kwargs = merge_loader_kwargs(defaults, train_dl_kwargs, self.train_dataset)
-        return self._dataloader(self.train_dataset, self._train_dl_kwargs)
+        return self._dataloader("train_dataset", self._train_dl_kwargs)
 
     def create_eval_dataloader(
         self, batch_size: int, eval_dl_kwargs: dict[str, Any] | None = None
@@ -372,9 +383,18 @@ class Trainer(Preparation):
         """
         defaults = self.get_default_eval_dl_kwargs(batch_size)
         self._eval_dl_kwargs = merge_loader_kwargs(defaults, eval_dl_kwargs, self.eval_dataset)
-        return self._dataloader(self.eval_dataset, self._eval_dl_kwargs)
+        return self._dataloader("eval_dataset", self._eval_dl_kwargs)
 
-    def _dataloader(self, dataset: Any, kwargs: dict[str, Any]) -> Any:
+    def _dataloader(self, name: str, kwargs: dict[str, Any]) -> Any:
+        dataset = getattr(self, name)
+        # Whoever replaces this module's DataLoader may do so with something that is no class.
+        if dataset is None or isinstance(dataset, torch.utils.data.DataLoader):
+            raise TypeError(
+                f"{name} is a {type(dataset).__name__}: give a data set; arguments for its loader "
+                f"go into train_dataloader_kwargs and eval_dataloader_kwargs, and a loader of your "
+                f"own is what create_train_dataloader and create_eval_dataloader may return"
+            )
+        check_not_empty(None, dataset, name)
         return DataLoader(**{"dataset": dataset, "collate_fn": self.collate_fn, **kwargs})
 
     def get_default_train_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
@@ -430,7 +450,7 @@ class Trainer(Preparation):
             such as tokens, and an update is made with the mean over all items of its window of
             batches, over all processes. Otherwise it is the mean of the window's batch losses.
         """
-        inputs, targets = batch[0], batch[1]
+        inputs, targets = _inputs_and_targets(batch)
         outputs = self.model(inputs)
         return {
             "loss": self.loss_func(outputs, targets),
@@ -482,7 +502,7 @@ class Trainer(Preparation):
             As in `calculate_train_batch_loss`.
         """
         with torch.no_grad():
-            inputs, targets = batch[0], batch[1]
+            inputs, targets = _inputs_and_targets(batch)
             outputs = self.model(inputs)
             return {
                 "loss": self.loss_func(outputs, targets),
@@ -554,6 +574,7 @@ class Trainer(Preparation):
             self._norm_tracker.reset()
         self._loop.in_epoch = True
         self._announce(self.train_epoch_start, "on_train_epoch_start")
+        self._check_nothing_was_unfrozen()
         self._train_batches(train_dl)
         self._agree_on_stop()
 
@@ -785,6 +806,16 @@ class TrainerWithTimmScheduler(Trainer):
             self.scheduler.step(self._loop.epoch)
 
 
+def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
+    try:
+        return batch[0], batch[1]
+    except (TypeError, KeyError, IndexError):
+        raise TypeError(
+            f"a batch is a {type(batch).__name__}, of which [0] and [1] are not input and target: "
+            f"override calculate_train_batch_loss and calculate_eval_batch_loss to take it apart"
+        ) from None
+
+
 def _check_at_least_1(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} is {value!r}: give a positive whole number")
@@ -808,8 +839,10 @@ def _no_buffer_broadcast(model: nn.Module) -> Iterator[None]:
         return
     for buffer in model.buffers():
         torch.distributed.broadcast(buffer, 0)
+    # A forward pass without gradients changes the latter, on those processes that make one.
+    before = model.broadcast_buffers, model.require_forward_param_sync
     model.broadcast_buffers = False
     try:
         yield
     finally:
-        model.broadcast_buffers = True
+        model.broadcast_buffers, model.require_forward_param_sync = before

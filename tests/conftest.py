@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+# How long an example takes decides nothing. In CI the same examples are tried each time, so that
+# a change is judged by what it changes.
+settings.register_profile(
+    "default",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
+settings.load_profile("default")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

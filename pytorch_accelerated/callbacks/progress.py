@@ -6,18 +6,18 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
-from rich.progress import (
+
+from pytorch_accelerated.callbacks.base import TrainerCallback
+from pytorch_accelerated.terminal import (
     BarColumn,
+    Console,
     MofNCompleteColumn,
     Progress,
+    Table,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
-
-from pytorch_accelerated.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
     from pytorch_accelerated.trainer import Trainer

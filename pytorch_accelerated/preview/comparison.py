@@ -82,7 +82,7 @@ def compare(planned: Preview, applied: Applied) -> Comparison:
     mismatches: list[str] = []
     num_updates = num_values = 0
     for field in planned.fields:
-        columns = _columns(applied, field)
+        columns = applied_columns(applied, field)
         if columns is None:
             mismatches.append(f"no values of {field!r} were applied")
             continue
@@ -114,7 +114,7 @@ def compare(planned: Preview, applied: Applied) -> Comparison:
     return Comparison(num_updates, num_values, difference, "; ".join(dict.fromkeys(mismatches)))
 
 
-def _columns(applied: Applied, field: str) -> list[Sequence[Any]] | None:
+def applied_columns(applied: Applied, field: str) -> list[Sequence[Any]] | None:
     """Return for each group the applied values of a field; None if there are none."""
     if isinstance(applied, Preview):
         return [*applied[field]] if field in applied.fields else None

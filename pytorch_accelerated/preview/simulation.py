@@ -118,13 +118,14 @@ def _as_held(column: array[float], held: Any) -> array[float]:
 def _simulated(scheduler: Any, num_updates: int, names: list[str]) -> Preview:
     is_ours = isinstance(scheduler, SchedulerBase)
     is_counting = not is_ours or isinstance(scheduler, StatefulSchedulerBase)
-    position = int(scheduler.last_epoch) if is_counting else 0
+    position = _position_of(scheduler) if is_counting else 0
     if num_updates <= position:
         raise ValueError(
             f"num_updates={num_updates!r}: {type(scheduler).__name__} has made {position} updates "
             "already, and its preview starts from there. Write a larger number."
         )
-    _refuse_metrics(scheduler)
+    if is_counting:
+        _refuse_metrics(scheduler)
     twin = _twin_of(scheduler)
     groups = twin.optimizer.param_groups
     if not is_counting:
@@ -141,6 +142,12 @@ def _simulated(scheduler: Any, num_updates: int, names: list[str]) -> Preview:
     return Preview(
         {field.name: record.columns(field) for field in fields}, position, names, position=position
     )
+
+
+def _position_of(scheduler: Any) -> int:
+    while not hasattr(scheduler, "last_epoch"):  # a ChainedScheduler does not count itself
+        scheduler = scheduler._schedulers[0]
+    return int(scheduler.last_epoch)
 
 
 def _refuse_metrics(scheduler: Any) -> None:

@@ -6,7 +6,7 @@ import csv
 import io
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -18,6 +18,9 @@ from pytorch_accelerated.schedules.table import aligned
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from pytorch_accelerated.preview.comparison import Applied
+    from pytorch_accelerated.preview.plot import Loss, Picture
 
 Value: TypeAlias = "float | tuple[float, ...]"
 Column: TypeAlias = "Sequence[Value]"
@@ -201,6 +204,58 @@ class Preview:
         index = RangeIndex(self.first_update, self.num_updates, name="update")
         return DataFrame(dict(self._flat()), index=index)
 
+    def plot(
+        self,
+        applied: Applied | None = None,
+        loss: Loss | None = None,
+        *,
+        fields: Sequence[str] | None = None,
+        log: bool | None = None,
+        title: str | None = None,
+    ) -> Picture:
+        """Draw the fields below one another over a shared axis of updates, with matplotlib.
+
+        Phases are shaded and named, groups that differ are lines of their own. Of a long curve
+        some 2000 exact points are drawn, among them every joint and every local extreme.
+
+        Args:
+            applied: What ran, in a form that :func:`compare` takes; drawn thin over the wide plan.
+            loss: A loss for each update, or update → loss; drawn below the fields.
+            fields: The fields to draw; all by default.
+            log: Whether the scales are logarithmic; by default, where values span decades.
+            title: A title.
+
+        Returns:
+            A ``matplotlib.figure.Figure``: a notebook shows it, ``savefig(path)`` writes it.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        from pytorch_accelerated.preview.plot import plot
+
+        return plot(self, applied, loss, fields=fields, log=log, title=title)
+
+    def save_html(
+        self, path: str | PathLike[str], *, title: str | None = None, log: bool | None = None
+    ) -> None:
+        """Write one page that works offline, with plotly.
+
+        Hovering shows update, epoch, field, group and the exact value; curves can be zoomed, the
+        scale switched, fields and groups turned on and off. Of a long curve some 4000 exact points
+        are drawn, among them both sides of every joint and every local extreme; the page says so.
+
+        Args:
+            path: The file to write.
+            title: A title.
+            log: Whether the scales are logarithmic; by default, where values span decades.
+
+        Raises:
+            ImportError: If plotly is not installed.
+        """
+        from pytorch_accelerated.preview.html import page
+
+        Path(path).write_text(page(self, title=title, log=log), encoding="utf-8")
+
     # The table ------------------------------------------------------------------------------
 
     @cached_property
@@ -238,23 +293,24 @@ class Preview:
     @cached_property
     def rows(self) -> tuple[PreviewRow, ...]:
         """The stretches between joints of any field or group, in order; no update is in two."""
-        everything = [labels for groups in self._labels.values() for labels in groups]
+        return self._rows(self._labels)
+
+    def rows_of(self, field: str) -> tuple[PreviewRow, ...]:
+        """The stretches between joints of one field's groups."""
+        self[field]  # an unknown one says which there are
+        return self._rows({field: self._labels[field]})
+
+    def _rows(
+        self, labels_by_field: Mapping[str, list[list[tuple[int, str]]]]
+    ) -> tuple[PreviewRow, ...]:
+        everything = [labels for groups in labels_by_field.values() for labels in groups]
         joints = {start for labels in everything for start, _ in labels} | {self.first_update}
         starts = sorted(joint for joint in joints if joint in self.updates)
         ends = [*starts[1:], self.num_updates]
         return tuple(
-            PreviewRow(self._phase_at(start), start, end - 1)
+            PreviewRow(_phase_at(labels_by_field, start), start, end - 1)
             for start, end in zip(starts, ends, strict=True)
         )
-
-    def _phase_at(self, update: int) -> str:
-        by_field = {
-            field: "/".join(dict.fromkeys(_label_at(labels, update) for labels in groups))
-            for field, groups in self._labels.items()
-        }
-        if len(set(by_field.values())) == 1:
-            return next(iter(by_field.values()))
-        return ", ".join(f"{field} {label}" for field, label in by_field.items())
 
     def table(self) -> str:
         """Return the phases as text: phase, from update, to update, first → last value of each."""
@@ -289,16 +345,9 @@ class Preview:
         """Headers and columns, once for groups that hold the same values."""
         result: list[tuple[str, Column]] = []
         for field, columns in self._columns.items():
-            alike: list[tuple[list[str], Column]] = []
-            for group, column in zip(self.groups, columns, strict=False):
-                for names, other in alike:
-                    if column == other:
-                        names.append(group)
-                        break
-                else:
-                    alike.append(([group], column))
-            for names, column in alike:
-                result.append((field if len(alike) == 1 else f"{field}[{_named(names)}]", column))
+            found = alike(zip(self.groups, columns, strict=False))
+            for names, column in found:
+                result.append((field if len(found) == 1 else f"{field}[{named(names)}]", column))
         return result
 
     def _span(self, column: Column, row: PreviewRow) -> str:
@@ -325,10 +374,34 @@ def value_text(value: Value) -> str:
     return f"{value:.6g}"
 
 
+def _phase_at(labels_by_field: Mapping[str, list[list[tuple[int, str]]]], update: int) -> str:
+    by_field = {
+        field: "/".join(dict.fromkeys(_label_at(labels, update) for labels in groups))
+        for field, groups in labels_by_field.items()
+    }
+    if len(set(by_field.values())) == 1:
+        return next(iter(by_field.values()))
+    return ", ".join(f"{field} {label}" for field, label in by_field.items())
+
+
 def _label_at(labels: list[tuple[int, str]], update: int) -> str:
     index = bisect_right(labels, update, key=lambda label: label[0]) - 1
     return labels[max(index, 0)][1]
 
 
-def _named(names: list[str]) -> str:
+def alike(curves: Iterable[tuple[str, Column]]) -> list[tuple[list[str], Column]]:
+    """Return each curve once, with the names of all that are equal to it."""
+    result: list[tuple[list[str], Column]] = []
+    for name, column in curves:
+        for names, other in result:
+            if column == other:
+                names.append(name)
+                break
+        else:
+            result.append(([name], column))
+    return result
+
+
+def named(names: list[str]) -> str:
+    """Return a short text for a list of groups."""
     return ", ".join(names) if len(names) <= 4 else f"{names[0]}, {names[1]}, … {names[-1]}"

@@ -203,7 +203,12 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Tensor):
         value = value.detach()
-    return float(value) if _is_number(value) else value
+    if not _is_number(value):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def copied(value: Any) -> Any:

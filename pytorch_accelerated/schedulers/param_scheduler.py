@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from math import isfinite
 from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.param_groups import Field, Group, plain
 from pytorch_accelerated.schedulers.scheduler_base import (
+    _PACKAGE,
     Due,
     Planned,
     SchedulerBase,
@@ -29,6 +30,9 @@ Plan: TypeAlias = "Schedule | Mapping[str | int, Schedule] | Sequence[Schedule]"
 _BELOW_ONE = ("beta1", "beta2", "beta3", "momentum")
 _NOT_NEGATIVE = ("lr", "weight_decay")
 
+# Attributes that the state of one of the library's own schedulers may have, next to its position.
+_REMEMBERED = {"_continuation"}
+
 
 def field_of(name: str) -> Field:
     """Return the field that users call ``name``: a key, or ``beta1`` for an entry of betas."""
@@ -40,12 +44,15 @@ class FieldSchedules:
     """The schedules of one field: one for all groups, or one for each."""
 
     __slots__ = (
+        "bases",
         "curve",
         "field",
         "initial_key",
         "key",
         "legal",
+        "offset",
         "plan",
+        "scale",
         "start",
         "stop",
         "unknown",
@@ -57,6 +64,9 @@ class FieldSchedules:
         self.start: int = 0
         self.stop: float = 0
         self.curve: Any = None
+        # What is in force: offset + scale · base, with the bases as they were last looked at.
+        self.offset, self.scale = 0.0, 0.0
+        self.bases: list[Any] = []
         self.field = field
         self.key, self.initial_key = field.key, field.initial_key
         self.plan: Any = checked_plan(field.name, plan)
@@ -122,38 +132,82 @@ class FieldSchedules:
                 self._check(value, index, f"at update {num_updates}")
         return values
 
-    def advance(
-        self, num_updates: int, groups: list[Group], written: list[Any]
-    ) -> list[Any] | None:
+    def advance(self, num_updates: int, groups: list[Group]) -> bool:
         """Put the values for ``num_updates`` in force, if everything is as it was left.
 
         This is what nearly every step does: one schedule for all groups, plain floats, nobody
-        else writing. Returns what was written; None, with nothing changed, if something differs.
+        else writing. Otherwise nothing changes, and False is returned.
         """
         if not self.start <= num_updates < self.stop:
             self.start, self.stop, self.curve = self.plan.segment(num_updates)
         offset, scale = self.curve(num_updates - self.start)
+        was_offset, was_scale = self.offset, self.scale
         key, initial_key = self.key, self.initial_key
-        values: list[Any] = []
-        if len(groups) == len(written):
-            try:
-                for group, before in zip(groups, written):  # noqa: B905  checked above
-                    if group[key] is not before:
+        if scale and not was_scale:
+            return False  # bases that counted for nothing so far may have become anything
+        # What was written is not kept but computed again: besides being less to remember, it lets
+        # Python use a float's memory for the next one. `is not True` finds tensors as well.
+        try:
+            if offset or was_offset:
+                for group in groups:
+                    base = group[initial_key]
+                    if (group[key] == was_offset + was_scale * base) is not True:
                         break
-                    group[key] = value = offset + scale * group[initial_key]
-                    values.append(value)
+                    group[key] = offset + scale * base
                 else:
-                    if isfinite(sum(values)):
-                        return values
-            except (KeyError, TypeError):
-                pass  # the careful way, which comes now, says what is wrong
-        self.take_back(groups, written[: len(values)])
-        return None
+                    self.offset, self.scale = offset, scale
+                    return True
+            else:
+                # The same without the zeros, in 0.8 times the time with hundreds of groups.
+                for group in groups:
+                    base = group[initial_key]
+                    if (group[key] == was_scale * base) is not True:
+                        break
+                    group[key] = scale * base
+                else:
+                    self.offset, self.scale = offset, scale
+                    return True
+        except (KeyError, TypeError):
+            pass  # the careful way, which comes now, says what is wrong
+        self.put_in_force(itertools.takewhile(lambda one: one is not group, groups))
+        return False
 
-    def take_back(self, groups: list[Group], written: list[Any]) -> None:
-        """Put back what groups held."""
-        for group, before in zip(groups, written, strict=False):
-            group[self.key] = before
+    def go_back(self, num_updates: int, groups: Iterable[Group]) -> None:
+        """Put the values for ``num_updates`` in force again, after an :meth:`advance`."""
+        self.offset, self.scale = self.plan.coefficients(num_updates)
+        self.put_in_force(groups)
+
+    def put_in_force(self, groups: Iterable[Group]) -> None:
+        """Put into groups what :meth:`advance` has found there before."""
+        for group in groups:
+            group[self.key] = self.offset + self.scale * group[self.initial_key]
+
+    def start_advancing(self, num_updates: int, groups: Sequence[Group]) -> bool:
+        """Note what the groups hold since update ``num_updates``; say if :meth:`advance` may go on.
+
+        A schedule stays between its ends, so if those are finite, so is all that comes.
+        """
+        if not self.can_advance:
+            return False
+        self.bases = self.field.bases(groups)
+        if not all(
+            type(base) is float and math.isfinite(offset + scale * base)
+            for offset, scale in self.plan._ends()
+            for base in self.bases
+        ):
+            return False
+        self.offset, self.scale = self.plan.coefficients(num_updates)
+        return True
+
+    def written(self, groups: Sequence[Group]) -> list[float]:
+        """Return what :meth:`advance` has put into the groups."""
+        values = [self.offset + self.scale * base for base in self.bases]
+        # Bases may have changed where that makes no difference to the value.
+        for i, (group, _) in enumerate(zip(groups, values, strict=False)):
+            base, held = group.get(self.initial_key), group.get(self.key)
+            if type(base) is float and held == self.offset + self.scale * base:
+                values[i] = held
+        return values
 
     @property
     def can_advance(self) -> bool:
@@ -161,10 +215,13 @@ class FieldSchedules:
         return isinstance(self.plan, Schedule) and self.field.index is None and not self.unknown
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"field": self.field, "plan": self.plan}
+        # Not the curve: it is a closure.
+        return {name: getattr(self, name) for name in ("field", "plan", "offset", "scale", "bases")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["field"], state["plan"])  # type: ignore[misc]
+        self.__init__(state.pop("field"), state.pop("plan"))  # type: ignore[misc]
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def columns(self, num_updates: int, groups: Sequence[Group]) -> list[array[float]]:
         """Return what :meth:`values` gives at updates 0 … ``num_updates`` − 1, for each group."""
@@ -238,9 +295,10 @@ class _Scheduled(SchedulerBase):
         self._num_groups = len(groups)
 
     def _due(self, num_updates: int) -> Due:
-        due = super()._due(num_updates)
-        if len(self.optimizer.param_groups) != self._num_groups:
-            self._check_ends()
+        with self._adopting():
+            due = super()._due(num_updates)
+            if len(self.optimizer.param_groups) != self._num_groups:
+                self._check_ends()
         return due
 
     @property
@@ -322,43 +380,63 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         Raises:
             ValueError: If a value is not finite or out of range; then nothing has changed.
         """
-        if not self._is_quick or epoch is not None:
-            super().step(epoch)
-            self._is_quick = self._can_be_quick()
-            return
-        num_updates = self._num_updates + 1
-        groups, marks = self.optimizer.param_groups, self._marks
-        schedules = self._schedules
-        advanced: list[list[Any]] = []
-        for own in schedules:
-            values = own.advance(num_updates, groups, marks[own.key])
-            if values is None:
-                for earlier in schedules[: len(advanced)]:
-                    earlier.take_back(groups, marks[earlier.key])
-                super().step()
+        if self._is_quick and epoch is None:
+            num_updates = self._num_updates + 1
+            groups = self.optimizer.param_groups
+            for own in self._schedules:
+                if not own.advance(num_updates, groups):
+                    break
+            else:
+                self._num_updates = num_updates
                 return
-            advanced.append(values)
-        for own, values in zip(schedules, advanced):  # noqa: B905  as many of either
-            marks[own.key] = values
-        self._num_updates = num_updates
+            for earlier in itertools.takewhile(lambda one: one is not own, self._schedules):
+                earlier.go_back(self._num_updates, groups)
+        super().step(epoch)
+        self._is_quick = self._can_be_quick()
 
     def _can_be_quick(self) -> bool:
         """Whether nothing but the values themselves has to be looked after."""
         cls = type(self)
+        groups = self.optimizer.param_groups
         return (
             cls.get_updated_values is _Scheduled.get_updated_values
             and cls.step_update is SchedulerBase.step_update
-            and all(own.can_advance for own in self._schedules)
             and all(type(mark) is float for marks in self._marks.values() for mark in marks)
+            and all(own.start_advancing(self._num_updates, groups) for own in self._schedules)
         )
+
+    def _renew_marks(self) -> None:
+        if self._is_quick:
+            # Quick steps have moved on since the marks were made.
+            groups = self.optimizer.param_groups
+            for own in self._schedules:
+                if own.key in self._marks:
+                    self._marks[own.key] = own.written(groups)
+
+    def _due(self, num_updates: int) -> Due:
+        self._renew_marks()
+        return super()._due(num_updates)
+
+    def _write(self, due: Due) -> None:
+        super()._write(due)
+        self._is_quick = False
 
     @property
     def _state_kind(self) -> str:
         is_ours = type(self).get_updated_values is _Scheduled.get_updated_values
         return "schedules" if is_ours else super()._state_kind
 
+    def _may_be_restored(self, name: object) -> bool:
+        # The library's own schedulers set nothing later than in their constructors. What the one
+        # that a position is from remembers besides does not matter to the others.
+        is_ours = type(self).__module__.startswith(_PACKAGE)
+        is_known = name in vars(self) or name in _REMEMBERED
+        return super()._may_be_restored(name) and (is_known or not is_ours)
+
     def _restore(self, state: dict[str, Any]) -> None:
         if self._state_kind == "schedules":
+            for name in _REMEMBERED - vars(self).keys():
+                state["attributes"].pop(name, None)
             self._restore_position(state)
         else:
             super()._restore(state)

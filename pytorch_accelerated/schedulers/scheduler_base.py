@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import numbers
 import sys
 import warnings
 from abc import ABCMeta, abstractmethod
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from torch import Tensor
@@ -20,6 +23,7 @@ from pytorch_accelerated.schedules.lengths import whole
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview import Preview
+    from pytorch_accelerated.preview.plot import Picture
 
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 Planned: TypeAlias = "dict[Field, list[array[float]]]"
@@ -44,6 +48,12 @@ class _SchedulerMeta(ABCMeta):
             scheduler._undo_construction()
             raise
         return scheduler
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        # Otherwise help(), editors and configuration tools show that of __call__ above.
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
 class SchedulerBase(metaclass=_SchedulerMeta):
@@ -77,7 +87,15 @@ class SchedulerBase(metaclass=_SchedulerMeta):
 
     #: What the bases keep for themselves; everything else that is plain is a subclass's state.
     _own_attributes: ClassVar[frozenset[str]] = frozenset(
-        {"optimizer", "param_group_field", "_fields", "_new_groups", "_marks", "_doubts"}
+        {
+            "optimizer",
+            "param_group_field",
+            "_fields",
+            "_new_groups",
+            "_seen_bases",
+            "_marks",
+            "_doubts",
+        }
     )
 
     def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
@@ -98,6 +116,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         self.param_group_field = fields[0].name
         self._fields: dict[str, Field] = {}
         self._new_groups: list[tuple[Field, list[Group]]] = []
+        self._seen_bases: dict[str, list[Any]] = {}
         self._marks: dict[str, list[Any]] = {}
         self._doubts: dict[str, dict[int, Any]] = {}
         for field in fields:
@@ -106,7 +125,25 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def _adopt(self, field: Field) -> Field:
         self._new_groups.append((field, field.adopt(self.optimizer.param_groups)))
         self._fields[field.name] = field
+        self._seen_bases[field.name] = field.bases(self.optimizer.param_groups)
         return field
+
+    @contextmanager
+    def _adopting(self) -> Iterator[None]:
+        """Adopt groups that came since; if what is done then fails, forget all new ones again."""
+        fields, seen, before = dict(self._fields), dict(self._seen_bases), len(self._new_groups)
+        groups = self.optimizer.param_groups
+        try:
+            for field in fields.values():
+                self._new_groups.append((field, field.adopt(groups)))
+            yield
+        except BaseException:
+            for field, new in self._new_groups[before:]:
+                field.forget(new)
+            self._fields, self._seen_bases = fields, seen
+            raise
+        finally:
+            del self._new_groups[before:]
 
     def _finish_construction(self) -> None:
         if "_fields" not in vars(self):
@@ -183,6 +220,23 @@ class SchedulerBase(metaclass=_SchedulerMeta):
 
         return preview(self, num_updates)
 
+    def plot(self, num_updates: int | None = None, **options: Any) -> Picture:
+        """Draw all scheduled fields with matplotlib, and where the run is now.
+
+        Args:
+            num_updates: How many updates the run has; by default the schedules' horizon.
+            **options: As for :meth:`pytorch_accelerated.preview.Preview.plot`, such as
+                ``applied`` and ``loss`` for what was recorded.
+
+        Returns:
+            A ``matplotlib.figure.Figure``: a notebook shows it, ``savefig(path)`` writes it.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: If there is no horizon and no ``num_updates``.
+        """
+        return self.preview(num_updates).plot(**options)
+
     def _num_planned_updates(self) -> int | None:
         """Return how many updates this is planned for; None if nobody can know."""
         return None
@@ -196,20 +250,21 @@ class SchedulerBase(metaclass=_SchedulerMeta):
 
     def _due(self, num_updates: int) -> Due:
         """Return the checked values for update ``num_updates``, for every field that changes."""
+        with self._adopting():
+            returned = self.get_updated_values(num_updates)
+            if returned is None:
+                return []
+            if not isinstance(returned, Mapping):
+                returned = {self.param_group_field: returned}
+            return self._checked(returned, f"{type(self).__name__} at update {num_updates}")
+
+    def _checked(self, values_by_field: Mapping[str, Any], where: str) -> Due:
         groups = self.optimizer.param_groups
-        for field in self._fields.values():
-            field.adopt(groups)
-        returned = self.get_updated_values(num_updates)
-        if returned is None:
-            return []
-        if not isinstance(returned, Mapping):
-            returned = {self.param_group_field: returned}
-        where = f"{type(self).__name__} at update {num_updates}"
         return [
             (field, field.checked(values, groups, where))
             for field, values in [
                 (self._fields.get(name) or self._adopt(Field(name)), values)
-                for name, values in returned.items()
+                for name, values in values_by_field.items()
                 if values is not None
             ]
         ]
@@ -219,6 +274,18 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         for field, values in due:
             field.write(groups, values)
             self._marks[field.name] = field.mark(groups)
+
+    def _renew_marks(self) -> None:
+        """Bring up to date what was last written, if that was put off."""
+
+    def _put_bases_back(self) -> None:
+        """End as if nothing had been scheduled, where nobody else has written since."""
+        self._renew_marks()
+        groups = self.optimizer.param_groups
+        for name, marks in self._marks.items():
+            field = self._fields[name]
+            if field.held(groups) == marks:
+                field.write(groups, field.bases(groups))
 
     def _doubt(self, due: Due) -> None:
         """Note groups that an earlier scheduler saw, and that hold neither base nor value(0).
@@ -339,12 +406,12 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 )
                 + "."
             )
-        if state_dict["format"] != _STATE_FORMAT:
+        if type(state_dict["format"]) is not int or state_dict["format"] != _STATE_FORMAT:
             raise ValueError(
                 f"The state has format {state_dict['format']!r}, but this version reads format "
                 f"{_STATE_FORMAT}."
             )
-        if state_dict["kind"] != self._state_kind:
+        if not isinstance(state_dict["kind"], str) or state_dict["kind"] != self._state_kind:
             raise ValueError(
                 f"The state is of {state_dict['kind']!r}, but this scheduler is a {name}, which "
                 f"loads states of {self._state_kind!r}."
@@ -353,12 +420,20 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         for key in ("values", "attributes"):
             if not isinstance(state[key], Mapping):
                 raise ValueError(f"The state's {key!r} entry is {state[key]!r}, no dictionary.")
+        for field, values in state["values"].items():
+            if not isinstance(field, str) or not _is_row(values):
+                raise ValueError(
+                    f"The state's values for field {field!r} are {values!r}, but have to be a "
+                    "list with a number, or a list of numbers, for each parameter group."
+                )
+        for attribute in state["attributes"]:
+            if not self._may_be_restored(attribute):
+                raise ValueError(
+                    f"The state has an attribute {attribute!r}, which no state of {name} can set."
+                )
         state["attributes"] = {
-            name: from_plain(value) for name, value in state["attributes"].items()
+            attribute: _read(attribute, value) for attribute, value in state["attributes"].items()
         }
-        for name in state["attributes"]:
-            if not self._may_be_restored(name):
-                raise ValueError(f"The state has an attribute {name!r}, which no state can set.")
         if "num_updates" in state:
             state["num_updates"] = whole("The state's num_updates", state["num_updates"])
         return state
@@ -374,17 +449,9 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         return {}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        groups = self.optimizer.param_groups
-        num_updates = state.get("num_updates", 0)
-        where = f"The state of {type(self).__name__}"
-        due = [
-            (field, field.checked(values, groups, where))
-            for field, values in [
-                (self._fields.get(name) or self._adopt(Field(name)), values)
-                for name, values in state["values"].items()
-            ]
-        ]
-        self._warn_of_replaced(due, state, num_updates)
+        with self._adopting():
+            due = self._checked(state["values"], f"The state of {type(self).__name__}")
+            self._warn_of_replaced(due, state, state.get("num_updates", 0))
         self._go_on(due, state)
 
     def _go_on(self, due: Due, state: dict[str, Any]) -> None:
@@ -392,6 +459,8 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             setattr(self, name, value)
         self._doubts.clear()
         self._new_groups.clear()
+        for field, _ in due:
+            self._seen_bases[field.name] = field.bases(self.optimizer.param_groups)
         self._write(due)
 
     def _warn_of_replaced(self, due: Due, state: dict[str, Any], num_updates: int) -> None:
@@ -401,6 +470,14 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         for field, values in due:
             bases, saved = field.bases(groups), state["values"].get(field.name, ())
             marks = self._marks.get(field.name, ())
+            lines += [
+                f"Parameter group {i} had {field.initial_key}={seen!r} when the scheduler was "
+                f"made; now it has {base!r}, which counts."
+                for i, (seen, base) in enumerate(
+                    zip(self._seen_bases.get(field.name, ()), bases, strict=False)
+                )
+                if seen != base
+            ]
             for i, now in enumerate(field.held(groups)):
                 held = self._doubts.get(field.name, {}).get(i, plain(now))
                 own = i < len(marks) and same(now, marks[i]) and held == plain(now)
@@ -451,7 +528,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         0.1
     """
 
-    _own_attributes = SchedulerBase._own_attributes | {"_num_updates", "_step_count"}
+    _own_attributes = SchedulerBase._own_attributes | {"_num_updates", "_was_stepped"}
 
     def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
         # LRScheduler.__init__ patches optimizer.step, so it is left out on purpose.
@@ -460,7 +537,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
     def _attach(self, optimizer: Optimizer, fields: list[Field]) -> None:
         super()._attach(optimizer, fields)
         self._num_updates = 0
-        self._step_count = 1  # Accelerate adds to it
+        self._was_stepped = False
 
     def _finish_construction(self) -> None:
         if "_fields" in vars(self):
@@ -483,6 +560,9 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         Raises:
             ValueError: As in :meth:`SchedulerBase.step_update`; the count stays as it was.
         """
+        if not self._was_stepped:
+            _warn_if_stepped_for_each_process(self)
+            self._was_stepped = True
         before = self._num_updates
         # Moved first: code of a subclass may look at it.
         self._num_updates = before + 1 if epoch is None else whole("epoch", epoch)
@@ -536,11 +616,47 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
 
     @last_epoch.setter
     def last_epoch(self, value: int) -> None:
-        self._num_updates = value
+        raise AttributeError(
+            f"last_epoch={value!r} cannot be set on {type(self).__name__}: moving the count alone "
+            "would leave the optimizer with another update's values. SequentialLR and Ignite's "
+            "LRScheduler do that. Instead of SequentialLR, write one schedule after the other: "
+            "a >> b; with Ignite, call step() in a handler of Events.ITERATION_COMPLETED; to go "
+            "to a count, call step(count)."
+        )
+
+    @property
+    def _step_count(self) -> int:
+        # Accelerate adds to it, and stops a scheduler with total_steps once it is above them.
+        return 1
+
+    @_step_count.setter
+    def _step_count(self, value: int) -> None:
+        pass
 
     @property
     def _last_lr(self) -> list[float | Tensor]:  # type: ignore[override]
         return self.get_last_lr()
+
+
+def _warn_if_stepped_for_each_process(scheduler: StatefulSchedulerBase) -> None:
+    """Warn if the caller is Accelerate's wrapper, which steps once for each process."""
+    accelerate = sys.modules.get("accelerate.scheduler")
+    frame = sys._getframe(1)
+    while accelerate is not None and frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code is accelerate.AcceleratedScheduler.step.__code__:
+            wrapper = frame.f_locals["self"]
+            count = accelerate.AcceleratorState().num_processes
+            if wrapper.step_with_optimizer and not wrapper.split_batches and count > 1:
+                scheduler._warn(
+                    scheduler.num_updates,
+                    [f"Accelerate calls step() {count} times an update, once for each process."],
+                    "The schedule counts updates, so it would end too early. Leave it out of "
+                    "accelerator.prepare(…), and call its step() only "
+                    "`if accelerator.sync_gradients and not "
+                    "accelerator.optimizer_step_was_skipped`.",
+                )
+            return
 
 
 def warn_at_the_caller(head: str, lines: list[str], advice: str) -> None:
@@ -556,6 +672,23 @@ def _levels_to_the_caller() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back
     return level
+
+
+def _is_row(values: object) -> bool:
+    """Say whether ``values`` are what a state holds of a field: numbers, or tuples of them."""
+    return isinstance(values, list | tuple) and all(
+        isinstance(value, numbers.Real) or (isinstance(value, list | tuple) and _is_row(value))
+        for value in values
+    )
+
+
+def _read(attribute: str, value: Any) -> Any:
+    try:
+        return from_plain(value)
+    except Exception as error:
+        raise ValueError(
+            f"The state's attribute {attribute!r} is {value!r}, which cannot be read: {error}"
+        ) from error
 
 
 def _listed(value: Any) -> Any:

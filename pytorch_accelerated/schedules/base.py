@@ -11,9 +11,10 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytorch_accelerated.schedules.lengths import Horizon, finite, nearest, whole
+from pytorch_accelerated.schedules.lengths import Horizon, finite, whole
 
 if TYPE_CHECKING:
+    from pytorch_accelerated.preview.plot import Picture
     from pytorch_accelerated.schedules.combine import Product, Repeat, Scaled, Sum
     from pytorch_accelerated.schedules.combine import Sequence as OneAfterAnother
 
@@ -189,8 +190,12 @@ class Schedule(ABC):
         """Return how many updates this takes, before rounding; None for all that is left."""
 
     @abstractmethod
-    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
-        """Return this schedule with all its lengths in updates, ``num_updates`` in total."""
+    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+        """Return this schedule with all its lengths in updates.
+
+        It lies from ``begin`` on and takes ``length``, both before rounding: joints inside a part
+        have to be rounded where they are in the whole, or the parts would not add up.
+        """
 
     @abstractmethod
     def _ends(self) -> tuple[Affine, ...]:
@@ -246,7 +251,7 @@ class Schedule(ABC):
                 f"{self!r} needs {float(demand):g} updates, but the horizon has {total}. "
                 "Make a phase shorter, or leave out the length of one: it takes the rest."
             )
-        return self._fit(total if demand is None else nearest(demand), context)
+        return self._fit(Fraction(0), Fraction(total) if demand is None else demand, context)
 
     def repeat(self, count: int, length: float = 1.0, peak: float = 1.0) -> Repeat:
         """Return this schedule run ``count`` times, each period starting anew.
@@ -295,12 +300,20 @@ class Schedule(ABC):
 
         if isinstance(other, Schedule):
             return Product(self, other)
-        return Scaled(float(other), self) if isinstance(other, numbers.Real) else NotImplemented
+        return (
+            Scaled(finite("factor", other), self)
+            if isinstance(other, numbers.Real)
+            else NotImplemented
+        )
 
     def __rmul__(self, other: object) -> Scaled:
         from pytorch_accelerated.schedules.combine import Scaled
 
-        return Scaled(float(other), self) if isinstance(other, numbers.Real) else NotImplemented
+        return (
+            Scaled(finite("factor", other), self)
+            if isinstance(other, numbers.Real)
+            else NotImplemented
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # Cached plans hold closures; they are made again on use.
@@ -308,6 +321,35 @@ class Schedule(ABC):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
+
+    def plot(self, num_updates: int | None = None, base: float = 1.0, **options: Any) -> Picture:
+        """Draw the schedule with matplotlib, its phases shaded and named.
+
+        Args:
+            num_updates: How many updates to draw; by default the horizon and a little of what
+                holds after it.
+            base: The group's base value, or a list with one for each group.
+            **options: As for :meth:`pytorch_accelerated.preview.Preview.plot`.
+
+        Returns:
+            A ``matplotlib.figure.Figure``: a notebook shows it, ``savefig(path)`` writes it.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: If a length is still relative, or the schedule has no horizon and there is
+                no ``num_updates``.
+        """
+        from pytorch_accelerated.preview import preview
+
+        if num_updates is None and self.horizon is not None:
+            num_updates = self.horizon + max(1, self.horizon // 25)
+        return preview(self, num_updates, base=base).plot(**options)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the picture, if there is one to draw, and the table."""
+        from pytorch_accelerated.preview.notebook import html_of
+
+        return html_of(self)
 
     def __str__(self) -> str:
         """Return the table of the schedule's phases."""

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
+from itertools import accumulate
 
 from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule, Segment, not_yet
-from pytorch_accelerated.schedules.lengths import Horizon, exact, finite, nearest, rounded, whole
+from pytorch_accelerated.schedules.lengths import Horizon, exact, finite, rounded, whole
 from pytorch_accelerated.schedules.phases import ONE, Phase
 
 # Far enough away that no phase a person writes is rounded to nothing there.
@@ -79,14 +80,8 @@ class Sequence(Schedule):
                 f"{resting[0]!r} and {resting[1]!r} both take the rest of the horizon. "
                 "Give all but one of them a length."
             )
-        needed = sum((demand for demand in demands if demand is not None), Fraction(0))
-        if needed > _FAR.num_updates:
-            percent = float(100 * needed / _FAR.num_updates)
-            raise ValueError(
-                f"The lengths of {self!r} add up to {percent:g} % of the horizon, but 100 % is all "
-                "there is. Make a share smaller, or leave one out: it takes the rest."
-            )
-        self._fit(_FAR.num_updates, _FAR)
+        _check_shares(self, sum((demand for demand in demands if demand is not None), Fraction(0)))
+        self._fit(Fraction(0), Fraction(_FAR.num_updates), _FAR)
 
     @cached_property
     def _plan(self) -> Plan:
@@ -133,13 +128,13 @@ class Sequence(Schedule):
     def _demand(self, horizon: Horizon) -> Fraction | None:
         return _total(part._demand(horizon) for part in self.parts)
 
-    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
-        demands = [part._demand(horizon) for part in self.parts]
-        lengths = rounded(_filled(demands, Fraction(num_updates), self))
+    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+        lengths = _filled([part._demand(horizon) for part in self.parts], length, self)
+        starts = accumulate(lengths, initial=begin)
         return Sequence(
             tuple(
-                part._fit(length, horizon) if part.is_relative else part
-                for part, length in zip(self.parts, lengths, strict=True)
+                part._fit(start, own, horizon) if part.is_relative else part
+                for part, start, own in zip(self.parts, starts, lengths, strict=False)
             )
         )
 
@@ -171,7 +166,8 @@ class Repeat(Schedule):
                 f"{self.schedule!r} never ends, so it cannot be repeated. Give it a length."
             )
         if self.is_relative:
-            self._periods(_FAR, Fraction(_FAR.num_updates))
+            _check_shares(self, self._demand(_FAR))
+            self._periods(Fraction(0), Fraction(_FAR.num_updates), _FAR)
         elif not self._is_plain:
             self._plan.horizon  # noqa: B018  a peak below its floor is found here
 
@@ -179,7 +175,9 @@ class Repeat(Schedule):
     def _is_plain(self) -> bool:
         return self.length == 1.0 and self.peak == 1.0
 
-    def _periods(self, horizon: Horizon | None, total: Fraction | None) -> tuple[Schedule, ...]:
+    def _periods(
+        self, begin: Fraction, total: Fraction, horizon: Horizon | None
+    ) -> tuple[Schedule, ...]:
         """Return the phases of all periods, closed, with lengths in updates.
 
         All joints are rounded together, so that the lengths of the periods add up as well.
@@ -190,15 +188,14 @@ class Repeat(Schedule):
         context = horizon or Horizon(0)
         first = _filled(
             [phase._demand(context) for phase in phases],
-            None if total is None else total / sum(factors),
+            total / sum(factors),
             self,
         )
-        lengths = rounded(length * factor for factor in factors for length in first)
+        lengths = rounded((length * factor for factor in factors for length in first), begin)
         change: Callable[[int, Affine], Affine] | None = None
         result: list[Schedule] = []
         for period, factor in enumerate(factors):
-            begin = period * len(phases)
-            own = lengths[begin : begin + len(phases)]
+            own = lengths[period * len(phases) : (period + 1) * len(phases)]
             resized = [
                 phase.resized(length, horizon, factor)
                 for phase, length in zip(phases, own, strict=True)
@@ -219,7 +216,7 @@ class Repeat(Schedule):
 
     @cached_property
     def _differing(self) -> tuple[Schedule, ...]:
-        return self._periods(None, None)
+        return self._periods(Fraction(0), Fraction(0), None)
 
     def coefficients(self, num_updates: int) -> Affine | tuple[float, float]:
         if self.is_relative:
@@ -230,6 +227,20 @@ class Repeat(Schedule):
         if num_updates >= self.count * period:
             return self.schedule.final
         return self.schedule.coefficients(num_updates % period)
+
+    def segment(self, num_updates: int) -> Segment:
+        if self.is_relative:
+            raise not_yet(self)
+        if not self._is_plain:
+            return self._plan.segment(num_updates)
+        period = self.schedule.horizon or 0
+        stop = self.count * period
+        if num_updates >= stop:
+            final = self.schedule.final
+            return Segment(stop, math.inf, lambda _: final)
+        begin = num_updates - num_updates % period
+        own = self.schedule.segment(num_updates - begin)
+        return Segment(begin + own.start, begin + min(own.stop, period), own.curve)
 
     @cached_property
     def horizon(self) -> int | None:
@@ -264,9 +275,10 @@ class Repeat(Schedule):
         growth = exact(self.length)
         return None if period is None else period * sum(growth**i for i in range(self.count))
 
-    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
+    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
         # Periods whose rounded lengths differ repeat no single one of them: all are written out.
-        return Sequence(self._periods(horizon, Fraction(num_updates)))
+        parts = self._periods(begin, length, horizon)
+        return parts[0] if len(parts) == 1 else Sequence(parts)
 
     def _ends(self) -> tuple[Affine, ...]:
         return self.schedule._ends() if self._is_plain else _all_ends(self._differing)
@@ -291,6 +303,16 @@ class Scaled(Schedule):
         offset, scale = self.schedule.coefficients(num_updates)
         return Affine(self.factor * offset, self.factor * scale)
 
+    def segment(self, num_updates: int) -> Segment:
+        start, stop, curve = self.schedule.segment(num_updates)
+        factor = self.factor
+
+        def scaled(position: int) -> tuple[float, float]:
+            offset, scale = curve(position)
+            return factor * offset, factor * scale
+
+        return Segment(start, stop, scaled)
+
     @property
     def horizon(self) -> int | None:
         return self.schedule.horizon
@@ -314,8 +336,8 @@ class Scaled(Schedule):
     def _demand(self, horizon: Horizon) -> Fraction | None:
         return self.schedule._demand(horizon)
 
-    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
-        return Scaled(self.factor, self.schedule._fit(num_updates, horizon))
+    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+        return Scaled(self.factor, self.schedule._fit(begin, length, horizon))
 
     def _ends(self) -> tuple[Affine, ...]:
         return tuple(map(self._scaled, self.schedule._ends()))
@@ -357,9 +379,9 @@ class Pair(Schedule):
         )
         return None if left is None or right is None else max(left, right)
 
-    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
+    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
         return type(self)(
-            *(_fitted(part, num_updates, horizon) for part in (self.left, self.right))
+            *(_fitted(part, begin, length, horizon) for part in (self.left, self.right))
         )
 
     def __repr__(self) -> str:
@@ -377,6 +399,19 @@ class Sum(Pair):
         more_offset, more_scale = self.right.coefficients(num_updates)
         return Affine(offset + more_offset, scale + more_scale)
 
+    def segment(self, num_updates: int) -> Segment:
+        left, right = self.left.segment(num_updates), self.right.segment(num_updates)
+        start = max(left.start, right.start)
+        of_left, of_right = left.curve, right.curve
+        in_left, in_right = start - left.start, start - right.start
+
+        def added(position: int) -> tuple[float, float]:
+            offset, scale = of_left(in_left + position)
+            more_offset, more_scale = of_right(in_right + position)
+            return offset + more_offset, scale + more_scale
+
+        return Segment(start, min(left.stop, right.stop), added)
+
     def _ends(self) -> tuple[Affine, ...]:
         return tuple(
             Affine(one.offset + other.offset, one.scale + other.scale)
@@ -391,16 +426,24 @@ class Product(Pair):
 
     symbol = "*"
 
+    def __post_init__(self) -> None:
+        if not self.right.is_relative:
+            for offset, _ in self.right._ends():
+                self._check_factor(offset, "")
+
     def coefficients(self, num_updates: int) -> Affine:
         offset, scale = self.left.coefficients(num_updates)
         absolute, factor = self.right.coefficients(num_updates)
         if absolute != 0.0:
+            self._check_factor(absolute, f" at update {num_updates}")
+        return Affine(offset * factor, scale * factor)
+
+    def _check_factor(self, offset: float, where: str) -> None:
+        if offset != 0.0:
             raise ValueError(
-                f"{self!r}: the factor on the right is absolute({absolute!r}) at update "
-                f"{num_updates}. "
+                f"{self!r}: the factor on the right is absolute({offset!r}){where}. "
                 "Only a curve of plain multiples can be a factor: drop absolute(…) there."
             )
-        return Affine(offset * factor, scale * factor)
 
     def _ends(self) -> tuple[Affine, ...]:
         return tuple(
@@ -410,11 +453,11 @@ class Product(Pair):
         )
 
 
-def _fitted(part: Schedule, num_updates: int, horizon: Horizon) -> Schedule:
+def _fitted(part: Schedule, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
     if not part.is_relative:
         return part
     demand = part._demand(horizon)
-    return part._fit(num_updates if demand is None else nearest(demand), horizon)
+    return part._fit(begin, length if demand is None else demand, horizon)
 
 
 def _total(demands: Iterable[Fraction | None]) -> Fraction | None:
@@ -426,18 +469,25 @@ def _total(demands: Iterable[Fraction | None]) -> Fraction | None:
     return total
 
 
-def _filled(
-    demands: list[Fraction | None], total: Fraction | None, schedule: Schedule
-) -> list[Fraction]:
+def _check_shares(schedule: Schedule, demand: Fraction | None) -> None:
+    """Raise if ``schedule`` takes ``demand`` of the far horizon, and that is more than all."""
+    if demand is not None and demand > _FAR.num_updates:
+        percent = float(100 * demand / _FAR.num_updates)
+        raise ValueError(
+            f"The lengths of {schedule!r} add up to {percent:g} % of the horizon, but 100 % is all "
+            "there is. Make a share smaller, or leave one out: it takes the rest."
+        )
+
+
+def _filled(demands: list[Fraction | None], total: Fraction, schedule: Schedule) -> list[Fraction]:
     """Return the demands with the rest of ``total`` where one is None."""
     known = sum((demand for demand in demands if demand is not None), Fraction(0))
-    if None in demands and total is not None and known > total:
+    if None in demands and known > total:
         raise ValueError(
             f"{schedule!r} needs {float(known):g} updates besides the phase that takes the rest, "
             f"but there are {float(total):g}. Make a phase shorter."
         )
-    rest = Fraction(0) if total is None else total - known
-    return [rest if demand is None else demand for demand in demands]
+    return [total - known if demand is None else demand for demand in demands]
 
 
 def _phases_of(schedule: Schedule, whole_schedule: Schedule) -> tuple[Phase, ...]:
@@ -471,6 +521,8 @@ def _peak_change(ends: list[Affine], peak: float, count: int) -> Callable[[int, 
     def change(period: int, end: Affine) -> Affine:
         value = end.offset + end.scale
         top = highest * peak**period
+        if top == highest:
+            return end  # the user's own numbers, to the last digit
         if value == highest:
             moved = top
         elif value == lowest:

@@ -24,7 +24,8 @@ class Epochs:
     number: float
 
     def __repr__(self) -> str:
-        return f"epochs({self.number:g})"
+        number = int(self.number) if self.number == int(self.number) else self.number
+        return f"epochs({number!r})"
 
 
 Length: TypeAlias = int | float | Epochs | None
@@ -58,7 +59,10 @@ def finite(name: str, value: object) -> float:
     """Return ``value`` as a float; raise if it is no finite number."""
     if isinstance(value, bool | str | bytes) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}={value!r} is a {type(value).__name__}, but has to be a number.")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"{name}={value!r} is not finite, but has to be a finite number.")
     return number
@@ -86,29 +90,27 @@ def whole(name: str, value: object, minimum: int = 0) -> int:
     return number
 
 
-def checked(value: object) -> Length:
+def checked(value: object, name: str = "length") -> Length:
     """Return ``value`` as a length; raise, saying what a length may be, if it is none."""
     if value is None or isinstance(value, Epochs):
         return value
+    allowed = (
+        f"A {name} is an integer (updates), a fraction in (0, 1) (a share of the horizon), "
+        + ("epochs(n), or left out (the rest)." if name == "length" else "or epochs(n).")
+    )
     if isinstance(value, bool | str | bytes) or not isinstance(value, numbers.Real):
-        raise TypeError(
-            f"length={value!r} is a {type(value).__name__}. {_ALLOWED}",
-        )
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}. {allowed}")
     if isinstance(value, numbers.Integral):
-        return whole("length", value)
+        return whole(name, value)
     share = float(value)
     if not 0.0 < share < 1.0:
-        hint = f" For {round(share)} updates write {round(share)}." if abs(share) >= 1.0 else ""
-        if share == 1.0:
+        hint = ""
+        if name == "length" and share == 1.0:
             hint = " For the whole horizon leave the length out."
-        raise ValueError(f"length={value!r} is a fraction outside (0, 1). {_ALLOWED}{hint}")
+        elif 1.0 <= share < math.inf:
+            hint = f" For {round(share)} updates write {round(share)}."
+        raise ValueError(f"{name}={value!r} is a fraction outside (0, 1). {allowed}{hint}")
     return share
-
-
-_ALLOWED = (
-    "A length is an integer (updates), a fraction in (0, 1) (a share of the horizon), "
-    "epochs(n), or left out (the rest)."
-)
 
 
 @dataclass(frozen=True)
@@ -149,18 +151,19 @@ def nearest(updates: Fraction) -> int:
     return math.floor(updates + _HALF)
 
 
-def rounded(lengths: Iterable[Fraction]) -> list[int]:
+def between(begin: Fraction, length: Fraction) -> int:
+    """Return the updates of a part that lies from ``begin`` on, with both joints rounded."""
+    return nearest(begin + length) - nearest(begin)
+
+
+def rounded(lengths: Iterable[Fraction], begin: Fraction = Fraction(0)) -> list[int]:
     """Round lengths so that every joint is at its nearest update and the sum is kept.
 
     Joints are rounded, not lengths, so errors do not pile up; and a length in whole updates keeps
     its value, because moving both of its joints by the same fraction rounds both the same way.
     """
     result: list[int] = []
-    position = Fraction(0)
-    joint = 0
     for length in lengths:
-        position += length
-        following = nearest(position)
-        result.append(following - joint)
-        joint = following
+        result.append(between(begin, length))
+        begin += length
     return result

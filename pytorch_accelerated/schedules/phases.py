@@ -22,6 +22,7 @@ from pytorch_accelerated.schedules.lengths import (
     Epochs,
     Horizon,
     Length,
+    between,
     checked,
     is_relative,
 )
@@ -60,10 +61,19 @@ class Phase(Schedule):
             value = getattr(self, name)
             if value is not None and not isinstance(value, Affine):
                 object.__setattr__(self, name, endpoint(name, value))
-        if self.start is not None and self.end is not None:
-            self.shape.check(_as_affine(self.start), _as_affine(self.end))
-        if isinstance(self.length, int) and not self.is_relative and self.end is None:
-            self._fixed  # noqa: B018  an end that has to be given is missed here
+        if self.shape.is_ratio:
+            self._check_ratio()
+
+    def _check_ratio(self) -> None:
+        """Raise if the ends that are known already have no constant ratio."""
+        given = [_as_affine(end) for end in (self.start, self.end) if end is not None]
+        if not given:
+            raise ValueError(
+                f"{self!r} falls to 0 when no end is given, and a constant ratio never gets "
+                "there. Give an end above 0, such as end=0.001."
+            )
+        # A given start without an end rises to 1; what an open start will find is not known yet.
+        self.shape.check(given[0], ONE if self.end is None else given[-1])
 
     @cached_property
     def _fixed(self) -> tuple[int, Affine, Affine]:
@@ -75,14 +85,9 @@ class Phase(Schedule):
             raise not_yet(self)
         start = previous if self.start is None else _as_affine(self.start)
         if self.end is not None:
-            end: Affine | None = _as_affine(self.end)
+            end = _as_affine(self.end)
         else:
             end = self.shape.open_end(start, self.start is not None, self.length)
-        if end is None:
-            raise ValueError(
-                f"{self!r} falls to 0 when no end is given, and a constant ratio never gets "
-                "there. Give an end above 0, such as end=0.001."
-            )
         self.shape.check(start, end)
         return self.length, start, end
 
@@ -138,8 +143,8 @@ class Phase(Schedule):
     def _demand(self, horizon: Horizon) -> Fraction | None:
         return horizon.updates(self.length)
 
-    def _fit(self, num_updates: int, horizon: Horizon) -> Phase:
-        return replace(self, length=num_updates, shape=self.shape.over(horizon))
+    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Phase:
+        return replace(self, length=between(begin, length), shape=self.shape.over(horizon))
 
     def _ends(self) -> tuple[Affine, ...]:
         _, start, end = self._fixed

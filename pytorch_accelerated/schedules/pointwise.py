@@ -23,10 +23,10 @@ from pytorch_accelerated.schedules.lengths import (
     Epochs,
     Horizon,
     Length,
+    between,
     checked,
     finite,
     is_relative,
-    nearest,
 )
 
 ONE = Affine(0.0, 1.0)
@@ -71,9 +71,11 @@ class Milestones(Schedule):
     def _demand(self, horizon: Horizon) -> Fraction | None:
         return max(horizon.updates(at) or Fraction(0) for at, _ in self.points)
 
-    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
+    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+        updates = (horizon.updates(at) or Fraction(0) for at, _ in self.points)
+        values = (value for _, value in self.points)
         return milestones(
-            {nearest(horizon.updates(at) or Fraction(0)): value for at, value in self.points}
+            {between(begin, at): value for at, value in zip(updates, values, strict=True)}
         )
 
     def _ends(self) -> tuple[Affine, ...]:
@@ -110,7 +112,7 @@ def milestones(values: Mapping[int | float | Epochs, float | Absolute]) -> Sched
         )
     points: list[tuple[int | float | Epochs, float | Absolute]] = []
     for at, value in values.items():
-        length = checked(at)
+        length = checked(at, "milestone")
         if length is None:
             raise ValueError("milestones({None: …}): a milestone is an update, a share or epochs.")
         points.append((length, endpoint(f"the value at {at!r}", value)))
@@ -158,8 +160,8 @@ class FromFunction(Schedule):
     def _demand(self, horizon: Horizon) -> Fraction | None:
         return horizon.updates(self.length) if self.length is not None else Fraction(0)
 
-    def _fit(self, num_updates: int, horizon: Horizon) -> Schedule:
-        return replace(self, length=num_updates)
+    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+        return replace(self, length=between(begin, length))
 
     def _ends(self) -> tuple[Affine, ...]:
         return ()

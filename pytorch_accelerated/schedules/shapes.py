@@ -60,15 +60,22 @@ class Shape(ABC):
 
         return mixed if start_offset or end_offset else relative
 
-    def open_end(self, start: Affine, is_given: bool, length: int) -> Affine | None:
-        """Return where a phase without an end goes to; None if it has to be said.
+    @property
+    def is_ratio(self) -> bool:
+        """Whether both ends have to be of one kind and sign, and none may be 0."""
+        return False
+
+    def open_end(self, start: Affine, is_given: bool, length: int) -> Affine:
+        """Return where a phase without an end goes to.
 
         ``is_given`` tells a start that the user wrote from one that was found.
         """
         return Affine(0.0, 1.0 if is_given else 0.0)
 
-    def check(self, start: Affine, end: Affine) -> None:  # noqa: B027  most shapes lead anywhere
+    def check(self, start: Affine, end: Affine) -> None:
         """Raise ``ValueError`` if this shape cannot lead from ``start`` to ``end``."""
+        if self.is_ratio:
+            _check_ratio(self.name, start, end)
 
     @property
     def is_relative(self) -> bool:
@@ -102,7 +109,7 @@ class Constant(Shape):
     def weights(self, done: float, left: float) -> tuple[float, float]:
         return 1.0, 0.0
 
-    def open_end(self, start: Affine, is_given: bool, length: int) -> Affine | None:
+    def open_end(self, start: Affine, is_given: bool, length: int) -> Affine:
         return start
 
 
@@ -153,7 +160,7 @@ class Cosine(Shape):
 class Polynomial(Shape):
     """A power of what is left: shape(p) = 1 − (1 − p)^power."""
 
-    power: float = 1.0
+    power: float = 2.0
     name = "polynomial"
 
     def __post_init__(self) -> None:
@@ -225,11 +232,9 @@ class Exponential(Shape):
         of_end = math.expm1(done * math.log(0.01)) / math.expm1(math.log(0.01))
         return 1.0 - of_end, of_end
 
-    def check(self, start: Affine, end: Affine) -> None:
-        _check_ratio(self.name, start, end)
-
-    def open_end(self, start: Affine, is_given: bool, length: int) -> Affine | None:
-        return Affine(0.0, 1.0) if is_given else None
+    @property
+    def is_ratio(self) -> bool:
+        return True
 
     def curve(self, start: Affine, end: Affine, length: int) -> Curve:
         offset, sign, first, last = _one_kind(start, end)
@@ -252,11 +257,9 @@ class InverseProportional(Shape):
         of_end = done / (0.01 * left + done)
         return 1.0 - of_end, of_end
 
-    def check(self, start: Affine, end: Affine) -> None:
-        _check_ratio(self.name, start, end)
-
-    def open_end(self, start: Affine, is_given: bool, length: int) -> Affine | None:
-        return Affine(0.0, 1.0) if is_given else None
+    @property
+    def is_ratio(self) -> bool:
+        return True
 
     def curve(self, start: Affine, end: Affine, length: int) -> Curve:
         offset, sign, first, last = _one_kind(start, end)
@@ -277,7 +280,7 @@ class InverseSqrt(Shape):
     name = "inverse_sqrt"
 
     def __post_init__(self) -> None:
-        timescale = checked(self.timescale)
+        timescale = checked(self.timescale, "timescale")
         if timescale is None or timescale == 0:
             raise ValueError(
                 f"inverse_sqrt(timescale={self.timescale!r}): write the number of updates after "
@@ -298,7 +301,7 @@ class InverseSqrt(Shape):
         of_start = math.expm1(0.5 * math.log1p(rest / (1.0 + x))) / (math.sqrt(1.0 + total) * drop)
         return of_start, of_end
 
-    def open_end(self, start: Affine, is_given: bool, length: int) -> Affine | None:
+    def open_end(self, start: Affine, is_given: bool, length: int) -> Affine:
         fall = 1.0 / math.sqrt(1.0 + length / self._updates)
         return Affine(start.offset * fall, start.scale * fall)
 
@@ -377,16 +380,21 @@ def _power(share: float, rest: float, power: float) -> tuple[float, float]:
 
 
 def _check_ratio(name: str, start: Affine, end: Affine) -> None:
-    if (start.offset != 0.0) != (end.offset != 0.0) and all(map(any, (start, end))):
+    if any(end.offset for end in (start, end)) and any(end.scale for end in (start, end)):
         raise ValueError(
-            f"{name}: one end is a multiple of the base and the other is absolute, so their ratio "
-            "is different for each group. Write both as multiples, or both with absolute(…)."
+            f"{name}: the ends are partly multiples of the base and partly absolute, so their "
+            "ratio is different for each group. Write both as multiples, or both with absolute(…)."
         )
     first, last = sum(start), sum(end)
-    if first * last <= 0.0:
+    if first == 0.0 or last == 0.0:
         raise ValueError(
-            f"{name}: from {first:g} to {last:g} there is no constant ratio: both ends have to be "
-            "above 0 (or both below). Give a small end such as end=0.001, or use linear or cosine."
+            f"{name}: an end of 0 has no ratio to anything. Give a small end such as end=0.001, "
+            "or use linear or cosine."
+        )
+    if (first < 0.0) != (last < 0.0):
+        raise ValueError(
+            f"{name}: from {first:g} to {last:g} there is no constant ratio, because one is above "
+            "0 and the other below. Use linear or cosine."
         )
 
 

@@ -142,7 +142,5 @@ def test_the_callback_keeps_states_before_and_files_after_decays(tmp_path):
 def test_decaying_again_from_a_state_before_a_decay_is_the_same_run(main_run):
     straight = train(make(), num_epochs=5, create_scheduler_fn=wsd(30))
     start = main_run / "wsd" / "checkpoint_24_wsd_pre_decay"
-    again = train(
-        make(), num_epochs=5, create_scheduler_fn=wsd(30), resume_from=start, seed=77
-    )
+    again = train(make(), num_epochs=5, create_scheduler_fn=wsd(30), resume_from=start, seed=77)
     assert outcome(again) == outcome(straight)

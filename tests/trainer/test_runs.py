@@ -232,9 +232,6 @@ def test_the_environment_limits_the_batches_of_a_trainer_made_under_it():
     ],
 )
 def test_data_without_a_batch_is_refused(data, kwargs, message):
-    kwargs = {"sampler": SequentialSampler(data), **kwargs} if data == [] or not kwargs else kwargs
-    if isinstance(data, Stream):
-        kwargs = {}
     with pytest.raises(ValueError, match=message):
         make_trainer().train(data, 1, train_dataloader_kwargs=kwargs)
 

@@ -6,7 +6,8 @@ from torch.optim import lr_scheduler
 
 from pytorch_accelerated import Trainer
 from pytorch_accelerated import TrainerPlaceholderValues as T
-from pytorch_accelerated.schedulers import CosineLrScheduler, SchedulerBase
+from pytorch_accelerated.schedulers import CosineLrScheduler, PlateauLrScheduler, SchedulerBase
+from pytorch_accelerated.schedules import linear
 from pytorch_accelerated.trainer import TrainerWithTimmScheduler
 from tests.trainer.tiny import Record, linear_decay, make_trainer, ones
 
@@ -91,6 +92,17 @@ def test_reduce_on_plateau_gets_the_evaluations_loss_at_each_epochs_end():
     trainer.train(**RUN, eval_dataset=ones(2), create_scheduler_fn=create)
     assert trainer.scheduler.last_epoch == 3
     assert trainer.optimizer.param_groups[0]["lr"] == 0.25
+
+
+def test_warmup_then_plateau_takes_each_update_and_each_evaluation():
+    trainer = make_trainer(record := Record(), lr=1.0, loss=lambda out, _: out.mean() * 0)
+    create = functools.partial(
+        PlateauLrScheduler, warmup=linear(4, start=0.0), patience=0, factor=0.5
+    )
+    trainer.train(**RUN, eval_dataset=ones(2), create_scheduler_fn=create)
+    assert record.used == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]
+    assert trainer.optimizer.param_groups[0]["lr"] == 0.25
+    assert trainer.scheduler.num_updates == 12
 
 
 @pytest.mark.parametrize("metric", [None, "train_loss_epoch", "score"])

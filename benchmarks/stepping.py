@@ -1,0 +1,171 @@
+"""What a scheduler's step costs: linear warmup and cosine annealing, a rate for each group."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from benchmarks.measure import repeated
+from benchmarks.reference import Reference
+
+GROUPS = (1, 8, 64, 512, 4096)
+WARMUP, TOTAL = 1_000, 100_000_000  # what is measured is not the time past the end
+
+
+def optimizer_of(groups: int, tensors: bool = False) -> torch.optim.Optimizer:
+    """Return an optimizer with another learning rate for each group, as layer-wise decay has."""
+    rates = [1e-3 * 0.9999**i for i in range(groups)]
+    return torch.optim.SGD(
+        [
+            {"params": [torch.zeros(1)], "lr": torch.tensor(rate) if tensors else rate}
+            for rate in rates
+        ],
+        momentum=0.9,
+    )
+
+
+def factor(update: int) -> float:
+    if update < WARMUP:
+        return update / WARMUP
+    return 0.5 * (1.0 + math.cos(math.pi * ((update - WARMUP) / (TOTAL - WARMUP))))
+
+
+def by_hand(groups: int, tensors: bool = False) -> Callable[[], None]:
+    """Return the limit: one shared factor, and a multiplication and a store for each group."""
+    optimizer = optimizer_of(groups, tensors)
+    bases = [float(group["lr"]) for group in optimizer.param_groups]
+    update = 0
+
+    def step() -> None:
+        nonlocal update
+        update += 1
+        now = factor(update)
+        for group, base in zip(optimizer.param_groups, bases):  # noqa: B905  the quickest way
+            group["lr"] = now * base
+
+    def fill() -> None:
+        nonlocal update
+        update += 1
+        now = factor(update)
+        for group, base in zip(optimizer.param_groups, bases):  # noqa: B905
+            group["lr"].fill_(now * base)
+
+    return fill if tensors else step
+
+
+def param_scheduler(groups: int, tensors: bool = False) -> Callable[[], None]:
+    from pytorch_accelerated.schedulers import ParamScheduler
+    from pytorch_accelerated.schedules import cosine, linear
+
+    schedule = linear(WARMUP, start=0.0) >> cosine(TOTAL - WARMUP, end=0.0)
+    return ParamScheduler(optimizer_of(groups, tensors), lr=schedule).step
+
+
+def cosine_lr_scheduler(groups: int) -> Callable[[], None]:
+    """Return the step of ours, or of the reference if that is what the name imports."""
+    from pytorch_accelerated.schedulers import CosineLrScheduler
+
+    return CosineLrScheduler(
+        optimizer_of(groups),
+        total_num_epochs=TOTAL // WARMUP,
+        num_update_steps_per_epoch=WARMUP,
+        num_warmup_epochs=1,
+        lr_min=0.0,
+        warmup_starting_lr=0.0,
+    ).step
+
+
+def torch_cosine(groups: int) -> Callable[[], None]:
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer_of(groups), TOTAL)
+    return scheduler.step
+
+
+def torch_sequential(groups: int) -> Callable[[], None]:
+    optimizer = optimizer_of(groups)
+    parts = [
+        torch.optim.lr_scheduler.LinearLR(optimizer, 1e-9, total_iters=WARMUP),
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, TOTAL - WARMUP),
+    ]
+    return torch.optim.lr_scheduler.SequentialLR(optimizer, parts, [WARMUP]).step
+
+
+def torch_lambda(groups: int, tensors: bool = False) -> Callable[[], None]:
+    return torch.optim.lr_scheduler.LambdaLR(optimizer_of(groups, tensors), factor).step
+
+
+def transformers_cosine(groups: int) -> Callable[[], None]:
+    from transformers import get_cosine_schedule_with_warmup
+
+    return get_cosine_schedule_with_warmup(optimizer_of(groups), WARMUP, TOTAL).step
+
+
+def ignite_cosine(groups: int) -> Callable[[], None]:
+    from ignite.handlers import CosineAnnealingScheduler, create_lr_scheduler_with_warmup
+    from ignite.handlers.param_scheduler import ParamGroupScheduler
+
+    optimizer = optimizer_of(groups)
+    schedulers = [
+        create_lr_scheduler_with_warmup(
+            CosineAnnealingScheduler(
+                optimizer, "lr", group["lr"], 0.0, 2 * TOTAL, param_group_index=index
+            ),
+            warmup_start_value=0.0,
+            warmup_duration=WARMUP,
+        )
+        for index, group in enumerate(optimizer.param_groups)
+    ]
+    return partial(ParamGroupScheduler(schedulers), None)
+
+
+def optax_cosine(groups: int) -> Callable[[], Any]:
+    """Return a function that calls the schedule: JAX has no groups to write to."""
+    import jax
+    import optax
+
+    schedule = jax.jit(optax.warmup_cosine_decay_schedule(0.0, 1e-3, WARMUP, TOTAL))
+    update = 0
+
+    def step() -> float:
+        nonlocal update
+        update += 1
+        return float(schedule(update))
+
+    return step
+
+
+def candidates(groups: int, reference: Reference | None) -> dict[str, Callable[[], float]]:
+    """Return what is compared, the limit first."""
+    steps: dict[str, Callable[[int], Callable[[], object]]] = {
+        "by hand (the limit)": by_hand,
+        "ParamScheduler": param_scheduler,
+        "CosineLrScheduler": cosine_lr_scheduler,
+        "torch CosineAnnealingLR": torch_cosine,
+        "torch SequentialLR": torch_sequential,
+        "torch LambdaLR": torch_lambda,
+        "transformers cosine": transformers_cosine,
+        "ignite cosine": ignite_cosine,
+    }
+    if groups == 1:
+        steps["optax, value alone"] = optax_cosine
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        measured = {name: repeated(make(groups)) for name, make in steps.items()}
+    if reference is not None:
+        measured["reference CosineLrScheduler"] = reference.candidate("step", groups)
+    return measured
+
+
+def tensor_candidates(groups: int) -> dict[str, Callable[[], float]]:
+    """Return what is compared where learning rates are tensors; the limit is torch's fill_."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            "fill_ by hand": repeated(by_hand(groups, tensors=True)),
+            "ParamScheduler": repeated(param_scheduler(groups, tensors=True)),
+            "torch LambdaLR": repeated(torch_lambda(groups, tensors=True)),
+        }

@@ -1,0 +1,84 @@
+"""Draws the pictures of the documentation from the code, and writes the pages that show them.
+
+``python docs/figures.py`` draws the README's picture; the gallery is drawn whenever the
+documentation is built.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from pytorch_accelerated.preview import preview
+from pytorch_accelerated.schedulers import CosineLrScheduler, ParamScheduler
+from pytorch_accelerated.schedules import constant, cosine
+from pytorch_accelerated.schedules.catalogue import CATALOGUE, Entry
+
+KINDS = {
+    "shape": "Shapes",
+    "points": "Point by point",
+    "composition": "Compositions",
+}
+
+
+def gallery(folder: Path) -> None:
+    """Write ``gallery.rst`` and a picture of every schedule in the catalogue."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        "Gallery",
+        "=======",
+        "",
+        "Every schedule, drawn by the code that training runs. All of them are for a base value",
+        "of 1; p is the progress of a phase in [0, 1], n the number of updates in it.",
+        "",
+    ]
+    for kind, title in KINDS.items():
+        lines += [title, "-" * len(title), ""]
+        for entry in CATALOGUE:
+            if entry.kind == kind:
+                lines += section(entry, folder)
+    (folder / "gallery.rst").write_text("\n".join(lines))
+
+
+def section(entry: Entry, folder: Path) -> list[str]:
+    """Return the lines about one schedule, having drawn its picture."""
+    picture = f"{CATALOGUE.index(entry):02}.png"
+    entry.sample.plot().savefig(folder / picture, dpi=110)
+    paper = f"Paper: `arXiv:{entry.paper} <https://arxiv.org/abs/{entry.paper}>`_."
+    return [
+        entry.name,
+        "~" * len(entry.name),
+        "",
+        entry.summary,
+        "",
+        ".. code-block:: text",
+        "",
+        f"   {entry.code}",
+        "",
+        f".. math:: {entry.latex}",
+        "",
+        *([paper, ""] if entry.paper else []),
+        f".. image:: {picture}",
+        f"   :alt: {entry.code}",
+        "   :width: 600px",
+        "",
+    ]
+
+
+def readme_picture(path: Path) -> None:
+    """Draw the README's picture: two groups' learning rates, and their weight decay."""
+    groups = [
+        {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr, "name": name}
+        for name, lr in (("head", 3e-3), ("backbone", 1e-3))
+    ]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.1)
+    rate = CosineLrScheduler(
+        optimizer, 10, 100, num_warmup_epochs=1, num_cooldown_epochs=1, min_lr_ratio=0.01
+    )
+    decay = ParamScheduler(optimizer, weight_decay=constant(500) >> cosine(500, end=0.1))
+    preview([rate, decay], 1000).plot().savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    readme_picture(Path(__file__).parent / "images" / "schedule.png")

@@ -1,0 +1,367 @@
+"""The command line: look at a schedule before you train.
+
+Every option of a scheduler is one of its class's own arguments, described by its docstring.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+    from pytorch_accelerated.preview import Preview
+    from pytorch_accelerated.schedules import Schedule
+
+PROGRAM = "pytorch-accelerated"
+_PICTURES = (".png", ".svg", ".pdf")
+_OUTPUTS = (*_PICTURES, ".html", ".csv")
+_MOST_UPDATES = 20_000_000
+
+EXAMPLES = f"""\
+examples:
+  {PROGRAM} preview --schedule "linear(500, start=0.0) >> cosine(9500, end=0.1)" --base 3e-4
+  {PROGRAM} preview --schedule "linear(0.05, start=0.0) >> cosine()" --num_updates 10000 -o plan.png
+  {PROGRAM} preview --schedule "lr=cosine(100); weight_decay=linear(100)" -o plan.html
+  {PROGRAM} preview CosineLrScheduler --total_num_epochs 300 --num_update_steps_per_epoch 100
+  {PROGRAM} preview --config plan.yaml -o plan.csv
+"""
+
+
+class UsageError(Exception):
+    """Something that the user can mend; shown in one line."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, or 2 for bad usage.
+
+    Args:
+        arguments: What stands after the program's name; by default that of this process.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(given)
+    except UsageError as error:
+        message = " ".join(str(error).split())
+        print(f"{PROGRAM}: error: {message}", file=sys.stderr)  # noqa: T201
+        return 2
+    except BrokenPipeError:
+        # The reader has enough. What is still buffered must not fail at exit again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(given: list[str]) -> int:
+    try:
+        from jsonargparse import ArgumentError
+    except ImportError:
+        raise _missing("The command line", "jsonargparse", "cli") from None
+    parser = _parser(given)
+    try:
+        options = parser.parse_args(given)
+    except ArgumentError as error:
+        raise UsageError(_in_short(str(error))) from None
+    except SystemExit as stop:  # --help and --version
+        return int(stop.code or 0)
+    commands: dict[str, Callable[[Any], int]] = {"preview": _preview, "checkpoints": _checkpoints}
+    return commands[options.command](options[options.command])
+
+
+def _in_short(message: str) -> str:
+    """Return a parser's message without the parser's terms."""
+    text = " ".join(message.split())
+    text = re.sub(r'^Parser key "([\w.]*?)": ', r"--\1: ", text)
+    found = re.match(r"(--[\w.]+): Does not validate .*Given value: (.*)", text)
+    if found is not None:
+        return f"{found[1]} {found[2]}: this is of none of the types that {PROGRAM} --help lists."
+    text = re.sub(r"Expected a <class '(\w+)'>\. Got value: (.*)", r"\2 is no \1.", text)
+    return re.sub(r"required: ([\w.]+)", lambda m: f"required: --{m[1].split('.')[-1]}", text)
+
+
+def _missing(what: str, package: str, extra: str) -> UsageError:
+    return UsageError(f"{what} needs {package}: pip install 'pytorch-accelerated[{extra}]'")
+
+
+# The options ----------------------------------------------------------------------------------
+
+
+def _parser(given: list[str]) -> ArgumentParser:
+    from pytorch_accelerated import __version__
+
+    parser = _new_parser("Hyperparameter schedules for PyTorch that run exactly as previewed.")
+    parser.prog = PROGRAM
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subcommands(required=True, dest="command")
+    preview = _preview_parser()
+    what = "Show the exact values of a schedule: in the terminal, or as a file."
+    commands.add_subcommand("preview", preview, help=what)
+    if not any(one.startswith("--schedule") for one in given):
+        _add_schedulers(preview)
+    checkpoints = _new_parser("List a folder's checkpoints: update, epoch, size, what is wrong.")
+    checkpoints.add_argument("folder", type=str, help="The folder of the checkpoints.")
+    commands.add_subcommand("checkpoints", checkpoints, help="List checkpoints and check them.")
+    return parser
+
+
+def _new_parser(description: str, epilog: str = "") -> ArgumentParser:
+    from argparse import RawDescriptionHelpFormatter
+
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+    class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
+        """Leaves the examples' lines as they are."""
+
+    return ArgumentParser(
+        description=description, epilog=epilog, exit_on_error=False, formatter_class=Formatter
+    )
+
+
+def _preview_parser() -> ArgumentParser:
+    parser = _new_parser(
+        "Show the exact values of a schedule, or of a scheduler of this library.", EXAMPLES
+    )
+    parser.add_argument(
+        "--schedule",
+        type=str | dict[str, str] | None,
+        default=None,
+        help="A schedule in the notation of Python, for the learning rate; for several fields "
+        "'lr=…; weight_decay=…', or in a configuration file a mapping from fields to schedules.",
+    )
+    parser.add_argument(
+        "--num_updates_per_epoch",
+        type=int | None,
+        default=None,
+        help="Optimizer updates in an epoch, for epochs(n) and for an axis of epochs.",
+    )
+    _add_common(parser)
+    return parser
+
+
+def _add_schedulers(parser: ArgumentParser) -> None:
+    """Add a command for each scheduler; their signatures need torch, which takes a while."""
+    schedulers = parser.add_subcommands(required=False, dest="scheduler")
+    for name, kind in _scheduler_classes().items():
+        summary = (inspect.getdoc(kind) or name).partition("\n")[0]
+        own = _new_parser(summary)
+        own.add_class_arguments(kind, None, skip={"optimizer"})
+        _add_common(own)
+        schedulers.add_subcommand(name, own, help=summary)
+
+
+def _add_common(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--base",
+        type=float | list[float] | dict[str, float | list[float]],
+        default=1.0,
+        help="The base value, or a list with one for each parameter group; for several fields "
+        "--base.lr 3e-4 --base.weight_decay 0.1.",
+    )
+    parser.add_argument(
+        "--num_updates",
+        type=int | None,
+        default=None,
+        help="Optimizer updates of the run; by default the schedule's horizon.",
+    )
+    parser.add_argument(
+        "--log",
+        type=bool | None,
+        default=None,
+        help="Whether scales are logarithmic; by default, where values span decades.",
+    )
+    parser.add_argument("--config", action="config", help="A YAML file with these options.")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=str | None,
+        default=None,
+        help=f"The file to write: {', '.join(_OUTPUTS)}. Without it, the terminal shows the curve.",
+    )
+
+
+def _scheduler_classes() -> dict[str, type]:
+    """Return the schedulers whose arguments are plain values."""
+    from pytorch_accelerated import schedulers
+
+    recipes = {name: getattr(schedulers, name) for name in schedulers.__all__}
+    return {
+        name: kind
+        for name, kind in recipes.items()
+        if isinstance(kind, type)
+        and issubclass(kind, schedulers.ParamScheduler)
+        and kind is not schedulers.ParamScheduler
+        and name != "PlateauLrScheduler"  # follows a metric
+    }
+
+
+# preview ----------------------------------------------------------------------------------------
+
+
+def _checkpoints(options: Namespace) -> int:
+    from pytorch_accelerated.checkpoints import main as list_checkpoints
+
+    return list_checkpoints(options.folder)
+
+
+def _preview(options: Namespace) -> int:
+    name = options.get("scheduler")
+    own = options[name] if name else options
+    output = own.output or options.output
+    suffix = Path(output).suffix.lower() if output else ""
+    if output and suffix not in _OUTPUTS:
+        raise UsageError(f"-o {output}: the file's name has to end in {', '.join(_OUTPUTS)}.")
+    try:
+        made = _of_scheduler(name, own) if name else _of_schedules(options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    if output:
+        try:
+            _write(made, output, suffix, own.log)
+        except OSError as error:
+            raise UsageError(f"-o {output}: {error.strerror or error}.") from None
+    else:
+        _show(made, own.log)
+    return 0
+
+
+def _write(made: Preview, output: str, suffix: str, log: bool | None) -> None:
+    if suffix == ".csv":
+        made.to_csv(output)
+    elif suffix == ".html":
+        try:
+            made.save_html(output, log=log)
+        except ImportError:
+            raise _missing(f"-o {output}", "plotly", "html") from None
+    else:
+        try:
+            made.plot(log=log).savefig(output, dpi=150)
+        except ImportError:
+            raise _missing(f"-o {output}", "matplotlib", "plot") from None
+
+
+def _show(made: Preview, log: bool | None) -> None:
+    out = sys.stdout
+    if hasattr(out, "reconfigure"):
+        out.reconfigure(errors="replace")  # a terminal may not know arrows
+    try:
+        from pytorch_accelerated.preview.terminal import sketch
+    except ImportError:
+        print("(pip install 'pytorch-accelerated[cli]' to see the curve)")  # noqa: T201
+    else:
+        width = min(shutil.get_terminal_size().columns, 120)
+        print(sketch(made, max(width, 40), log=log, colour=out.isatty()))  # noqa: T201
+    print(f"\n{made}", flush=True)  # noqa: T201
+
+
+def _of_schedules(options: Namespace) -> Preview:
+    from functools import reduce
+    from operator import or_
+
+    from pytorch_accelerated.preview import Preview, preview
+
+    if not options.schedule:
+        raise UsageError(
+            'there is nothing to preview: write --schedule "cosine(1000)", a scheduler\'s name, '
+            f"or --config FILE. See {PROGRAM} preview --help."
+        )
+    schedules = _read(options.schedule)
+    per_epoch, num_updates = options.num_updates_per_epoch, options.num_updates
+    for field, schedule in schedules.items():
+        if schedule.is_relative:
+            if num_updates is None:
+                raise UsageError(
+                    f"{field}={schedule!r} has lengths that are shares, epochs or the rest: write "
+                    "--num_updates, how many updates the run has."
+                )
+            schedules[field] = schedule.over(num_updates, per_epoch)
+    if num_updates is None:
+        horizons = [schedule.horizon for schedule in schedules.values()]
+        num_updates = max((one for one in horizons if one is not None), default=0) or 1
+    _check_number(num_updates)
+    previews = []
+    bases = _bases(options.base, schedules)
+    for field, schedule in schedules.items():
+        one = preview(schedule, num_updates, base=bases[field], num_updates_per_epoch=per_epoch)
+        phases = [schedule.phases] * len(bases[field])
+        previews.append(
+            Preview({field: one["value"]}, 0, (), {field: phases}, one.num_updates_per_epoch)
+        )
+    return reduce(or_, previews)
+
+
+def _read(given: str | dict[str, str]) -> dict[str, Schedule]:
+    if isinstance(given, str):
+        parts = [part for part in given.split(";") if part.strip()]
+        pairs = [_named_part(part, len(parts)) for part in parts]
+        given = dict(pairs)
+        if len(given) < len(pairs):
+            raise UsageError("--schedule has two schedules for one field.")
+    return {field: _read_one(field, text) for field, text in given.items()}
+
+
+def _read_one(field: str, text: str) -> Schedule:
+    from pytorch_accelerated.schedules.expression import ExpressionError, parse_schedule
+
+    try:
+        return parse_schedule(text)
+    except ExpressionError as error:
+        raise UsageError(f"--schedule, {field}: {error}") from None
+
+
+def _named_part(part: str, count: int) -> tuple[str, str]:
+    found = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*=(?!=)(.*)", part, flags=re.DOTALL)
+    if found is not None:
+        return found[1], found[2]
+    if count > 1:
+        raise UsageError(
+            f"--schedule has {count} schedules, but {part.strip()!r} does not say for which field: "
+            "write lr=…; weight_decay=…."
+        )
+    return "lr", part
+
+
+def _bases(given: Any, schedules: dict[str, Any]) -> dict[str, list[float]]:
+    by_field = given if isinstance(given, dict) else dict.fromkeys(schedules, given)
+    for field in by_field:
+        if field not in schedules:
+            raise UsageError(f"--base.{field}: there is no schedule for {field!r}.")
+    lists = {
+        field: value if isinstance(value, list) else [value]
+        for field, value in {**dict.fromkeys(schedules, 1.0), **by_field}.items()
+    }
+    count = max(map(len, lists.values()))
+    for field, values in lists.items():
+        if len(values) not in (1, count):
+            raise UsageError(f"--base.{field} has {len(values)} values for {count} groups.")
+    return {f: values * count if len(values) == 1 else values for f, values in lists.items()}
+
+
+def _of_scheduler(name: str, options: Namespace) -> Preview:
+    import torch
+
+    from pytorch_accelerated.preview import preview
+
+    shared = ("base", "num_updates", "log", "config", "output")
+    arguments = {key: value for key, value in options.as_dict().items() if key not in shared}
+    (bases,) = _bases(options.base, {"lr": None}).values()
+    optimizer = torch.optim.SGD(
+        [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": base} for base in bases]
+    )
+    scheduler = _scheduler_classes()[name](optimizer, **arguments)
+    _check_number(options.num_updates or scheduler._num_planned_updates() or 0)
+    per_epoch = arguments.get("num_update_steps_per_epoch")
+    return preview(scheduler, options.num_updates, num_updates_per_epoch=per_epoch)
+
+
+def _check_number(num_updates: int) -> None:
+    if num_updates > _MOST_UPDATES:
+        raise UsageError(
+            f"{num_updates:,} updates are too many to show; {_MOST_UPDATES:,} are allowed. Write a "
+            "smaller --num_updates."
+        )

@@ -1,0 +1,110 @@
+"""What to draw of a preview: the curves that differ, and of a long one fewer exact points."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+from pytorch_accelerated.preview.values import Column, alike
+
+
+def kept_points(values: Sequence[float], joints: Iterable[int], most: int = 2000) -> list[int]:
+    """Return the positions to draw of a long curve: none is made up, and no extreme is lost.
+
+    Of each of ``most / 2`` stretches of equal length the highest and the lowest value are kept,
+    and so are both ends of the curve and both sides of every joint (up to ``most`` joints).
+
+    Args:
+        values: The curve, update by update.
+        joints: Positions at which a new phase starts.
+        most: About how many positions to keep.
+
+    Example:
+        >>> kept_points([0.0, 1.0, 5.0, 2.0, 2.0, 2.0, 2.0, 2.0], joints=[4], most=4)
+        [0, 2, 3, 4, 7]
+    """
+    count = len(values)
+    if count <= most:
+        return list(range(count))
+    kept = {0, count - 1}
+    for joint in list(joints)[:most]:
+        kept.update(side for side in (joint - 1, joint) if 0 <= side < count)
+    step = -(-count // max(1, most // 2))
+    for start in range(0, count, step):
+        stretch = values[start : start + step]
+        kept.add(start + stretch.index(min(stretch)))
+        kept.add(start + stretch.index(max(stretch)))
+    return sorted(kept)
+
+
+def spans_decades(curves: Sequence[Sequence[float]]) -> bool:
+    """Say whether values are easier to read on a logarithmic scale.
+
+    That is so if the middle 60 % of them, or the highest ones of different curves, are a factor
+    of 50 apart. A short warmup from, or a floor at, nearly nothing does not count.
+    """
+    highest = [max(curve, default=0.0) for curve in curves]
+    if any(value < 0.0 for curve in curves for value in [min(curve, default=0.0)]):
+        return False
+    if not highest or min(highest) <= 0.0:
+        return False
+    if max(highest) >= 50.0 * min(highest):
+        return True
+    for curve in curves:
+        ordered = sorted(curve if len(curve) <= 4000 else curve[:: len(curve) // 4000])
+        zeros = bisect_left(ordered, 5e-324)
+        positive = ordered[zeros:]
+        low, high = (positive[int(share * (len(positive) - 1))] for share in (0.2, 0.8))
+        if zeros <= len(ordered) // 5 and high >= 50.0 * low:
+            return True
+    return False
+
+
+def packed(values: Iterable[float]) -> array[float]:
+    """Return numbers as an array, whose slices and extremes are quick to find."""
+    return array("d", values)
+
+
+def curves(
+    groups: Sequence[str], columns: Sequence[Column]
+) -> list[tuple[list[str], Sequence[float]]]:
+    """Return names and numbers of what differs; entries of tuples are curves of their own."""
+    single: list[tuple[str, Column]] = []
+    for name, column in zip(groups, columns, strict=False):
+        filled = [value for value in column if value is not None]
+        if filled and isinstance(filled[0], tuple | list):
+            single += [
+                (f"{name}[{i}]", packed(value[i] for value in filled))  # type: ignore[index]
+                for i in range(len(filled[0]))
+            ]
+        else:
+            single.append((name, packed(filled)))  # type: ignore[arg-type]
+    return alike(single)  # type: ignore[return-value]
+
+
+# Okabe and Ito's colours, which colour-blind people tell apart as well.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+# For more curves a ramp from dark to light, as their order tells more than their hue.
+_RAMP = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (197, 190, 20))
+
+
+def colours(count: int) -> list[str]:
+    """Return a colour for each of ``count`` curves.
+
+    Example:
+        >>> colours(2)
+        ['#0072B2', '#D55E00']
+    """
+    if count <= len(_COLOURS):
+        return list(_COLOURS[:count])
+    return [_on_ramp(i / (count - 1)) for i in range(count)]
+
+
+def _on_ramp(share: float) -> str:
+    place = share * (len(_RAMP) - 1)
+    index = min(int(place), len(_RAMP) - 2)
+    near, far = _RAMP[index], _RAMP[index + 1]
+    mixed = (round(a + (b - a) * (place - index)) for a, b in zip(near, far, strict=True))
+    return "#" + "".join(f"{part:02X}" for part in mixed)

@@ -1,0 +1,351 @@
+"""Pictures of previews, with matplotlib and without its global state."""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any, TypeAlias
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from pytorch_accelerated.preview.comparison import Applied, applied_columns, compare
+from pytorch_accelerated.preview.curves import colours, curves, kept_points, packed, spans_decades
+from pytorch_accelerated.preview.values import Column, Preview, named
+
+Loss: TypeAlias = "Sequence[float] | Mapping[int, float]"
+
+_INK, _QUIET, _LINE, _SHADE = "#1f2933", "#616e7c", "#cbd2d9", "#f1f4f8"
+_MOST_SHADED = 40
+_MOST_LABELS = 16
+_WIDTH, _PANEL = 9.0, 2.5
+_STEPS = [1, 2, 5, 10]
+_CHARACTER = 0.0095  # about how wide a letter of a phase's name is, as a share of a panel
+
+
+class Picture(Figure):
+    """A matplotlib figure that a notebook shows by itself."""
+
+    def _repr_png_(self) -> bytes:
+        data = io.BytesIO()
+        self.savefig(data, format="png", dpi=110)
+        return data.getvalue()
+
+
+def plot(
+    preview: Preview,
+    applied: Applied | None = None,
+    loss: Loss | None = None,
+    *,
+    fields: Sequence[str] | None = None,
+    log: bool | None = None,
+    title: str | None = None,
+) -> Picture:
+    """Draw a preview; see :meth:`Preview.plot`."""
+    shown = list(preview.fields if fields is None else fields)
+    for field in shown:
+        preview[field]  # an unknown one says which there are
+    count = len(shown) + (loss is not None)
+    figure = Picture(figsize=(_WIDTH, _PANEL * count + 0.7), layout="constrained")
+    axes: list[Axes] = list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
+    panels: list[_Panel] = []
+    for field, panel in zip(shown, axes, strict=False):
+        theirs = None if applied is None else applied_columns(applied, field)
+        first_applied = applied.first_update if isinstance(applied, Preview) else 0
+        panels.append(_Panel(panel, preview, field, log))
+        panels[-1].draw(theirs, first_applied)
+    if loss is not None:
+        _draw_loss(axes[-1], loss, preview.first_update, log)
+    for panel in axes:
+        _tidy(panel)
+        _mark_position(panel, preview, panels[0] if panel is axes[0] else None)
+    _x_axes(axes, preview)
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=_INK)
+    if applied is not None:
+        note = f"planned: wide · applied: thin · {compare(preview, applied)}"
+        text = "\n".join(textwrap.wrap(note, 120))
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=8, color=_QUIET)
+    figure.align_ylabels(axes)
+    return figure
+
+
+class _Panel:
+    """One field: its phases, its groups' lines, and their names."""
+
+    def __init__(self, axes: Axes, preview: Preview, field: str, log: bool | None) -> None:
+        self.axes = axes
+        self.preview = preview
+        self.rows = preview.rows_of(field)
+        self.curves = curves(preview.groups, preview[field])
+        self.colours = colours(len(self.curves))
+        values = [values for _, values in self.curves]
+        has_logarithms = any(max(curve, default=0.0) > 0.0 for curve in values)
+        self.is_log = has_logarithms and (spans_decades(values) if log is None else log)
+        axes.set_ylabel(field, color=_INK)
+        if self.is_log:
+            axes.set_yscale("log")
+
+    def draw(self, applied: Sequence[Column] | None, first_applied: int) -> None:
+        """Draw the plan, and what was applied thinly over it."""
+        style = {"linewidth": 1.8} if applied is None else {"linewidth": 5.5, "alpha": 0.35}
+        drawn = [values for _, values in self.curves]
+        for (_, values), colour in zip(self.curves, self.colours, strict=True):
+            self._line(values, self.preview.first_update, colour, style)
+        if applied is not None:
+            own = {
+                name: colour
+                for (names, _), colour in zip(self.curves, self.colours, strict=True)
+                for name in names
+            }
+            for names, values in curves(self.preview.groups, applied):
+                self._line(values, first_applied, own.get(names[0], _INK), {"linewidth": 1.2})
+                drawn.append(values)
+        self._limit(drawn)
+        self._shade()
+        if len(self.curves) > 1:
+            self._name()
+
+    def _line(
+        self, values: Sequence[float], first: int, colour: Any, style: dict[str, Any]
+    ) -> None:
+        at = kept_points(values, [row.first - first for row in self.rows])
+        y = [math.nan if self.is_log and values[k] <= 0.0 else values[k] for k in at]
+        if len(values) <= 40:
+            style = {**style, "marker": "o", "markersize": 7 if len(values) == 1 else 3.5}
+        self.axes.plot([first + k for k in at], y, color=colour, solid_joinstyle="round", **style)
+
+    def _limit(self, drawn: Sequence[Sequence[float]]) -> None:
+        """Leave room for the phases' names above the curves."""
+        values = [value for curve in drawn for value in (*_ends(curve, self.is_log),)]
+        low, high = (min(values), max(values)) if values else (0.0, 1.0)
+        if self.is_log and low > 0.0:
+            decades = max(math.log10(high / low), 0.3)
+            self.axes.set_ylim(low * 10 ** (-0.06 * decades), high * 10 ** (0.2 * decades))
+            return
+        span = (high - low) or abs(high) or 1.0
+        if low >= 0.0 and low < 0.5 * span:
+            self.axes.set_ylim(-0.04 * span, high + 0.2 * span)
+        else:
+            self.axes.set_ylim(low - 0.06 * span, high + 0.2 * span)
+
+    def _shade(self) -> None:
+        if len(self.rows) > _MOST_SHADED:
+            self._phase_name(0.5, f"{len(self.rows)} phases")
+            return
+        total = max(1, len(self.preview))
+        for index, row in enumerate(self.rows):
+            left, right = row.first - 0.5, row.last + 0.5
+            if index % 2:
+                self.axes.axvspan(left, right, color=_SHADE, linewidth=0, zorder=0)
+            if index:
+                self.axes.axvline(left, color=_LINE, linewidth=0.8, zorder=0.5)
+            share = (row.last + 1 - row.first) / total
+            if len(row.phase) * _CHARACTER < share:
+                place = (row.first + row.last + 1 - 2 * self.preview.first_update) / 2 / total
+                self._phase_name(place, row.phase)
+
+    def _phase_name(self, place: float, text: str) -> None:
+        preview = self.preview
+        x = preview.first_update - 0.5 + place * len(preview)
+        self.axes.text(
+            x,
+            0.965,
+            text,
+            transform=self.axes.get_xaxis_transform(),
+            ha="center",
+            va="top",
+            fontsize=8,
+            color=_QUIET,
+        )
+
+    def _name(self) -> None:
+        """Write the groups' names to the right of their lines' ends, none over another."""
+        order = sorted(
+            range(len(self.curves)),
+            key=lambda i: (self._height(self.curves[i][1][-1]), sum(self.curves[i][1])),
+        )
+        hidden = len(order) - _MOST_LABELS
+        if hidden > 0:
+            order = [*order[: _MOST_LABELS // 2], *order[-_MOST_LABELS // 2 :]]
+        wanted = [self._height(self.curves[i][1][-1]) for i in order]
+        heights = spread(wanted, 0.088)
+        for i, end, height in zip(order, wanted, heights, strict=True):
+            self.axes.annotate(
+                self._text(self.curves[i][0]),
+                xy=(1.0, end),
+                xytext=(1.025, height),
+                xycoords="axes fraction",
+                textcoords="axes fraction",
+                va="center",
+                fontsize=8,
+                color=self.colours[i],
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": self.colours[i],
+                    "linewidth": 0.7,
+                    "shrinkA": 1,
+                    "shrinkB": 0,
+                    "relpos": (0.0, 0.5),
+                },
+            )
+        if hidden > 0:
+            self.axes.text(
+                1.025,
+                heights[-1] + 0.1,
+                f"and {hidden} more between",
+                transform=self.axes.transAxes,
+                fontsize=8,
+                color=_QUIET,
+            )
+
+    def _text(self, names: list[str]) -> str:
+        text = named(names)
+        return f"group {text}" if text.isdigit() and len(self.curves) <= 6 else text
+
+    def free_height(self, update: int) -> float:
+        """Return the height, as a share, at which a text next to ``update`` is far from lines."""
+        first, count = self.preview.first_update, len(self.preview)
+        near = range(-count // 10, count // 10 + 1, max(1, count // 50))
+        at = {min(max(update - first + step, 0), count - 1) for step in near}
+        taken = [self._height(values[k]) for _, values in self.curves for k in at]
+        return max((0.05, 0.3, 0.55, 0.8), key=lambda y: min(abs(y - other) for other in taken))
+
+    def _height(self, value: float) -> float:
+        """Return where a value is, as a share of the panel's height."""
+        low, high = self.axes.get_ylim()
+        if self.is_log:
+            value, low, high = (math.log10(max(one, low)) for one in (value, low, high))
+        return (value - low) / (high - low)
+
+
+def spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Return heights at least ``gap`` apart, near the ``wanted`` ones, which have to rise.
+
+    Example:
+        >>> [round(height, 3) for height in spread([0.1, 0.1, 0.9], gap=0.2)]
+        [0.0, 0.2, 0.9]
+    """
+    blocks: list[tuple[float, int]] = []  # the middle of each run of touching labels, its length
+    for height in wanted:
+        middle, count = height, 1
+        while blocks and middle - blocks[-1][0] < gap * (count + blocks[-1][1]) / 2:
+            other, more = blocks.pop()
+            middle = (middle * count + other * more) / (count + more)
+            count += more
+        # Neither below the floor nor into what is there already.
+        blocks.append((max(middle, gap * (count - 1) / 2), count))
+    return [middle + gap * (i - (count - 1) / 2) for middle, count in blocks for i in range(count)]
+
+
+def _ends(curve: Sequence[float], positive: bool) -> tuple[float, ...]:
+    values = [value for value in curve if value > 0.0] if positive else curve
+    return (min(values), max(values)) if len(values) else ()
+
+
+def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> None:
+    if isinstance(loss, Mapping):
+        x, y = [int(update) for update in loss], packed(loss.values())
+    else:
+        y = packed(loss)
+        x = [first_update + k for k in range(len(y))]
+    axes.set_ylabel("loss", color=_INK)
+    if log or (log is None and spans_decades([y])):
+        axes.set_yscale("log")
+    at = kept_points(y, ())
+    window = max(1, len(y) // 50)
+    many = window > 1
+    style: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.35} if many else {"linewidth": 1.5}
+    axes.plot([x[k] for k in at], [y[k] for k in at], color=_INK, **style)
+    if many:
+        smooth = _running_mean(y, window)
+        at = kept_points(smooth, ())
+        axes.plot([x[k] for k in at], [smooth[k] for k in at], color=_INK, linewidth=1.5)
+        text = f"thick: mean of {window} updates around"
+        axes.text(
+            0.995,
+            0.95,
+            text,
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            fontsize=8,
+            color=_QUIET,
+        )
+
+
+def _running_mean(values: Sequence[float], window: int) -> Sequence[float]:
+    """Return the mean of the values up to half a ``window`` away from each position."""
+    sums = [0.0, *accumulate(values)]
+    half = window // 2
+    spans = ((max(0, k - half), min(len(values), k + half + 1)) for k in range(len(values)))
+    return packed((sums[stop] - sums[start]) / (stop - start) for start, stop in spans)
+
+
+def _tidy(axes: Axes) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(_LINE)
+    axes.tick_params(colors=_QUIET, labelsize=8, length=3)
+    axes.grid(axis="y", color=_LINE, linewidth=0.5, alpha=0.6)
+    axes.set_axisbelow(True)
+    if axes.get_yscale() == "log":
+        axes.yaxis.set_major_locator(LogLocator(numticks=7))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.tick_params(which="minor", color=_LINE, length=2)
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value, axes)))
+
+
+def _tick(value: float, axes: Axes) -> str:
+    """Return a tick's text, with one exponent for all ticks of a linear axis."""
+    largest = max(map(abs, axes.get_ylim()))
+    if value and axes.get_yscale() == "linear" and not 1e-3 <= largest < 1e5:
+        exponent = math.floor(math.log10(largest))
+        return f"{value / 10.0**exponent:.6g}e{exponent}"
+    return f"{value:.6g}"
+
+
+def _mark_position(axes: Axes, preview: Preview, named_in: _Panel | None) -> None:
+    position = preview.position
+    if not position or not preview.first_update <= position <= preview.num_updates:
+        return
+    axes.axvline(position, color=_INK, linewidth=1.0, linestyle=(0, (3, 3)))
+    if named_in is not None:
+        to_left = position - preview.first_update > 0.85 * len(preview)
+        axes.annotate(
+            f"now: {position:,}",
+            xy=(position, named_in.free_height(position)),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4 if to_left else 4, 0),
+            textcoords="offset points",
+            ha="right" if to_left else "left",
+            fontsize=8,
+            color=_INK,
+        )
+
+
+def _x_axes(axes: Sequence[Axes], preview: Preview) -> None:
+    bottom = axes[-1]
+    bottom.set_xlim(preview.first_update - 0.5, preview.num_updates - 0.5)
+    bottom.set_xlabel("update", color=_INK)
+    if len(preview) == 1:
+        bottom.set_xticks([preview.first_update])
+    else:
+        bottom.xaxis.set_major_locator(MaxNLocator(9, integer=True, steps=_STEPS))
+    bottom.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    size = preview.num_updates_per_epoch
+    if size:
+        both_ways: Any = (lambda update: update / size, lambda epoch: epoch * size)
+        top = axes[0].secondary_xaxis("top", functions=both_ways)
+        top.set_xlabel("epoch", color=_INK)
+        top.xaxis.set_major_locator(MaxNLocator(9, steps=_STEPS))
+        top.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        top.tick_params(colors=_QUIET, labelsize=8, length=3)
+        top.spines["top"].set_color(_LINE)

@@ -1,0 +1,101 @@
+"""What compare says: equal bit for bit, or where not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytorch_accelerated.preview import compare, preview
+from pytorch_accelerated.schedulers import ParamScheduler
+from pytorch_accelerated.schedules import cosine, linear
+from tests.recording import adamw, sgd
+
+
+def plan(num_updates: int = 10):
+    optimizer = adamw([0.1, 0.03], weight_decay=0.02)
+    return ParamScheduler(optimizer, lr=cosine(10), weight_decay=linear(10)).preview(num_updates)
+
+
+def test_equal_is_true_and_says_how_much_was_compared():
+    result = compare(plan(), plan())
+    assert result
+    assert (result.num_updates, result.num_values, result.difference) == (10, 40, None)
+    assert str(result) == "applied == planned (10 updates, 40 values)"
+
+
+def test_values_survive_json():
+    assert compare(plan(), json.loads(json.dumps(plan().to_dict())))
+
+
+@pytest.mark.parametrize("update", [0, 4, 9])
+def test_one_last_bit_is_a_difference(update):
+    applied = plan().to_dict()
+    value = applied["lr"][update][1]
+    changed = value * (1 + 2**-52)
+    applied["lr"][update][1] = changed
+    result = compare(plan(), applied)
+    assert not result
+    assert str(result) == (
+        f"applied != planned: first at update {update}, field 'lr', group 1: "
+        f"planned {value!r}, applied {changed!r}"
+    )
+    difference = result.difference
+    assert difference is not None
+    assert (difference.update, difference.field, difference.group) == (update, "lr", "1")
+
+
+def test_the_first_difference_of_all_fields_is_told():
+    applied = plan().to_dict()
+    applied["lr"][7][0] = 1.0
+    applied["weight_decay"][3][1] = 2.0
+    difference = compare(plan(), applied).difference
+    assert difference is not None
+    assert (difference.update, difference.field, difference.applied) == (3, "weight_decay", 2.0)
+
+
+def test_the_sign_of_zero_is_a_difference():
+    planned = preview(linear(1, start=1.0, end=0.0), 2)
+    assert compare(planned, {"value": [[1.0], [0.0]]})
+    assert not compare(planned, {"value": [[1.0], [-0.0]]})
+
+
+@pytest.mark.parametrize("count", [9, 11])
+def test_fewer_or_more_updates_are_a_difference(count):
+    applied = plan(count).to_dict()
+    result = compare(plan(), applied)
+    assert not result
+    assert result.difference is None
+    assert f"{count - 1} applied" in str(result) or f"{count} applied" in str(result)
+
+
+def test_nothing_applied_is_a_difference():
+    assert not compare(plan(), {"lr": [], "weight_decay": []})
+    assert not compare(plan(), {"lr": plan().to_dict()["lr"]})
+    assert "no values of 'weight_decay'" in str(compare(plan(), {"lr": plan().to_dict()["lr"]}))
+
+
+def test_more_or_fewer_groups_are_a_difference():
+    lr = preview(ParamScheduler(sgd([0.1, 0.03]), lr=cosine(10)))
+    one = {"lr": [values[:1] for values in lr.to_dict()["lr"]]}
+    assert "planned for 2 groups and applied to 1" in str(compare(lr, one))
+
+
+def test_a_missing_value_is_a_difference():
+    applied = plan().to_dict()
+    applied["lr"][5][0] = None
+    assert "applied None" in str(compare(plan(), applied))
+
+
+def test_fields_that_were_only_recorded_are_left_out():
+    assert compare(plan(), {**plan().to_dict(), "momentum": [[0.9, 0.9]] * 10})
+
+
+def test_entries_of_betas_are_found_in_the_tuple():
+    planned = ParamScheduler(adamw([0.1]), beta2=linear(4, end=0.9)).preview()
+    betas = [[[0.9, value]] for (value,) in planned.to_dict()["beta2"]]
+    assert compare(planned, {"betas": betas})
+    betas[2][0][1] = 0.5
+    result = compare(planned, {"betas": betas})
+    assert result.difference is not None
+    assert result.difference.update == 2

@@ -1,0 +1,253 @@
+"""Pictures show exact values, readable for one update and for many groups."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes._base import _AxesBase
+from matplotlib.axis import Tick
+from matplotlib.text import Annotation, Text
+
+from pytorch_accelerated.preview import preview
+from pytorch_accelerated.preview.curves import kept_points, packed, spans_decades
+from pytorch_accelerated.preview.plot import spread
+from pytorch_accelerated.schedulers import ParamScheduler
+from pytorch_accelerated.schedules import (
+    constant,
+    cosine,
+    exponential,
+    from_function,
+    linear,
+    milestones,
+)
+from tests.recording import adamw, sgd
+
+
+def drawn(figure, panel=0):
+    """Return the lines that were drawn: lists of (update, value)."""
+    lines = figure.axes[panel].get_lines()
+    return [
+        list(zip(*line.get_data(), strict=True))
+        for line in lines
+        if list(line.get_xdata()) != [0, 1] and len(set(line.get_xdata())) == len(line.get_xdata())
+    ]
+
+
+def texts(figure):
+    """Return the texts that are drawn; ticks outside the view are not."""
+    figure.draw_without_rendering()
+    every_axis = [axis for axes in figure.findobj(_AxesBase) for axis in (axes.xaxis, axes.yaxis)]
+    ticks = [tick for axis in every_axis for tick in axis.findobj(Tick)]
+    in_view = [tick for axis in every_axis for tick in axis._update_ticks()]
+    hidden = {id(text) for tick in ticks for text in tick.findobj(Text)} - {
+        id(text) for tick in in_view for text in tick.findobj(Text)
+    }
+    return [
+        text
+        for text in figure.findobj(Text)
+        if text.get_text() and text.get_visible() and id(text) not in hidden
+    ]
+
+
+def overlaps(figure):
+    """Return pairs of texts that are printed over each other."""
+    shown = texts(figure)
+    renderer = figure._get_renderer()
+    boxes = [
+        (
+            text.get_text(),
+            Text.get_window_extent(text, renderer)
+            if isinstance(text, Annotation)
+            else text.get_window_extent(renderer),
+        )
+        for text in shown
+    ]
+    return [
+        (one, other)
+        for (one, a), (other, b) in combinations(boxes, 2)
+        if a.width and b.width and a.padded(-1).overlaps(b.padded(-1))
+    ]
+
+
+def test_the_line_is_the_plan_value_for_value():
+    planned = preview(linear(100, start=0.0) >> cosine(400), base=3e-4)
+    (line,) = drawn(planned.plot())
+    assert line == list(enumerate(planned["value"][0]))
+
+
+def test_a_long_line_has_exact_values_and_all_joints():
+    schedule = linear(30_000, start=0.0) >> milestones({40_000: 0.1, 40_001: 0.7})
+    planned = preview(schedule, 100_000)
+    (line,) = drawn(planned.plot())
+    assert len(line) < 2_500
+    assert all(value == planned["value"][0][update] for update, value in line)
+    updates = [update for update, _ in line]
+    assert {0, 29_999, 30_000, 69_999, 70_000, 70_001, 99_999} <= set(updates)
+    assert [value for update, value in line if update == 70_000] == [0.1]
+
+
+def test_fields_are_stacked_over_one_axis_of_updates():
+    scheduler = ParamScheduler(
+        adamw([0.1, 0.02], weight_decay=0.1), lr=cosine(60), weight_decay=linear(60)
+    )
+    figure = scheduler.plot()
+    assert [axes.get_ylabel() for axes in figure.axes] == ["lr", "weight_decay"]
+    assert [len(drawn(figure, panel)) for panel in (0, 1)] == [2, 1]  # equal groups are one line
+    assert figure.axes[0].get_shared_x_axes().joined(*figure.axes)
+    only = scheduler.preview().plot(fields=["weight_decay"])
+    assert [axes.get_ylabel() for axes in only.axes] == ["weight_decay"]
+    with pytest.raises(KeyError, match="'momentum' is not scheduled"):
+        scheduler.plot(fields=["momentum"])
+
+
+def test_phases_are_named_and_epochs_are_on_top():
+    planned = preview(
+        linear(100, start=0.0) >> cosine(300) >> constant(100), num_updates_per_epoch=50
+    )
+    figure = planned.plot(title="Mine")
+    shown = [text.get_text() for text in texts(figure)]
+    assert {"linear", "cosine", "constant", "update", "epoch", "Mine"} <= set(shown)
+    top = figure.axes[0].child_axes[0]
+    assert top.get_xlim() == pytest.approx((-0.01, 9.99))
+
+
+def test_the_position_is_marked():
+    optimizer = sgd([0.1])
+    scheduler = ParamScheduler(optimizer, lr=cosine(60))
+    for _ in range(20):
+        optimizer.step()
+        scheduler.step()
+    figure = scheduler.plot()
+    assert "now: 20" in [text.get_text() for text in texts(figure)]
+    marks = [line for line in figure.axes[0].get_lines() if list(line.get_xdata()) == [20, 20]]
+    assert len(marks) == 1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "is_log"),
+    [
+        (linear(100, start=0.0) >> cosine(900), False),
+        (exponential(100, end=1e-4), True),
+        (milestones({30: 0.1, 60: 0.01, 90: 0.001}), True),
+        (cosine(100, end=1e-9), False),
+        (from_function(lambda k: -1.0, length=5), False),
+        (constant(10, value=0.0), False),
+    ],
+)
+def test_the_scale_is_logarithmic_where_values_span_decades(schedule, is_log):
+    figure = schedule.plot()
+    assert (figure.axes[0].get_yscale() == "log") is is_log
+    has_logarithms = schedule(1) > 0.0
+    asked = schedule.plot(log=not is_log).axes[0].get_yscale()
+    assert (asked == "log") is (not is_log and has_logarithms)
+
+
+def test_groups_far_apart_share_a_logarithmic_scale_without_their_zeros():
+    planned = preview(linear(50, start=0.0), base=[1.0, 1e-4])
+    figure = planned.plot()
+    assert figure.axes[0].get_yscale() == "log"
+    assert all(math.isnan(line[0][1]) and line[1][1] > 0 for line in drawn(figure))
+
+
+def test_applied_values_lie_over_the_plan_with_the_loss_below():
+    planned = preview(cosine(200), base=0.1)
+    applied = planned.to_dict()
+    figure = planned.plot(applied=applied, loss=[1 / (k + 1) for k in range(200)])
+    mine, theirs = drawn(figure)
+    assert mine == theirs
+    assert [axes.get_ylabel() for axes in figure.axes] == ["value", "loss"]
+    assert "applied == planned" in figure._supxlabel.get_text()
+    applied["value"][100][0] = 0.2
+    different = planned.plot(applied=applied, loss={0: 1.0, 100: 0.5})
+    assert (100, 0.2) in drawn(different)[1]
+    assert "first at update 100" in different._supxlabel.get_text()
+    assert drawn(different, 1) == [[(0, 1.0), (100, 0.5)]]
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda: preview(constant(1)).plot(),
+        lambda: preview(cosine(2)).plot(),
+        lambda: (linear(10, start=0.0) >> cosine(90)).plot(base=[0.1 * i for i in range(1, 13)]),
+        lambda: (linear(10) >> constant(90)).plot(base=[0.1 * i for i in range(1, 41)]),
+        lambda: preview(cosine(20_000).repeat(50)).plot(),
+        lambda: cosine(20).repeat(14).plot(base=3e-7),
+        lambda: preview(
+            linear(3, start=0.0) >> cosine(500) >> constant(2) >> linear(9),
+            num_updates_per_epoch=7,
+        ).plot(loss=[1.0] * 514, title="A title"),
+    ],
+    ids=["1 update", "2 updates", "12 groups", "40 groups", "1e6 updates", "14 phases", "narrow"],
+)
+def test_no_text_is_printed_over_another(figure):
+    assert overlaps(figure()) == []
+
+
+def test_a_picture_needs_no_pyplot_and_its_package_no_matplotlib():
+    code = (
+        "import sys, pytorch_accelerated.preview\n"
+        "from pytorch_accelerated.schedules import cosine\n"
+        "for name in ('matplotlib', 'plotly', 'pandas', 'torch'):\n"
+        "    assert name not in sys.modules, name\n"
+        "assert cosine(10).plot()._repr_png_().startswith(b'\\x89PNG')\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_a_notebook_shows_picture_and_table():
+    html = (linear(10, start=0.0) >> cosine(90))._repr_html_()
+    assert html.count("data:image/png;base64,iVBOR") == 1
+    assert "linear(10, start=0.0) &gt;&gt; cosine(90)" in html
+    assert "10    100  1      0    cosine" in html
+    for without_values in (linear(0.1) >> cosine(), from_function(lambda k: 1.0)):
+        assert "<img" not in without_values._repr_html_()
+
+
+def test_without_matplotlib_the_notebook_shows_the_table(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_accelerated.preview.plot", None)
+    assert cosine(10)._repr_html_().startswith("<pre>cosine(10)")
+
+
+def test_a_relative_schedule_has_no_picture():
+    with pytest.raises(ValueError, match="over"):
+        (linear(0.1) >> cosine()).plot()
+
+
+def test_a_schedule_is_drawn_a_little_past_its_horizon():
+    (line,) = drawn(milestones({50: 0.5, 100: 0.25}).plot())
+    assert line[-1] == (103, 0.25)
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=20).map(sorted))
+def test_labels_are_spread(wanted):
+    heights = spread(wanted, 0.05)
+    assert len(heights) == len(wanted)
+    assert all(b - a >= 0.05 - 1e-9 for a, b in pairwise(heights))
+    assert heights[0] >= -1e-9
+
+
+@given(
+    st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=300),
+    st.sets(st.integers(0, 299), max_size=5),
+)
+def test_thinning_keeps_ends_joints_and_extremes(values, joints):
+    kept = kept_points(packed(values), joints, most=20)
+    assert kept == sorted(set(kept))
+    assert {0, len(values) - 1} <= set(kept)
+    assert {j for j in joints if j < len(values)} <= set(kept)
+    assert min(values) in [values[k] for k in kept]
+    assert max(values) in [values[k] for k in kept]
+
+
+def test_nothing_and_negative_values_span_no_decades():
+    assert not spans_decades([])
+    assert not spans_decades([[]])
+    assert not spans_decades([[-1.0, 1000.0]])

@@ -1,0 +1,102 @@
+"""The catalogue has every schedule that there is, and its samples are what they say."""
+
+import inspect
+
+import pytest
+
+from pytorch_accelerated import schedules
+from pytorch_accelerated.schedules import Phase, Schedule, constant, shapes
+from pytorch_accelerated.schedules.catalogue import CATALOGUE, halving, smoothstep
+from tests.strategies import NAMES
+
+BY_NAME = {entry.name: entry for entry in CATALOGUE}
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+class TestEntry:
+    def test_the_code_builds_the_sample(self, entry):
+        names = {**NAMES, "halving": halving, "smoothstep": smoothstep}
+        assert eval(entry.code, {"__builtins__": {}}, names) == entry.sample
+
+    def test_the_sample_can_be_drawn(self, entry):
+        assert isinstance(entry.sample, Schedule)
+        assert 0 < entry.sample.horizon <= 100
+        values = [entry.sample(k) for k in range(101)]
+        assert 0.0 <= min(values) <= max(values) <= 1.0
+        assert len(set(values)) > 1 or entry.name == "constant"
+
+    def test_it_is_described(self, entry):
+        assert entry.kind in ("shape", "points", "composition")
+        assert entry.summary.rstrip(".").count(" ") >= 2
+        assert entry.summary.endswith(".")
+        assert entry.latex
+
+    def test_the_paper_is_the_docstrings(self, entry):
+        if entry.kind == "shape":
+            assert ("arXiv:" in entry.factory.__doc__) == bool(entry.paper)
+        assert entry.paper in entry.factory.__doc__
+
+
+def test_every_factory_has_an_entry():
+    factories = {
+        name
+        for name in schedules.__all__
+        if inspect.isfunction(getattr(schedules, name)) and name not in ("absolute", "epochs")
+    }
+    assert factories <= set(BY_NAME)
+    assert len(BY_NAME) == len(CATALOGUE)
+
+
+def test_every_composition_has_an_entry():
+    compositions = {
+        kind
+        for name in schedules.__all__
+        if inspect.isclass(kind := getattr(schedules, name)) and issubclass(kind, Schedule)
+    }
+    assert {type(entry.sample) for entry in CATALOGUE} | {Schedule} == compositions
+
+
+def test_every_shape_has_an_entry():
+    kinds = {
+        kind
+        for _, kind in inspect.getmembers(shapes, inspect.isclass)
+        if issubclass(kind, shapes.Shape) and kind is not shapes.Shape
+    }
+    phases = [entry.sample for entry in CATALOGUE if isinstance(entry.sample, Phase)]
+    assert {type(one.shape) for one in phases} == kinds
+
+
+@pytest.mark.parametrize(
+    "entry", [entry for entry in CATALOGUE if isinstance(entry.sample, Phase)], ids=lambda e: e.name
+)
+def test_a_factory_has_the_defaults_of_its_shape(entry):
+    # What is written like the shape's default is left out of the repr.
+    factory = inspect.signature(entry.factory).parameters
+    for name, parameter in inspect.signature(type(entry.sample.shape)).parameters.items():
+        if name in factory and parameter.default is not parameter.empty:
+            assert factory[name].default == parameter.default
+
+
+@pytest.mark.parametrize("name", ["milestones", "from_function", "c * a", "a + b", "a * b"])
+def test_the_formula_of_points_and_compositions_gives_the_value(name):
+    sample = BY_NAME[name].sample
+    parts = {
+        "milestones": {"values": {0: 1.0, 50: 0.5, 80: 0.1}},
+        "from_function": {"function": halving},
+        "c * a": {"c": getattr(sample, "factor", 0.0), "a": getattr(sample, "schedule", None)},
+    }.get(name, {"a": getattr(sample, "left", None), "b": getattr(sample, "right", None)})
+    for n in range(100):
+        assert sample(n) == eval(BY_NAME[name].formula, {"n": n, "max": max, **parts})
+
+
+def test_the_formula_of_one_after_another_gives_the_value():
+    a = BY_NAME["linear"].sample
+    b = constant(5, value=0.3)
+    for n in range(110):
+        assert (a >> b)(n) == eval(BY_NAME["a >> b"].formula, {"n": n, "a": a, "b": b})
+
+
+def test_the_formula_of_a_repeat_gives_the_value():
+    a = BY_NAME["linear"].sample
+    for n in range(300):
+        assert a.repeat(3)(n) == eval(BY_NAME["repeat"].formula, {"n": n, "a": a})

@@ -1,0 +1,173 @@
+"""Errors name the argument and its value, and say what to write instead."""
+
+import math
+import re
+
+import pytest
+
+from pytorch_accelerated.schedules import (
+    absolute,
+    constant,
+    cosine,
+    epochs,
+    exponential,
+    from_function,
+    inverse_proportional,
+    inverse_sqrt,
+    linear,
+    milestones,
+    phase,
+    polynomial,
+    tanh,
+)
+
+# What is written → the error, and texts that its message holds.
+TABLE = [
+    # Lengths
+    (lambda: linear(-3), ValueError, ["length=-3", "at least 0"]),
+    (lambda: linear(1.5), ValueError, ["length=1.5", "an integer (updates)", "write 2"]),
+    (lambda: linear(500.0), ValueError, ["length=500.0", "For 500 updates write 500."]),
+    (lambda: linear(1.0), ValueError, ["length=1.0", "leave the length out"]),
+    (lambda: linear(0.0), ValueError, ["length=0.0", "(0, 1)", "epochs(n)"]),
+    (lambda: linear(math.nan), ValueError, ["length=nan", "(0, 1)"]),
+    (lambda: linear(math.inf), ValueError, ["length=inf", "(0, 1)"]),
+    (lambda: linear("5"), TypeError, ["length='5'", "str", "an integer (updates)"]),
+    (lambda: linear(True), TypeError, ["length=True", "bool"]),
+    (lambda: epochs(-1), ValueError, ["number=-1", "negative"]),
+    (lambda: epochs("5"), TypeError, ["number='5'", "a number"]),
+    (lambda: epochs(math.inf), ValueError, ["number=inf", "finite"]),
+    # Ends
+    (lambda: linear(5, start="x"), TypeError, ["start='x'", "a number"]),
+    (lambda: linear(5, end=math.nan), ValueError, ["end=nan", "finite"]),
+    (lambda: linear(5, end=10**400), ValueError, ["end=1000", "finite"]),
+    (lambda: absolute(math.inf), ValueError, ["value=inf", "finite"]),
+    (lambda: constant(5, value=False), TypeError, ["start=False", "bool"]),
+    # Shapes
+    (lambda: cosine(5, k=0), ValueError, ["k=0", "above 0"]),
+    (lambda: polynomial(5, power=-1), ValueError, ["power=-1", "above 0"]),
+    (lambda: polynomial(5, power=None), TypeError, ["power=None", "a number"]),
+    (lambda: tanh(5, lower=3, upper=1), ValueError, ["lower=3.0", "upper=1.0", "below"]),
+    (lambda: tanh(5, lower=-200), ValueError, ["lower=-200.0", "±150"]),
+    (lambda: inverse_sqrt(5), ValueError, ["timescale=None", "timescale=1000"]),
+    (lambda: inverse_sqrt(5, timescale=0), ValueError, ["timescale=0", "timescale=1000"]),
+    (lambda: inverse_sqrt(5, timescale=-5), ValueError, ["timescale=-5", "at least 0"]),
+    (lambda: inverse_sqrt(5, timescale=2.5), ValueError, ["timescale=2.5", "timescale is an int"]),
+    (lambda: phase(5, shape=3), TypeError, ["shape=3", "function of progress"]),
+    (lambda: phase(5, shape=lambda p: 1 - p), ValueError, ["gives 1.0", "from_function"]),
+    (lambda: phase(5, shape=lambda p: "x"), TypeError, ["shape(0)='x'", "a number"]),
+    (lambda: cosine(5, shape=3), TypeError, ["shape"]),
+    # Ratios
+    *(
+        (lambda case=case, make=make: case(make), ValueError, texts)
+        for make in (exponential, inverse_proportional)
+        for case, texts in (
+            (lambda make: make(5, start=absolute(0.1)), [make.__name__, "absolute(…)"]),
+            (lambda make: make(5, end=0.0), [make.__name__, "0", "end=0.001"]),
+            (lambda make: make(5, start=0.0, end=1.0), [make.__name__, "0", "end=0.001"]),
+            (lambda make: make(5, end=-0.5)(0), [make.__name__, "from 1 to -0.5", "linear"]),
+            (lambda make: make(5), [make.__name__, "end=0.001"]),
+            (lambda make: make(), [f"{make.__name__}()", "end=0.001"]),
+            (lambda make: make(0.5), [f"{make.__name__}(0.5)", "end=0.001"]),
+            (lambda make: make(0.5, end=0.0), [make.__name__, "0", "end=0.001"]),
+            (lambda make: constant(0.5) >> make(), [f"{make.__name__}()", "end=0.001"]),
+            (
+                lambda make: make(5, start=absolute(1.0), end=0.1),
+                [make.__name__, "multiple", "absolute(…)"],
+            ),
+            (
+                lambda make: constant(5, value=absolute(1.0)) >> make(5, end=0.1),
+                [make.__name__, "multiple", "absolute(…)"],
+            ),
+            (
+                lambda make: (
+                    constant(5, value=absolute(1.0)) + constant(5) >> make(5, end=absolute(0.1))
+                ),
+                [make.__name__, "multiple", "absolute(…)"],
+            ),
+        )
+    ),
+    # Horizons
+    (lambda: linear(0.7) >> linear(0.7), ValueError, ["140 %", "leave one out"]),
+    (lambda: cosine(0.3).repeat(4), ValueError, ["cosine(0.3).repeat(4)", "120 %"]),
+    (lambda: linear(0.6).repeat(2) + linear(9), ValueError, ["linear(0.6).repeat(2)", "120 %"]),
+    (lambda: linear() >> cosine(), ValueError, ["linear()", "cosine()", "the rest"]),
+    (lambda: linear(0.5)(3), ValueError, ["linear(0.5)", ".over(horizon"]),
+    (lambda: (0.5 * linear())(3), ValueError, ["linear()", ".over(horizon"]),
+    (lambda: (linear(0.5) >> linear())(3), ValueError, [".over(horizon"]),
+    (lambda: linear(0.5).repeat(2)(3), ValueError, [".over(horizon"]),
+    (lambda: milestones({0.5: 0.1})(3), ValueError, [".over(horizon"]),
+    (lambda: from_function(float, 0.5)(3), ValueError, [".over(horizon"]),
+    (lambda: linear(epochs(5)).over(100), ValueError, ["epochs(5)", "num_updates_per_epoch=…"]),
+    (lambda: linear(0.5).over(-1), ValueError, ["horizon=-1", "at least 0"]),
+    (lambda: linear(0.5).over(2.5), ValueError, ["horizon=2.5", "whole number"]),
+    (lambda: linear(0.5).over(10.0), TypeError, ["horizon=10.0", "Write horizon=10."]),
+    (lambda: linear(0.5).over(9, 0), ValueError, ["num_updates_per_epoch=0", "at least 1"]),
+    (
+        lambda: (linear(50) >> linear(0.6)).over(100),
+        ValueError,
+        ["needs 110 updates", "the horizon has 100", "shorter"],
+    ),
+    (lambda: (linear(50) >> linear()).over(10), ValueError, ["50 updates", "10", "shorter"]),
+    (lambda: (linear(50) >> linear()).over(10), ValueError, ["linear(50) >> linear()"]),
+    (lambda: cosine().repeat(2).over(9)(-1), ValueError, ["num_updates=-1", "at least 0"]),
+    # Updates
+    (lambda: linear(5)(-1), ValueError, ["num_updates=-1", "at least 0"]),
+    (lambda: linear(5)(1.5), ValueError, ["num_updates=1.5", "whole number"]),
+    (lambda: linear(5)(1.0), TypeError, ["num_updates=1.0", "Write num_updates=1."]),
+    (lambda: linear(5)("1"), TypeError, ["num_updates='1'", "an integer"]),
+    # Compositions
+    (lambda: linear(5).repeat(0), ValueError, ["count=0", "at least 1"]),
+    (lambda: linear(5).repeat(2.5), ValueError, ["count=2.5", "whole number"]),
+    (lambda: linear(5).repeat(2, length=0), ValueError, ["length=0", "above 0"]),
+    (lambda: linear(5).repeat(2, peak=-1), ValueError, ["peak=-1", "above 0"]),
+    (lambda: linear(5, end=0.5).repeat(4, peak=0.5), ValueError, ["peak=0.5", "0.125", "fewer"]),
+    (
+        lambda: milestones({5: 0.1}).repeat(3, peak=0.5),
+        ValueError,
+        ["milestones({5: 0.1})", "no phase", "Repeat the phases first"],
+    ),
+    (lambda: from_function(float).repeat(3), ValueError, ["never ends", "Give it a length"]),
+    (lambda: from_function(float) >> linear(5), ValueError, ["never ends", "length=1_000"]),
+    (lambda: math.nan * linear(5), ValueError, ["factor=nan", "finite"]),
+    (
+        lambda: linear(5) * linear(5, start=absolute(0.1)),
+        ValueError,
+        ["linear(5, start=absolute(0.1))", "absolute(0.1)", "drop absolute(…)"],
+    ),
+    (
+        lambda: (linear(5) * from_function(lambda k: absolute(0.1)))(2),
+        ValueError,
+        ["absolute(0.1) at update 2", "drop absolute(…)"],
+    ),
+    (lambda: linear(5) >> 5, TypeError, [">>"]),
+    (lambda: linear(5) + 5, TypeError, ["+"]),
+    # Points
+    (lambda: milestones({}), ValueError, ["milestones({})", "milestones({30: 0.1, 60: 0.01})"]),
+    (lambda: milestones([30, 60]), ValueError, ["[30, 60]", "a dictionary"]),
+    (lambda: milestones({30: 0.1, 20: 0.2}), ValueError, ["{30: 0.1, 20: 0.2}", "rise"]),
+    (lambda: milestones({1.5: 0.1}), ValueError, ["milestone=1.5", "an integer", "write 2"]),
+    (lambda: milestones({None: 0.1}), ValueError, ["None", "a share or epochs"]),
+    (lambda: milestones({30: "x"}), TypeError, ["the value at 30='x'", "a number"]),
+    (lambda: milestones({2: 0.1, 0.5: 0.2}).over(2), ValueError, ["{2: 0.1, 1: 0.2}", "rise"]),
+    (lambda: from_function(3), TypeError, ["function=3", "from_function(lambda k"]),
+    (lambda: from_function(lambda k: math.nan)(3), ValueError, ["update 3", "nan", "finite"]),
+    (lambda: from_function(lambda k: None)(3), TypeError, ["update 3", "None", "a number"]),
+    (lambda: from_function(float, 2.5), ValueError, ["length=2.5", "write 2"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("write", "kind", "texts"), TABLE, ids=[" ".join(texts) for _, _, texts in TABLE]
+)
+def test_an_error_says_what_to_write_instead(write, kind, texts):
+    with pytest.raises(kind) as caught:
+        write()
+    for text in texts:
+        assert re.search(re.escape(text), str(caught.value)), f"{text!r} in {caught.value}"
+
+
+def test_a_message_shows_no_lengths_that_nobody_wrote():
+    # Shares are tried out at a far horizon when they are composed; its numbers are nobody's.
+    with pytest.raises(ValueError, match="exponential") as caught:
+        linear(0.5, end=0.0) >> exponential(end=0.1)
+    assert not re.search(r"\d{6}", str(caught.value))

@@ -1,0 +1,105 @@
+"""Shares, epochs and the rest become whole updates that add up to the horizon exactly."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytorch_accelerated.schedules import constant, cosine, epochs, linear, milestones
+
+HORIZONS = (0, 1, 2, 3, 6, 7, 10, 100, 101)
+
+
+def lengths(schedule):
+    return [part.length for part in schedule.parts]
+
+
+@pytest.mark.parametrize(
+    ("horizon", "expected"),
+    [
+        (7, [1, 5, 1]),  # joints at 0.7 and 5.6
+        (10, [1, 7, 2]),
+        (101, [10, 71, 20]),  # joints at 10.1 and 80.8
+        (10_000, [1_000, 7_000, 2_000]),
+        (0, [0, 0, 0]),
+        (1, [0, 1, 0]),  # joints at 0.1 and 0.8
+        (2, [0, 2, 0]),  # joints at 0.2 and 1.6
+        (5, [1, 3, 1]),  # joints at 0.5, which is rounded up, and 4
+    ],
+)
+def test_joints_are_at_the_nearest_update(horizon, expected):
+    relative = linear(0.1, start=0.0) >> constant() >> linear(0.2, end=0.0)
+    assert lengths(relative.over(horizon)) == expected
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_shares_that_are_100_percent_in_decimal_are_all_of_it(horizon):
+    # 0.7 + 0.2 + 0.1 is not 1 in binary.
+    thirds = linear(0.7, end=0.5) >> constant(0.2) >> linear(0.1, end=0.0)
+    assert thirds.over(horizon).horizon == horizon
+
+
+def test_lengths_in_updates_keep_theirs():
+    relative = linear(3, start=0.0) >> cosine(0.33, end=0.5) >> constant(5) >> linear(end=0.0)
+    assert lengths(relative.over(50)) == [3, 17, 5, 25]  # joints at 3, 19.5, 24.5, 50
+
+
+def test_epochs_become_updates():
+    by_epoch = linear(epochs(1.5), start=0.1) >> cosine() >> constant(epochs(0.5))
+    assert lengths(by_epoch.over(35, num_updates_per_epoch=7)) == [11, 21, 3]  # 10.5 and 31.5
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        milestones({0.25: 0.5}),
+        cosine(0.25).repeat(1),
+        cosine(0.125).repeat(2),
+        linear(0.25) + constant(0.1),
+        linear(0.1) * linear(0.25),
+        0.5 * (linear(0.1) >> cosine(0.15)),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_a_composed_part_ends_at_the_joint_that_the_whole_gives_it(part, horizon):
+    # At a horizon of 6 the part lies from 1.5 to 3: rounded on its own, it would take 2 updates.
+    relative = linear(0.25, start=0.0) >> part >> constant()
+    assert relative.over(horizon).horizon == horizon
+
+
+@settings(deadline=None)
+@given(
+    shares=st.lists(st.integers(1, 25), min_size=1, max_size=8),
+    horizon=st.integers(0, 10**6),
+    count=st.integers(1, 5),
+)
+def test_any_shares_add_up_to_any_horizon(shares, horizon, count):
+    per_mille = [linear(share / 1_000, end=0.5).repeat(count) for share in shares]
+    relative = per_mille[0]
+    for part in per_mille[1:]:
+        relative = relative >> part
+    relative = relative >> constant()
+    assert relative.over(horizon).horizon == horizon
+
+
+def test_repeats_that_take_the_rest_share_it():
+    relative = linear(10, start=0.0) >> cosine().repeat(3)
+    assert lengths(relative.over(30)) == [10, 7, 6, 7]  # joints at 16.67 and 23.33
+    growing = cosine().repeat(3, length=2.0)
+    assert lengths(growing.over(10)) == [1, 3, 6]  # joints at 1.43 and 4.29
+
+
+def test_a_schedule_without_relative_lengths_comes_back_as_it_is():
+    schedule = linear(10) >> constant(5)
+    assert schedule.over(3) is schedule
+
+
+def test_over_twice_changes_nothing():
+    relative = linear(0.05, start=0.0) >> cosine().repeat(2) >> linear(0.2, end=0.0)
+    once = relative.over(101)
+    assert once.over(7) is once
+
+
+def test_one_part_of_a_repeat_is_a_schedule_that_its_repr_builds():
+    once = cosine(0.5).repeat(1).over(10)
+    assert once == cosine(5, start=1.0, end=0.0)

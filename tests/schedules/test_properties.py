@@ -1,0 +1,229 @@
+"""What holds for every schedule that can be composed."""
+
+import copy
+import math
+import pickle
+import tracemalloc
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from pytorch_accelerated.schedules import Phase, Sequence, absolute, constant, cosine, linear, rex
+from tests.strategies import (
+    BASES,
+    NAMES,
+    phases,
+    relative_schedules,
+    restarts,
+    schedules,
+    sequences,
+)
+
+many = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+UPDATES = st.integers(0, 300)
+
+
+def bounds(schedule, base):
+    """Return between which values a schedule says it stays, and their size; None if unknown."""
+    values = [offset + scale * base for offset, scale in schedule._ends()]
+    if not values:
+        return None
+    return min(values), max(values), size(schedule, base)
+
+
+def size(schedule, base):
+    """Return how large the numbers get that a value is made of."""
+    return max((abs(o) + abs(s) * base for o, s in schedule._ends()), default=math.inf)
+
+
+@many
+@given(schedules())
+def test_the_repr_is_the_code_that_builds_it(schedule):
+    assert eval(repr(schedule), {"__builtins__": {}}, NAMES) == schedule
+
+
+@many
+@given(st.data(), st.integers(0, 1_000))
+def test_the_repr_of_a_relative_schedule_builds_it_before_and_after_it_is_laid_out(data, horizon):
+    relative, num_updates_per_epoch = data.draw(relative_schedules(horizon))
+    assert eval(repr(relative), {"__builtins__": {}}, NAMES) == relative
+    laid_out = relative.over(horizon, num_updates_per_epoch)
+    assert eval(repr(laid_out), {"__builtins__": {}}, NAMES) == laid_out
+
+
+@many
+@given(schedules(), UPDATES)
+def test_copies_are_equal_and_have_equal_values(schedule, num_updates):
+    for used in (False, True):
+        for twin in (pickle.loads(pickle.dumps(schedule)), copy.deepcopy(schedule)):
+            assert twin == schedule
+            assert hash(twin) == hash(schedule)
+            assert twin(num_updates, 0.3) == schedule(num_updates, 0.3), used
+
+
+@many
+@given(schedules(), st.lists(UPDATES, min_size=1, max_size=20), st.randoms())
+def test_values_do_not_depend_on_what_was_asked_before(schedule, updates, random):
+    in_order = {k: schedule(k, 0.3) for k in sorted(updates)}
+    fresh = copy.deepcopy(schedule)
+    random.shuffle(updates)
+    assert {k: fresh(k, 0.3) for k in updates} == in_order
+    assert [copy.deepcopy(schedule)(k, 0.3) for k in updates] == [in_order[k] for k in updates]
+
+
+@many
+@given(schedules(), BASES, st.integers(1, 10**9))
+def test_past_the_horizon_the_last_value_holds(schedule, base, more):
+    last = schedule(schedule.horizon, base)
+    assert schedule(schedule.horizon + 1, base) == last
+    assert schedule(schedule.horizon + more, base) == last
+
+
+@many
+@given(schedules(), BASES, UPDATES)
+def test_values_are_affine_in_the_base(schedule, base, num_updates):
+    offset, scale = schedule.coefficients(num_updates)
+    assert math.isfinite(offset)
+    assert math.isfinite(scale)
+    assert schedule(num_updates, base) == offset + scale * base
+    assert schedule(num_updates, 0.0) == offset
+
+
+@many
+@given(schedules(), BASES, UPDATES)
+def test_values_in_bulk_are_those_of_single_calls(schedule, base, num_updates):
+    expected = [schedule(k, base) for k in range(num_updates)]
+    assert schedule.values(num_updates, base).tolist() == expected
+
+
+@many
+@given(schedules(), UPDATES)
+def test_a_segment_has_the_values_of_its_stretch(schedule, num_updates):
+    start, stop, curve = schedule.segment(num_updates)
+    assert start <= num_updates < stop
+    for k in {start, num_updates, int(min(stop, num_updates + 9)) - 1}:
+        assert tuple(curve(k - start)) == tuple(schedule.coefficients(k))
+
+
+@many
+@given(schedules(), BASES, UPDATES)
+def test_values_stay_between_the_ends(schedule, base, num_updates):
+    assume(bounds(schedule, base))
+    lowest, highest, magnitude = bounds(schedule, base)
+    slack = 1e-14 * magnitude
+    assert lowest - slack <= schedule(num_updates, base) <= highest + slack
+
+
+@many
+@given(phases(ends_given=True), st.integers(1, 50), BASES)
+def test_ends_are_exactly_the_numbers_that_were_written(one, length, base):
+    one = Phase(length, one.shape, one.start, one.end)
+    for end, num_updates in ((one.start, 0), (one.end, length), (one.end, length + 1)):
+        written = end.value if isinstance(end, type(absolute(0))) else end * base
+        assert one(num_updates, base) == written
+
+
+@many
+@given(phases(ends_given=True), st.integers(1, 200), st.floats(0.1, 10.0))
+def test_a_phase_is_monotone(one, length, base):
+    one = Phase(length, one.shape, one.start, one.end)
+    values = [one(k, base) for k in range(length + 2)]
+    rises = values[-1] >= values[0]
+    slack = 4 * math.ulp(max(abs(o) + abs(s) * base for o, s in one._ends()))
+    for before, after in pairwise(values):
+        assert (after - before if rises else before - after) >= -slack
+
+
+@many
+@given(st.lists(schedules(depth=2), min_size=1, max_size=3), phases(ends_given=True), BASES)
+def test_what_follows_is_what_it_is_alone(firsts, follower, base):
+    # A phase that says its start, and whatever is composed, does not look at what came before.
+    first = firsts[0]
+    for other in firsts[1:]:
+        first = first >> other
+    both = first >> follower
+    for k in range(first.horizon):
+        assert both(k, base) == first(k, base)
+    for k in range(follower.horizon + 2):
+        assert both(first.horizon + k, base) == follower(k, base)
+
+
+@many
+@given(schedules(depth=3), schedules(depth=3), schedules(depth=3))
+def test_brackets_make_no_difference_to_a_sequence(a, b, c):
+    assert (a >> b) >> c == a >> (b >> c) == Sequence((a, b, c))
+
+
+@many
+@given(st.one_of(phases(), sequences()), st.integers(1, 5), UPDATES)
+def test_a_repeat_is_the_schedule_again_and_again(one, count, num_updates):
+    repeated = one.repeat(count)
+    assert repeated.horizon == count * one.horizon
+    if num_updates < repeated.horizon:
+        assert repeated(num_updates, 0.3) == one(num_updates % one.horizon, 0.3)
+    else:
+        assert repeated(num_updates, 0.3) == one(one.horizon, 0.3)
+
+
+@many
+@given(restarts())
+def test_a_repeat_with_other_periods_begins_like_one_without(repeated):
+    first = repeated.schedule
+    for k in range(first.horizon):
+        assert repeated(k, 0.3) == first(k, 0.3)
+
+
+@many
+@given(schedules(depth=3), schedules(depth=3), st.floats(-4.0, 4.0), BASES, UPDATES)
+def test_sums_and_multiples_are_those_of_the_values(a, b, factor, base, k):
+    slack = 1e-14 * (1.0 + min(1e300, size(a, base)) + min(1e300, size(b, base)))
+    assert (a + b)(k, base) == pytest.approx(a(k, base) + b(k, base), rel=1e-14, abs=slack)
+    scaled = (factor * a)(k, base)
+    assert scaled == pytest.approx(factor * a(k, base), rel=1e-14, abs=abs(factor) * slack)
+
+
+@many
+@given(schedules(depth=3), schedules(depth=3, plain=True), BASES, UPDATES)
+def test_products_are_those_of_the_values(a, factor, base, k):
+    multiple = factor(k, 1.0)
+    slack = 1e-14 * min(1e300, size(a, base)) * abs(multiple)
+    expected = a(k, base) * multiple
+    assert (a * factor)(k, base) == pytest.approx(expected, rel=1e-14, abs=slack)
+
+
+@many
+@given(schedules())
+def test_a_table_of_any_schedule_can_be_printed(schedule):
+    lines = str(schedule).splitlines()
+    assert lines[0].split() == ["from", "to", "start", "end", "shape"]
+    assert len(lines) == 1 + min(41, len(schedule.phases))
+
+
+@many
+@given(st.data(), st.sampled_from([7, 10, 101]) | st.integers(0, 10_000))
+def test_lengths_add_up_to_the_horizon_exactly(data, horizon):
+    relative, num_updates_per_epoch = data.draw(relative_schedules(horizon))
+    laid_out = relative.over(horizon, num_updates_per_epoch)
+    assert laid_out.horizon == horizon
+    assert not laid_out.is_relative
+    assert relative.is_relative
+    assert str(relative).splitlines()[0].split() == ["length", "start", "end", "shape"]
+
+
+def test_memory_does_not_grow_with_the_horizon():
+    def peak(horizon):
+        tracemalloc.start()
+        relative = linear(0.1, start=0.0) >> 0.5 * (constant() + rex()) >> cosine(0.2).repeat(2)
+        schedule = relative.over(horizon)
+        repeated = (linear(2) >> cosine(3)).repeat(horizon)
+        for k in range(0, horizon, max(1, horizon // 50)):
+            schedule(k)
+            repeated(k)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    peak(100)  # what is imported or cached once
+    assert peak(10**12) < peak(100) + 20_000

@@ -1,0 +1,230 @@
+"""Hypothesis strategies that compose schedules at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import reject
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from pytorch_accelerated import schedules as vocabulary
+from pytorch_accelerated.schedules import (
+    Schedule,
+    absolute,
+    constant,
+    cosine,
+    epochs,
+    exponential,
+    from_function,
+    inverse_proportional,
+    inverse_sqrt,
+    linear,
+    milestones,
+    phase,
+    polynomial,
+    rex,
+    sqrt,
+    tanh,
+)
+from pytorch_accelerated.schedules.catalogue import smoothstep
+
+
+def decay(num_updates: int) -> float:
+    return 1.0 / (1.0 + 0.5 * num_updates)
+
+
+def absolute_decay(num_updates: int) -> Any:
+    return absolute(0.9**num_updates)
+
+
+def sawtooth(num_updates: int) -> float:
+    return 0.25 * (num_updates % 4)
+
+
+# What the repr of any schedule from here is written in.
+NAMES: dict[str, Any] = {name: getattr(vocabulary, name) for name in vocabulary.__all__} | {
+    function.__qualname__: function for function in (smoothstep, decay, absolute_decay, sawtooth)
+}
+
+LENGTHS = st.integers(0, 12)
+BASES = st.floats(0.0, 10.0, allow_subnormal=False)
+MULTIPLES = st.one_of(
+    st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    st.floats(0.0, 4.0, allow_subnormal=False),
+    st.floats(-4.0, 4.0, allow_subnormal=False),
+)
+POSITIVE = st.floats(1e-6, 4.0)
+
+
+def ends(plain: bool = False) -> SearchStrategy[Any]:
+    """An end of a phase; ``plain`` ones are multiples of the base only."""
+    return MULTIPLES if plain else st.one_of(MULTIPLES, MULTIPLES.map(absolute))
+
+
+def ratio_ends(plain: bool = False) -> SearchStrategy[tuple[Any, Any]]:
+    """Two ends that a constant ratio can lead between."""
+    multiples = st.tuples(POSITIVE, POSITIVE)
+    negative = multiples.map(lambda pair: (-pair[0], -pair[1]))
+    absolutes = multiples.map(lambda pair: (absolute(pair[0]), absolute(pair[1])))
+    return st.one_of(multiples, negative) if plain else st.one_of(multiples, negative, absolutes)
+
+
+@st.composite
+def phases(
+    draw: DrawFn,
+    lengths: SearchStrategy[Any] = LENGTHS,
+    plain: bool = False,
+    ends_given: bool = False,
+) -> Schedule:
+    """One phase of any shape."""
+    kind = draw(st.sampled_from(sorted(_PHASES)))
+    length = draw(lengths)
+    if kind in ("exponential", "inverse_proportional"):
+        start, end = draw(ratio_ends(plain))
+        return _PHASES[kind](draw, length, start=start, end=end)
+    if kind == "constant":
+        value = draw(ends(plain) if ends_given else st.none() | ends(plain))
+        return constant(length, value=value)
+    one = ends(plain) if ends_given else st.none() | ends(plain)
+    return _PHASES[kind](draw, length, start=draw(one), end=draw(one))
+
+
+def _with(factory: Callable[..., Schedule], **arguments: SearchStrategy[Any]) -> Any:
+    def make(draw: DrawFn, length: Any, **ends: Any) -> Schedule:
+        own = {name: draw(argument) for name, argument in arguments.items()}
+        return factory(length, **own, **ends)
+
+    return make
+
+
+_PHASES = {
+    "constant": _with(constant),
+    "cosine": _with(cosine, k=st.sampled_from([1.0, 0.5, 2.0])),
+    "exponential": _with(exponential),
+    "inverse_proportional": _with(inverse_proportional),
+    "inverse_sqrt": _with(inverse_sqrt, timescale=st.integers(1, 10)),
+    "linear": _with(linear),
+    "phase": _with(phase, shape=st.just(smoothstep)),
+    "polynomial": _with(polynomial, power=st.sampled_from([2.0, 1.0, 0.5, 3.7])),
+    "rex": _with(rex),
+    "sqrt": _with(sqrt),
+    "tanh": _with(tanh, lower=st.just(-4.0), upper=st.sampled_from([3.0, 0.0])),
+}
+
+
+@st.composite
+def points(draw: DrawFn, plain: bool = False) -> Schedule:
+    """Milestones, or a user's function with a length."""
+    if draw(st.booleans()):
+        updates = draw(st.lists(st.integers(0, 20), min_size=1, max_size=3, unique=True))
+        return milestones({at: draw(ends(plain)) for at in sorted(updates)})
+    functions = [decay, sawtooth] if plain else [decay, sawtooth, absolute_decay]
+    return from_function(draw(st.sampled_from(functions)), draw(LENGTHS))
+
+
+@st.composite
+def sequences(draw: DrawFn, plain: bool = False) -> Schedule:
+    """Two or three phases, one after another."""
+    return _joined(draw, [draw(phases(plain=plain)) for _ in range(draw(st.integers(2, 3)))])
+
+
+@st.composite
+def restarts(draw: DrawFn, plain: bool = False) -> Schedule:
+    """Phases in periods that grow or shrink, with peaks that shrink."""
+    period = draw(st.one_of(phases(plain=plain, ends_given=True), sequences(plain)))
+    try:
+        return period.repeat(
+            draw(st.integers(1, 4)),
+            length=draw(st.sampled_from([1.0, 0.5, 1.5, 2.0])),
+            peak=draw(st.sampled_from([1.0, 0.9, 0.5])),
+        )
+    except ValueError as error:  # a peak may fall below its floor, or a ratio's end to 0
+        if "peak=" in str(error) or "ratio" in str(error):
+            reject()
+        raise
+
+
+@st.composite
+def schedules(draw: DrawFn, depth: int = 4, plain: bool = False) -> Schedule:
+    """Any schedule with lengths in updates, composed up to ``depth`` levels deep.
+
+    With ``plain`` it is a curve of multiples of the base, which may be a factor.
+    """
+    kinds = ["phase", "points"]
+    if depth > 1:
+        kinds += ["sequence", "repeat", "scaled", "sum", "product", "restarts"]
+    kind = draw(st.sampled_from(kinds))
+    inner = schedules(depth - 1, plain)
+    if kind == "phase":
+        return draw(phases(plain=plain))
+    if kind == "points":
+        return draw(points(plain))
+    if kind == "sequence":
+        return _joined(draw, [draw(inner) for _ in range(draw(st.integers(2, 3)))])
+    if kind == "repeat":
+        return draw(inner).repeat(draw(st.integers(1, 4)))
+    if kind == "scaled":
+        return draw(MULTIPLES) * draw(inner)
+    if kind == "sum":
+        return draw(inner) + draw(inner)
+    if kind == "product":
+        return draw(inner) * draw(schedules(depth - 1, plain=True))
+    return draw(restarts(plain))
+
+
+@st.composite
+def relative_schedules(draw: DrawFn, horizon: int) -> tuple[Schedule, int]:
+    """A schedule that fills any horizon, and how many updates an epoch has in this one.
+
+    Its parts take shares, epochs and updates that fit into ``horizon``, and one takes the rest.
+    """
+    num_updates_per_epoch = draw(st.integers(1, max(1, horizon)))
+    left = 1.0  # of the horizon
+    parts: list[Schedule] = []
+    for _ in range(draw(st.integers(0, 4))):
+        unit = draw(st.sampled_from(["share", "epochs", "updates"]))
+        share = draw(st.integers(1, 400)) / 1_000
+        count = draw(st.integers(1, 3))
+        length: Any = share
+        if unit == "epochs":
+            length = epochs(draw(st.sampled_from([0.5, 1, 1.25])))
+            share = length.number * num_updates_per_epoch / max(1, horizon)
+        elif unit == "updates":
+            length = draw(st.integers(0, 5))
+            share = length / max(1, horizon)
+        if horizon and count * share < left - 1e-6:
+            left -= count * share
+            parts.append(_several(draw, length, count))
+    parts.insert(draw(st.integers(0, len(parts))), _several(draw, None, draw(st.integers(1, 3))))
+    return _joined(draw, parts), num_updates_per_epoch
+
+
+def _several(draw: DrawFn, length: Any, count: int) -> Schedule:
+    """Return ``count`` times a length in one of the ways to compose that."""
+    one = draw(phases(lengths=st.just(length)))
+    kind = draw(st.sampled_from(["repeat", "scaled", "sum", "product", "milestones"]))
+    if kind == "scaled":
+        return 0.5 * one.repeat(count)
+    if kind == "sum":
+        return one.repeat(count) + one.repeat(count)
+    if kind == "product":
+        return one.repeat(count) * constant(0)
+    if kind == "milestones" and isinstance(length, float):
+        return milestones({length: 0.5}) if count == 1 else one.repeat(count)
+    return one.repeat(count)
+
+
+def _joined(draw: DrawFn, parts: list[Schedule]) -> Schedule:
+    """Join parts, with brackets on the left or on the right."""
+    if not draw(st.booleans()):
+        parts = parts[::-1]
+        joined = parts[0]
+        for part in parts[1:]:
+            joined = part >> joined
+        return joined
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = joined >> part
+    return joined

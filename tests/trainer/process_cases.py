@@ -1,0 +1,358 @@
+"""Run by test_processes.py on every process of a launch: writes what each case came to."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from pytorch_accelerated import Trainer
+from pytorch_accelerated import TrainerPlaceholderValues as T
+from pytorch_accelerated.callbacks import StopTrainingError, TrainerCallback
+from pytorch_accelerated.schedulers import CosineLrScheduler
+from tests.trainer.tiny import Record, Scale, Stream, mean_output, numbers
+
+GLOBAL_BATCH = 4
+WORLD = int(os.environ["WORLD_SIZE"])
+RANK = int(os.environ["RANK"])
+NODE = int(os.environ.get("GROUP_RANK", "0"))
+IS_LAST = RANK == WORLD - 1
+
+
+class Forgiving(Trainer):
+    """Overflows on the first process at chosen windows; the real scaler then skips the update."""
+
+    overflow_at: tuple[int, ...] = ()
+
+    def _create_accelerator(self):
+        accelerator = super()._create_accelerator()
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_interval=10**6)
+        return accelerator
+
+    def train_epoch_start(self):
+        self.windows_before = getattr(self, "windows", 0)
+
+    def calculate_train_batch_loss(self, batch):
+        output = super().calculate_train_batch_loss(batch)
+        self.batches = getattr(self, "batches", 0)
+        window = self.batches // self.run_config.gradient_accumulation_steps
+        if RANK == 0 and window in self.overflow_at and self.batches < 3:
+            output["loss"] = output["loss"] * float("inf")
+        self.batches += 1
+        return output
+
+
+def regression(samples, seed=0):
+    x = torch.randn(samples, 3, generator=torch.Generator().manual_seed(seed))
+    return TensorDataset(x, x.sum(dim=1, keepdim=True))
+
+
+def regression_trainer(*callbacks, kind=Trainer):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    groups = [
+        {"params": model[0].parameters(), "lr": 0.1},
+        {"params": model[2].parameters(), "lr": 0.02},
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    return kind(model, nn.functional.mse_loss, optimizer, callbacks=callbacks)
+
+
+def weights(trainer):
+    return [value.tolist() for value in trainer.model.state_dict().values()]
+
+
+def scheduled(samples, accumulate, limit, skipped):
+    resolved = {}
+
+    def create(optimizer, epochs, per_epoch, **others):
+        resolved.update(epochs=str(epochs), per_epoch=per_epoch, **others)
+        return CosineLrScheduler(optimizer, epochs, per_epoch, lr_min=1e-4)
+
+    trainer = regression_trainer(record := Record(), kind=Forgiving if skipped else Trainer)
+    trainer.overflow_at = (0, 2) if skipped else ()
+    trainer.train(
+        regression(samples),
+        3,
+        per_device_batch_size=GLOBAL_BATCH // WORLD,
+        gradient_accumulation_steps=accumulate,
+        max_num_train_steps=limit,
+        gradient_clip_norm=1.0,
+        create_scheduler_fn=partial(
+            create,
+            epochs=T.NUM_EPOCHS,
+            per_epoch=T.NUM_UPDATE_STEPS_PER_EPOCH,
+            local=T.PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH,
+            horizon=T.MAX_NUM_TRAIN_STEPS,
+            batches=T.TRAIN_DATALOADER_LEN,
+        ),
+    )
+    config = trainer.run_config
+    return {
+        "used": record.used,
+        "left": [group["lr"] for group in trainer.optimizer.param_groups],
+        "num_updates": trainer.num_updates,
+        "placeholders": resolved,
+        "per_epoch": config.num_update_steps_per_epoch,
+        "horizon": config.max_num_train_steps,
+        "epoch": trainer.run_history.current_epoch,
+        "weights": weights(trainer),
+        "processes": config.num_processes,
+    }
+
+
+def same_global_batches():
+    trainer = regression_trainer()
+    trainer.train(
+        regression(24),
+        3,
+        eval_dataset=regression(21, seed=1),
+        per_device_batch_size=GLOBAL_BATCH // WORLD,
+        gradient_accumulation_steps=2,
+        seed=5,
+    )
+    history = trainer.run_history
+    return {name: history.get_metric_values(name) for name in history.get_metric_names()} | {
+        "weights": weights(trainer)
+    }
+
+
+class Seen(Trainer):
+    def calculate_train_batch_loss(self, batch):
+        self.__dict__.setdefault("seen", []).extend(batch[0].tolist())
+        return super().calculate_train_batch_loss(batch)
+
+    def calculate_eval_batch_loss(self, batch):
+        self.__dict__.setdefault("evaluated", []).extend(batch[0].tolist())
+        return super().calculate_eval_batch_loss(batch)
+
+
+def scale_trainer(*callbacks, kind=Trainer):
+    model = Scale()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    return kind(model, mean_output, optimizer, callbacks=callbacks)
+
+
+def evaluated(samples, as_stream):
+    trainer = scale_trainer(kind=Seen)
+    nn.init.ones_(trainer.model.weight)
+    data = numbers(*map(float, range(samples)))
+    trainer.evaluate(Stream(data) if as_stream else data, per_device_batch_size=2)
+    loss = trainer.run_history.get_latest_metric("evaluation_loss")
+    return {"seen": getattr(trainer, "evaluated", []), "loss": loss}
+
+
+def evaluated_within_training():
+    """Batch normalisation's buffers are exchanged, which must not wait for batches of others."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    trainer = Trainer(model, nn.functional.mse_loss, optimizer, callbacks=())
+    losses = []
+    for samples in (1, 5, 9):
+        trainer.train(
+            regression(16), 2, eval_dataset=regression(samples, seed=1), per_device_batch_size=4
+        )
+        losses += trainer.run_history.get_metric_values("eval_loss_epoch")
+    return {"losses": losses}
+
+
+def every_sample_in_an_epoch():
+    torch.manual_seed(RANK)
+    trainer = scale_trainer(kind=Seen)
+    trainer.train(numbers(*map(float, range(16))), 1, per_device_batch_size=2)
+    return {"seen": trainer.seen}
+
+
+class Items(Trainer):
+    def calculate_train_batch_loss(self, batch):
+        values, items = batch
+        num_items = items.sum()
+        loss = (self.model(values) * items).sum() / num_items
+        return {"loss": loss, "batch_size": len(values), "num_items_in_batch": num_items}
+
+
+def items(accumulate):
+    count = torch.arange(1, 15)
+    data = TensorDataset(count.float(), count % 5 + 1)
+    trainer = scale_trainer(record := Record(), kind=Items)
+    trainer.train(
+        data,
+        1,
+        per_device_batch_size=1,
+        gradient_accumulation_steps=accumulate,
+        train_dataloader_kwargs={"shuffle": False, "drop_last": True},
+    )
+    return {"gradients": [float(gradient) for gradient in record.gradients]}
+
+
+def constant_gradients(accumulate):
+    trainer = scale_trainer(record := Record())
+    trainer.train(
+        numbers(*[1.0] * 19), 2, per_device_batch_size=2, gradient_accumulation_steps=accumulate
+    )
+    return {"gradients": [float(gradient) for gradient in record.gradients]}
+
+
+class StopHere(TrainerCallback):
+    def __init__(self, event, times):
+        self.left = times
+        if IS_LAST:
+            setattr(self, event, self._stop)
+
+    def _stop(self, trainer, **kwargs):
+        self.left -= 1
+        if self.left == 0:
+            raise StopTrainingError("the last process has enough")
+
+
+def stopped(event, times):
+    ends = []
+
+    class End(TrainerCallback):
+        def on_stop_training_error(self, trainer, **kwargs):
+            ends.append("stop")
+
+        def on_training_run_end(self, trainer, **kwargs):
+            ends.append("end")
+
+    trainer = scale_trainer(StopHere(event, times), End())
+    run = {"train_dataset": numbers(*[1.0] * 20 * WORLD), "per_device_batch_size": 1}
+    trainer.train(**run, num_epochs=3, eval_dataset=numbers(*[1.0] * 5))
+    stopped_at = trainer.num_updates
+    trainer.train(**run, num_epochs=1)
+    return {"at": stopped_at, "ends": ends, "after": trainer.num_updates}
+
+
+def gathered():
+    trainer = scale_trainer()
+    mine = torch.arange(RANK + 1) - 1  # 0 … RANK, less 1: entries equal to the padding as well
+    nested = trainer.gather({"a": [mine], "b": torch.tensor(float(RANK))}, padding_value=-1)
+    wide = trainer.gather(torch.full((RANK + 1, 2), float("nan")), padding_value=float("nan"))
+    plain = trainer.gather(torch.tensor([RANK]))
+    return {
+        "a": nested["a"][0].tolist(),
+        "b": nested["b"].tolist(),
+        "wide": list(wide.shape),
+        "plain": plain.tolist(),
+    }
+
+
+def resumed(folder):
+    class Save(TrainerCallback):
+        def on_update_end(self, trainer, **kwargs):
+            if trainer.num_updates == 4:
+                trainer.save_training_state(folder / "state")
+
+    def run(*callbacks, **kwargs):
+        trainer = regression_trainer(*callbacks)
+        trainer.train(
+            regression(21), 3, per_device_batch_size=1, gradient_accumulation_steps=2, **kwargs
+        )
+        losses = trainer.run_history.get_metric_values("train_loss_epoch")
+        return [trainer.num_updates, weights(trainer), losses]
+
+    return {"straight": run(Save()), "resumed": run(resume_from=folder / "state")}
+
+
+def saved_files(folder):
+    for per_node in (True, False):
+        name = folder / f"per_node_{per_node}_node_{NODE}.pt"
+        scale_trainer().save_checkpoint(name, save_per_node=per_node)
+    Accelerator().wait_for_everyone()
+    return {"files": sorted(path.name for path in folder.glob("per_node_*"))}
+
+
+def too_little_data():
+    if WORLD == 1:
+        return {"error": "fewer"}
+    try:
+        scale_trainer().train(numbers(*[1.0] * (WORLD - 1)), 1)
+    except ValueError as error:
+        return {"error": str(error)}
+    return {"error": None}
+
+
+def trained_after_evaluating():
+    trainer = scale_trainer(record := Record())
+    trainer.evaluate(numbers(1.0, 2.0))
+    data = numbers(*map(float, range(WORLD)))
+    trainer.train(data, 1, per_device_batch_size=1)
+    return {"gradients": [float(gradient) for gradient in record.gradients]}
+
+
+class Unfreeze(TrainerCallback):
+    def on_train_epoch_start(self, trainer, **kwargs):
+        trainer.get_model().requires_grad_(True)
+
+
+def unfrozen(within_a_run):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    callbacks = [Unfreeze()] if within_a_run else []
+    trainer = Trainer(model, torch.nn.functional.mse_loss, optimizer, callbacks=callbacks)
+    model[0].requires_grad_(False)
+    data = TensorDataset(torch.arange(8.0 * 3).view(8, 3) / 24, torch.arange(8.0).view(8, 1))
+    try:
+        trainer.train(data, 1, per_device_batch_size=1)
+        model.requires_grad_(True)
+        trainer.train(data, 1, per_device_batch_size=1, reset_run_history=False)
+    except ValueError as error:
+        return {"error": str(error)}
+    return {"error": None, "weights": [p.flatten().tolist() for p in model.parameters()]}
+
+
+def main(folder):
+    cases = {
+        f"scheduled {samples} {accumulate} {limit} {skipped}": partial(
+            scheduled, samples, accumulate, limit, skipped
+        )
+        for samples in (24, 21)
+        for accumulate in (1, 3)
+        for limit in (None, 4)
+        for skipped in (False, True)
+    }
+    cases |= {
+        f"evaluated {samples} {as_stream}": partial(evaluated, samples, as_stream)
+        for samples in (1, 2, 5, 21)
+        for as_stream in (False, True)
+    }
+    cases |= {f"items {accumulate}": partial(items, accumulate) for accumulate in (1, 3)}
+    cases |= {f"constant {a}": partial(constant_gradients, a) for a in (1, 3)}
+    cases |= {
+        f"stopped {event}": partial(stopped, event, times)
+        for event, times in {
+            "on_train_step_end": 5,
+            "on_update_end": 30,
+            "on_train_epoch_start": 2,
+            "on_eval_step_end": 1,
+            "on_training_run_epoch_end": 1,
+            "on_training_run_start": 1,
+        }.items()
+    }
+    for case in (
+        same_global_batches,
+        evaluated_within_training,
+        every_sample_in_an_epoch,
+        gathered,
+        too_little_data,
+        trained_after_evaluating,
+    ):
+        cases[case.__name__] = case
+    cases |= {f"unfrozen {within}": partial(unfrozen, within) for within in (True, False)}
+    cases["resumed"] = partial(resumed, folder)
+    cases["saved_files"] = partial(saved_files, folder)
+    results = {name: case() for name, case in cases.items()}
+    (folder / f"results_{RANK}.json").write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,293 @@
+"""Real processes on CPU, launched in several ways; each launch runs all of process_cases.py."""
+
+import functools
+import json
+import os
+import socket
+import subprocess
+import sys
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+
+import pytest
+import torch
+
+from pytorch_accelerated.schedulers import CosineLrScheduler
+
+SCRIPT = str(Path(__file__).with_name("process_cases.py"))
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch"]
+
+
+def torchrun(num_processes):
+    return [[*TORCHRUN, "--standalone", f"--nproc-per-node={num_processes}"]]
+
+
+def accelerate_launch():
+    # The name misleads: it is what makes Accelerate start several processes itself, and the
+    # environment keeps them on CPU. With --cpu it leaves that to MPI.
+    options = "--multi_gpu --num_processes=2 --num_machines=1 --mixed_precision=no"
+    return [
+        [*ACCELERATE, *options.split(), "--dynamo_backend=no", f"--main_process_port={free_port()}"]
+    ]
+
+
+def two_nodes():
+    options = f"--nnodes=2 --nproc-per-node=1 --master-addr=127.0.0.1 --master-port={free_port()}"
+    return [[*TORCHRUN, *options.split(), f"--node-rank={rank}"] for rank in range(2)]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+LAUNCHES = {
+    "torchrun_1": (lambda: torchrun(1), 1),
+    "torchrun_2": (lambda: torchrun(2), 2),
+    "torchrun_4": (lambda: torchrun(4), 4),
+    "accelerate_launch": (accelerate_launch, 2),
+    "two_nodes": (two_nodes, 2),
+}
+
+
+def launch(commands, folder):
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "ACCELERATE_USE_CPU": "1",
+        "OMP_NUM_THREADS": "1",
+        # What a launcher may set must not change the counting.
+        "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "2",
+    }
+    running = [
+        subprocess.Popen(
+            [*command, SCRIPT, str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=env,
+        )
+        for command in commands
+    ]
+    try:
+        outputs = [process.communicate(timeout=240)[0] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    return [process.returncode for process in running], "".join(outputs)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Results by launch and case: a list with an entry for each process."""
+
+    @functools.cache
+    def outcome(name):
+        commands, num_processes = LAUNCHES[name]
+        folder = tmp_path_factory.mktemp("processes")
+        return launch(commands(), folder), [
+            folder / f"results_{rank}.json" for rank in range(num_processes)
+        ]
+
+    def of(name):
+        (returncodes, output), files = outcome(name)
+        assert set(returncodes) == {0}, output[-6000:]
+        return [json.loads(file.read_text()) for file in files], output
+
+    return of
+
+
+@pytest.fixture(params=LAUNCHES)
+def cases(request, results):
+    processes, _ = results(request.param)
+    return lambda case: [process[case] for process in processes]
+
+
+def preview(horizon):
+    """What updates 0, 1, … of two groups run with, and what is left after the last."""
+    weights = [torch.nn.Parameter(torch.ones(())) for _ in range(2)]
+    groups = [{"params": [w], "lr": lr} for w, lr in zip(weights, (0.1, 0.02), strict=True)]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    scheduler = CosineLrScheduler(optimizer, 1, horizon, lr_min=1e-4)
+    values = []
+    for _ in range(horizon + 1):
+        values.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    return values
+
+
+@pytest.mark.parametrize("skipped", [False, True])
+@pytest.mark.parametrize("limit", [None, 4])
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("samples", [24, 21])
+def test_every_process_updates_with_exactly_the_previewed_values(
+    cases, samples, accumulate, limit, skipped
+):
+    of_all = cases(f"scheduled {samples} {accumulate} {limit} {skipped}")
+    per_epoch = ceil(ceil(samples / 4) / accumulate)
+    horizon = min(3 * per_epoch, limit or 10**9)
+    num_skipped = {(False, 1): 0, (False, 3): 0, (True, 1): 2, (True, 3): 1}[skipped, accumulate]
+    num_updates = min(horizon, 3 * per_epoch - num_skipped)
+    values = preview(horizon)
+    for of_one in of_all:
+        assert of_one["processes"] == len(of_all)
+        assert of_one["num_updates"] == num_updates
+        assert of_one["per_epoch"] == per_epoch
+        assert of_one["horizon"] == horizon
+        assert of_one["used"] == values[:num_updates]
+        assert of_one["left"] == values[num_updates]
+        assert of_one["weights"] == of_all[0]["weights"]
+    if num_updates == horizon:
+        assert of_all[0]["left"] == [1e-4, 1e-4]
+    assert of_all[0]["placeholders"] == {
+        "epochs": str(Fraction(horizon, per_epoch)),
+        "per_epoch": per_epoch,
+        "local": per_epoch,
+        "horizon": horizon,
+        "batches": ceil(samples / 4),
+    }
+
+
+def test_losses_and_weights_are_those_of_one_process_with_the_same_global_batches(cases, results):
+    alone = results("torchrun_1")[0][0]["same_global_batches"]
+    for of_one in cases("same_global_batches"):
+        assert of_one.keys() == alone.keys() == {"train_loss_epoch", "eval_loss_epoch", "weights"}
+        for name in alone:
+            torch.testing.assert_close(
+                [torch.tensor(value) for value in of_one[name]],
+                [torch.tensor(value) for value in alone[name]],
+                rtol=1e-5,
+                atol=1e-6,
+            )
+
+
+@pytest.mark.parametrize("as_stream", [False, True])
+@pytest.mark.parametrize("samples", [1, 2, 5, 21])
+def test_evaluation_counts_every_sample_exactly_once(cases, samples, as_stream):
+    of_all = cases(f"evaluated {samples} {as_stream}")
+    seen = [value for of_one in of_all for value in of_one["seen"]]
+    assert sorted(seen) == list(range(samples))
+    for of_one in of_all:
+        assert of_one["loss"] == pytest.approx((samples - 1) / 2)
+
+
+def test_processes_may_evaluate_different_numbers_of_batches_within_training(cases):
+    of_all = cases("evaluated_within_training")
+    assert all(of_one == of_all[0] for of_one in of_all)
+    assert len(of_all[0]["losses"]) == 6
+
+
+def test_processes_that_were_seeded_differently_share_one_order(cases):
+    seen = [value for of_one in cases("every_sample_in_an_epoch") for value in of_one["seen"]]
+    assert sorted(seen) == list(range(16))
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_losses_over_items_are_weighed_by_the_windows_items_of_all_processes(cases, accumulate):
+    of_all = cases(f"items {accumulate}")
+    world = len(of_all)
+    values = list(range(1, 15 - 14 % world))
+    size = world * accumulate
+    expected = []
+    for start in range(0, len(values), size):
+        window = [(value, value % 5 + 1) for value in values[start : start + size]]
+        expected.append(sum(v * n for v, n in window) / sum(n for _, n in window))
+    for of_one in of_all:
+        assert of_one["gradients"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_constant_gradient_stays_what_it_is(cases, accumulate):
+    of_all = cases(f"constant {accumulate}")
+    updates = 2 * ceil(ceil(ceil(19 / 2) / len(of_all)) / accumulate)
+    for of_one in of_all:
+        assert of_one["gradients"] == pytest.approx([1.0] * updates, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("event", "alone", "several"),
+    [
+        # Several processes look after every 16 updates, and where an epoch begins or ends.
+        ("on_train_step_end", 5, 16),
+        ("on_update_end", 30, 36),
+        ("on_train_epoch_start", 20, 20),
+        ("on_eval_step_end", 20, 20),
+        ("on_training_run_epoch_end", 20, 20),
+        ("on_training_run_start", 0, 0),
+    ],
+)
+def test_a_stop_on_one_process_ends_the_run_on_all(cases, event, alone, several):
+    of_all = cases(f"stopped {event}")
+    stopped_at = alone if len(of_all) == 1 else several
+    # The second run of the case is a whole one.
+    expected = {"at": stopped_at, "ends": ["stop", "end", "end"], "after": 20}
+    assert of_all == [expected] * len(of_all)
+
+
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_the_message_of_the_process_that_stopped_is_printed_once_on_each_machine(results, name):
+    _, output = results(name)
+    machines = 2 if name == "two_nodes" else 1
+    assert output.count("the last process has enough") == 6 * machines
+
+
+def test_gathering_keeps_every_genuine_entry_of_every_process(cases):
+    of_all = cases("gathered")
+    world = range(len(of_all))
+    expected = {
+        "a": [entry - 1 for rank in world for entry in range(rank + 1)],
+        "b": [float(rank) for rank in world],
+        "wide": [sum(rank + 1 for rank in world), 2],
+        "plain": list(world),
+    }
+    assert of_all == [expected] * len(of_all)
+
+
+def test_a_run_resumed_within_an_epoch_ends_like_the_straight_one(cases):
+    of_all = cases("resumed")
+    for of_one in of_all:
+        (count, weights, losses), straight = of_one["resumed"], of_one["straight"]
+        assert straight == of_all[0]["straight"]
+        assert count == straight[0]
+        if len(of_all) <= 2:
+            assert [weights, losses] == straight[1:]
+        # Four numbers may be summed in another order: the first exchange arranges them anew.
+        for weight, expected in zip(weights, straight[1], strict=True):
+            torch.testing.assert_close(torch.tensor(weight), torch.tensor(expected))
+        assert losses == pytest.approx(straight[2])
+
+
+def test_a_file_is_saved_once_on_each_machine_or_on_the_first_only(cases, request):
+    nodes = range(2 if "two_nodes" in request.node.name else 1)
+    expected = ["per_node_False_node_0.pt", *(f"per_node_True_node_{node}.pt" for node in nodes)]
+    assert cases("saved_files")[0]["files"] == expected
+
+
+def test_data_with_less_samples_than_processes_is_refused(cases):
+    assert all("fewer" in of_one["error"] for of_one in cases("too_little_data"))
+
+
+def test_evaluating_first_leaves_training_distributed(cases):
+    of_all = cases("trained_after_evaluating")
+    mean = (len(of_all) - 1) / 2
+    assert of_all == [{"gradients": [mean]}] * len(of_all)
+
+
+def test_layers_unfrozen_between_runs_train_alike_on_all_processes(cases):
+    of_all = cases("unfrozen False")
+    assert all(of_one["error"] is None for of_one in of_all)
+    assert all(of_one["weights"] == of_all[0]["weights"] for of_one in of_all)
+
+
+def test_layers_unfrozen_within_a_distributed_run_are_refused(cases):
+    of_all = cases("unfrozen True")
+    for of_one in of_all:
+        if len(of_all) == 1:
+            assert of_one["error"] is None
+        else:
+            assert "0.weight" in of_one["error"]
+            assert "between two calls of train()" in of_one["error"]
