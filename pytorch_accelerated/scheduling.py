@@ -306,10 +306,6 @@ def go_on(
         differences += changed
         if changed and not _is_pure(one) and not isinstance(one, ReduceLROnPlateau):
             replayed[i] = _replay(one, num_updates)
-    differences += [
-        f"scheduler: {left_over['class']} before, none now"
-        for left_over in saved[len(schedulers) :]
-    ]
     load_optimizer()
     for i, one in enumerate(schedulers):
         state = saved[i]["state"] if i < len(saved) else None

@@ -1,0 +1,262 @@
+"""Going on with another plan: the position is kept, and what differs is said once."""
+
+import re
+import warnings
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.optim import lr_scheduler
+
+from pytorch_accelerated.callbacks import ScheduleMonitorCallback
+from pytorch_accelerated.checkpoints.plan import Plan, check_not_behind, transferred
+from pytorch_accelerated.loop_state import LoopState
+from pytorch_accelerated.run_config import horizon
+from pytorch_accelerated.schedulers import CosineLrScheduler, ParamScheduler, StatefulSchedulerBase
+from pytorch_accelerated.schedules import linear
+from tests.checkpoints.runs import Data, DieAt, Interrupted, make, names, outcome, sgd, train
+
+
+def interrupted(folder, **kwargs):
+    """A run with checkpoints at updates 4 and 8 of 18, within the second epoch."""
+    with pytest.raises(Interrupted):
+        train(make(DieAt(9 * kwargs.get("gradient_accumulation_steps", 1))), folder, **kwargs)
+
+
+def go_on(folder, *callbacks, optimizer=sgd, **kwargs):
+    """Go on; returns the Trainer, what was applied, and the one warning."""
+    monitor = ScheduleMonitorCallback(fields=["lr"])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer = train(make(monitor, *callbacks, optimizer=optimizer), folder, **kwargs)
+    assert len(caught) <= 1
+    return trainer, [lr for (lr,) in monitor.applied["lr"]], "".join(str(w.message) for w in caught)
+
+
+def applied_by(create, num_updates, first=0):
+    optimizer = sgd(torch.nn.Linear(1, 1))
+    scheduler = create(optimizer)
+    values = []
+    for _ in range(num_updates):
+        values.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return values[first:]
+
+
+def falling(end):
+    return ParamScheduler.create_scheduler_fn(lr=linear(end=end))
+
+
+def over(num_updates, **kwargs):
+    return lambda optimizer: ParamScheduler(optimizer, lr=linear(num_updates, **kwargs))
+
+
+def test_the_same_plan_is_no_reason_to_warn(tmp_path):
+    interrupted(tmp_path, create_scheduler_fn=falling(0.0))
+    assert go_on(tmp_path, create_scheduler_fn=falling(0.0))[2] == ""
+
+
+def test_more_epochs_stretch_the_schedule(tmp_path):
+    interrupted(tmp_path, create_scheduler_fn=falling(0.0))
+    trainer, applied, warning = go_on(tmp_path, num_epochs=5, create_scheduler_fn=falling(0.0))
+    assert trainer.num_updates == 30
+    assert trainer.run_history.current_epoch == 6
+    assert applied == applied_by(over(30, end=0.0), 30, first=8)
+    assert "num_epochs: 3 before, 5 now" in warning
+    # The value that is due at the position, by the checkpoint's schedule and by this one.
+    old, new = applied_by(over(18, end=0.0), 9)[8], applied[0]
+    assert f"{old!r}" in warning
+    assert f"{new!r}" in warning
+
+
+def test_a_finished_run_can_be_made_longer(tmp_path):
+    straight = train(make(), num_epochs=4)
+    train(make(), tmp_path)
+    trainer, _, warning = go_on(tmp_path, num_epochs=4)
+    assert warning.splitlines()[1:] == ["num_epochs: 3 before, 4 now"]
+    assert outcome(trainer)["weights"] == outcome(straight)["weights"]
+    assert outcome(trainer)["history"] == outcome(straight)["history"]
+
+
+def test_a_limit_can_be_moved(tmp_path):
+    train(make(), tmp_path, max_num_train_steps=8)
+    trainer, _, warning = go_on(tmp_path, max_num_train_steps=11)
+    assert trainer.num_updates == 11
+    assert warning.splitlines()[1:] == ["max_num_train_steps: 8 before, 11 now"]
+    assert outcome(trainer)["weights"] == outcome(train(make(), max_num_train_steps=11))["weights"]
+
+
+def step_lr(optimizer):
+    return lr_scheduler.StepLR(optimizer, 3, gamma=0.5)
+
+
+def step_lr_faster(optimizer):
+    return lr_scheduler.StepLR(optimizer, 2, gamma=0.5)
+
+
+def annealing(optimizer):
+    return lr_scheduler.CosineAnnealingLR(optimizer, T_max=18)
+
+
+def annealing_longer(optimizer):
+    return lr_scheduler.CosineAnnealingLR(optimizer, T_max=40)
+
+
+class Halving(StatefulSchedulerBase):
+    """Depends on what it made before."""
+
+    def get_updated_values(self, num_updates):
+        if num_updates % 3 == 0 and num_updates:
+            return [group["lr"] / 2 for group in self.optimizer.param_groups]
+        return None
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "says"),
+    [
+        (over(18, end=0.0), lambda o: CosineLrScheduler(o, 3, 6), r"held 0\.00277"),
+        (over(18, end=0.0), over(18, start=0.0), "lr"),
+        (over(18, end=0.0), step_lr, "ParamScheduler before, torch.optim.lr_scheduler.StepLR now"),
+        (step_lr, over(18, end=0.0), "StepLR before, .*ParamScheduler now"),
+        (step_lr, annealing, "StepLR before, .*CosineAnnealingLR now"),
+        (step_lr, step_lr_faster, "step_size of .*StepLR: 3 before, 2 now"),
+        (annealing, annealing_longer, "T_max of .*CosineAnnealingLR: 18 before, 40 now"),
+        (step_lr, Halving, "StepLR before, .*Halving now"),
+        (Halving, over(18, end=0.0), "Halving before, .*ParamScheduler now"),
+        (None, over(18, end=0.0), "none before, .*ParamScheduler now"),
+        (None, step_lr, "none before, .*StepLR now"),
+        (
+            lambda o: lr_scheduler.LambdaLR(o, lambda k: 1 / (1 + k)),
+            lambda o: lr_scheduler.LambdaLR(o, lambda k: 0.9**k),
+            r"LambdaLR for parameter group 0: 0\.00055.* before, 0\.0021.* now",
+        ),
+    ],
+)
+def test_another_schedule_goes_on_at_the_same_update(tmp_path, before, now, says):
+    interrupted(tmp_path, create_scheduler_fn=before)
+    trainer, applied, warning = go_on(tmp_path, create_scheduler_fn=now)
+    assert trainer.num_updates == 18
+    assert applied == pytest.approx(applied_by(now, 18, first=8), rel=1e-12)
+    assert re.search(says, warning)
+
+
+def test_the_scheduler_may_be_left_out(tmp_path):
+    interrupted(tmp_path, create_scheduler_fn=step_lr)
+    _, applied, warning = go_on(tmp_path)
+    assert "StepLR before, none now" in warning
+    assert applied == [applied_by(step_lr, 9)[8]] * 10
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_another_base_value_is_not_ignored_in_silence(tmp_path, scheduled):
+    create = over(18, end=0.0) if scheduled else None
+    interrupted(tmp_path, create_scheduler_fn=create)
+
+    def other(model):
+        return torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+
+    _, applied, warning = go_on(tmp_path, optimizer=other, create_scheduler_fn=create)
+    assert "lr of parameter group 0: 0.005 before, 0.001 now; the former goes on" in warning
+    assert applied[0] == applied_by(over(18, end=0.0), 9)[8] if scheduled else 0.005
+
+
+def test_everything_that_differs_is_said_at_once(tmp_path):
+    interrupted(tmp_path, gradient_clip_value=1.0)
+    _, _, warning = go_on(tmp_path, num_epochs=4, gradient_clip_norm=2.0)
+    assert warning.splitlines()[1:] == [
+        "num_epochs: 3 before, 4 now",
+        "gradient_clip_value: 1.0 before, None now",
+        "gradient_clip_norm: None before, 2.0 now",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"num_epochs": 1}, r"num_epochs is 1, .* done 8 updates \(epoch 2, batch 2\): .* least 2"),
+        ({"max_num_train_steps": 7}, "max_num_train_steps is 7, .* done 8 updates .* at least 8"),
+    ],
+)
+def test_fewer_updates_than_are_done_are_an_error(tmp_path, kwargs, message):
+    interrupted(tmp_path)
+    before = names(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        train(make(DieAt(1)), tmp_path, **kwargs)
+    assert names(tmp_path) == before
+
+
+def test_exactly_as_many_as_are_done_are_none_to_do(tmp_path):
+    interrupted(tmp_path)
+    trainer, applied, _ = go_on(tmp_path, max_num_train_steps=8)
+    assert (trainer.num_updates, applied) == (8, [])
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "left", "per_epoch"),
+    [(8, 2 + 3, 3), (2, 8 + 12, 12), (3, 6 + 8, 8), (24, 1 + 1, 1)],
+)
+def test_another_batch_size_goes_on_after_the_same_samples(tmp_path, batch_size, left, per_epoch):
+    """Eight samples of the second epoch are done; those of a part of a batch are used again."""
+    interrupted(tmp_path, create_scheduler_fn=falling(0.0), train_dataset=Data())
+    trainer, applied, warning = go_on(
+        tmp_path, per_device_batch_size=batch_size, create_scheduler_fn=falling(0.0)
+    )
+    assert f"per_device_batch_size: 4 before, {batch_size} now" in warning
+    assert trainer.run_config.num_update_steps_per_epoch == per_epoch
+    assert trainer.num_updates == trainer.run_config.max_num_train_steps == 8 + left
+    # The schedule ends with the run, as always.
+    assert applied == applied_by(over(8 + left, end=0.0), 8 + left, first=8)
+    assert trainer.optimizer.param_groups[0]["lr"] == 0.0
+
+
+def test_another_batch_size_twice(tmp_path):
+    interrupted(tmp_path)
+    with pytest.warns(UserWarning, match="per_device_batch_size"), pytest.raises(Interrupted):
+        train(make(DieAt(3)), tmp_path, per_device_batch_size=8, checkpoint_every=2)
+    trainer, _, warning = go_on(tmp_path, per_device_batch_size=8, checkpoint_every=2)
+    assert warning == ""
+    assert trainer.num_updates == trainer.run_config.max_num_train_steps == 13
+
+
+plans = st.builds(
+    Plan,
+    num_epochs=st.integers(3, 5),
+    max_num_train_steps=st.none(),
+    num_batches_per_epoch=st.integers(1, 30),
+    per_device_batch_size=st.integers(1, 8),
+    gradient_accumulation_steps=st.integers(1, 5),
+    num_processes=st.integers(1, 4),
+    gradient_clip_value=st.none(),
+    gradient_clip_norm=st.none(),
+    mixed_precision=st.just("no"),
+    optimizer=st.just("SGD"),
+)
+
+
+@given(plans, plans, st.integers(0, 2), st.integers(0, 30))
+def test_a_plan_has_as_many_updates_as_are_done_and_left(before, now, epoch, windows):
+    batch = min(windows * before.gradient_accumulation_steps, before.num_batches_per_epoch)
+    done = epoch * before.num_updates_per_epoch + before.updates_in(batch)
+    loop = transferred(LoopState(epoch=epoch, batch=batch, num_updates=done), before, now)
+    assert (loop.epoch, loop.num_updates) == (epoch, done)
+    assert loop.batch <= now.num_batches_per_epoch
+    assert loop.batch == now.num_batches_per_epoch or not (
+        loop.batch % now.gradient_accumulation_steps
+    )
+    left = (now.num_epochs - epoch) * now.num_updates_per_epoch - now.updates_in(loop.batch)
+    total = horizon(now.num_epochs, now.num_updates_per_epoch, None, loop.num_replanned)
+    assert total == done + left
+    assert transferred(loop, now, now) == loop
+    check_not_behind(loop, now)
+
+
+def test_the_optimizer_has_to_fit(tmp_path):
+    interrupted(tmp_path)
+
+    def two_groups(model):
+        return torch.optim.SGD([{"params": [p]} for p in model.parameters()], lr=0.1)
+
+    with pytest.raises(ValueError, match="different number of parameter groups"):
+        train(make(optimizer=two_groups), tmp_path)
