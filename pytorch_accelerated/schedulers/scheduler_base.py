@@ -253,7 +253,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         groups = self.optimizer.param_groups
         for field, values in due:
             field.write(groups, values)
-            self._marks[field.name] = field.mark(groups)
+            self._marks[field.name] = field.mark(groups, values)
 
     def _doubt(self, due: Due) -> None:
         """Note groups that an earlier scheduler saw, and that hold neither base nor value(0).
