@@ -160,9 +160,9 @@ def lightning(dataset: Any, batch_size: int) -> Clocked:
             scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, decay)
             return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
-    L.Trainer(
-        max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False
-    ).fit(Module(), DataLoader(dataset, batch_size=batch_size, shuffle=True))
+    L.Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False).fit(
+        Module(), DataLoader(dataset, batch_size=batch_size, shuffle=True)
+    )
     return optimizer
 
 
