@@ -148,8 +148,10 @@ def candidates(groups: int, reference: Reference | None) -> dict[str, Callable[[
         "torch SequentialLR": torch_sequential,
         "torch LambdaLR": torch_lambda,
         "transformers cosine": transformers_cosine,
-        "ignite cosine": ignite_cosine,
     }
+    if groups <= 8:
+        # Beyond, a step of its warmup takes longer than all the others together.
+        steps["ignite cosine"] = ignite_cosine
     if groups == 1:
         steps["optax, value alone"] = optax_cosine
     with warnings.catch_warnings():

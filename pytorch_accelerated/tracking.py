@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -203,6 +206,147 @@ class InMemoryRunHistory(RunHistory):
         if metric_name.startswith(self._prefix):
             return metric_name
         return self._prefix + metric_name
+
+
+class OnDiskRunHistory(InMemoryRunHistory):
+    """Keeps metrics in a file with one JSON object a line, and only the newest value in memory.
+
+    The file only grows, so it survives a crash at any moment; `reset` begins a new part of it,
+    and what came before is no longer read. An existing file is taken up where it ends. With
+    several processes each one has a file: the first one ``path``, the others ``path`` with their
+    rank added.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ValueError: the file holds something else.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> history = OnDiskRunHistory(f"{folder.name}/history.jsonl")
+        >>> for loss in (0.5, 0.25):
+        ...     history.update_metric("train_loss_epoch", loss)
+        >>> history.get_metric_values("train_loss_epoch")
+        [0.5, 0.25]
+        >>> folder.cleanup()
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        rank = os.environ.get("RANK", "0")
+        self._path = Path(path) if rank == "0" else Path(f"{os.fspath(path)}.{rank}")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._begin = 0  # where the part that counts begins
+        super().reset()
+        with open(self._path, "ab+") as file:
+            _drop_torn_line(file)
+            file.seek(0)
+            for line in iter(file.readline, b""):
+                self._replay(self._parsed(line), file.tell())
+
+    def _parsed(self, line: bytes) -> dict[str, Any]:
+        try:
+            entry = json.loads(line)
+            if not isinstance(entry, dict) or entry.keys() not in _ENTRIES:
+                raise ValueError("not an entry")
+        except ValueError:
+            raise ValueError(
+                f"{self._path} is no run history: it holds the line {line[:80]!r}. Give the path "
+                f"of a file that such a history has written, or of none yet"
+            ) from None
+        return entry
+
+    def _replay(self, entry: dict[str, Any], end: int) -> None:
+        if "metric" in entry:
+            self._metrics[entry["metric"]] = [entry["value"]]
+        elif "deleted" in entry:
+            self._metrics.pop(entry["deleted"], None)
+        else:
+            self._current_epoch = entry["epoch"]
+            if "reset" in entry:
+                self._metrics.clear()
+                self._begin = end
+
+    def _write(self, *entries: dict[str, Any]) -> None:
+        try:
+            lines = [json.dumps(entry) for entry in entries]
+        except TypeError as error:
+            raise TypeError(
+                f"a value for the file {self._path} is nothing that JSON has, such as a number, a "
+                f"string, or a list of them: {error}"
+            ) from None
+        with open(self._path, "ab") as file:
+            file.write("".join(f"{line}\n" for line in lines).encode())
+            end = file.tell()
+        for line in lines:
+            self._replay(json.loads(line), end)
+
+    def get_metric_values(self, metric_name: str) -> list[Any]:
+        """All values of a metric, oldest first, read from the file; empty if it has none."""
+        return self._read().get(self._full_name(metric_name), [])
+
+    def _read(self) -> dict[str, list[Any]]:
+        metrics: dict[str, list[Any]] = {}
+        with open(self._path, "rb") as file:
+            file.seek(self._begin)
+            for entry in map(self._parsed, file):
+                if "metric" in entry:
+                    metrics.setdefault(entry["metric"], []).append(entry["value"])
+                elif "deleted" in entry:
+                    metrics.pop(entry["deleted"], None)
+        return metrics
+
+    def update_metric(self, metric_name: str, metric_value: Any) -> None:
+        """Append a value, a number or something else that JSON has, to a metric."""
+        self._write({"metric": self._full_name(metric_name), "value": _plain(metric_value)})
+
+    def delete_metric(self, metric_name: str) -> None:
+        """Forget a metric and its values, if it has any."""
+        if self._full_name(metric_name) in self._metrics:
+            self._write({"deleted": self._full_name(metric_name)})
+
+    def increment_epoch(self) -> None:
+        """Go on to the next epoch."""
+        self.set_epoch(self._current_epoch + 1)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch at hand."""
+        self._write({"epoch": epoch})
+
+    def reset(self) -> None:
+        """Forget all metrics and the prefix, and go back to epoch 1; the file keeps them."""
+        self._prefix = ""
+        self._write({"reset": True, "epoch": 1})
+
+    def state_dict(self) -> dict[str, Any]:
+        """All metrics, read from the file, and the epoch."""
+        return {"metrics": self._read(), "current_epoch": self._current_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up a state of `state_dict`, also one of an `InMemoryRunHistory`."""
+        self._write({"reset": True, "epoch": state_dict["current_epoch"]})
+        self._write(
+            *(
+                {"metric": name, "value": value}
+                for name, values in state_dict["metrics"].items()
+                for value in values
+            )
+        )
+
+
+# The keys of the lines in a history's file.
+_ENTRIES = ({"metric", "value"}, {"deleted"}, {"epoch"}, {"reset", "epoch"})
+
+
+def _drop_torn_line(file: IO[bytes]) -> None:
+    """Cut off a last line that was not written to its end."""
+    file.seek(0)
+    end = 0
+    for line in file:
+        if line.endswith(b"\n"):
+            end += len(line)
+    file.truncate(end)
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pytorch_accelerated.schedulers.param_groups import _mark, _put, copied, plain, same
+from pytorch_accelerated.schedulers.param_groups import _put, copied, mark, plain, same
 from pytorch_accelerated.schedulers.param_scheduler import checked_plan, for_the_run, over_the_run
 from pytorch_accelerated.schedulers.scheduler_base import _alike, warn_at_the_caller
 from pytorch_accelerated.schedules import Schedule
@@ -159,7 +159,9 @@ class AttributeScheduler:
                     _set(target, name, held)
             raise
         # Read back: a setter may round or clip what it is given.
-        self._marks = {name: list(map(_mark, self._held(name))) for name in values}
+        self._marks = {
+            name: [mark(held, copied(held)) for held in self._held(name)] for name in values
+        }
 
     def _held(self, name: str) -> list[Any]:
         return [getattr(target, name) for target in self._targets]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -172,6 +173,11 @@ class Field:
             raise ValueError(
                 f"{where}: {number!r} came for field {self.name!r}, which has to be finite."
             )
+        if abs(number) > largest(target):
+            raise ValueError(
+                f"{where}: {number!r} came for field {self.name!r}, which holds a tensor of "
+                f"{target.dtype}, where it would be infinite."
+            )
         return number
 
     def write(self, groups: Sequence[Group], values: Sequence[Value]) -> None:
@@ -190,9 +196,19 @@ class Field:
             else:
                 group[key] = _put(held, value)
 
-    def mark(self, groups: Sequence[Group]) -> list[Any]:
-        """Return something to compare later, to see whether anybody else wrote to the field."""
-        return [_mark(value) for value in self.held(groups)]
+    def mark(self, groups: Sequence[Group], values: Sequence[Value]) -> list[Any]:
+        """Return something to compare later, to see whether anybody else wrote to the field.
+
+        Args:
+            groups: The groups.
+            values: What was written to them just now.
+        """
+        return list(map(mark, self.held(groups), values))
+
+
+def largest(held: Any) -> float:
+    """Return the largest number that can be written where ``held`` is held."""
+    return torch.finfo(held.dtype).max if isinstance(held, Tensor) else sys.float_info.max
 
 
 def plain(value: Any) -> Any:
@@ -220,29 +236,41 @@ def same(held: Any, mark: Any) -> bool:
     """Say whether a held value is still what it was when ``mark`` was taken."""
     if isinstance(held, tuple | list):
         return isinstance(mark, tuple) and len(held) == len(mark) and all(map(same, held, mark))
-    if not isinstance(mark, _TensorMark):
+    if not isinstance(mark, TensorMark):
         return bool(held == mark)
     if held is mark.tensor and held._version == mark.version:
         return True
     # Replaced (by restoring the optimizer) or written to: rare, so looking at it is fine.
-    return bool(torch.equal(torch.as_tensor(held).cpu(), mark.value.cpu()))
+    value = torch.as_tensor(mark.value, dtype=mark.tensor.dtype)
+    return bool(torch.equal(torch.as_tensor(held).cpu(), value.cpu()))
 
 
-class _TensorMark:
-    """A tensor, and the version that in-place writing moves on; compared without a host sync."""
+class TensorMark:
+    """A tensor, what was written to it, and its version, which writing in place moves on.
+
+    The version is compared without making the host wait for a device.
+    """
 
     __slots__ = ("tensor", "value", "version")
 
-    def __init__(self, tensor: Tensor) -> None:
+    def __init__(self, tensor: Tensor, value: Any, version: int) -> None:
         self.tensor = tensor
-        self.version = tensor._version
-        self.value = tensor.detach().clone()
+        self.value = value
+        self.version = version
 
 
-def _mark(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return _TensorMark(value)
-    return tuple(map(_mark, value)) if isinstance(value, tuple | list) else value
+def mark(held: Any, value: Any) -> Any:
+    """Return something to compare a held value with later, see :func:`same`.
+
+    Args:
+        held: What is held.
+        value: What was written there just now.
+    """
+    if isinstance(held, Tensor):
+        return TensorMark(held, value, held._version)
+    if isinstance(held, tuple | list):
+        return tuple(map(mark, held, value))
+    return held
 
 
 def _is_number(value: Any) -> bool:

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.param_groups import Field, Group, plain
+from pytorch_accelerated.schedulers.quick_steps import QuickSteps, quick_steps
 from pytorch_accelerated.schedulers.scheduler_base import (
     _PACKAGE,
     Due,
@@ -43,32 +44,10 @@ def field_of(name: str) -> Field:
 class FieldSchedules:
     """The schedules of one field: one for all groups, or one for each."""
 
-    __slots__ = (
-        "bases",
-        "curve",
-        "field",
-        "initial_key",
-        "key",
-        "legal",
-        "offset",
-        "plan",
-        "scale",
-        "start",
-        "stop",
-        "unknown",
-        "upper",
-    )
+    __slots__ = ("field", "legal", "plan", "unknown", "upper")
 
     def __init__(self, field: Field, plan: Plan) -> None:
-        # The stretch of updates that the curve at hand covers; none so far.
-        self.start: int = 0
-        self.stop: float = 0
-        self.curve: Any = None
-        # What is in force: offset + scale · base, with the bases as they were last looked at.
-        self.offset, self.scale = 0.0, 0.0
-        self.bases: list[Any] = []
         self.field = field
-        self.key, self.initial_key = field.key, field.initial_key
         self.plan: Any = checked_plan(field.name, plan)
         self.legal = field.name in (*_BELOW_ONE, *_NOT_NEGATIVE)
         self.upper = 1.0 if field.name in _BELOW_ONE else math.inf
@@ -132,97 +111,6 @@ class FieldSchedules:
                 self._check(value, index, f"at update {num_updates}")
         return values
 
-    def advance(self, num_updates: int, groups: list[Group]) -> bool:
-        """Put the values for ``num_updates`` in force, if everything is as it was left.
-
-        This is what nearly every step does: one schedule for all groups, plain floats, nobody
-        else writing. Otherwise nothing changes, and False is returned.
-        """
-        if not self.start <= num_updates < self.stop:
-            self.start, self.stop, self.curve = self.plan.segment(num_updates)
-        offset, scale = self.curve(num_updates - self.start)
-        was_offset, was_scale = self.offset, self.scale
-        key, initial_key = self.key, self.initial_key
-        if scale and not was_scale:
-            return False  # bases that counted for nothing so far may have become anything
-        # What was written is not kept but computed again: besides being less to remember, it lets
-        # Python use a float's memory for the next one. `is not True` finds tensors as well.
-        try:
-            if offset or was_offset:
-                for group in groups:
-                    base = group[initial_key]
-                    if (group[key] == was_offset + was_scale * base) is not True:
-                        break
-                    group[key] = offset + scale * base
-                else:
-                    self.offset, self.scale = offset, scale
-                    return True
-            else:
-                # The same without the zeros, in 0.8 times the time with hundreds of groups.
-                for group in groups:
-                    base = group[initial_key]
-                    if (group[key] == was_scale * base) is not True:
-                        break
-                    group[key] = scale * base
-                else:
-                    self.offset, self.scale = offset, scale
-                    return True
-        except (KeyError, TypeError):
-            pass  # the careful way, which comes now, says what is wrong
-        self.put_in_force(itertools.takewhile(lambda one: one is not group, groups))
-        return False
-
-    def go_back(self, num_updates: int, groups: Iterable[Group]) -> None:
-        """Put the values for ``num_updates`` in force again, after an :meth:`advance`."""
-        self.offset, self.scale = self.plan.coefficients(num_updates)
-        self.put_in_force(groups)
-
-    def put_in_force(self, groups: Iterable[Group]) -> None:
-        """Put into groups what :meth:`advance` has found there before."""
-        for group in groups:
-            group[self.key] = self.offset + self.scale * group[self.initial_key]
-
-    def start_advancing(self, num_updates: int, groups: Sequence[Group]) -> bool:
-        """Note what the groups hold since update ``num_updates``; say if :meth:`advance` may go on.
-
-        A schedule stays between its ends, so if those are finite, so is all that comes.
-        """
-        if not self.can_advance:
-            return False
-        self.bases = self.field.bases(groups)
-        if not all(
-            type(base) is float and math.isfinite(offset + scale * base)
-            for offset, scale in self.plan._ends()
-            for base in self.bases
-        ):
-            return False
-        self.offset, self.scale = self.plan.coefficients(num_updates)
-        return True
-
-    def written(self, groups: Sequence[Group]) -> list[float]:
-        """Return what :meth:`advance` has put into the groups."""
-        values = [self.offset + self.scale * base for base in self.bases]
-        # Bases may have changed where that makes no difference to the value.
-        for i, (group, _) in enumerate(zip(groups, values, strict=False)):
-            base, held = group.get(self.initial_key), group.get(self.key)
-            if type(base) is float and held == self.offset + self.scale * base:
-                values[i] = held
-        return values
-
-    @property
-    def can_advance(self) -> bool:
-        """Whether :meth:`advance` is made for this plan."""
-        return isinstance(self.plan, Schedule) and self.field.index is None and not self.unknown
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Not the curve: it is a closure.
-        return {name: getattr(self, name) for name in ("field", "plan", "offset", "scale", "bases")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state.pop("field"), state.pop("plan"))  # type: ignore[misc]
-        for name, value in state.items():
-            setattr(self, name, value)
-
     def columns(self, num_updates: int, groups: Sequence[Group]) -> list[array[float]]:
         """Return what :meth:`values` gives at updates 0 … ``num_updates`` − 1, for each group."""
         bases = self.field.bases(groups)
@@ -272,7 +160,7 @@ class _Scheduled(SchedulerBase):
     _own_attributes = StatefulSchedulerBase._own_attributes | {
         "_schedules",
         "_num_groups",
-        "_is_quick",
+        "_quick",
     }
 
     def __init__(self, optimizer: Optimizer, **schedules: Plan) -> None:
@@ -281,7 +169,7 @@ class _Scheduled(SchedulerBase):
                 f"{type(self).__name__} was given no schedule. Write, for example, "
                 "lr=cosine(1_000, end=0.0)."
             )
-        self._is_quick = False
+        self._quick: list[QuickSteps] = []
         self._schedules = [FieldSchedules(field_of(name), plan) for name, plan in schedules.items()]
         self._attach(optimizer, [own.field for own in self._schedules])
         for own in self._schedules:
@@ -380,38 +268,44 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         Raises:
             ValueError: If a value is not finite or out of range; then nothing has changed.
         """
-        if self._is_quick and epoch is None:
+        if self._quick and epoch is None:
             num_updates = self._num_updates + 1
             groups = self.optimizer.param_groups
-            for own in self._schedules:
-                if not own.advance(num_updates, groups):
+            for steps in self._quick:
+                if not steps.advance(num_updates, groups):
                     break
             else:
                 self._num_updates = num_updates
                 return
-            for earlier in itertools.takewhile(lambda one: one is not own, self._schedules):
+            for earlier in itertools.takewhile(lambda one: one is not steps, self._quick):
                 earlier.go_back(self._num_updates, groups)
         super().step(epoch)
-        self._is_quick = self._can_be_quick()
+        self._quick = self._quick_steps()
 
-    def _can_be_quick(self) -> bool:
-        """Whether nothing but the values themselves has to be looked after."""
+    def _quick_steps(self) -> list[QuickSteps]:
+        """Return what can do the next steps, one for each field; empty if something cannot."""
         cls = type(self)
+        if (
+            cls.get_updated_values is not _Scheduled.get_updated_values
+            or cls.step_update is not SchedulerBase.step_update
+        ):
+            return []
         groups = self.optimizer.param_groups
-        return (
-            cls.get_updated_values is _Scheduled.get_updated_values
-            and cls.step_update is SchedulerBase.step_update
-            and all(type(mark) is float for marks in self._marks.values() for mark in marks)
-            and all(own.start_advancing(self._num_updates, groups) for own in self._schedules)
-        )
+        steps: list[QuickSteps] = []
+        for own in self._schedules:
+            if own.unknown or not isinstance(own.plan, Schedule):
+                return []
+            one = quick_steps(own.plan, own.field, self._num_updates, groups)
+            if one is None:
+                return []
+            steps.append(one)
+        return steps
 
     def _renew_marks(self) -> None:
-        if self._is_quick:
-            # Quick steps have moved on since the marks were made.
-            groups = self.optimizer.param_groups
-            for own in self._schedules:
-                if own.key in self._marks:
-                    self._marks[own.key] = own.written(groups)
+        # Quick steps have moved on since the marks were made.
+        for steps in self._quick:
+            if steps.key in self._marks:
+                self._marks[steps.key] = steps.marks(self.optimizer.param_groups)
 
     def _due(self, num_updates: int) -> Due:
         self._renew_marks()
@@ -419,7 +313,7 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
 
     def _write(self, due: Due) -> None:
         super()._write(due)
-        self._is_quick = False
+        self._quick = []
 
     @property
     def _state_kind(self) -> str:

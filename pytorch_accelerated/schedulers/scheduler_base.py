@@ -273,7 +273,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         groups = self.optimizer.param_groups
         for field, values in due:
             field.write(groups, values)
-            self._marks[field.name] = field.mark(groups)
+            self._marks[field.name] = field.mark(groups, values)
 
     def _renew_marks(self) -> None:
         """Bring up to date what was last written, if that was put off."""
@@ -284,7 +284,8 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         groups = self.optimizer.param_groups
         for name, marks in self._marks.items():
             field = self._fields[name]
-            if field.held(groups) == marks:
+            held = field.held(groups)
+            if len(held) == len(marks) and all(map(same, held, marks)):
                 field.write(groups, field.bases(groups))
 
     def _doubt(self, due: Due) -> None:

@@ -1,18 +1,41 @@
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
+from pytorch_accelerated.tracking import (
+    InMemoryRunHistory,
+    LossTracker,
+    OnDiskRunHistory,
+    RunHistory,
+)
+from pytorch_accelerated.trainer import Trainer
+from tests.trainer.tiny import Scale, mean_output, ones
 
 
-def history(**metrics):
-    history = InMemoryRunHistory()
+@pytest.fixture(params=["in memory", "on disk"])
+def new_history(request, tmp_path):
+    if request.param == "in memory":
+        return InMemoryRunHistory
+    return lambda: OnDiskRunHistory(tmp_path / "history.jsonl")
+
+
+@pytest.fixture
+def history(new_history):
+    return lambda **metrics: recorded(new_history(), **metrics)
+
+
+def recorded(history, **metrics):
     for name, values in metrics.items():
         for value in values:
             history.update_metric(name, value)
     return history
 
 
-def test_reading_an_unknown_metric_registers_nothing():
+def test_reading_an_unknown_metric_registers_nothing(history):
     empty = history(known=[1])
     assert empty.get_metric_values("unknown") == []
     with pytest.raises(ValueError, match=r"no value was recorded for the metric 'unknown'.*known"):
@@ -21,7 +44,7 @@ def test_reading_an_unknown_metric_registers_nothing():
     assert empty.get_metric_names() == ["known"]
 
 
-def test_names_come_in_the_order_of_their_first_values_and_values_are_a_copy():
+def test_names_come_in_the_order_of_their_first_values_and_values_are_a_copy(history):
     some = history(b=[1, 2], a=[3], c=[])
     some.update_metric("b", 4)
     assert some.get_metric_names() == ["b", "a"]
@@ -30,7 +53,7 @@ def test_names_come_in_the_order_of_their_first_values_and_values_are_a_copy():
     assert some.get_latest_metric("b") == 4
 
 
-def test_a_prefix_counts_for_writing_reading_and_deleting_and_ends_with_a_reset():
+def test_a_prefix_counts_for_writing_reading_and_deleting_and_ends_with_a_reset(history):
     some = history(loss=[1])
     some.set_metric_name_prefix("ema_")
     some.update_metric("loss", 2)
@@ -47,8 +70,8 @@ def test_a_prefix_counts_for_writing_reading_and_deleting_and_ends_with_a_reset(
         some.set_metric_name_prefix(None)
 
 
-def test_the_epoch_counts_from_1():
-    some = InMemoryRunHistory()
+def test_the_epoch_counts_from_1(new_history):
+    some = new_history()
     some.increment_epoch()
     some._increment_epoch()
     assert some.current_epoch == 3
@@ -61,10 +84,12 @@ def test_the_epoch_counts_from_1():
 
 
 def test_a_state_is_plain_and_brings_all_back(tmp_path):
-    some = history(a=[torch.tensor(0.5), 2, "text"], b=[torch.tensor([1, 2])])
+    some = recorded(
+        InMemoryRunHistory(), a=[torch.tensor(0.5), 2, "text"], b=[torch.tensor([1, 2])]
+    )
     some.increment_epoch()
     torch.save(some.state_dict(), tmp_path / "state")
-    other = history(old=[1])
+    other = recorded(InMemoryRunHistory(), old=[1])
     other.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
     assert other.get_metric_names() == ["a", "b"]
     assert other.get_metric_values("a") == [0.5, 2, "text"]
@@ -135,3 +160,90 @@ def test_a_tracker_keeps_no_graph():
     tracker = LossTracker()
     tracker.update(weight * 2)
     assert not tracker.totals(torch.device("cpu")).requires_grad
+
+
+def fill(history, values=(0.5, 0.25, 0.125)):
+    for value in values:
+        history.update_metric("loss", value)
+        history.increment_epoch()
+
+
+def test_a_history_on_disk_goes_on_where_its_file_ends(tmp_path):
+    path = tmp_path / "runs" / "history.jsonl"
+    first = OnDiskRunHistory(path)
+    fill(first)
+    first.update_metric("gone", 1)
+    first.delete_metric("gone")
+    second = OnDiskRunHistory(path)
+    assert second.get_metric_names() == ["loss"]
+    assert second.get_latest_metric("loss") == 0.125
+    assert second.get_metric_values("loss") == [0.5, 0.25, 0.125]
+    assert second.current_epoch == 4
+
+
+def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path):
+    path = tmp_path / "history.jsonl"
+    fill(OnDiskRunHistory(path))
+    complete = path.read_bytes()
+    path.write_bytes(complete + b'{"metric": "loss", "va')
+    again = OnDiskRunHistory(path)
+    assert path.read_bytes() == complete
+    again.update_metric("loss", torch.tensor(1.5))
+    assert again.get_metric_values("loss") == [0.5, 0.25, 0.125, 1.5]
+
+
+def test_a_reset_keeps_the_file_and_forgets_what_was_before(tmp_path):
+    path = tmp_path / "history.jsonl"
+    history = OnDiskRunHistory(path)
+    fill(history)
+    before = path.read_bytes()
+    history.reset()
+    assert path.read_bytes().startswith(before)
+    history.update_metric("loss", 7)
+    for one in (history, OnDiskRunHistory(path)):
+        assert one.get_metric_values("loss") == [7]
+        assert one.current_epoch == 1
+
+
+def test_states_move_between_the_two_histories(tmp_path):
+    on_disk = OnDiskRunHistory(tmp_path / "history.jsonl")
+    fill(on_disk)
+    in_memory = InMemoryRunHistory()
+    in_memory.load_state_dict(on_disk.state_dict())
+    assert in_memory.state_dict() == on_disk.state_dict()
+    other = OnDiskRunHistory(tmp_path / "other.jsonl")
+    fill(other, [9, 9])
+    other.load_state_dict(json.loads(json.dumps(in_memory.state_dict())))
+    assert other.state_dict() == on_disk.state_dict()
+
+
+def test_other_files_and_values_that_json_lacks_are_refused(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("my notes\n")
+    with pytest.raises(ValueError, match=r"no run history.*my notes"):
+        OnDiskRunHistory(path)
+    assert path.read_text() == "my notes\n"
+    history = OnDiskRunHistory(tmp_path / "history.jsonl")
+    with pytest.raises(TypeError, match="nothing that JSON has"):
+        history.update_metric("loss", object())
+    assert history.get_metric_names() == []
+
+
+def test_each_process_has_a_file_of_its_own(tmp_path):
+    code = "from pytorch_accelerated.tracking import *; OnDiskRunHistory('h').update_metric('m', 1)"
+    for rank in ("0", "1"):
+        environment = {**os.environ, "RANK": rank, "PYTHONPATH": os.pathsep.join(sys.path)}
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["h", "h.1"]
+
+
+def test_training_with_a_history_on_disk_records_what_one_in_memory_does(tmp_path):
+    states = []
+    for history in (InMemoryRunHistory(), OnDiskRunHistory(tmp_path / "history.jsonl")):
+        model = Scale()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        trainer = Trainer(model, mean_output, optimizer, callbacks=(), run_history=history)
+        trainer.train(ones(8), num_epochs=3, eval_dataset=ones(4), per_device_batch_size=4)
+        states.append(history.state_dict())
+    assert states[0] == states[1]
+    assert states[0]["metrics"]["train_loss_epoch"] == [-0.25, -1.25, -2.25]
