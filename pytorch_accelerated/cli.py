@@ -288,7 +288,7 @@ def _of_schedules(options: Namespace) -> Preview:
     bases = _bases(options.base, schedules)
     for field, schedule in schedules.items():
         one = preview(schedule, num_updates, base=bases[field], num_updates_per_epoch=per_epoch)
-        phases = [schedule.phases] * len(bases[field])
+        phases = [schedule._rows_within(num_updates)] * len(bases[field])
         previews.append(
             Preview({field: one["value"]}, 0, (), {field: phases}, one.num_updates_per_epoch)
         )

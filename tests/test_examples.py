@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from tests import launching
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -145,20 +145,8 @@ def test_the_language_models_loss_falls_faster_in_the_decay(run, capsys):
 
 def test_two_processes_apply_the_same_values(tmp_path):
     """Launched as its docstring says: "two_processes.py" under torchrun."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
-    environment["PYTHONPATH"] = str(EXAMPLES.parent)
-    result = subprocess.run(
-        [*command, "--nproc_per_node", "2", str(EXAMPLES / "two_processes.py"), "--epochs", "2"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    lines = result.stdout.splitlines()
+    command = launching.torchrun(2, EXAMPLES / "two_processes.py", "--epochs", 2)
+    lines = launching.run(command, seconds=200).splitlines()
     assert lines[0].startswith("2 processes, 19 updates an epoch, loss ")
     assert lines[1:] == [
         f"process {process}: applied == planned (38 updates, 38 values)" for process in (0, 1)

@@ -1,9 +1,6 @@
 import copy
 import os
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +17,7 @@ from pytorch_accelerated.utils import (
     worker_init_fn,
     world_process_zero_only,
 )
+from tests.launching import run, torchrun
 
 
 @pytest.fixture(autouse=True)
@@ -170,15 +168,7 @@ state.destroy_process_group()
 def test_on_two_processes_the_right_one_runs_and_an_error_leaves_nobody_waiting(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(PROCESSES)
-    root = Path(__file__).parents[1]
-    subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-         str(script), str(tmp_path)],
-        check=True,
-        timeout=120,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(root), "ACCELERATE_USE_CPU": "1"},
-    )  # fmt: skip
+    run(torchrun(2, script, tmp_path), seconds=120)
 
     results = [eval((tmp_path / f"result_{rank}").read_text()) for rank in range(2)]
     assert results == [

@@ -73,10 +73,10 @@ def _of_schedule(
     bases = [finite("base", one) for one in (base if isinstance(base, Sequence) else [base])]
     if not bases:
         raise ValueError("base=[] is empty: write a base value for each parameter group.")
-    phases = schedule.phases
     schedule.coefficients(0)  # one that is still relative says so
     num_updates = updates_of(schedule, num_updates, schedule.horizon)
     columns = schedule._columns(num_updates, bases)
+    phases = schedule._rows_within(num_updates)
     return Preview({"value": columns}, phases={"value": [phases] * len(bases)})
 
 

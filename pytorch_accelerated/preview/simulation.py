@@ -94,7 +94,7 @@ def _of_one(scheduler: Any, num_updates: int) -> Preview:
                 ]
                 for field, some in planned.items()
             }
-            phases = _phases_of(getattr(scheduler, "_schedules", ()), groups)
+            phases = _phases_of(getattr(scheduler, "_schedules", ()), groups, num_updates)
             return Preview(
                 columns, 0, names, phases, position=getattr(scheduler, "num_updates", None)
             )
@@ -102,9 +102,12 @@ def _of_one(scheduler: Any, num_updates: int) -> Preview:
 
 
 def _phases_of(
-    schedules: Sequence[FieldSchedules], groups: Sequence[Group]
+    schedules: Sequence[FieldSchedules], groups: Sequence[Group], num_updates: int
 ) -> dict[str, list[tuple[PhaseRow, ...]]]:
-    return {own.field.name: [schedule.phases for schedule in own.of(groups)] for own in schedules}
+    return {
+        own.field.name: [schedule._rows_within(num_updates) for schedule in own.of(groups)]
+        for own in schedules
+    }
 
 
 def _as_held(column: array[float], held: Any) -> array[float]:

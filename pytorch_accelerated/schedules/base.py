@@ -6,9 +6,10 @@ import math
 import numbers
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytorch_accelerated.schedules.lengths import Horizon, finite, whole
@@ -181,9 +182,21 @@ class Schedule(ABC):
         """Whether some length is a share, in epochs, or the rest, so that ``over`` is needed."""
 
     @property
-    @abstractmethod
     def phases(self) -> tuple[PhaseRow, ...]:
         """The rows of the schedule's table."""
+        return tuple(self._rows())
+
+    @abstractmethod
+    def _rows(self) -> Iterator[PhaseRow]:
+        """Give the rows one by one: somebody may repeat a schedule a billion times."""
+
+    @property
+    def _num_rows(self) -> int:
+        return 1
+
+    def _rows_within(self, num_updates: int) -> tuple[PhaseRow, ...]:
+        """Return the rows that begin before update ``num_updates``, of lengths in updates."""
+        return tuple(takewhile(lambda row: int(row.first) < num_updates, self._rows()))
 
     @abstractmethod
     def _demand(self, horizon: Horizon) -> Fraction | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
@@ -16,6 +16,7 @@ from pytorch_accelerated.schedules.phases import ONE, Phase
 
 # Far enough away that no phase a person writes is rounded to nothing there.
 _FAR = Horizon(10**12, 10**6)
+_MOST_DIFFERING = 10_000
 
 
 class Plan:
@@ -114,16 +115,22 @@ class Sequence(Schedule):
         return any(part.is_relative for part in self.parts)
 
     @property
-    def phases(self) -> tuple[PhaseRow, ...]:
+    def _shown(self) -> tuple[Schedule, ...]:
+        """The parts that the table shows: before lengths are known, all."""
         if self.is_relative:
-            return tuple(row for part in self.parts for row in part.phases)
-        rows: list[PhaseRow] = []
+            return self.parts
+        return tuple(part for part in self._closed_parts if part.horizon != 0)
+
+    def _rows(self) -> Iterator[PhaseRow]:
         position = 0
-        for part in self._closed_parts:
-            if part.horizon != 0:
-                rows.extend(_shifted(row, position) for row in part.phases)
+        for part in self._shown:
+            for row in part._rows():
+                yield row if self.is_relative else _shifted(row, position)
             position += part.horizon or 0
-        return tuple(rows)
+
+    @property
+    def _num_rows(self) -> int:
+        return sum(part._num_rows for part in self._shown)
 
     def _demand(self, horizon: Horizon) -> Fraction | None:
         return _total(part._demand(horizon) for part in self.parts)
@@ -164,6 +171,13 @@ class Repeat(Schedule):
         if self.schedule.horizon is None and not self.schedule.is_relative:
             raise ValueError(
                 f"{self.schedule!r} never ends, so it cannot be repeated. Give it a length."
+            )
+        if self.count > _MOST_DIFFERING and (self.is_relative or not self._is_plain):
+            raise ValueError(
+                f"repeat(count={self.count}): periods that grow, shrink or take shares of a "
+                f"horizon are laid out one by one, at most {_MOST_DIFFERING} of them. Repeat a "
+                "schedule whose lengths are updates, with neither length= nor peak=, or use a "
+                "smaller count."
             )
         if self.is_relative:
             _check_shares(self, self._demand(_FAR))
@@ -252,21 +266,25 @@ class Repeat(Schedule):
     def is_relative(self) -> bool:
         return self.schedule.is_relative
 
-    @property
-    def phases(self) -> tuple[PhaseRow, ...]:
+    def _rows(self) -> Iterator[PhaseRow]:
         if self.is_relative:
-            return tuple(
-                row._replace(shape=f"{row.shape}, {self.count} times")
-                for row in self.schedule.phases
-            )
+            for row in self.schedule._rows():
+                yield row._replace(shape=f"{row.shape}, {self.count} times")
+        elif not self._is_plain:
+            yield from Sequence(self._differing)._rows()
+        else:
+            period = self.schedule.horizon or 0
+            for index in range(self.count if period else 0):
+                for row in self.schedule._rows():
+                    yield _shifted(row, index * period)
+
+    @property
+    def _num_rows(self) -> int:
+        if self.is_relative:
+            return self.schedule._num_rows
         if not self._is_plain:
-            return Sequence(self._differing).phases
-        period = self.schedule.horizon or 0
-        return tuple(
-            _shifted(row, index * period)
-            for index in range(self.count if period else 0)
-            for row in self.schedule.phases
-        )
+            return Sequence(self._differing)._num_rows
+        return self.count * self.schedule._num_rows if self.schedule.horizon else 0
 
     def _demand(self, horizon: Horizon) -> Fraction | None:
         if not self.is_relative:
@@ -321,14 +339,15 @@ class Scaled(Schedule):
     def is_relative(self) -> bool:
         return self.schedule.is_relative
 
-    @property
-    def phases(self) -> tuple[PhaseRow, ...]:
-        return tuple(
-            row._replace(
+    def _rows(self) -> Iterator[PhaseRow]:
+        for row in self.schedule._rows():
+            yield row._replace(
                 start=row.start and self._scaled(row.start), end=row.end and self._scaled(row.end)
             )
-            for row in self.schedule.phases
-        )
+
+    @property
+    def _num_rows(self) -> int:
+        return self.schedule._num_rows
 
     def _scaled(self, value: Affine) -> Affine:
         return Affine(self.factor * value.offset, self.factor * value.scale)
@@ -364,13 +383,13 @@ class Pair(Schedule):
     def is_relative(self) -> bool:
         return self.left.is_relative or self.right.is_relative
 
-    @property
-    def phases(self) -> tuple[PhaseRow, ...]:
+    def _rows(self) -> Iterator[PhaseRow]:
         if self.is_relative:
-            return (PhaseRow("relative", None, None, None, repr(self)),)
-        final = None if self.horizon is None else self.final
-        start = Affine(*self.coefficients(0))
-        return (PhaseRow(0, self.horizon, start, final, repr(self)),)
+            yield PhaseRow("relative", None, None, None, repr(self))
+        else:
+            final = None if self.horizon is None else self.final
+            start = Affine(*self.coefficients(0))
+            yield PhaseRow(0, self.horizon, start, final, repr(self))
 
     def _demand(self, horizon: Horizon) -> Fraction | None:
         left, right = (

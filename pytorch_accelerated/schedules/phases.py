@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -121,14 +121,14 @@ class Phase(Schedule):
     def is_relative(self) -> bool:
         return is_relative(self.length) or self.shape.is_relative
 
-    @property
-    def phases(self) -> tuple[PhaseRow, ...]:
+    def _rows(self) -> Iterator[PhaseRow]:
         label = self.shape.name + (f" ({self._extras[2:]})" if self._extras else "")
         if not self.is_relative:
             length, start, end = self._fixed
-            return (PhaseRow(0, length, start, end, label),)
-        ends = [None if e is None else _as_affine(e) for e in (self.start, self.end)]
-        return (PhaseRow(_length_text(self.length), None, ends[0], ends[1], label),)
+            yield PhaseRow(0, length, start, end, label)
+        else:
+            ends = [None if e is None else _as_affine(e) for e in (self.start, self.end)]
+            yield PhaseRow(_length_text(self.length), None, ends[0], ends[1], label)
 
     def resized(self, length: int, horizon: Horizon | None, growth: Fraction) -> Phase:
         """Return this phase with a length in updates, its shape ``growth`` times as slow."""

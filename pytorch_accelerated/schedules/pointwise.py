@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -57,16 +57,18 @@ class Milestones(Schedule):
     def is_relative(self) -> bool:
         return any(is_relative(at) for at, _ in self.points)
 
-    @property
-    def phases(self) -> tuple[PhaseRow, ...]:
+    def _rows(self) -> Iterator[PhaseRow]:
         if self.is_relative:
-            return (PhaseRow("relative", None, None, None, repr(self)),)
+            yield PhaseRow("relative", None, None, None, repr(self))
+            return
         starts, values = self._steps
-        return tuple(
-            PhaseRow(first, last, value, value, "constant")
-            for first, last, value in zip([0, *starts], starts, values, strict=False)
-            if first != last
-        )
+        for first, last, value in zip([0, *starts], starts, values, strict=False):
+            if first != last:
+                yield PhaseRow(first, last, value, value, "constant")
+
+    @property
+    def _num_rows(self) -> int:
+        return sum(1 for _ in self._rows())
 
     def _demand(self, horizon: Horizon) -> Fraction | None:
         return max(horizon.updates(at) or Fraction(0) for at, _ in self.points)
@@ -150,12 +152,12 @@ class FromFunction(Schedule):
     def is_relative(self) -> bool:
         return self.length is not None and is_relative(self.length)
 
-    @property
-    def phases(self) -> tuple[PhaseRow, ...]:
+    def _rows(self) -> Iterator[PhaseRow]:
         if self.is_relative:
-            return (PhaseRow("relative", None, None, None, repr(self)),)
-        final = None if self.horizon is None else self.final
-        return (PhaseRow(0, self.horizon, self.coefficients(0), final, repr(self)),)
+            yield PhaseRow("relative", None, None, None, repr(self))
+        else:
+            final = None if self.horizon is None else self.final
+            yield PhaseRow(0, self.horizon, self.coefficients(0), final, repr(self))
 
     def _demand(self, horizon: Horizon) -> Fraction | None:
         return horizon.updates(self.length) if self.length is not None else Fraction(0)

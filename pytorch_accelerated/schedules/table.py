@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule
 
 _MOST_ROWS = 40
@@ -12,19 +14,19 @@ def phase_table(schedule: Schedule) -> str:
 
     ``to`` is the update at which the end is reached; it is the next phase's first.
     """
-    rows = schedule.phases
+    rows = list(islice(schedule._rows(), _MOST_ROWS))
     lines: list[tuple[str, ...]]
     if schedule.is_relative:
         lines = [("length", "start", "end", "shape")]
-        lines += [(str(row.first), *_ends_and_shape(row)) for row in rows[:_MOST_ROWS]]
+        lines += [(_length(row), *_ends_and_shape(row)) for row in rows]
     else:
         lines = [("from", "to", "start", "end", "shape")]
         lines += [
             (str(row.first), "…" if row.last is None else str(row.last), *_ends_and_shape(row))
-            for row in rows[:_MOST_ROWS]
+            for row in rows
         ]
     text = aligned(lines)
-    hidden = len(rows) - _MOST_ROWS
+    hidden = schedule._num_rows - _MOST_ROWS
     return text if hidden <= 0 else f"{text}\n… and {hidden} more phases"
 
 
@@ -35,6 +37,12 @@ def aligned(lines: list[tuple[str, ...]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def _length(row: PhaseRow) -> str:
+    if isinstance(row.first, int) and isinstance(row.last, int):
+        return str(row.last - row.first)
+    return "…" if row.last is None and isinstance(row.first, int) else str(row.first)
 
 
 def _ends_and_shape(row: PhaseRow) -> tuple[str, str, str]:

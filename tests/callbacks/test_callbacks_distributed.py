@@ -1,12 +1,10 @@
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.callbacks.test_trackers import read_events
+from tests.launching import run, torchrun
 
 SCRIPT = Path(__file__).with_name("distributed_cases.py")
 
@@ -14,20 +12,7 @@ SCRIPT = Path(__file__).with_name("distributed_cases.py")
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-         str(SCRIPT), str(folder)],
-        timeout=180,
-        capture_output=True,
-        text=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "ACCELERATE_USE_CPU": "1",
-            "OMP_NUM_THREADS": "1",
-        },
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-5000:]
+    run(torchrun(2, SCRIPT, folder), seconds=180)
     files = [folder / f"results_{rank}.json" for rank in range(2)]
     return folder, [json.loads(file.read_text()) for file in files]
 

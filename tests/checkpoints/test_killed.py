@@ -1,36 +1,19 @@
 import json
-import os
 import signal
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from pytorch_accelerated.checkpoints import PREEMPTED_EXIT_CODE
 from tests.checkpoints import killing
-
-ROOT = Path(__file__).parents[2]
+from tests.launching import run
 
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory):
     folder = tmp_path_factory.mktemp("killing")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.checkpoints.killing", str(folder)],
-        timeout=600,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "ACCELERATE_USE_CPU": "1",
-            "OMP_NUM_THREADS": "1",
-        },
-    )
-    assert done.returncode == 0, done.stderr[-5000:]
+    run([sys.executable, "-m", "tests.checkpoints.killing", str(folder)], seconds=280)
     return folder, json.loads((folder / "results.json").read_text())
 
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.interop.plan import BASE, NUM_UPDATES, planned
 from tests.interop.two_processes import ACCELERATE
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.launching import run, torchrun
 
 #: A prepared scheduler is stepped once for each process, unless batches are split among them.
 MULTIPLIED = {
@@ -28,19 +23,7 @@ MULTIPLIED = {
 def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The results of each process."""
     folder = tmp_path_factory.mktemp("processes")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
-    subprocess.run(
-        [
-            sys.executable,
-            *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
-            *("-m", "tests.interop.two_processes", str(folder)),
-        ],
-        check=True,
-        cwd=ROOT,
-        env=environment,
-        timeout=600,
-    )
+    run(torchrun(2, "-m", "tests.interop.two_processes", folder), seconds=200)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 

@@ -128,6 +128,8 @@ TABLE = [
     ),
     (lambda: from_function(float).repeat(3), ValueError, ["never ends", "Give it a length"]),
     (lambda: from_function(float) >> linear(5), ValueError, ["never ends", "length=1_000"]),
+    (lambda: linear(5).repeat(10**6, peak=0.9), ValueError, ["count=1000000", "at most 10000"]),
+    (lambda: linear(0.1).repeat(10**9), ValueError, ["count=1000000000", "smaller count"]),
     (lambda: math.nan * linear(5), ValueError, ["factor=nan", "finite"]),
     (
         lambda: linear(5) * linear(5, start=absolute(0.1)),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from pytorch_accelerated.preview import preview
 from pytorch_accelerated.schedules import Phase, Sequence, absolute, constant, cosine, linear, rex
 from tests.strategies import (
     BASES,
@@ -227,3 +228,18 @@ def test_memory_does_not_grow_with_the_horizon():
 
     peak(100)  # what is imported or cached once
     assert peak(10**12) < peak(100) + 20_000
+
+
+def test_a_schedule_repeated_a_billion_times_is_printed_and_previewed_at_once():
+    schedule = (linear(1) >> linear(2, start=0.5)).repeat(10**9).repeat(10)
+    assert str(schedule).splitlines()[-1] == "… and 19999999960 more phases"
+    assert schedule(3 * 10**9 + 2) == 0.75
+    seen = preview(schedule, 4)
+    assert list(seen["value"][0]) == [1.0, 0.5, 0.75, 1.0]
+    assert [row.first for row in seen._phases["value"][0]] == [0, 1, 3]
+
+
+def test_a_table_shows_lengths_where_they_are_not_yet_laid_out():
+    schedule = linear(500, start=0.0).repeat(2) >> constant(0) >> linear(0.1) >> cosine()
+    lengths = [line.split("  ")[0] for line in str(schedule).splitlines()]
+    assert lengths == ["length", "500", "500", "0", "10 %", "the rest"]

@@ -2,9 +2,7 @@
 
 import functools
 import json
-import os
 import socket
-import subprocess
 import sys
 from fractions import Fraction
 from math import ceil
@@ -14,14 +12,10 @@ import pytest
 import torch
 
 from pytorch_accelerated.schedulers import CosineLrScheduler
+from tests.launching import TORCHRUN, run_together, torchrun
 
 SCRIPT = str(Path(__file__).with_name("process_cases.py"))
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch"]
-
-
-def torchrun(num_processes):
-    return [[*TORCHRUN, "--standalone", f"--nproc-per-node={num_processes}"]]
 
 
 def accelerate_launch():
@@ -45,39 +39,21 @@ def free_port():
 
 
 LAUNCHES = {
-    "torchrun_1": (lambda: torchrun(1), 1),
-    "torchrun_2": (lambda: torchrun(2), 2),
-    "torchrun_4": (lambda: torchrun(4), 4),
+    "torchrun_1": (lambda: [torchrun(1)], 1),
+    "torchrun_2": (lambda: [torchrun(2)], 2),
+    "torchrun_4": (lambda: [torchrun(4)], 4),
     "accelerate_launch": (accelerate_launch, 2),
     "two_nodes": (two_nodes, 2),
 }
 
 
 def launch(commands, folder):
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "ACCELERATE_USE_CPU": "1",
-        "OMP_NUM_THREADS": "1",
-        # What a launcher may set must not change the counting.
-        "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "2",
-    }
-    running = [
-        subprocess.Popen(
-            [*command, SCRIPT, str(folder)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=env,
-        )
-        for command in commands
-    ]
-    try:
-        outputs = [process.communicate(timeout=240)[0] for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    return [process.returncode for process in running], "".join(outputs)
+    # What a launcher may set must not change the counting.
+    return run_together(
+        [[*command, SCRIPT, str(folder)] for command in commands],
+        seconds=240,
+        ACCELERATE_GRADIENT_ACCUMULATION_STEPS="2",
+    )
 
 
 @pytest.fixture(scope="module")
