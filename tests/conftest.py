@@ -7,6 +7,10 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
+# Tests run side by side, one for each core; threads of their own would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ACCELERATE_USE_CPU", "1")
+
 # How long an example takes decides nothing. In CI the same examples are tried each time, so that
 # a change is judged by what it changes.
 settings.register_profile(
