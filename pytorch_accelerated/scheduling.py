@@ -47,9 +47,29 @@ def make_schedulers(trainer: Any, factories: Any) -> Any:
     Returns:
         One scheduler, or a list if there are several.
     """
-    if not isinstance(factories, (list, tuple)):
-        return _make(trainer, factories)
-    return [one for factory in factories for one in each(_make(trainer, factory))]
+    made: Any
+    if isinstance(factories, (list, tuple)):
+        made = [one for factory in factories for one in each(_make(trainer, factory))]
+    else:
+        made = _make(trainer, factories)
+    _warn_of_another_optimizer(trainer.optimizer, list(each(made)))
+    return made
+
+
+def _warn_of_another_optimizer(optimizer: Any, schedulers: list[Any]) -> None:
+    """Warn if schedulers were made, but none of them for the optimizer that is stepped."""
+    groups = [one.optimizer.param_groups for one in schedulers if _has_groups(one)]
+    if groups and not any(theirs is optimizer.param_groups for theirs in groups):
+        names = ", ".join(type(one).__name__ for one in schedulers)
+        warnings.warn(
+            f"create_scheduler_fn made {names} for another optimizer than the Trainer's, whose "
+            "values will not change: use the optimizer that create_scheduler_fn is called with",
+            stacklevel=2,
+        )
+
+
+def _has_groups(scheduler: Any) -> bool:
+    return hasattr(getattr(scheduler, "optimizer", None), "param_groups")
 
 
 def _make(trainer: Any, factory: Any) -> Any:

@@ -6,7 +6,12 @@ from torch.optim import lr_scheduler
 
 from pytorch_accelerated import Trainer
 from pytorch_accelerated import TrainerPlaceholderValues as T
-from pytorch_accelerated.schedulers import CosineLrScheduler, PlateauLrScheduler, SchedulerBase
+from pytorch_accelerated.schedulers import (
+    CosineLrScheduler,
+    ParamScheduler,
+    PlateauLrScheduler,
+    SchedulerBase,
+)
 from pytorch_accelerated.schedules import linear
 from pytorch_accelerated.trainer import TrainerWithTimmScheduler
 from tests.trainer.tiny import Record, linear_decay, make_trainer, ones
@@ -189,6 +194,22 @@ def test_a_factory_that_cannot_work_is_refused(create, error, message):
     with pytest.raises(error, match=message):
         trainer.train(**RUN, create_scheduler_fn=create)
     assert trainer.num_updates == 0
+
+
+def test_a_scheduler_of_another_optimizer_is_noticed():
+    trainer = make_trainer(record := Record(), lr=1.0)
+    other = torch.optim.SGD([torch.nn.Parameter(torch.ones(()))], lr=1.0)
+
+    def for_other(optimizer):
+        return ParamScheduler(other, lr=linear(12, end=0.0))
+
+    with pytest.warns(UserWarning, match=r"ParamScheduler for another optimizer"):
+        trainer.train(**RUN, create_scheduler_fn=for_other)
+    assert record.used == [1.0] * 12
+    # With one for its own, a second one is somebody's intention.
+    create = [linear_decay(12), for_other]
+    trainer.train(**RUN, create_scheduler_fn=create)
+    assert record.used[12:] == [1 - k / 12 for k in range(12)]
 
 
 def test_overriding_create_scheduler():
