@@ -74,7 +74,7 @@ def test_links_are_found_and_what_is_wrong_with_them_is_seen(tmp_path: Path) -> 
         "/etc",
     ):
         assert problem_of(link, readme) is not None, link
-    assert problem_of("#try-it", readme) is None
+    assert problem_of("#see-a-schedule", readme) is None
 
 
 def test_every_page_of_the_documentation_is_reached_from_the_readme_or_a_toctree() -> None:
