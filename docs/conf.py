@@ -39,8 +39,18 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-nitpicky = False
 default_role = "py:obj"
+
+# Every reference has to lead somewhere, but those to other libraries, whose documentation is not
+# at hand, and the names of types in signatures.
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:class", r"(?!pytorch_accelerated\.).*"),
+    ("py:class", r".*\.(_\w+|[A-Z])"),
+    ("py:class", r"pytorch_accelerated\.schedules\.shapes\.Shape"),
+    ("py:obj", r"(torch|accelerate|collections|fractions|functools|math)\..*|abs|round"),
+    ("py:obj", r"ReduceLROnPlateau|running_count"),
+]
 
 
 def find_by_end(app, env, node, contnode):
@@ -56,5 +66,12 @@ def find_by_end(app, env, node, contnode):
     return make_refnode(app.builder, node["refdoc"], page, anchor, contnode, name)
 
 
+def leave_colons(app, what, name, obj, options, lines):
+    """Keep napoleon from taking what is before an attribute's first colon for its type."""
+    if what in ("attribute", "data", "property") and lines:
+        lines.insert(0, "")
+
+
 def setup(app):
+    app.connect("autodoc-process-docstring", leave_colons, priority=100)
     app.connect("missing-reference", find_by_end)

@@ -1,6 +1,6 @@
 """Draws the pictures of the documentation from the code, and writes the pages that show them.
 
-``python docs/figures.py`` draws the README's picture; the gallery is drawn whenever the
+``python docs/figures.py`` draws the picture of two groups; the gallery is drawn whenever the
 documentation is built.
 """
 
@@ -66,8 +66,8 @@ def section(entry: Entry, folder: Path) -> list[str]:
     ]
 
 
-def readme_picture(path: Path) -> None:
-    """Draw the README's picture: two groups' learning rates, and their weight decay."""
+def groups_picture(path: Path) -> None:
+    """Draw two groups' learning rates, and their weight decay."""
     groups = [
         {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr, "name": name}
         for name, lr in (("head", 3e-3), ("backbone", 1e-3))
@@ -81,4 +81,4 @@ def readme_picture(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    readme_picture(Path(__file__).parent / "images" / "schedule.png")
+    groups_picture(Path(__file__).parent / "images" / "schedule.png")

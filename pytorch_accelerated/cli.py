@@ -6,6 +6,7 @@ Every option of a scheduler is one of its class's own arguments, described by it
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,8 @@ PROGRAM = "pytorch-accelerated"
 _PICTURES = (".png", ".svg", ".pdf")
 _OUTPUTS = (*_PICTURES, ".html", ".csv")
 _MOST_UPDATES = 20_000_000
+_MOST_NESTING = 10  # deeper YAML is no plan, and much deeper YAML kills its parser
+_PLACES = ("command", "folder")  # what is given by its place
 
 EXAMPLES = f"""\
 examples:
@@ -49,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(given)
     except UsageError as error:
-        message = " ".join(str(error).split())
+        message = _printable(" ".join(str(error).split()))
         print(f"{PROGRAM}: error: {message}", file=sys.stderr)  # noqa: T201
         return 2
     except BrokenPipeError:
@@ -65,13 +68,48 @@ def _run(given: list[str]) -> int:
         raise _missing("The command line", "jsonargparse", "cli") from None
     parser = _parser(given)
     try:
-        options = parser.parse_args(given)
+        options = parser.parse_args(_with_texts_kept(given))
     except ArgumentError as error:
         raise UsageError(_in_short(str(error))) from None
     except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)
+    except UsageError:
+        raise
+    except Exception as error:
+        # Nothing but what the user gave is read there, and the parser's checks have gaps.
+        raise UsageError(f"the options cannot be read: {type(error).__name__}: {error}") from None
     commands: dict[str, Callable[[Any], int]] = {"preview": _preview, "checkpoints": _checkpoints}
     return commands[options.command](options[options.command])
+
+
+def _printable(text: str) -> str:
+    """Return a text that a terminal takes for nothing but text."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _with_texts_kept(given: Sequence[str]) -> list[str]:
+    """Return the arguments with schedules in quotes.
+
+    Otherwise the parser takes ``milestones({3: 0.1})`` for a mapping in YAML.
+    """
+    result: list[str] = []
+    rest = iter(given)
+    for one in rest:
+        name, has_value, text = one.partition("=")
+        found: str | None = text
+        if name == "--schedule" or name.startswith("--schedule."):
+            found = text if has_value else next(rest, None)
+            one = name if found is None else f"{name}={json.dumps(found)}"
+        result.append(one)
+    return result
+
+
+def _text_of(schedule: str) -> str:
+    """Return a schedule without the quotes."""
+    try:
+        return str(json.loads(schedule)) if schedule.startswith('"') else schedule
+    except ValueError:
+        return schedule
 
 
 def _in_short(message: str) -> str:
@@ -82,7 +120,11 @@ def _in_short(message: str) -> str:
     if found is not None:
         return f"{found[1]} {found[2]}: this is of none of the types that {PROGRAM} --help lists."
     text = re.sub(r"Expected a <class '(\w+)'>\. Got value: (.*)", r"\2 is no \1.", text)
-    return re.sub(r"required: ([\w.]+)", lambda m: f"required: --{m[1].split('.')[-1]}", text)
+    start, separator, names = text.rpartition("required: ")
+    if not separator:
+        return text
+    own = (name.rpartition(".")[2] for name in names.split(", "))
+    return start + separator + ", ".join(name if name in _PLACES else f"--{name}" for name in own)
 
 
 def _missing(what: str, package: str, extra: str) -> UsageError:
@@ -119,7 +161,11 @@ def _new_parser(description: str, epilog: str = "") -> ArgumentParser:
         """Leaves the examples' lines as they are."""
 
     return ArgumentParser(
-        description=description, epilog=epilog, exit_on_error=False, formatter_class=Formatter
+        description=description,
+        epilog=epilog,
+        exit_on_error=False,
+        allow_abbrev=False,
+        formatter_class=Formatter,
     )
 
 
@@ -175,7 +221,7 @@ def _add_common(parser: ArgumentParser) -> None:
         default=None,
         help="Whether scales are logarithmic; by default, where values span decades.",
     )
-    parser.add_argument("--config", action="config", help="A YAML file with these options.")
+    parser.add_argument("--config", action=_config_action(), help="A YAML file with these options.")
     parser.add_argument(
         "-o",
         "--output",
@@ -183,6 +229,62 @@ def _add_common(parser: ArgumentParser) -> None:
         default=None,
         help=f"The file to write: {', '.join(_OUTPUTS)}. Without it, the terminal shows the curve.",
     )
+
+
+def _config_action() -> type[Any]:
+    # The name that jsonargparse means to be public is of no use to mypy.
+    from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+
+    class ConfigFile(ActionConfigFile):
+        """Refuses what the parser has no words for before it sees it."""
+
+        def __call__(
+            self, parser: Any, cfg: Any, values: Any, option_string: str | None = None
+        ) -> None:
+            _check_config(values)
+            super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
+
+    return ConfigFile
+
+
+def _check_config(given: str) -> None:
+    """Raise if a file, or a text in its place, is no YAML mapping that can be a set of options."""
+    import yaml
+
+    what, text = "--config", given
+    if os.path.isfile(given):
+        what = f"--config {given}"
+        try:
+            text = Path(given).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{what}: byte {error.start} is no text in UTF-8.") from None
+        except OSError as error:
+            raise UsageError(f"{what}: {error.strerror or error}.") from None
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent):
+                # A few lines of them can stand for more than fits into memory.
+                raise UsageError(f"{what}: the alias *{event.anchor} is not read; write it out.")
+            if depth > _MOST_NESTING:
+                raise UsageError(f"{what} is nested more than {_MOST_NESTING} deep.")
+        options = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{what} is no YAML: {error}") from None
+    if isinstance(options, str) and text is given:
+        raise UsageError(f"--config {given}: there is no such file.")
+    if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
+        raise UsageError(f"{what} has to map options to values, such as schedule: cosine(1000).")
+    if "config" in options:
+        raise UsageError(f"{what}: 'config' has no place in there; one file holds all options.")
+    chosen = options.get("scheduler")
+    if chosen is not None and chosen not in list(_scheduler_classes()):
+        raise UsageError(f"{what}: scheduler {chosen!r}: use {', '.join(_scheduler_classes())}.")
+    several = [key for key in options if key.endswith("Scheduler")]
+    if len(several) > 1 and chosen is None:
+        raise UsageError(f"{what} has several schedulers, {', '.join(several)}; only one is shown.")
 
 
 def _scheduler_classes() -> dict[str, type]:
@@ -212,15 +314,17 @@ def _checkpoints(options: Namespace) -> int:
 def _preview(options: Namespace) -> int:
     name = options.get("scheduler")
     own = options[name] if name else options
-    output = own.output or options.output
-    suffix = Path(output).suffix.lower() if output else ""
-    if output and suffix not in _OUTPUTS:
-        raise UsageError(f"-o {output}: the file's name has to end in {', '.join(_OUTPUTS)}.")
+    output = options.output if own.output is None else own.output
+    suffix = Path(output).suffix.lower() if output is not None else ""
+    if output is not None and suffix not in _OUTPUTS:
+        raise UsageError(
+            f"-o {output or '(nothing)'}: the file's name has to end in {', '.join(_OUTPUTS)}."
+        )
     try:
         made = _of_scheduler(name, own) if name else _of_schedules(options)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
-    if output:
+    if output is not None:
         try:
             _write(made, output, suffix, own.log)
         except OSError as error:
@@ -265,12 +369,12 @@ def _of_schedules(options: Namespace) -> Preview:
 
     from pytorch_accelerated.preview import Preview, preview
 
-    if not options.schedule:
+    schedules = _read(options.schedule or {})
+    if not schedules:
         raise UsageError(
             'there is nothing to preview: write --schedule "cosine(1000)", a scheduler\'s name, '
             f"or --config FILE. See {PROGRAM} preview --help."
         )
-    schedules = _read(options.schedule)
     per_epoch, num_updates = options.num_updates_per_epoch, options.num_updates
     for field, schedule in schedules.items():
         if schedule.is_relative:
@@ -283,9 +387,9 @@ def _of_schedules(options: Namespace) -> Preview:
     if num_updates is None:
         horizons = [schedule.horizon for schedule in schedules.values()]
         num_updates = max((one for one in horizons if one is not None), default=0) or 1
-    _check_number(num_updates)
-    previews = []
     bases = _bases(options.base, schedules)
+    _check_number(num_updates, sum(map(len, bases.values())))
+    previews = []
     for field, schedule in schedules.items():
         one = preview(schedule, num_updates, base=bases[field], num_updates_per_epoch=per_epoch)
         phases = [schedule._rows_within(num_updates)] * len(bases[field])
@@ -297,12 +401,15 @@ def _of_schedules(options: Namespace) -> Preview:
 
 def _read(given: str | dict[str, str]) -> dict[str, Schedule]:
     if isinstance(given, str):
-        parts = [part for part in given.split(";") if part.strip()]
+        parts = [part for part in _text_of(given).split(";") if part.strip()]
         pairs = [_named_part(part, len(parts)) for part in parts]
         given = dict(pairs)
         if len(given) < len(pairs):
             raise UsageError("--schedule has two schedules for one field.")
-    return {field: _read_one(field, text) for field, text in given.items()}
+    for field in given:
+        if not isinstance(field, str) or not field.isidentifier():
+            raise UsageError(f"--schedule: {field!r} is no name of a field, such as lr.")
+    return {field: _read_one(field, _text_of(text)) for field, text in given.items()}
 
 
 def _read_one(field: str, text: str) -> Schedule:
@@ -354,14 +461,15 @@ def _of_scheduler(name: str, options: Namespace) -> Preview:
         [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": base} for base in bases]
     )
     scheduler = _scheduler_classes()[name](optimizer, **arguments)
-    _check_number(options.num_updates or scheduler._num_planned_updates() or 0)
+    _check_number(options.num_updates or scheduler._num_planned_updates() or 0, len(bases))
     per_epoch = arguments.get("num_update_steps_per_epoch")
     return preview(scheduler, options.num_updates, num_updates_per_epoch=per_epoch)
 
 
-def _check_number(num_updates: int) -> None:
-    if num_updates > _MOST_UPDATES:
+def _check_number(num_updates: int, num_curves: int) -> None:
+    if num_updates * num_curves > _MOST_UPDATES:
         raise UsageError(
-            f"{num_updates:,} updates are too many to show; {_MOST_UPDATES:,} are allowed. Write a "
-            "smaller --num_updates."
+            f"{num_updates:,} updates are too many to show; {_MOST_UPDATES // num_curves:,} are "
+            f"allowed{f' for {num_curves} curves' if num_curves > 1 else ''}. Write a smaller "
+            "--num_updates."
         )

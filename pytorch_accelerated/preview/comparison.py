@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -39,27 +39,33 @@ class Comparison:
         num_values: How many values were compared: updates times fields times groups.
         difference: The first difference between values, if there is one.
         mismatch: What else does not fit, such as the number of updates, in words.
+        unplanned: The fields that were recorded, but not planned, so that nothing could be
+            compared; ``betas[0]`` if of the betas only ``beta2`` was planned.
     """
 
     num_updates: int
     num_values: int
     difference: Difference | None = None
     mismatch: str = ""
+    unplanned: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self.difference is None and not self.mismatch
 
     def __str__(self) -> str:
+        left_out = f"recorded, but not planned: {', '.join(self.unplanned)}"
         if self:
-            return f"applied == planned ({self.num_updates} updates, {self.num_values} values)"
-        what = "; ".join(text for text in (str(self.difference or ""), self.mismatch) if text)
-        return f"applied != planned: {what}"
+            text = f"applied == planned ({self.num_updates} updates, {self.num_values} values)"
+            return f"{text}; {left_out}" if self.unplanned else text
+        parts = (str(self.difference or ""), self.mismatch, left_out if self.unplanned else "")
+        return f"applied != planned: {'; '.join(part for part in parts if part)}"
 
 
 def compare(planned: Preview, applied: Applied) -> Comparison:
     """Say whether every planned value was applied, bit for bit, or where the first one was not.
 
-    Fields that were recorded but not planned are left out.
+    A field that was planned but not recorded is a difference. One that was recorded but not
+    planned is none; the result names it.
 
     Args:
         planned: The preview.
@@ -75,6 +81,8 @@ def compare(planned: Preview, applied: Applied) -> Comparison:
         applied == planned (4 updates, 4 values)
         >>> print(compare(planned, {"value": [[1.0], [1.0], [0.5], [0.25]]}))
         applied != planned: first at update 1, field 'value', group 0: planned 0.75, applied 1.0
+        >>> print(compare(planned, {"value": [[1.0], [0.75], [0.5], [0.25]], "eps": [[0.1]] * 4}))
+        applied == planned (4 updates, 4 values); recorded, but not planned: eps
     """
     first_applied = applied.first_update if isinstance(applied, Preview) else 0
     first = max(planned.first_update, first_applied)
@@ -111,7 +119,28 @@ def compare(planned: Preview, applied: Applied) -> Comparison:
                     f"{first_applied + len(theirs)} applied"
                 )
     difference = min(found, key=lambda one: one.update, default=None)
-    return Comparison(num_updates, num_values, difference, "; ".join(dict.fromkeys(mismatches)))
+    return Comparison(
+        num_updates,
+        num_values,
+        difference,
+        "; ".join(dict.fromkeys(mismatches)),
+        tuple(_unplanned(planned, applied)),
+    )
+
+
+def _unplanned(planned: Preview, applied: Applied) -> Iterator[str]:
+    """Yield what was recorded and not planned: fields, or entries of a tuple."""
+    others = applied.fields if isinstance(applied, Preview) else applied
+    for field in (other for other in others if other not in planned.fields):
+        from pytorch_accelerated.schedulers.param_scheduler import field_of
+
+        entries = {own.index for own in map(field_of, planned.fields) if own.key == field}
+        if not entries:
+            yield field
+            continue
+        rows = [] if isinstance(applied, Preview) else applied[field]
+        sizes = [len(value) for row in rows[:1] for value in row if isinstance(value, tuple | list)]
+        yield from (f"{field}[{i}]" for i in range(max(sizes, default=0)) if i not in entries)
 
 
 def applied_columns(applied: Applied, field: str) -> list[Sequence[Any]] | None:

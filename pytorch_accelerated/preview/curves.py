@@ -85,6 +85,7 @@ def curves(
 
 # Okabe and Ito's colours, which colour-blind people tell apart as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+SHARED = "#52606D"  # of a curve that all groups share, where others have their own
 
 # For more curves a ramp from dark to light, as their order tells more than their hue.
 _RAMP = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (197, 190, 20))

@@ -10,12 +10,11 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from pytorch_accelerated.preview.curves import colours, curves, kept_points, spans_decades
+from pytorch_accelerated.preview.curves import SHARED, colours, curves, kept_points, spans_decades
 from pytorch_accelerated.preview.values import Preview, named
 
 _MOST_POINTS = 4000
 _MOST_SHADED = 200
-_SHARED = "#52606D"
 
 
 def page(preview: Preview, *, title: str | None = None, log: bool | None = None) -> str:
@@ -68,7 +67,7 @@ def _panel(preview: Preview, field: str, log: bool | None) -> dict[str, Any]:
 
 def _colours(preview: Preview, found: list[Any]) -> list[str]:
     shared = len(found) == 1 < len(preview.groups)
-    return [_SHARED] if shared else colours(len(found))
+    return [SHARED] if shared else colours(len(found))
 
 
 def _curve(

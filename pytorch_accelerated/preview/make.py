@@ -12,9 +12,9 @@ from pytorch_accelerated.schedules.lengths import finite, whole
 if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
-    from pytorch_accelerated.schedulers import SchedulerBase
+    from pytorch_accelerated.schedulers import AttributeScheduler, SchedulerBase
 
-    Scheduler: TypeAlias = "SchedulerBase | LRScheduler"
+    Scheduler: TypeAlias = "SchedulerBase | AttributeScheduler | LRScheduler"
 
 
 def preview(
@@ -29,6 +29,9 @@ def preview(
     Nothing real is touched. Built-in schedulers evaluate their schedules, by the very functions
     that training calls. A scheduler of your own or of PyTorch runs on copies of the optimizer's
     parameter groups, from the update where it is now; the preview's ``first_update`` says which.
+    Of an :class:`~pytorch_accelerated.schedulers.AttributeScheduler` the fields are attributes and
+    the groups targets, so it is previewed apart from an optimizer's schedulers; a setter that
+    rounds or clips what it is given is not called.
 
     Args:
         scheduler: A scheduler of this library or of PyTorch, several for one optimizer, or a

@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from pytorch_accelerated.preview.comparison import Applied, applied_columns, compare
 from pytorch_accelerated.preview.curves import (
     COLOURS,
+    SHARED,
     colours,
     curves,
     kept_points,
@@ -63,10 +64,11 @@ def plot(
     figure = Picture(figsize=(_WIDTH, _PANEL * count + 0.7), layout="constrained")
     axes: list[Axes] = list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
     panels: list[_Panel] = []
+    has_own = any(len(curves(preview.groups, preview[field])) > 1 for field in shown)
     for field, panel in zip(shown, axes, strict=False):
         theirs = None if applied is None else applied_columns(applied, field)
         first_applied = applied.first_update if isinstance(applied, Preview) else 0
-        panels.append(_Panel(panel, preview, field, log))
+        panels.append(_Panel(panel, preview, field, log, has_own))
         panels[-1].draw(theirs, first_applied)
     if loss is not None:
         _draw_loss(axes[-1], loss, preview.first_update, log)
@@ -87,12 +89,16 @@ def plot(
 class _Panel:
     """One field: its phases, its groups' lines, and their names."""
 
-    def __init__(self, axes: Axes, preview: Preview, field: str, log: bool | None) -> None:
+    def __init__(
+        self, axes: Axes, preview: Preview, field: str, log: bool | None, has_own: bool
+    ) -> None:
         self.axes = axes
         self.preview = preview
         self.rows = preview.rows_of(field)
         self.curves = curves(preview.groups, preview[field])
-        self.colours = colours(len(self.curves))
+        # Where groups have colours, a curve of all of them has none of theirs.
+        shared = has_own and len(self.curves) == 1 < len(preview.groups)
+        self.colours = [SHARED] if shared else colours(len(self.curves))
         values = [values for _, values in self.curves]
         has_logarithms = any(max(curve, default=0.0) > 0.0 for curve in values)
         self.is_log = has_logarithms and (spans_decades(values) if log is None else log)
@@ -369,7 +375,7 @@ def plot_lr_range(found: LrRange) -> Picture:
     axes.set_xscale("log")
     axes.plot(rates, found.losses, color=_INK, linewidth=0.7, alpha=0.35)
     axes.plot(rates, found.smoothed, color=COLOURS[0], linewidth=1.8)
-    low, high = min(found.smoothed), max(found.smoothed[0], *found.smoothed)
+    low, high = min(found.losses), max(found.smoothed[0], *found.smoothed)
     # Where the loss has diverged it would leave no room for the rest.
     top = min(high, found.smoothed[0] + 0.5 * (found.smoothed[0] - low or abs(low) or 1.0))
     span = (top - low) or 1.0
@@ -392,5 +398,5 @@ def plot_lr_range(found: LrRange) -> Picture:
     axes.set_xlabel("learning rate", color=_INK)
     axes.set_ylabel("loss", color=_INK)
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_title("thick: smoothed", loc="right", fontsize=8, color=_QUIET)
+    axes.set_title("thin: each batch · thick: smoothed", loc="right", fontsize=8, color=_QUIET)
     return figure

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.preview.make import updates_of
 from pytorch_accelerated.preview.values import Column, Preview
+from pytorch_accelerated.schedulers.attribute_scheduler import AttributeScheduler
 from pytorch_accelerated.schedulers.param_groups import Field, Group, copied, plain
 from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules
 from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase
@@ -59,16 +60,27 @@ def of_schedulers(schedulers: Sequence[Any], num_updates: int | None) -> Preview
     if not schedulers:
         raise ValueError("scheduler=[] is empty: there is nothing to preview.")
     bare = [_unwrapped(scheduler) for scheduler in schedulers]
-    horizons = [s._num_planned_updates() for s in bare if isinstance(s, SchedulerBase)]
+    horizons = [_horizon_of(scheduler) for scheduler in bare]
     horizon = max((h for h in horizons if h is not None), default=None)
     total = updates_of(bare[0], num_updates, horizon)
     return reduce(or_, (_of_one(scheduler, total) for scheduler in bare))
 
 
+def _horizon_of(scheduler: Any) -> int | None:
+    if isinstance(scheduler, SchedulerBase):
+        return scheduler._num_planned_updates()
+    if isinstance(scheduler, AttributeScheduler):
+        plans = scheduler.schedules.values()
+        horizons = [schedule.horizon for schedules in plans for schedule in schedules]
+        return max((horizon for horizon in horizons if horizon is not None), default=None)
+    return None
+
+
 def _unwrapped(scheduler: Any) -> Any:
     """Return the scheduler inside a wrapper such as Accelerate's."""
+    kinds = SchedulerBase | AttributeScheduler | torch.optim.lr_scheduler.LRScheduler
     inner = scheduler
-    while not isinstance(inner, SchedulerBase | torch.optim.lr_scheduler.LRScheduler):
+    while not isinstance(inner, kinds):
         if not hasattr(inner, "scheduler"):
             raise TypeError(
                 f"scheduler={scheduler!r} is neither a schedule nor a scheduler of this library or "
@@ -79,6 +91,8 @@ def _unwrapped(scheduler: Any) -> Any:
 
 
 def _of_one(scheduler: Any, num_updates: int) -> Preview:
+    if isinstance(scheduler, AttributeScheduler):
+        return _of_attributes(scheduler, num_updates)
     # Copies, as a group that was added since gets its base value here.
     groups = [dict(group) for group in scheduler.optimizer.param_groups]
     names = [str(group.get("name", i)) for i, group in enumerate(groups)]
@@ -99,6 +113,23 @@ def _of_one(scheduler: Any, num_updates: int) -> Preview:
                 columns, 0, names, phases, position=getattr(scheduler, "num_updates", None)
             )
     return _simulated(scheduler, num_updates, names)
+
+
+def _of_attributes(scheduler: AttributeScheduler, num_updates: int) -> Preview:
+    rows = [scheduler.get_updated_values(update) for update in range(num_updates)]
+    columns = {
+        name: [
+            _as_held(array("d", (row[name][i] for row in rows)), held)
+            for i, held in enumerate(scheduler._held(name))
+        ]
+        for name in scheduler.schedules
+    }
+    names = [f"{type(target).__name__} {i}" for i, target in enumerate(scheduler._targets)]
+    phases = {
+        name: [schedule.phases for schedule in schedules]
+        for name, schedules in scheduler.schedules.items()
+    }
+    return Preview(columns, 0, names, phases, position=scheduler.num_updates)
 
 
 def _phases_of(

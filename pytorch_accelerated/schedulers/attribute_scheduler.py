@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -15,6 +15,9 @@ from pytorch_accelerated.schedulers.param_scheduler import checked_plan, for_the
 from pytorch_accelerated.schedulers.scheduler_base import _alike, warn_at_the_caller
 from pytorch_accelerated.schedules import Schedule
 from pytorch_accelerated.schedules.lengths import finite, whole
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.preview import Preview
 
 Values: TypeAlias = "dict[str, list[float]]"
 
@@ -133,6 +136,29 @@ class AttributeScheduler:
                 f"{_called(self._targets[index], index)}, which has to be finite."
             )
         return value
+
+    def preview(self, num_updates: int | None = None) -> Preview:
+        """Return the values of updates 0 … ``num_updates`` − 1, by attribute and target.
+
+        No target is touched, so a setter that rounds or clips has no say in it.
+
+        Args:
+            num_updates: How many updates the run has; by default the schedules' horizon.
+
+        Raises:
+            ValueError: If there is no horizon and no ``num_updates``.
+
+        Example:
+            >>> import torch
+            >>> from pytorch_accelerated.schedulers import AttributeScheduler
+            >>> from pytorch_accelerated.schedules import linear
+            >>> dropout = torch.nn.Dropout(p=0.4)
+            >>> list(AttributeScheduler(dropout, p=linear(4, end=0.0)).preview()["p"][0])
+            [0.4, 0.30000000000000004, 0.2, 0.1]
+        """
+        from pytorch_accelerated.preview import preview
+
+        return preview(self, num_updates)
 
     def step(self) -> None:
         """Put the values for the next update in force; call it after each optimizer update.

@@ -127,6 +127,16 @@ def test_the_curves_hold_the_exact_values(page, planned):
     assert page.locator("#plot .scatterlayer .trace path.js-line").count() == 3
 
 
+def test_every_point_is_drawn_so_that_joints_are_where_they_belong(page):
+    points = page.evaluate(
+        """() => [...document.querySelectorAll('#plot path.js-line')].map(
+            line => line.getAttribute('d').split(/[ML]/).length - 1)"""
+    )
+    held = [len(updates) for updates, _ in lines(page).values()]
+    # Points on one level may be one stroke.
+    assert all(drawn > 0.8 * there for drawn, there in zip(points, held, strict=True))
+
+
 def test_phases_are_named_and_the_title_is_only_text(page, planned):
     names = page.locator("#plot .annotation-text").all_text_contents()
     assert sorted(names) == ["constant", "cosine", "linear", "linear"]

@@ -63,6 +63,25 @@ def test_csv_holds_the_exact_values(run):
 
 
 @pytest.mark.parametrize(
+    ("name", "header"), [("--schedule", "lr"), ("--schedule.momentum", "momentum")]
+)
+def test_a_schedule_that_reads_as_a_mapping_in_yaml_is_none(run, name, header):
+    assert run("preview", name, "milestones({3: 0.1})", "-o", "a.csv") == (0, "", "")
+    assert run("preview", f"{name}=milestones({{3: 0.1}})", "-o", "b.csv") == (0, "", "")
+    assert rows_of("a.csv") == rows_of("b.csv")
+    assert rows_of("a.csv") == [["update", header], *([str(k), "1.0"] for k in range(3))]
+
+
+def test_a_folder_in_the_place_of_the_file_is_an_error(run, tmp_path):
+    for suffix in ("png", "html", "csv"):
+        folder = tmp_path / f"a.{suffix}"
+        folder.mkdir()
+        code, out, err = run("preview", "--schedule", "cosine(5)", "-o", folder.name)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "Is a directory" in err
+
+
+@pytest.mark.parametrize(
     ("name", "start"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("A.PDF", b"%PDF")]
 )
 def test_pictures_are_written(run, tmp_path, name, start):
@@ -176,6 +195,23 @@ def test_a_schedulers_arguments_come_from_a_file(run, tmp_path, arguments, confi
         (["preview", "--schedule", "cosine(5)", "-o", "no/where.png"], "No such file"),
         (["preview", "--schedule", "cosine(1_000_000_000)"], "too many to show"),
         (["preview", "--config", "none.yaml"], "none.yaml"),
+        (["preview", "--config", "."], "no such file"),
+        (["preview", "--schedule"], "--schedule"),
+        (["preview", "--schedule", " ; "], "there is nothing to preview"),
+        (["preview", "--schedule", ""], "there is nothing to preview"),
+        (["preview", "--schedule", "cosine(5) \udcff"], "surrogates"),
+        (["preview", "--schedule", "cosine(5)", "--base", "nan"], "--base nan"),
+        (["preview", "--schedule", "cosine(5)", "--base", "[]"], "empty"),
+        (["preview", "--schedule", "cosine(5)", "-o", ""], "has to end in .png"),
+        (["preview", "--schedule", "cosine(5)", "-o", "."], "has to end in .png"),
+        (["preview", "--schedule", "cosine(5)", "-o", "\x1b[31m.doc"], "\\x1b[31m.doc"),
+        (["preview", "--schedule", "cosine(5)", "-o", "/dev/null/a.csv"], "Not a directory"),
+        (["preview", "--schedule", "cosine(5)", "--num_updates", "9" * 30], "too many to show"),
+        (
+            ["preview", "--schedule", "cosine(9_999_999)", "--base", "[1, 2, 3]"],
+            "6,666,666 are allowed for 3 curves",
+        ),
+        (["checkpoints"], "required: folder"),
         (["preview", "CosineLrScheduler", "--total_num_epochs", "3"], "num_update_steps_per_epoch"),
         (
             ["preview", "CosineLrScheduler", "--total_num_epochs", "x"],

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pytorch_accelerated.preview import compare, preview
+from pytorch_accelerated.preview import Preview, compare, preview
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import cosine, linear
 from tests.recording import adamw, sgd
@@ -87,8 +87,39 @@ def test_a_missing_value_is_a_difference():
     assert "applied None" in str(compare(plan(), applied))
 
 
-def test_fields_that_were_only_recorded_are_left_out():
-    assert compare(plan(), {**plan().to_dict(), "momentum": [[0.9, 0.9]] * 10})
+def test_fields_that_were_only_recorded_are_named():
+    recorded = {**plan().to_dict(), "momentum": [[0.9, 0.9]] * 10, "eps": [[0.1, 0.1]] * 10}
+    result = compare(plan(), recorded)
+    assert result
+    assert result.unplanned == ("momentum", "eps")
+    assert str(result) == (
+        "applied == planned (10 updates, 40 values); recorded, but not planned: momentum, eps"
+    )
+    recorded["lr"][2][0] = 7.0
+    result = compare(plan(), recorded)
+    assert not result
+    assert str(result).endswith("applied 7.0; recorded, but not planned: momentum, eps")
+    assert compare(plan(), plan()).unplanned == ()
+    assert compare(preview(cosine(3)), preview(cosine(3)) | named("other")).unplanned == ("other",)
+
+
+def named(field: str) -> Preview:
+    return Preview({field: [[0.5, 0.5, 0.5]]})
+
+
+def test_entries_of_betas_that_were_not_planned_are_named():
+    planned = ParamScheduler(adamw([0.1]), beta2=linear(2, end=0.9)).preview()
+    betas = [[(0.9, value)] for (value,) in planned.to_dict()["beta2"]]
+    result = compare(planned, {"betas": betas})
+    assert result
+    assert result.unplanned == ("betas[0]",)
+    both = ParamScheduler(
+        adamw([0.1]), beta1=linear(2, end=0.8), beta2=linear(2, end=0.9)
+    ).preview()
+    rows = zip(both.to_dict()["beta1"], both.to_dict()["beta2"], strict=True)
+    result = compare(both, {"betas": [[(a, b)] for (a,), (b,) in rows]})
+    assert result
+    assert result.unplanned == ()
 
 
 def test_entries_of_betas_are_found_in_the_tuple():

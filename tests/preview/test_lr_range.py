@@ -10,6 +10,7 @@ import random
 import numpy
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, TensorDataset
@@ -221,6 +222,41 @@ def test_the_picture_shows_loss_and_suggestion():
     marked = [line for line in axes.get_lines() if list(line.get_xdata()) == [found.suggestion]]
     assert len(marked) == 1
     assert f"Suggested learning rate: {found.suggestion:.3g}" in str(found)
+    assert axes.get_ylim()[0] < min(found.losses)
+
+
+def test_on_handwritten_digits_the_suggestion_trains_and_nothing_has_changed():
+    pictures, labels = load_digits(return_X_y=True)
+    inputs = torch.tensor(pictures / 16).float().reshape(-1, 1, 8, 8)
+    loader = DataLoader(TensorDataset(inputs, torch.tensor(labels)), batch_size=64, shuffle=True)
+
+    def new():
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            *(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.1), nn.Flatten()),
+            nn.Linear(8 * 36, 10),
+        )
+        return model, torch.optim.AdamW(model.parameters(), lr=1e-3)
+
+    model, optimizer = new()
+    model(inputs[:32])  # so that batch normalisation has statistics
+    before, rng = state_of(model, optimizer), torch.get_rng_state()
+    found = find_lr(model, nn.CrossEntropyLoss(), optimizer, loader)
+    assert equal(state_of(model, optimizer), before)
+    assert torch.equal(torch.get_rng_state(), rng)
+    assert found.suggestion is not None
+
+    def loss_with(rate):
+        model, optimizer = new()
+        optimizer.param_groups[0]["lr"] = rate
+        for batch, targets in loader:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(batch), targets).backward()
+            optimizer.step()
+        return nn.functional.cross_entropy(model.eval()(inputs), torch.tensor(labels)).item()
+
+    assert loss_with(found.suggestion) < 0.5 * loss_with(found.suggestion / 30)
+    assert loss_with(found.suggestion) < 0.5 * loss_with(found.suggestion * 300)
 
 
 def test_smoothing_has_no_lag_and_is_not_bent_by_an_explosion():

@@ -251,3 +251,14 @@ def test_nothing_and_negative_values_span_no_decades():
     assert not spans_decades([])
     assert not spans_decades([[]])
     assert not spans_decades([[-1.0, 1000.0]])
+
+
+def test_a_curve_of_all_groups_has_the_colour_of_none():
+    optimizer = adamw([0.1, 0.03], weight_decay=0.05)
+    both = ParamScheduler(optimizer, lr=cosine(10), weight_decay=linear(10)).plot()
+    own, shared = ({line.get_color() for line in axes.get_lines()} for axes in both.axes)
+    assert len(own) == 2
+    assert len(shared) == 1
+    assert not own & shared
+    alone = preview(cosine(10), base=[0.1, 0.1]).plot()
+    assert {line.get_color() for line in alone.axes[0].get_lines()} <= own

@@ -17,6 +17,7 @@ from torch.optim import lr_scheduler
 
 from pytorch_accelerated.preview import Preview, compare, preview
 from pytorch_accelerated.schedulers import (
+    AttributeScheduler,
     CosineLrScheduler,
     ParamScheduler,
     StatefulSchedulerBase,
@@ -253,7 +254,8 @@ def test_entries_of_betas_are_fields_of_their_own():
         scheduler.step()
     applied = {name: recorder.used for name, recorder in recorders.items()}
     assert list(planned["beta1"][0]) == [betas[0] for (betas,) in applied["betas"]]
-    assert str(compare(planned, applied)) == "applied == planned (6 updates, 18 values)"
+    said = str(compare(planned, applied))
+    assert said == "applied == planned (6 updates, 18 values); recorded, but not planned: betas[1]"
 
 
 def test_a_float32_tensor_is_previewed_as_it_rounds():
@@ -449,3 +451,50 @@ def test_columns_of_different_lengths_are_refused():
 
 def test_plain_takes_tensors_apart():
     assert plain((torch.tensor(0.5), 1.0)) == (0.5, 1.0)
+
+
+# Attributes ---------------------------------------------------------------------------------
+
+
+class Weight:
+    value = 2.0
+
+
+def test_attributes_are_previewed_by_target_and_run_as_previewed():
+    targets = [torch.nn.Dropout(0.4), torch.nn.Dropout(0.1)]
+    scheduler = AttributeScheduler(targets, p=[linear(6, end=0.0), cosine(3)])
+    planned = scheduler.preview()
+    assert (planned.fields, planned.groups) == (("p",), ("Dropout 0", "Dropout 1"))
+    assert planned.num_updates == 6
+    applied = []
+    for _ in planned.updates:
+        applied.append([target.p for target in targets])
+        scheduler.step()
+    assert compare(planned, {"p": applied})
+    assert scheduler.preview().position == 6
+    assert compare(planned, preview(scheduler))
+    assert scheduler.preview(9).num_updates == 9
+    assert [row.phase for row in planned.rows] == ["linear/cosine", "linear/holds"]
+
+
+def test_attributes_that_are_tensors_are_previewed_as_these_round():
+    owner = Weight()
+    owner.value = torch.tensor(0.1)
+    scheduler = AttributeScheduler(owner, value=linear(3, end=0.0))
+    planned = scheduler.preview()
+    applied = []
+    for _ in planned.updates:
+        applied.append([owner.value.item()])
+        scheduler.step()
+    assert compare(planned, {"value": applied})
+
+
+def test_targets_are_no_parameter_groups_and_come_apart():
+    scheduler = AttributeScheduler(Weight(), value=linear(4, end=0.0))
+    assert scheduler.preview().plot()._repr_png_().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="different updates or groups"):
+        preview([ParamScheduler(sgd([0.1]), lr=cosine(8)), scheduler])
+    open_ended = AttributeScheduler(Weight(), value=from_function(lambda k: 0.5))
+    with pytest.raises(ValueError, match="AttributeScheduler does not say how many updates"):
+        open_ended.preview()
+    assert list(open_ended.preview(2)["value"][0]) == [1.0, 1.0]
