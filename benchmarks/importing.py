@@ -18,7 +18,7 @@ from benchmarks.measure import stay_on_one_core
 from pytorch_accelerated import Trainer
 
 stay_on_one_core()
-dataset = loops.data(16)
+dataset = loops.data(16, loops.FEW)
 by_hand = loops.until_first_update(loops.pytorch, dataset, 16)
 by_hand()  # torch imports its compiler with the first update of all
 ours = loops.until_first_update(loops.quiet(loops.ours), dataset, 16)()

@@ -22,6 +22,7 @@ from benchmarks.reference import Reference
 
 WARM_UP = 50  # updates before the clock starts: by then every trainer is under way
 UPDATES = 400  # … and updates in all
+FEW = 4  # updates where only the first one counts
 
 
 class Clocked(torch.optim.SGD):
@@ -44,9 +45,9 @@ class Clocked(torch.optim.SGD):
         return result
 
 
-def data(batch_size: int) -> TensorDataset:
+def data(batch_size: int, updates: int = UPDATES) -> TensorDataset:
     generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(batch_size * UPDATES, 32, generator=generator)
+    inputs = torch.randn(batch_size * updates, 32, generator=generator)
     return TensorDataset(inputs, torch.randint(10, (len(inputs),), generator=generator))
 
 
@@ -284,22 +285,21 @@ RUNS: dict[str, Run] = {
 
 def candidates(batch_size: int, reference: Reference | None = None) -> Makers:
     """Return what is compared, the hand-written loop first."""
-    return _under_way(per_update, "loop", batch_size, reference)
+    return _under_way(per_update, data(batch_size), "loop", batch_size, reference)
 
 
 def start_up(reference: Reference | None = None) -> Makers:
     """Return what is compared: the seconds until the first update is made."""
-    return _under_way(until_first_update, "start-up", 16, reference)
+    return _under_way(until_first_update, data(16, FEW), "start-up", 16, reference)
 
 
 def _under_way(
     measure: Callable[[Run, Any, int], Measured],
+    dataset: Any,
     kind: str,
     batch_size: int,
     reference: Reference | None,
 ) -> Makers:
-    dataset = data(batch_size)
-
     def make(run: Run) -> Measured:
         measured = measure(run, dataset, batch_size)
         measured()  # what a first run costs more is measured with start-up, in new processes

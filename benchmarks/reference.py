@@ -80,7 +80,8 @@ def main(kind: str, argument: int) -> None:
     if kind == "loop":
         measured = loops.per_update(loops.quiet(loops.ours), loops.data(argument), argument)
     elif kind == "start-up":
-        measured = loops.until_first_update(loops.quiet(loops.ours), loops.data(argument), argument)
+        dataset = loops.data(argument, loops.FEW)
+        measured = loops.until_first_update(loops.quiet(loops.ours), dataset, argument)
     else:
         measured = repeated(stepping.cosine_lr_scheduler(argument))
     for _ in sys.stdin:

@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torch.utils.data import Dataset, IterableDataset
 
 from benchmarks import loops
 from benchmarks.measure import Makers, Measured, clock, once, repeated, resident_bytes
 from benchmarks.stepping import TOTAL, WARMUP, optimizer_of
 
-WINDOW = 50  # updates whose time is taken together
+WINDOW = 50  # updates or epochs whose time is taken together
+BEGINNING = 600  # … and how many of them a run that only begins has
 
 
 def scheduler_of(optimizer: Any) -> Any:
@@ -120,7 +121,7 @@ def with_callbacks(counts: Iterable[int]) -> Makers:
 
 
 class Same(IterableDataset[Any]):
-    """The same sample again and again, so that the data costs next to nothing."""
+    """The same batch again and again, so that the data costs next to nothing."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -129,19 +130,26 @@ class Same(IterableDataset[Any]):
         return self._size
 
     def __iter__(self) -> Iterator[Any]:
-        return itertools.repeat((torch.ones(1), torch.ones(1)), self._size)
+        return itertools.repeat((torch.ones(1, 1), torch.ones(1, 1)), self._size)
 
 
 class Windows:
-    """Seconds for each of the last ``WINDOW`` counts before some points, and the memory there."""
+    """Seconds of what is counted just before some points, and the memory there.
 
-    def __init__(self, points: Sequence[int]) -> None:
+    With ``anew``, which returns the same of another run that only begins, each is compared with
+    what that gives right then, so that the machine's own moods count for nothing.
+    """
+
+    def __init__(self, points: Sequence[int], anew: Measured | None = None) -> None:
         self._first = {point - 10 * WINDOW for point in points}
         self._points = set(points)
-        self._count, self._took = 0, []
+        self._anew = anew
+        self._count = 0
+        self._took: list[float] = []
         self._began = 0.0
         self._is_in = False
         self.seconds: dict[int, float] = {}
+        self.ratios: dict[int, float] = {}
         self.memory: dict[int, int] = {}
 
     def _counted(self) -> None:
@@ -151,9 +159,11 @@ class Windows:
             self._took.append((now - self._began) / WINDOW)
             self._began = now
         if self._count in self._points:
-            self.seconds[self._count] = statistics.median(self._took)
-            self.memory[self._count] = resident_bytes()
             self._is_in = False
+            seconds = self.seconds[self._count] = statistics.median(self._took)
+            self.memory[self._count] = resident_bytes()
+            if self._anew is not None:
+                self.ratios[self._count] = seconds / self._anew()
         if self._count in self._first:
             self._is_in, self._took, self._began = True, [], clock()
 
@@ -168,40 +178,64 @@ class WindowsOfEpochs(Windows):
         self._counted()
 
 
-def _trained(dataset: Dataset[Any], epochs: int, windows: Windows, history: Any = None) -> Windows:
+def _trained(dataset: Dataset[Any], epochs: int, windows: Windows) -> Windows:
     from pytorch_accelerated.callbacks import get_default_callbacks
     from pytorch_accelerated.schedulers import ParamScheduler
     from pytorch_accelerated.schedules import cosine
     from pytorch_accelerated.trainer import Trainer
 
+    class LoopAlone(Trainer):
+        """Computes nothing, so that a million updates take a minute."""
+
+        loss = torch.ones((), requires_grad=True)
+
+        def calculate_train_batch_loss(self, batch: Any) -> dict[str, Any]:
+            return {"loss": self.loss, "batch_size": 1}
+
+        def backward_step(self, loss: Any) -> None:
+            pass
+
+        def optimizer_step(self) -> None:
+            pass
+
+        def optimizer_zero_grad(self) -> None:
+            pass
+
     model = nn.Linear(1, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
-    trainer = Trainer(
+    trainer = LoopAlone(
         model,
-        nn.functional.mse_loss,
-        optimizer,
+        None,
+        torch.optim.SGD(model.parameters(), lr=1e-4),
         callbacks=[*get_default_callbacks(), windows],
-        run_history=history,
     )
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         trainer.train(
             dataset,
             num_epochs=epochs,
-            per_device_batch_size=1,
             create_scheduler_fn=ParamScheduler.create_scheduler_fn(lr=cosine(end=0.0)),
+            train_dataloader_kwargs={"batch_size": None},
         )
     return windows
 
 
 def updates_of_a_run(points: Sequence[int]) -> Windows:
     """Train one epoch of as many updates as the last point says."""
-    return _trained(Same(max(points)), 1, WindowsOfUpdates(points))
+
+    def anew() -> float:
+        (seconds,) = _trained(Same(BEGINNING), 1, WindowsOfUpdates([BEGINNING])).seconds.values()
+        return seconds
+
+    return _trained(Same(max(points)), 1, WindowsOfUpdates(points, anew))
 
 
-def epochs_of_a_run(points: Sequence[int], history: Any = None) -> Windows:
+def epochs_of_a_run(points: Sequence[int]) -> Windows:
     """Train as many epochs of one update as the last point says."""
-    dataset = TensorDataset(torch.ones(1, 1), torch.ones(1, 1))
-    return _trained(dataset, max(points), WindowsOfEpochs(points), history)
+
+    def anew() -> float:
+        (seconds,) = _trained(Same(1), BEGINNING, WindowsOfEpochs([BEGINNING])).seconds.values()
+        return seconds
+
+    return _trained(Same(1), max(points), WindowsOfEpochs(points, anew))
 
 
 def bytes_of_history(history: Any, first: int, last: int) -> float:
