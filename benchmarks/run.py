@@ -71,6 +71,8 @@ def measure(name: str, quick: bool, reference: Path | None, folder: Path) -> dic
     command += [] if reference is None else ["--reference", str(reference)]
     here = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, **ALONE, "PYTHONPATH": here}
+    # Installed packages come with bytecode, so the time to compile is no time to import.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     if ended.returncode:
         raise SystemExit(f"The group {name} failed:\n{ended.stderr}")
