@@ -152,7 +152,7 @@ def loops(settings: Settings) -> list[Row]:
     rows: list[Row] = []
     for batch_size in (16,) if settings.quick else (16, 512):
         makers = loops.candidates(batch_size, settings.reference)
-        figures = settings.figures(makers, 11)
+        figures = settings.figures(makers, 15 if batch_size == 16 else 7)
         trainers = ("Ignite", "Lightning", "Transformers", "reference Trainer")
         peers = [name for name in ("Accelerate, by hand", *trainers) if name in figures]
         goals = {
@@ -281,7 +281,7 @@ def start_up(settings: Settings) -> list[Row]:
     peers = [name for name in trainers if name in figures]
     goals = {"Trainer": [faster_than_all(figures, "Trainer", peers)]}
     rows = rows_of("until the first update", figures, "ms", goals)
-    first = [importing.first_run() * 1e3 for _ in range(1 if settings.quick else 5)]
+    first = [importing.first_run() * 1e3 for _ in range(1 if settings.quick else 3)]
     for name, value in (
         ("a later run", over),
         ("a process's first run", statistics.median(first)),

@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.measure import Makers, Measured, clock
 from benchmarks.reference import Reference
 
-WARM_UP = 50  # updates before the clock starts: by then every trainer is under way
-UPDATES = 400  # … and updates in all
+WARM_UP = 30  # updates before the clock starts: by then every trainer is under way
+UPDATES = 150  # … and updates in all
 FEW = 4  # updates where only the first one counts
 
 
