@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 
-.PHONY: train test lint types unit docs format clean
+.PHONY: train test bench lint types unit docs format clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -14,6 +14,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 train: $(STAMP)  ## train the digits classifier and check that applied == planned
 	$(BIN)/python examples/train_digits.py
+
+bench: $(STAMP)  ## measures ours against the limit and the peers: a table, JSON and a plot in runs/benchmarks
+	$(BIN)/python -m benchmarks.run
 
 test: lint types unit docs  ## everything that CI runs
 

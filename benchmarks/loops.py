@@ -10,17 +10,19 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.measure import clock
+from benchmarks.measure import Makers, Measured, clock
 from benchmarks.reference import Reference
 
-WARM_UP = 50  # updates before the clock starts: by then every trainer is under way
-UPDATES = 400  # … and updates in all
+WARM_UP = 30  # updates before the clock starts: by then every trainer is under way
+UPDATES = 150  # … and updates in all
+FEW = 4  # updates where only the first one counts
 
 
 class Clocked(torch.optim.SGD):
@@ -43,9 +45,9 @@ class Clocked(torch.optim.SGD):
         return result
 
 
-def data(batch_size: int) -> TensorDataset:
+def data(batch_size: int, updates: int = UPDATES) -> TensorDataset:
     generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(batch_size * UPDATES, 32, generator=generator)
+    inputs = torch.randn(batch_size * updates, 32, generator=generator)
     return TensorDataset(inputs, torch.randint(10, (len(inputs),), generator=generator))
 
 
@@ -248,7 +250,7 @@ def at_a_terminal(run: Run) -> Run:
     return at_it
 
 
-def per_update(run: Run, dataset: Any, batch_size: int) -> Callable[[], float]:
+def per_update(run: Run, dataset: Any, batch_size: int) -> Measured:
     """Return a function that trains and gives the seconds of an update."""
 
     def measured() -> float:
@@ -260,40 +262,50 @@ def per_update(run: Run, dataset: Any, batch_size: int) -> Callable[[], float]:
     return measured
 
 
-def candidates(
-    batch_size: int, reference: Reference | None = None
-) -> dict[str, Callable[[], float]]:
-    """Return what is compared, the hand-written loop first."""
-    dataset = data(batch_size)
-    runs: dict[str, Run] = {
-        "PyTorch, by hand": pytorch,
-        "Trainer": quiet(ours),
-        "Trainer, at a terminal": at_a_terminal(ours),
-        "Accelerate, by hand": quiet(accelerate),
-        "Ignite": quiet(ignite),
-        "Lightning": quiet(lightning),
-        "Transformers": quiet(transformers),
-    }
-    measured = {name: per_update(run, dataset, batch_size) for name, run in runs.items()}
-    if reference is not None:
-        measured["reference Trainer"] = reference.candidate("loop", batch_size)
+def until_first_update(run: Run, dataset: Any, batch_size: int) -> Measured:
+    """Return a function that trains and gives the seconds until the first update is made."""
+
+    def measured() -> float:
+        start = clock()
+        return run(dataset, batch_size).first - start
+
     return measured
 
 
-def start_up(reference: Reference | None = None) -> dict[str, Callable[[], float]]:
+RUNS: dict[str, Run] = {
+    "PyTorch, by hand": pytorch,
+    "Trainer": quiet(ours),
+    "Trainer, at a terminal": at_a_terminal(ours),
+    "Accelerate, by hand": quiet(accelerate),
+    "Ignite": quiet(ignite),
+    "Lightning": quiet(lightning),
+    "Transformers": quiet(transformers),
+}
+
+
+def candidates(batch_size: int, reference: Reference | None = None) -> Makers:
+    """Return what is compared, the hand-written loop first."""
+    return _under_way(per_update, data(batch_size), "loop", batch_size, reference)
+
+
+def start_up(reference: Reference | None = None) -> Makers:
     """Return what is compared: the seconds until the first update is made."""
-    dataset = data(16)
+    return _under_way(until_first_update, data(16, FEW), "start-up", 16, reference)
 
-    def seconds_of(run: Run) -> Callable[[], float]:
-        def measured() -> float:
-            start = clock()
-            return run(dataset, 16).first - start
 
+def _under_way(
+    measure: Callable[[Run, Any, int], Measured],
+    dataset: Any,
+    kind: str,
+    batch_size: int,
+    reference: Reference | None,
+) -> Makers:
+    def make(run: Run) -> Measured:
+        measured = measure(run, dataset, batch_size)
+        measured()  # what a first run costs more is measured with start-up, in new processes
         return measured
 
-    runs = {"PyTorch, by hand": pytorch, "Trainer": quiet(ours), "Lightning": quiet(lightning)}
-    runs |= {"Transformers": quiet(transformers)}
-    measured = {name: seconds_of(run) for name, run in runs.items()}
+    makers: Makers = {name: partial(make, run) for name, run in RUNS.items()}
     if reference is not None:
-        measured["reference Trainer"] = reference.candidate("start-up", 16)
-    return measured
+        makers["reference Trainer"] = partial(reference.candidate, kind, batch_size)
+    return makers

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 # Processor time: what other programs do in between does not count.
 clock = time.process_time
 
+Measured = Callable[[], float]  # measures once, gives the seconds for one unit of work
+Makers = dict[str, Callable[[], Measured]]  # a name, and what prepares its measurement
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -23,16 +26,13 @@ class Figure:
     high: float
 
 
-def use_one_core() -> None:
-    """Stay on one core, with one thread."""
-    import torch
-
-    torch.set_num_threads(1)
+def stay_on_one_core() -> None:
+    """Stay on one core; that there is one thread on it, OMP_NUM_THREADS has to say."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def repeated(work: Callable[[], object], seconds: float = 0.002) -> Callable[[], float]:
+def repeated(work: Callable[[], object], seconds: float = 0.002) -> Measured:
     """Return a function that does the work so often that it takes about ``seconds``.
 
     It gives the seconds that one piece of work took.
@@ -58,7 +58,18 @@ def repeated(work: Callable[[], object], seconds: float = 0.002) -> Callable[[],
     return run
 
 
-def in_turn(candidates: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, Figure]:
+def once(work: Callable[[], object]) -> Measured:
+    """Return a function that does the work once and gives the seconds that it took."""
+
+    def run() -> float:
+        start = clock()
+        work()
+        return clock() - start
+
+    return run
+
+
+def in_turn(candidates: Mapping[str, Measured], rounds: int) -> dict[str, Figure]:
     """Measure the candidates A B C A B C …; each gives the seconds that a unit of work took.
 
     Ratios are to the first one.
@@ -76,3 +87,11 @@ def in_turn(candidates: Mapping[str, Callable[[], float]], rounds: int) -> dict[
         seconds = statistics.median(own)
         figures[name] = Figure(seconds, seconds / statistics.median(base), low, high)
     return figures
+
+
+def resident_bytes() -> int:
+    """Return how much memory this process holds."""
+    import resource
+
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()

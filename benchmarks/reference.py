@@ -5,35 +5,39 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
+
+from benchmarks.measure import Measured
 
 REQUIREMENT = "pytorch-accelerated==0.1.*"
 ROOT = Path(__file__).parent.parent
 
 
+def install(folder: Path) -> str:
+    """Put the reference library into ``folder``, next to nothing else; returns its version."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run(
+        [*pip, "--no-deps", "--target", str(folder), REQUIREMENT],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    return next(
+        one.version
+        for one in distributions(path=[str(folder)])
+        if one.name == "pytorch-accelerated"
+    )
+
+
 class Reference:
-    """The reference library in a folder of its own, and child processes that import it."""
+    """Child processes that import the reference library from the folder that it is in."""
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory()
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._children: list[subprocess.Popen[str]] = []
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run(
-            [*pip, "--no-deps", "--target", self._folder.name, REQUIREMENT],
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
-        self.version = next(
-            one.version
-            for one in distributions(path=[self._folder.name])
-            if one.name == "pytorch-accelerated"
-        )
 
-    def candidate(self, kind: str, argument: int) -> Callable[[], float]:
+    def candidate(self, kind: str, argument: int) -> Measured:
         """Return a function that has a child measure once, and gives the seconds."""
         child = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "benchmarks.reference", kind, str(argument)],
@@ -41,8 +45,8 @@ class Reference:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            cwd=self._folder.name,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([self._folder.name, str(ROOT)])},
+            cwd=self._folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(self._folder), str(ROOT)])},
         )
         self._children.append(child)
 
@@ -57,23 +61,27 @@ class Reference:
         return measured
 
     def close(self) -> None:
-        """End the children and remove the folder."""
+        """End the children."""
         for child in self._children:
             child.kill()
             child.wait()
-        self._folder.cleanup()
+            for pipe in (child.stdin, child.stdout):
+                assert pipe is not None
+                pipe.close()
+        self._children = []
 
 
 def main(kind: str, argument: int) -> None:
     """Measure once for each line that comes in."""
     from benchmarks import loops, stepping
-    from benchmarks.measure import repeated, use_one_core
+    from benchmarks.measure import repeated, stay_on_one_core
 
-    use_one_core()
+    stay_on_one_core()
     if kind == "loop":
         measured = loops.per_update(loops.quiet(loops.ours), loops.data(argument), argument)
     elif kind == "start-up":
-        measured = loops.start_up()["Trainer"]
+        dataset = loops.data(argument, loops.FEW)
+        measured = loops.until_first_update(loops.quiet(loops.ours), dataset, argument)
     else:
         measured = repeated(stepping.cosine_lr_scheduler(argument))
     for _ in sys.stdin:

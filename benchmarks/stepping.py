@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.measure import repeated
+from benchmarks.measure import Makers, Measured, repeated
 from benchmarks.reference import Reference
 
 GROUPS = (1, 8, 64, 512, 4096)
@@ -138,7 +138,7 @@ def optax_cosine(groups: int) -> Callable[[], Any]:
     return step
 
 
-def candidates(groups: int, reference: Reference | None) -> dict[str, Callable[[], float]]:
+def candidates(groups: int, reference: Reference | None = None) -> Makers:
     """Return what is compared, the limit first."""
     steps: dict[str, Callable[[int], Callable[[], object]]] = {
         "by hand (the limit)": by_hand,
@@ -154,20 +154,22 @@ def candidates(groups: int, reference: Reference | None) -> dict[str, Callable[[
         steps["ignite cosine"] = ignite_cosine
     if groups == 1:
         steps["optax, value alone"] = optax_cosine
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        measured = {name: repeated(make(groups)) for name, make in steps.items()}
+    makers: Makers = {name: partial(_measured, make, groups) for name, make in steps.items()}
     if reference is not None:
-        measured["reference CosineLrScheduler"] = reference.candidate("step", groups)
-    return measured
+        makers["reference CosineLrScheduler"] = partial(reference.candidate, "step", groups)
+    return makers
 
 
-def tensor_candidates(groups: int) -> dict[str, Callable[[], float]]:
+def tensor_candidates(groups: int) -> Makers:
     """Return what is compared where learning rates are tensors; the limit is torch's fill_."""
+    return {
+        "fill_ by hand (the limit)": lambda: repeated(by_hand(groups, tensors=True)),
+        "ParamScheduler": lambda: repeated(param_scheduler(groups, tensors=True)),
+        "torch LambdaLR": lambda: _measured(partial(torch_lambda, tensors=True), groups),
+    }
+
+
+def _measured(make: Callable[[int], Callable[[], object]], groups: int) -> Measured:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return {
-            "fill_ by hand": repeated(by_hand(groups, tensors=True)),
-            "ParamScheduler": repeated(param_scheduler(groups, tensors=True)),
-            "torch LambdaLR": repeated(torch_lambda(groups, tensors=True)),
-        }
+        warnings.simplefilter("ignore")  # torch warns that no optimizer update was made
+        return repeated(make(groups))

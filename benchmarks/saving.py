@@ -1,15 +1,13 @@
-"""What a checkpoint costs a run: the pause that training makes, the copy alone, a write in full.
-
-python benchmarks/bench_checkpoint.py [millions of parameters, by default 20]
-"""
+"""What a checkpoint costs a run: the pause that training makes, the copy alone, a write in full."""
 
 from __future__ import annotations
 
-import statistics
-import sys
+import contextlib
+import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,11 +19,14 @@ from pytorch_accelerated.trainer import Trainer
 
 WIDTH = 1024
 EVERY = 8
-NUM_CHECKPOINTS = 6
 
 
 class Pauses(TrainerCallback):
-    """Seconds from an update's end to the next batch's start, and from a start to the next."""
+    """Seconds from an update's end to the next batch's start, and from a start to the next.
+
+    This is time on the clock on the wall: what the checkpoint's own thread does, training may have
+    to wait for.
+    """
 
     last_in = ("on_update_end",)
 
@@ -35,11 +36,11 @@ class Pauses(TrainerCallback):
         self.without: list[float] = []
         self.updates: list[float] = []
 
-    def on_update_end(self, trainer, **kwargs):
+    def on_update_end(self, trainer: Any, **kwargs: Any) -> None:
         self.ended = time.perf_counter()
         self.updates.append(self.ended - self.started)
 
-    def on_train_step_start(self, trainer, **kwargs):
+    def on_train_step_start(self, trainer: Any, **kwargs: Any) -> None:
         self.started = time.perf_counter()
         if self.ended:
             saved = trainer.num_updates % EVERY == 0
@@ -49,13 +50,14 @@ class Pauses(TrainerCallback):
 class Full(TrainerCallback):
     """Seconds of the copy to host memory, and of a training state that is waited for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, checkpoints: int) -> None:
         self.folder = folder
+        self.checkpoints = checkpoints
         self.copies: list[float] = []
         self.writes: list[float] = []
 
-    def on_training_run_end(self, trainer, **kwargs):
-        for _ in range(NUM_CHECKPOINTS):
+    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
+        for _ in range(self.checkpoints):
             began = time.perf_counter()
             split(trainer.get_model().state_dict()), split(trainer.optimizer.state_dict())
             self.copies.append(time.perf_counter() - began)
@@ -64,19 +66,32 @@ class Full(TrainerCallback):
             self.writes.append(time.perf_counter() - began)
 
 
-def main(millions: float) -> None:
+class OutputsOnly(Trainer):
+    """Learns from inputs alone."""
+
+    def calculate_train_batch_loss(self, batch: Any) -> dict[str, Any]:
+        outputs = self.model(batch[0])
+        return {"loss": outputs.square().mean(), "batch_size": len(outputs)}
+
+
+def pauses(millions: float, checkpoints: int) -> tuple[float, dict[str, list[float]]]:
+    """Return the bytes of weights and optimizer state, and the seconds of each kind of pause."""
     layers = max(1, round(millions * 1e6 / WIDTH**2))
     model = nn.Sequential(*(nn.Linear(WIDTH, WIDTH) for _ in range(layers)))
     size = 3 * sum(p.numel() * p.element_size() for p in model.parameters())
-    data = TensorDataset(torch.zeros(EVERY * (NUM_CHECKPOINTS + 1), WIDTH))
-    with tempfile.TemporaryDirectory() as name:
+    data = TensorDataset(torch.zeros(EVERY * (checkpoints + 1), WIDTH))
+    with (
+        tempfile.TemporaryDirectory() as name,
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):
         folder = Path(name)
-        pauses, full = Pauses(), Full(folder)
+        between, full = Pauses(), Full(folder, checkpoints)
         trainer = OutputsOnly(
             model,
             None,
             torch.optim.AdamW(model.parameters(), foreach=True),
-            callbacks=[pauses, full],
+            callbacks=[between, full],
         )
         trainer.train(
             data,
@@ -86,28 +101,10 @@ def main(millions: float) -> None:
             checkpoint_every=EVERY,
             keep_last=2,
         )
-    print(f"{size / 1e6:.0f} MB of weights and optimizer state, torch {torch.__version__}, CPU")
-    for what, seconds in (
-        ("an update", pauses.updates),
-        ("pause without a checkpoint", pauses.without),
-        ("pause with a checkpoint", pauses.with_checkpoint),
-        ("the copy to host memory alone", full.copies),
-        ("a training state that is waited for", full.writes),
-    ):
-        quarters = statistics.quantiles(seconds, n=4)
-        print(
-            f"{what:36} {statistics.median(seconds) * 1e3:9.2f} ms  "
-            f"({quarters[0] * 1e3:.2f} to {quarters[2] * 1e3:.2f})"
-        )
-
-
-class OutputsOnly(Trainer):
-    """Learns from inputs alone."""
-
-    def calculate_train_batch_loss(self, batch):
-        outputs = self.model(batch[0])
-        return {"loss": outputs.square().mean(), "batch_size": len(outputs)}
-
-
-if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 20.0)
+    return size, {
+        "the copy to host memory alone": full.copies,
+        "pause with a checkpoint": between.with_checkpoint,
+        "pause without a checkpoint": between.without,
+        "an update": between.updates,
+        "a training state that is waited for": full.writes,
+    }

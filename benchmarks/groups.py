@@ -1,0 +1,330 @@
+"""What is measured, group by group, with the goals that it is held to."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Figure, Makers, in_turn
+from benchmarks.reference import Reference
+
+Goals = dict[str, list["Goal"]]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a figure ought to be, and whether it is."""
+
+    text: str
+    met: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure of the table."""
+
+    case: str
+    name: str
+    value: float
+    unit: str
+    ratio: float | None = None  # of medians, to the first row of the case
+    low: float | None = None  # quartiles of the rounds' own ratios
+    high: float | None = None
+    goals: tuple[Goal, ...] = ()
+
+
+@dataclass
+class Settings:
+    """How thorough to be, and where the reference library is."""
+
+    quick: bool = False
+    reference: Reference | None = None
+    not_measured: dict[str, str] = field(default_factory=dict)  # a name, and why
+
+    def figures(self, makers: Makers, rounds: int) -> dict[str, Figure]:
+        """Measure candidates in turn; leave out those that cannot be imported."""
+        ready = {}
+        for name, make in makers.items():
+            try:
+                ready[name] = make()
+            except ImportError as error:
+                self.not_measured[name] = str(error)
+        return in_turn(ready, 3 if self.quick else rounds)
+
+
+UNITS = {"µs": 1e6, "ms": 1e3, "s": 1.0}
+
+
+def rows_of(
+    case: str, figures: Mapping[str, Figure], unit: str, goals: Mapping[str, list[Goal]]
+) -> list[Row]:
+    return [
+        Row(
+            case,
+            name,
+            figure.seconds * UNITS[unit],
+            unit,
+            figure.ratio,
+            figure.low,
+            figure.high,
+            tuple(goals.get(name, ())),
+        )
+        for name, figure in figures.items()
+    ]
+
+
+def at_most(limit: float, ratio: float) -> Goal:
+    return Goal(f"≤ {limit:g} ×", ratio <= limit)
+
+
+def faster_than_all(figures: Mapping[str, Figure], name: str, peers: Iterable[str]) -> Goal:
+    return Goal(
+        "faster than every peer",
+        all(figures[name].seconds < figures[peer].seconds for peer in peers),
+    )
+
+
+def flat(figures: Mapping[str, Figure]) -> Goals:
+    """Return the goal that the last candidate costs no more than the first, up to noise."""
+    *_, (name, figure) = figures.items()
+    return {name: [Goal("flat: ≤ 1.25 ×", figure.ratio <= 1.25)]}
+
+
+def stepping(settings: Settings) -> list[Row]:
+    from benchmarks import stepping
+
+    rows: list[Row] = []
+    for groups in stepping.GROUPS[:2] if settings.quick else stepping.GROUPS:
+        makers = stepping.candidates(groups, settings.reference)
+        figures = settings.figures(makers, 41 if groups <= 64 else 21)
+        ours = ("ParamScheduler", "CosineLrScheduler")
+        peers = [name for name in list(figures)[1:] if name not in ours]
+        goals: Goals = {}
+        for name in ours:
+            goals[name] = [faster_than_all(figures, name, peers)]
+            if groups == 1:
+                goals[name].append(at_most(2.0, figures[name].ratio))
+            elif groups >= 64:
+                goals[name].append(at_most(1.6, figures[name].ratio))
+        rows += rows_of(f"step, {groups} groups", figures, "µs", goals)
+        _close(settings)
+    settings.not_measured["timm"] = "importing it needs torchvision, which is not among the peers"
+    return rows
+
+
+def tensors(settings: Settings) -> list[Row]:
+    from benchmarks import stepping
+
+    rows: list[Row] = []
+    for groups in stepping.GROUPS[:2] if settings.quick else stepping.GROUPS:
+        makers = stepping.tensor_candidates(groups)
+        figures = settings.figures(makers, 21)
+        torchs = figures["torch LambdaLR"]
+        own = figures["ParamScheduler"]
+        goal = Goal("faster than torch's own fill_ for each group", own.seconds < torchs.seconds)
+        goals = {"ParamScheduler": [goal]}
+        rows += rows_of(f"step, {groups} groups with tensors", figures, "µs", goals)
+    return rows
+
+
+def preview(settings: Settings) -> list[Row]:
+    from benchmarks import scale
+
+    updates = 10_000 if settings.quick else 1_000_000
+    measured = scale.preview(updates)
+    seconds = [measured() for _ in range(3 if settings.quick else 9)]
+    middle = statistics.median(seconds)
+    goals = [Goal("equal to training, bit for bit", scale.is_preview_exact(updates))]
+    if not settings.quick:
+        goals.append(Goal("≤ 0.5 s", middle <= 0.5))
+    return [
+        Row("preview", f"{updates:,} updates, one group", middle, "s", goals=tuple(goals)),
+    ]
+
+
+def loops(settings: Settings) -> list[Row]:
+    from benchmarks import loops
+
+    rows: list[Row] = []
+    for batch_size in (16,) if settings.quick else (16, 512):
+        makers = loops.candidates(batch_size, settings.reference)
+        figures = settings.figures(makers, 15 if batch_size == 16 else 7)
+        trainers = ("Ignite", "Lightning", "Transformers", "reference Trainer")
+        peers = [name for name in ("Accelerate, by hand", *trainers) if name in figures]
+        goals = {
+            "Trainer": [
+                faster_than_all(figures, "Trainer", peers),
+                at_most(1.15, figures["Trainer"].ratio),
+            ],
+            "Trainer, at a terminal": [
+                faster_than_all(figures, "Trainer, at a terminal", peers),
+            ],
+        }
+        rows += rows_of(f"an update, batch {batch_size}", figures, "µs", goals)
+        _close(settings)
+    return rows
+
+
+def values(settings: Settings) -> list[Row]:
+    from benchmarks import values
+
+    figures = settings.figures(values.evaluations([1, 10**6, 10**9 - 1]), 41)
+    rows = rows_of("a value", figures, "µs", flat(figures))
+    figures = settings.figures(values.evaluations_with_phases([1, 10, 100, 1000]), 41)
+    last = figures["1,000 phases"]
+    rows += rows_of("a value, of", figures, "µs", {"1,000 phases": [at_most(2.5, last.ratio)]})
+    return rows
+
+
+def scale(settings: Settings) -> list[Row]:
+    from benchmarks import scale
+
+    updates = [100, 1_000] if settings.quick else [1_000, 10_000, 100_000, 1_000_000]
+    figures = settings.figures(scale.steps_after(updates), 41)
+    rows = rows_of("a step, after", figures, "µs", flat(figures))
+    grown = scale.bytes_of_steps(updates[0], updates[-1])
+    goal = Goal("no more memory, up to 1 kB", grown <= 1024)
+    rows.append(
+        Row("memory of a scheduler", f"{updates[-1]:,} updates on", grown, "bytes", goals=(goal,))
+    )
+    counts = [1, 8] if settings.quick else [1, 8, 64, 512, 4096]
+    figures = settings.figures(scale.constructions(counts), 15)
+    rows += rows_of("construction, for a group", figures, "µs", flat(figures))
+    for count in counts:
+        held = scale.bytes_of_a_scheduler(count)
+        rows.append(Row("memory of a scheduler", f"{count:,} groups", held, "bytes"))
+    return rows
+
+
+def runs(settings: Settings) -> list[Row]:
+    from benchmarks import scale
+
+    rows: list[Row] = []
+    figures = settings.figures(scale.with_callbacks([0, 1, 4, 16]), 9)
+    rows += rows_of("an update, with", figures, "µs", {})
+    each = (figures["16 callbacks more"].seconds - figures["0 callbacks more"].seconds) / 16
+    rows.append(Row("an update, with", "each callback, called twice", each * 1e6, "µs"))
+
+    points = [600, 1_200] if settings.quick else [1_000, 10_000, 100_000, 1_000_000]
+    rows += _windows("the loop alone, at", "update", scale.updates_of_a_run(points))
+    points = [600, 1_200] if settings.quick else [1_000, 10_000]
+    rows += _windows("an epoch of one update, at", "epoch", scale.epochs_of_a_run(points))
+
+    first, last = (10, 100) if settings.quick else (1_000, 5_000)
+    held = scale.bytes_of_history(scale.history_in_memory(), first, last)
+    rows.append(
+        Row(
+            "history, for a metric and epoch",
+            "in memory",
+            held,
+            "bytes",
+            goals=(Goal("≤ 80 bytes", held <= 80.0),),
+        )
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        held = scale.bytes_of_history(scale.history_on_disk(Path(folder)), first, last)
+    goal = Goal("flat: < 1 byte", settings.quick or held < 1.0)
+    rows.append(Row("history, for a metric and epoch", "on disk", held, "bytes", goals=(goal,)))
+    return rows
+
+
+def _windows(case: str, unit: str, windows: Any) -> list[Row]:
+    first, *_, last = windows.seconds
+    rows = []
+    for point, seconds in windows.seconds.items():
+        ratio = windows.ratios[point]
+        goals = (Goal("flat: ≤ 1.25 × a run that begins", ratio <= 1.25),) if point == last else ()
+        rows.append(Row(case, f"{unit} {point:,}", seconds * 1e6, "µs", ratio, goals=goals))
+    grown = (windows.memory[last] - windows.memory[first]) / (last - first)
+    rows.append(Row(case, f"more memory for each {unit}", grown, "bytes"))
+    return rows
+
+
+def imports(settings: Settings) -> list[Row]:
+    from benchmarks import importing
+
+    rounds = 2 if settings.quick else 9
+    importing.seconds("pytorch_accelerated.schedulers")  # bytecode is written
+    seconds = [importing.seconds("pytorch_accelerated.schedulers") for _ in range(rounds)]
+    middle = statistics.median(seconds) * 1e3
+    rows = [
+        Row(
+            "import, over torch",
+            "pytorch_accelerated.schedulers",
+            middle,
+            "ms",
+            goals=(Goal("≤ 20 ms", middle <= 20.0),),
+        )
+    ]
+    for module, unwanted in (
+        ("pytorch_accelerated", "accelerate"),
+        ("pytorch_accelerated.schedulers", "accelerate"),
+        ("pytorch_accelerated.schedules", "torch"),
+    ):
+        count = int(importing.imports(module, unwanted))
+        goal = Goal(f"no {unwanted}", count == 0)
+        rows.append(Row(f"import, of {unwanted}", module, count, "modules", goals=(goal,)))
+    return rows
+
+
+def start_up(settings: Settings) -> list[Row]:
+    from benchmarks import importing, loops
+
+    figures = settings.figures(loops.start_up(settings.reference), 9)
+    by_hand = figures["PyTorch, by hand"].seconds
+    over = (figures["Trainer"].seconds - by_hand) * 1e3
+    trainers = ("Lightning", "Transformers", "reference Trainer")
+    peers = [name for name in trainers if name in figures]
+    goals = {"Trainer": [faster_than_all(figures, "Trainer", peers)]}
+    rows = rows_of("until the first update", figures, "ms", goals)
+    first = [importing.first_run() * 1e3 for _ in range(1 if settings.quick else 3)]
+    for name, value in (
+        ("a later run", over),
+        ("a process's first run", statistics.median(first)),
+    ):
+        goal = Goal("≤ 50 ms", value <= 50.0)
+        rows.append(Row("first update, over by hand", name, value, "ms", goals=(goal,)))
+    return rows
+
+
+def saving(settings: Settings) -> list[Row]:
+    from benchmarks import saving
+
+    size, kinds = saving.pauses(*((1.0, 3) if settings.quick else (20.0, 6)))
+    base = statistics.median(kinds["the copy to host memory alone"])
+    rows = []
+    for name, seconds in kinds.items():
+        low, middle, high = statistics.quantiles(seconds, n=4)
+        case = f"saving {size / 1e6:.0f} MB"
+        rows.append(Row(case, name, middle * 1e3, "ms", middle / base, low / base, high / base))
+    return rows
+
+
+def _close(settings: Settings) -> None:
+    if settings.reference is not None:
+        settings.reference.close()
+
+
+GROUPS: dict[str, Callable[[Settings], list[Row]]] = {
+    "stepping": stepping,
+    "tensors": tensors,
+    "values": values,
+    "preview": preview,
+    "loops": loops,
+    "start-up": start_up,
+    "scale": scale,
+    "runs": runs,
+    "imports": imports,
+    "saving": saving,
+}
+NEEDS_REFERENCE = {"stepping", "loops", "start-up"}
+
+
+def measured(name: str, settings: Settings) -> dict[str, Any]:
+    """Measure a group; returns what JSON can hold."""
+    rows = GROUPS[name](settings)
+    return {"rows": [asdict(row) for row in rows], "not_measured": settings.not_measured}

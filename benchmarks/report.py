@@ -1,0 +1,157 @@
+"""What was measured, as a table for the terminal, a table for the README, and a plot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+Result = dict[str, Any]
+OURS = ("ParamScheduler", "CosineLrScheduler", "Trainer", "Trainer, at a terminal")
+
+
+def rows_of(result: Result) -> Iterator[dict[str, Any]]:
+    for group in result["groups"].values():
+        yield from group["rows"]
+
+
+def number(value: float) -> str:
+    """Return a value in three digits, or whole."""
+    if not value:
+        return "0"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    return f"{value:,.{max(digits, 0)}f}"
+
+
+def ratio_of(row: dict[str, Any]) -> str:
+    return "" if row["ratio"] is None else f"{row['ratio']:.2f} ×"
+
+
+def spread_of(row: dict[str, Any]) -> str:
+    return "" if row["low"] is None else f"{row['low']:.2f} … {row['high']:.2f}"
+
+
+def goals_of(row: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{goal['text']}: {'met' if goal['met'] else 'MISSED'}" for goal in row["goals"]
+    )
+
+
+def head(result: Result) -> str:
+    machine = ", ".join(str(value) for value in result["machine"].values())
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return f"{result['date']} · {machine}\n{versions}"
+
+
+def print_table(result: Result) -> None:
+    """Print all figures, the goals and what could not be measured."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=head(result), box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("what", "of", "median", "", "ratio", "spread", "goal"):
+        is_number = name in ("median", "ratio", "spread")
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=name != "goal")
+    for case, rows in groupby(rows_of(result), key=lambda row: row["case"]):
+        shown = case
+        for row in rows:
+            is_missed = not all(goal["met"] for goal in row["goals"])
+            table.add_row(
+                shown,
+                row["name"],
+                number(row["value"]),
+                row["unit"],
+                ratio_of(row),
+                spread_of(row),
+                goals_of(row),
+                style="red" if is_missed else "bold" if row["goals"] else None,
+            )
+            shown = ""
+        table.add_section()
+    # A narrow terminal, or none, breaks lines rather than cutting figures off.
+    console = Console(width=max(Console().width, 150))
+    console.print(table)
+    for line in _afterwards(result):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _afterwards(result: Result) -> Iterator[str]:
+    for group in result["groups"].values():
+        for name, why in group["not_measured"].items():
+            yield f"Not measured: {name}: {why}"
+    for name, why in result["not_measured"].items():
+        yield f"Not measured: {name}: {why}"
+    goals = [goal for row in rows_of(result) for goal in row["goals"]]
+    met = sum(goal["met"] for goal in goals)
+    yield f"{met} of {len(goals)} goals are met, in {result['seconds']:.0f} seconds."
+
+
+def markdown(result: Result) -> str:
+    """Return the README's table: what has a goal, with the quickest peer."""
+    lines = [
+        "| what | of | median | ratio (spread) | quickest peer | goal |",
+        "|---|---|--:|--:|---|---|",
+    ]
+    for case, group in groupby(rows_of(result), key=lambda row: row["case"]):
+        rows = list(group)
+        for row in rows:
+            if row["goals"]:
+                ratio = ratio_of(row) + (f" ({spread_of(row)})" if spread_of(row) else "")
+                cells = (
+                    case,
+                    row["name"],
+                    f"{number(row['value'])} {row['unit']}",
+                    ratio,
+                    _quickest_peer(row, rows),
+                    goals_of(row).replace("MISSED", "**missed**"),
+                )
+                lines.append(f"| {' | '.join(cells)} |")
+    machine = ", ".join(str(value) for value in result["machine"].values())
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    lines += ["", f"Measured on {result['date']}, {machine}, with {versions}."]
+    return "\n".join(lines)
+
+
+def _quickest_peer(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    if row["name"] not in OURS:
+        return ""
+    peers = [one for one in rows[1:] if one["name"] not in OURS]
+    if not peers:
+        return ""
+    quickest = min(peers, key=lambda one: one["value"])
+    return f"{quickest['name']}, {ratio_of(quickest)}"
+
+
+def plot(result: Result, path: Path) -> None:
+    """Draw the ratios of each case that compares us with others, and write them as PNG."""
+    from matplotlib.figure import Figure
+
+    cases = []
+    for case, group in groupby(rows_of(result), key=lambda row: row["case"]):
+        rows = [row for row in group if row["ratio"] is not None]
+        if len(rows) > 1:
+            cases.append((case, rows))
+    across = 3
+    down = max(1, math.ceil(len(cases) / across))
+    figure = Figure(figsize=(15, 2.6 * down), layout="constrained")
+    for place, (case, rows) in enumerate(cases, 1):
+        axes = figure.add_subplot(down, across, place)
+        names = [row["name"] for row in rows]
+        ratios = [row["ratio"] for row in rows]
+        # Quartiles of the rounds' ratios; the ratio of the medians may lie outside of them.
+        below = [max(0.0, r - (row["low"] or r)) for r, row in zip(ratios, rows, strict=True)]
+        above = [max(0.0, (row["high"] or r) - r) for r, row in zip(ratios, rows, strict=True)]
+        colors = ["#1f6fb2" if name in OURS else "#b0b7bf" for name in names]
+        axes.barh(names, ratios, xerr=[below, above], color=colors, error_kw={"lw": 1})
+        axes.axvline(1.0, color="black", lw=0.8)
+        if max(ratios) > 12:
+            axes.set_xscale("log")
+        axes.invert_yaxis()
+        axes.set_title(f"{case}: times the first", fontsize=9, loc="left")
+        axes.tick_params(labelsize=8)
+    figure.suptitle(head(result).splitlines()[0], fontsize=9, ha="left", x=0.01)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=80, metadata={"Software": None})
