@@ -69,7 +69,7 @@ def find_by_end(app, env, node, contnode):
 def leave_colons(app, what, name, obj, options, lines):
     """Keep napoleon from taking what is before an attribute's first colon for its type."""
     if what in ("attribute", "data", "property") and lines:
-        lines.insert(0, "")
+        lines[:0] = [".. a comment, which has none", ""]
 
 
 def setup(app):

@@ -320,9 +320,15 @@ def _tidy(axes: Axes) -> None:
 
 
 def _tick(value: float, axes: Axes) -> str:
-    """Return a tick's text, with one exponent for all ticks of a linear axis."""
-    largest = max(map(abs, axes.get_ylim()))
-    if value and axes.get_yscale() == "linear" and not 1e-3 <= largest < 1e5:
+    """Return a tick's text: one exponent for a linear axis, one style for a logarithmic one."""
+    low, high = axes.get_ylim()
+    if axes.get_yscale() == "log":
+        if value > 0.0 and not 1e-4 <= low < high < 1e5:
+            exponent = math.floor(math.log10(value) + 1e-9)
+            return f"{value / 10.0**exponent:.6g}e{exponent}"
+        return f"{value:.6g}"
+    largest = max(abs(low), abs(high))
+    if value and not 1e-3 <= largest < 1e5:
         exponent = math.floor(math.log10(largest))
         return f"{value / 10.0**exponent:.6g}e{exponent}"
     return f"{value:.6g}"

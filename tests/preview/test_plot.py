@@ -262,3 +262,13 @@ def test_a_curve_of_all_groups_has_the_colour_of_none():
     assert not own & shared
     alone = preview(cosine(10), base=[0.1, 0.1]).plot()
     assert {line.get_color() for line in alone.axes[0].get_lines()} <= own
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [(1e-3, ["1e-7", "1e-6", "1e-5", "1e-4", "1e-3"]), (10.0, ["0.001", "0.01", "0.1", "1", "10"])],
+)
+def test_the_ticks_of_a_logarithmic_axis_are_written_in_one_style(base, expected):
+    (axes,) = preview(exponential(100, end=1e-4), base=base).plot(log=True).axes
+    shown = [tick.label1.get_text() for tick in axes.yaxis._update_ticks() if tick.label1]
+    assert [text for text in shown if text] == expected
