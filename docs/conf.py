@@ -49,7 +49,6 @@ nitpick_ignore_regex = [
     ("py:class", r".*\.(_\w+|[A-Z])"),
     ("py:class", r"pytorch_accelerated\.schedules\.shapes\.Shape"),
     ("py:obj", r"(torch|accelerate|collections|fractions|functools|math)\..*|abs|round"),
-    ("py:obj", r"ReduceLROnPlateau|running_count"),
 ]
 
 

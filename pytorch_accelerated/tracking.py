@@ -422,7 +422,7 @@ class LossTracker:
         self._total = torch.tensor(total, dtype=dtype, device=device)
 
     def totals(self, device: torch.device) -> Tensor:
-        """`total_loss` and `running_count` as one tensor, for a sum over processes.
+        """`total_loss` and ``running_count`` as one tensor, for a sum over processes.
 
         Args:
             device: where to put it.

@@ -213,7 +213,7 @@ class Trainer(Preparation):
             seed: seeds Python's, NumPy's and PyTorch's generators (with the process index added),
                 and the order of the training data. Without it no generator is seeded; the order
                 then comes from one number drawn from PyTorch's generator.
-            scheduler_metric: name of the metric in the run history that `ReduceLROnPlateau` is
+            scheduler_metric: name of the metric in the run history that ``ReduceLROnPlateau`` is
                 stepped with at the end of each epoch's evaluation; by default
                 ``eval_loss_epoch``, or ``train_loss_epoch`` without evaluation data.
             checkpoint_dir: folder that gets a checkpoint at the run's end and on the way. On
