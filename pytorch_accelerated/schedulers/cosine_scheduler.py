@@ -25,7 +25,8 @@ class CosineLrScheduler(ParamScheduler):
       for W ≤ k < T − C,
     * ``min`` from T − C on, also past T.
 
-    ``base`` is what the group held in ``lr`` at first, and is reached exactly at k = W.
+    ``base`` is what the group held in ``lr`` at first, and is reached exactly at k = W where there
+    is anything to anneal, W < T − C.
 
     Args:
         optimizer: The optimizer whose parameter groups are scheduled.
@@ -94,6 +95,8 @@ class CosineLrScheduler(ParamScheduler):
         self.warmup_iterations = updates_in("num_warmup_epochs", num_warmup_epochs, steps)
         self.num_cooldown_iterations = updates_in("num_cooldown_epochs", num_cooldown_epochs, steps)
         self.k_decay = finite("k_decay", k_decay)
+        if self.k_decay <= 0.0:
+            raise ValueError(f"k_decay={k_decay!r} has to be above 0; 1 is the plain cosine.")
         self.lr_min = not_negative("lr_min", lr_min)
         self.lr_min_ratio = _ratio("min_lr_ratio", min_lr_ratio)
         self.warmup_lr_init = not_negative("warmup_starting_lr", warmup_starting_lr)
@@ -185,7 +188,8 @@ def updates_in(name: str, epochs: object, num_updates_per_epoch: int) -> int:
     if updates.denominator != 1:
         raise ValueError(
             f"{name}={epochs!r} at {num_updates_per_epoch} updates per epoch are "
-            f"{float(updates):g} updates, which is no whole number."
+            f"{float(updates)!r} updates, which is no whole number. Write a fraction that gives "
+            f"one, such as Fraction({round(updates)}, {num_updates_per_epoch})."
         )
     return int(updates)
 

@@ -52,7 +52,7 @@ class FieldSchedules:
         self.legal = field.name in (*_BELOW_ONE, *_NOT_NEGATIVE)
         self.upper = 1.0 if field.name in _BELOW_ONE else math.inf
         # A user's own function can only be checked as it is evaluated.
-        self.unknown = any(not schedule._ends() for schedule in schedules_in(self.plan))
+        self.unknown = not all(schedule._is_bounded for schedule in schedules_in(self.plan))
 
     def of(self, groups: Sequence[Group]) -> list[Schedule]:
         """Return the schedule of each group."""
@@ -137,15 +137,21 @@ class FieldSchedules:
                     f"{self.field.name}: parameter group {index} holds {base!r}, and a schedule "
                     "gives single numbers. For one entry of betas write beta1=… or beta2=…."
                 )
-            for offset, scale in schedule._ends():
+            for offset, scale in schedule._reached():
                 self._check(offset + scale * base, index, f"in {schedule!r}")
+            # A bound that is no value of the schedule may well be illegal.
+            bounds = [offset + scale * base for offset, scale in schedule._ends()]
+            self.unknown = self.unknown or not all(map(self._is_allowed, bounds))
+
+    def _is_allowed(self, value: float) -> bool:
+        return math.isfinite(value) and (not self.legal or 0.0 <= value < self.upper)
 
     def _check(self, value: float, index: int, where: str) -> None:
         if not math.isfinite(value):
             raise ValueError(
                 f"{self.field.name}: {value!r} for parameter group {index} {where} is not finite."
             )
-        if self.legal and not 0.0 <= value < self.upper:
+        if not self._is_allowed(value):
             allowed = "0 or more" if self.upper == math.inf else "at least 0 and below 1"
             raise ValueError(
                 f"{self.field.name}: {value!r} for parameter group {index} {where} is out of "
@@ -326,6 +332,11 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         is_ours = type(self).__module__.startswith(_PACKAGE)
         is_known = name in vars(self) or name in _REMEMBERED
         return super()._may_be_restored(name) and (is_known or not is_ours)
+
+    def _check_fields(self, values: Mapping[str, Any]) -> None:
+        # Another plan may be one for other fields.
+        if self._state_kind != "schedules" or not values:
+            super()._check_fields(values)
 
     def _restore(self, state: dict[str, Any]) -> None:
         if self._state_kind == "schedules":

@@ -14,6 +14,7 @@ from pytorch_accelerated.schedulers.cosine_scheduler import not_negative
 from pytorch_accelerated.schedulers.param_scheduler import (
     ParamScheduler,
     Plan,
+    checked_plan,
     for_the_run,
     over_the_run,
     schedules_in,
@@ -121,7 +122,9 @@ class PlateauLrScheduler(ParamScheduler):
         self.cooldown_counter = 0
         #: How many times the rate was reduced.
         self.num_reductions = 0
-        super().__init__(optimizer, lr=constant(0) if warmup is None else warmup)
+        if warmup is None:
+            warmup = constant(0)
+        super().__init__(optimizer, lr=checked_plan("warmup", warmup))
         self._starts_at = 0
         for schedule in schedules_in(self.schedules["lr"]):
             if schedule.horizon is None:
@@ -130,7 +133,12 @@ class PlateauLrScheduler(ParamScheduler):
                     "it a length, for example from_function(f, length=1_000)."
                 )
             self._starts_at = max(self._starts_at, schedule.horizon)
-        self._floors(len(optimizer.param_groups))
+        floors = self._floors(len(self.base_lr_values))
+        if all(floor > base for floor, base in zip(floors, self.base_lr_values, strict=True)):
+            raise ValueError(
+                f"min_lr={min_lr!r} is above every base value, {self.base_lr_values}, so nothing "
+                "could ever be reduced. Write a smaller one."
+            )
 
     def get_updated_values(self, num_updates: int) -> list[float]:
         """Return the values for update ``num_updates``, with the reductions made so far."""

@@ -427,6 +427,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                     f"The state's values for field {field!r} are {values!r}, but have to be a "
                     "list with a number, or a list of numbers, for each parameter group."
                 )
+        self._check_fields(state["values"])
         for attribute in state["attributes"]:
             if not self._may_be_restored(attribute):
                 raise ValueError(
@@ -438,6 +439,26 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         if "num_updates" in state:
             state["num_updates"] = whole("The state's num_updates", state["num_updates"])
         return state
+
+    def _check_fields(self, values: Mapping[str, Any]) -> None:
+        """Raise if a state lacks a field of this scheduler, or has one that is none of its own."""
+        missing = self._fields.keys() - values.keys()
+        groups = self.optimizer.param_groups
+        # A field that is scheduled only later is known by its base in a restored optimizer.
+        extra = [
+            name
+            for name in values.keys() - self._fields.keys()
+            if not all(Field(name).initial_key in group for group in groups)
+        ]
+        for fields, what in ((missing, "have no field"), (extra, "have a field")):
+            if fields:
+                names = ", ".join(map(repr, sorted(fields)))
+                raise ValueError(
+                    f"The state's values {what} {names}, but {type(self).__name__} schedules "
+                    f"{', '.join(map(repr, self._fields)) or 'no field yet'}. If a field was added "
+                    "to the scheduler, take a state that was saved since; restore the optimizer "
+                    "first."
+                )
 
     def _may_be_restored(self, name: object) -> bool:
         if not isinstance(name, str) or not name.isidentifier() or name.startswith("__"):

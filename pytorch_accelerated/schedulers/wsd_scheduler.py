@@ -116,9 +116,11 @@ class WSDLrScheduler(ParamScheduler):
         self.decay_phase_ratio = _share("decay_phase_ratio", decay_phase_ratio)
         self.lr_min = _share("lr_min", lr_min)
         self.warmup_starting_lr = not_negative("warmup_starting_lr", warmup_starting_lr)
-        self.use_inverse_sqrt_decay = bool(use_inverse_sqrt_decay)
+        self.use_inverse_sqrt_decay = _flag("use_inverse_sqrt_decay", use_inverse_sqrt_decay)
         self.num_checkpoints = whole("num_checkpoints", num_checkpoints, 1)
-        self.is_continuation_from_checkpoint = bool(is_continuation_from_checkpoint)
+        self.is_continuation_from_checkpoint = _flag(
+            "is_continuation_from_checkpoint", is_continuation_from_checkpoint
+        )
         if num_warmup_steps is None:
             num_warmup_steps = self.total_steps // 100
         self.num_warmup_steps = whole("num_warmup_steps", num_warmup_steps)
@@ -313,6 +315,12 @@ def estimate_checkpoint_steps(total_steps: int, num_checkpoints: int = 3) -> lis
     num_checkpoints = whole("num_checkpoints", num_checkpoints, 1)
     halvings = range(min(num_checkpoints, total_steps.bit_length()))
     return [total_steps >> halving for halving in reversed(halvings)]
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}={value!r} has to be True or False.")
+    return value
 
 
 def _over_epochs(

@@ -125,10 +125,11 @@ class Schedule(ABC):
             base: The group's base value, in the units of the field.
 
         Raises:
-            ValueError: If ``num_updates`` is negative or fractional, or a length is still relative.
+            ValueError: If ``num_updates`` is negative or fractional, ``base`` is not finite, or a
+                length is still relative.
         """
         offset, scale = self.coefficients(whole("num_updates", num_updates))
-        return offset + scale * base
+        return offset + scale * finite("base", base)
 
     @abstractmethod
     def coefficients(self, num_updates: int) -> Affine | tuple[float, float]:
@@ -212,7 +213,16 @@ class Schedule(ABC):
 
     @abstractmethod
     def _ends(self) -> tuple[Affine, ...]:
-        """Return the values between which this schedule stays; empty if nobody can know."""
+        """Return values between which this schedule stays, as far as known."""
+
+    @property
+    def _is_bounded(self) -> bool:
+        """Whether the schedule stays between its ends: of a user's function nobody can know."""
+        return True
+
+    def _reached(self) -> tuple[Affine, ...]:
+        """Return values that this schedule has at some update, the extremes if they are known."""
+        return self._ends()
 
     def _closed(self, previous: Affine) -> Schedule:
         """Return this schedule with open ends filled in, after one that ended at ``previous``."""

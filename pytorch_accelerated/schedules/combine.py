@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
-from itertools import accumulate
+from itertools import accumulate, islice
 
 from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule, Segment, not_yet
 from pytorch_accelerated.schedules.lengths import Horizon, exact, finite, rounded, whole
@@ -17,6 +17,7 @@ from pytorch_accelerated.schedules.phases import ONE, Phase
 # Far enough away that no phase a person writes is rounded to nothing there.
 _FAR = Horizon(10**12, 10**6)
 _MOST_DIFFERING = 10_000
+_FEW = 100  # joints of a sum that are looked at in advance; the rest when their time has come
 
 
 class Plan:
@@ -148,6 +149,13 @@ class Sequence(Schedule):
     def _ends(self) -> tuple[Affine, ...]:
         return _all_ends(self._closed_parts)
 
+    @property
+    def _is_bounded(self) -> bool:
+        return all(part._is_bounded for part in self.parts)
+
+    def _reached(self) -> tuple[Affine, ...]:
+        return _once(end for part in self._closed_parts for end in part._reached())
+
     def __repr__(self) -> str:
         return " >> ".join(map(repr, self.parts))
 
@@ -215,7 +223,7 @@ class Repeat(Schedule):
                 for phase, length in zip(phases, own, strict=True)
             ]
             closed = Sequence(tuple(resized))._closed_parts
-            ends = [end for part in closed for end in part._ends()]
+            ends = list(_all_ends(closed))
             change = change or _peak_change(ends, self.peak, self.count)
             result.extend(
                 part.with_ends(partial(change, period))
@@ -301,6 +309,13 @@ class Repeat(Schedule):
     def _ends(self) -> tuple[Affine, ...]:
         return self.schedule._ends() if self._is_plain else _all_ends(self._differing)
 
+    @property
+    def _is_bounded(self) -> bool:
+        return self.schedule._is_bounded
+
+    def _reached(self) -> tuple[Affine, ...]:
+        return self.schedule._reached() if self._is_plain else self._ends()
+
     def __repr__(self) -> str:
         length = "" if self.length == 1.0 else f", length={self.length!r}"
         peak = "" if self.peak == 1.0 else f", peak={self.peak!r}"
@@ -361,6 +376,13 @@ class Scaled(Schedule):
     def _ends(self) -> tuple[Affine, ...]:
         return tuple(map(self._scaled, self.schedule._ends()))
 
+    @property
+    def _is_bounded(self) -> bool:
+        return self.schedule._is_bounded
+
+    def _reached(self) -> tuple[Affine, ...]:
+        return tuple(map(self._scaled, self.schedule._reached()))
+
     def __repr__(self) -> str:
         return f"{self.factor!r} * {_in_brackets(self.schedule)}"
 
@@ -402,6 +424,18 @@ class Pair(Schedule):
         return type(self)(
             *(_fitted(part, begin, length, horizon) for part in (self.left, self.right))
         )
+
+    @property
+    def _is_bounded(self) -> bool:
+        return self.left._is_bounded and self.right._is_bounded
+
+    def _reached(self) -> tuple[Affine, ...]:
+        # One may be high only while the other is low, so the parts' ends are bounds and no values.
+        if not self._is_bounded:
+            return ()
+        rows = [row for part in (self.left, self.right) for row in islice(part._rows(), _FEW)]
+        joints = {at for row in rows for at in (row.first, row.last) if isinstance(at, int)}
+        return _once(Affine(*self.coefficients(joint)) for joint in joints)
 
     def __repr__(self) -> str:
         return f"{_in_brackets(self.left)} {self.symbol} {_in_brackets(self.right)}"
@@ -560,8 +594,11 @@ def _shifted(row: PhaseRow, updates: int) -> PhaseRow:
 
 
 def _all_ends(parts: Iterable[Schedule]) -> tuple[Affine, ...]:
-    ends = [part._ends() for part in parts]
-    return tuple(dict.fromkeys(end for some in ends for end in some)) if all(ends) else ()
+    return _once(end for part in parts for end in part._ends())
+
+
+def _once(values: Iterable[Affine]) -> tuple[Affine, ...]:
+    return tuple(dict.fromkeys(values))
 
 
 def _in_brackets(schedule: Schedule) -> str:

@@ -151,6 +151,10 @@ class Phase(Schedule):
         return (start, end)
 
     @property
+    def _is_bounded(self) -> bool:
+        return not isinstance(self.shape, Custom)
+
+    @property
     def _extras(self) -> str:
         return self.shape.arguments()
 
@@ -205,6 +209,8 @@ def constant(length: Length = None, value: End = None) -> Schedule:
         >>> schedule(12)
         0.5
     """
+    if value is not None:
+        value = endpoint("value", value)
     return Phase(length, Constant(), value, value)
 
 

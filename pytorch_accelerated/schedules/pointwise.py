@@ -168,6 +168,10 @@ class FromFunction(Schedule):
     def _ends(self) -> tuple[Affine, ...]:
         return ()
 
+    @property
+    def _is_bounded(self) -> bool:
+        return False
+
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", None) or repr(self.function)
         return f"from_function({name}{'' if self.length is None else f', {self.length!r}'})"

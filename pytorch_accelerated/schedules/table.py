@@ -15,6 +15,11 @@ def phase_table(schedule: Schedule) -> str:
     ``to`` is the update at which the end is reached; it is the next phase's first.
     """
     rows = list(islice(schedule._rows(), _MOST_ROWS))
+    hidden = schedule._num_rows - _MOST_ROWS
+    if hidden <= 0 and not schedule.is_relative and schedule.horizon is not None:
+        final = schedule.final
+        if not rows or rows[-1].end != final:
+            rows.append(PhaseRow(schedule.horizon, None, final, final, "constant"))
     lines: list[tuple[str, ...]]
     if schedule.is_relative:
         lines = [("length", "start", "end", "shape")]
@@ -26,7 +31,6 @@ def phase_table(schedule: Schedule) -> str:
             for row in rows
         ]
     text = aligned(lines)
-    hidden = schedule._num_rows - _MOST_ROWS
     return text if hidden <= 0 else f"{text}\n… and {hidden} more phases"
 
 

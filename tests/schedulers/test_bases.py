@@ -11,6 +11,7 @@ import torch
 
 from pytorch_accelerated.schedulers import (
     CosineLrScheduler,
+    ParamScheduler,
     SchedulerBase,
     SchedulerWarning,
     StatefulSchedulerBase,
@@ -111,7 +112,7 @@ def test_a_subclass_with_a_state_of_its_own_keeps_it() -> None:
         (lambda s: s.update(values=[0.1]), "'values' entry"),
         (lambda s: s.update(values={"lr": [0.1, 0.2]}), "2 values"),
         (lambda s: s.update(values={"lr": [float("nan")]}), "finite"),
-        (lambda s: s.update(values={"nope": [0.1]}), "no field 'nope'"),
+        (lambda s: s.update(values={"nope": [0.1]}), "no field 'lr'"),
         (lambda s: s["attributes"].update(optimizer=None), "attribute 'optimizer'"),
         (lambda s: s["attributes"].update(step="x"), "attribute 'step'"),
         (lambda s: s["attributes"].update(__class__="x"), "attribute '__class__'"),
@@ -271,3 +272,45 @@ def test_the_optimizers_step_may_be_wrapped(wrap: Any) -> None:
     optimizer.step = wrap(optimizer.step)
     InverseLrScheduler(optimizer).step()
     assert held(optimizer) == [0.1 / 1.1]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, r"have no field 'lr', but InverseLrScheduler schedules 'lr'"),
+        ({"lr": [0.05], "eps": [-1.0]}, r"have a field 'eps'"),
+        ({"lr": [0.05], "weight_decay": [9.0]}, r"have a field 'weight_decay'"),
+        ({"lr": [0.05, 0.05]}, r"2 values came for field 'lr', but there are 1 parameter groups"),
+        ({"lr": ["0.05"]}, r"values for field 'lr'"),
+    ],
+)
+def test_a_state_with_other_fields_is_refused_by_name(values: Any, words: str) -> None:
+    optimizer = adamw([0.1])
+    scheduler = InverseLrScheduler(optimizer)
+    before = copy.deepcopy(optimizer.state_dict()), scheduler.state_dict()
+    with pytest.raises(ValueError, match=words):
+        scheduler.load_state_dict({**before[1], "num_updates": 3, "values": values})
+    assert (optimizer.state_dict(), scheduler.state_dict()) == before
+
+
+def test_a_built_in_schedulers_state_without_values_is_refused() -> None:
+    scheduler = ParamScheduler(sgd([0.1]), lr=linear(5))
+    with pytest.raises(ValueError, match=r"have no field 'lr'"):
+        scheduler.load_state_dict({**scheduler.state_dict(), "values": {}})
+
+
+def test_a_field_that_is_scheduled_only_later_is_restored_with_its_optimizer() -> None:
+    class Later(StatefulSchedulerBase):
+        def get_updated_values(self, num_updates: int) -> Any:
+            decay = {"weight_decay": 0.5 / num_updates} if num_updates > 1 else {}
+            return {"lr": 1.0, **decay}
+
+    optimizer = adamw([0.1])
+    scheduler = Later(optimizer)
+    train(optimizer, scheduler, 2)
+    saved = copy.deepcopy(optimizer.state_dict()), scheduler.state_dict()
+    fresh = adamw([0.1])
+    resumed = Later(fresh)
+    fresh.load_state_dict(saved[0])
+    resumed.load_state_dict(saved[1])
+    assert held(fresh, "weight_decay") == [0.25]

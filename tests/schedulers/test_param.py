@@ -476,6 +476,56 @@ def test_a_users_function_is_checked_as_it_is_evaluated(value: Any, words: str) 
     assert (held(optimizer), scheduler.num_updates) == ([0.4], 2)
 
 
+def overshoot(progress: float) -> float:
+    return progress + 4.0 * progress * (1.0 - progress)
+
+
+def test_a_users_shape_is_checked_between_its_ends() -> None:
+    optimizer = sgd([0.4])
+    scheduler = ParamScheduler(optimizer, lr=phase(10, shape=overshoot, end=0.0))
+    train(optimizer, scheduler, 2)
+    with pytest.raises(ValueError, match=r"lr: -0.0559\d* .* at update 3 is out of range"):
+        scheduler.step()
+    assert scheduler.num_updates == 2
+    assert held(optimizer) == [pytest.approx(0.4 * 0.16)]
+    optimizer = adamw([0.4])
+    betas = ParamScheduler(optimizer, beta1=phase(10, shape=overshoot, end=absolute(0.99)))
+    with pytest.raises(ValueError, match=r"beta1: 1.0\d* .* at update 3 is out of range"):
+        train(optimizer, betas, 3)
+    with pytest.raises(ValueError, match=r"lr: -0.4 .* in phase"):  # at its end: at once
+        ParamScheduler(sgd([0.4]), lr=phase(10, shape=overshoot, end=-1.0))
+    with pytest.raises(ValueError, match=r"lr: -0.4 .* in linear"):
+        ParamScheduler(sgd([0.4]), lr=linear(5, end=-1.0) >> from_function(lambda k: 1.0))
+
+
+@pytest.mark.parametrize(
+    ("plan", "lowest"),
+    [
+        (linear(100, end=0.0) + linear(100, start=-0.5, end=0.5), 0.5),
+        (linear(100, start=0.0) + (-0.3) * linear(100, start=0.0), 0.0),
+        (linear(10, start=2.0, end=1.0) * (linear(10, start=1.0, end=2.0) + constant(10, -0.5)), 1),
+    ],
+)
+def test_a_sum_counts_by_its_values_not_by_its_parts(plan: Any, lowest: float) -> None:
+    optimizer = sgd([1.0])
+    scheduler = ParamScheduler(optimizer, lr=plan)
+    values = []
+    for _ in range(101):
+        values.append(optimizer.param_groups[0]["lr"])
+        train(optimizer, scheduler, 1)
+    assert min(values) == pytest.approx(lowest)
+
+
+def test_a_sum_is_refused_where_its_value_is_illegal() -> None:
+    optimizer = sgd([1.0])
+    plan = cosine(10, end=0.0) + linear(10, start=-0.9, end=0.05)  # legal at both ends
+    scheduler = ParamScheduler(optimizer, lr=plan)
+    train(optimizer, scheduler, 6)
+    with pytest.raises(ValueError, match=r"lr: -0.0288\d* .* at update 7 is out of range"):
+        scheduler.step()
+    assert scheduler.num_updates == 6
+
+
 def test_a_users_function_inside_others_is_checked_as_well() -> None:
     plan = {"a": 0.5 * (linear(2, start=0.5) >> from_function(lambda k: -1.0, 3)), 1: DOWN}
     scheduler = StatelessParamScheduler(named("a", None), lr=plan)

@@ -119,6 +119,16 @@ def test_a_group_below_the_floor_is_left_where_it_is() -> None:
     assert reported(scheduler, [1.0] * 4)[-1] == [0.01, 0.001]
 
 
+def test_a_floor_above_every_base_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"min_lr=5 is above every base value, \[0.1, 0.001\]"):
+        plateau((0.1, 0.001), min_lr=5)
+
+
+def test_a_warmup_that_is_no_schedule_is_named() -> None:
+    with pytest.raises(TypeError, match="warmup=5 is no schedule"):
+        plateau((0.1,), warmup=5)
+
+
 def test_after_a_reduction_the_cooldown_counts_no_report_as_bad() -> None:
     scheduler = plateau((1.0,), factor=0.5, patience=1, cooldown=2)
     rates = [rate for (rate,) in reported(scheduler, [1.0] * 8)]

@@ -592,6 +592,12 @@ def test_something_that_is_no_number_is_a_type_error(name: str, value: Any) -> N
         wsd(**{"total_steps": 9} | {name: value})
 
 
+@pytest.mark.parametrize("name", ["use_inverse_sqrt_decay", "is_continuation_from_checkpoint"])
+def test_a_flag_is_true_or_false(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"{name}='false' has to be True or False"):
+        wsd(total_steps=9, **{name: "false"})
+
+
 def test_a_start_above_the_base_does_not_matter_without_warmup() -> None:
     wsd((1e-7,), total_steps=10)
     wsd((1e-7,), total_steps=10, num_warmup_steps=5, is_continuation_from_checkpoint=True)

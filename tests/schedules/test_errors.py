@@ -41,7 +41,7 @@ TABLE = [
     (lambda: linear(5, end=math.nan), ValueError, ["end=nan", "finite"]),
     (lambda: linear(5, end=10**400), ValueError, ["end=1000", "finite"]),
     (lambda: absolute(math.inf), ValueError, ["value=inf", "finite"]),
-    (lambda: constant(5, value=False), TypeError, ["start=False", "bool"]),
+    (lambda: constant(5, value=False), TypeError, ["value=False", "bool"]),
     # Shapes
     (lambda: cosine(5, k=0), ValueError, ["k=0", "above 0"]),
     (lambda: polynomial(5, power=-1), ValueError, ["power=-1", "above 0"]),
@@ -128,6 +128,9 @@ TABLE = [
     ),
     (lambda: from_function(float).repeat(3), ValueError, ["never ends", "Give it a length"]),
     (lambda: from_function(float) >> linear(5), ValueError, ["never ends", "length=1_000"]),
+    (lambda: constant(5, value=math.nan), ValueError, ["value=nan", "finite"]),
+    (lambda: linear(5)(2, base=math.nan), ValueError, ["base=nan", "finite"]),
+    (lambda: linear(5)(2, base="a"), TypeError, ["base='a'", "number"]),
     (lambda: linear(5).repeat(10**6, peak=0.9), ValueError, ["count=1000000", "at most 10000"]),
     (lambda: linear(0.1).repeat(10**9), ValueError, ["count=1000000000", "smaller count"]),
     (lambda: math.nan * linear(5), ValueError, ["factor=nan", "finite"]),
