@@ -82,7 +82,8 @@ def measure(name: str, quick: bool, reference: Path | None, folder: Path) -> dic
 
 def measure_here(name: str, quick: bool, reference: str | None, path: Path) -> None:
     """Measure a group in this process."""
-    stay_on_one_core()
+    if name != "saving":  # where a thread writes while training goes on
+        stay_on_one_core()
     library = None if reference is None else Reference(Path(reference))
     settings = groups.Settings(quick, library)
     try:
