@@ -21,6 +21,7 @@ class Goal:
 
     text: str
     met: bool
+    why: str = ""  # … it may be missed
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,21 @@ def rows_of(
     ]
 
 
-def at_most(limit: float, ratio: float) -> Goal:
-    return Goal(f"≤ {limit:g} ×", ratio <= limit)
+def at_most(limit: float, ratio: float, why: str = "") -> Goal:
+    return Goal(f"≤ {limit:g} ×", ratio <= limit, why)
+
+
+# Each way to do with less was measured: kept objects instead of computed values, passes in C over
+# all groups, types apart from values. They take 1.8 to 2.8 times the limit.
+CHECKED_STEP = (
+    "each step looks at every group's value and base value, so that a change by anybody else is "
+    "noticed, and honoured or warned of; the two look-ups and the comparison take as long as the "
+    "multiplication and the store that are the limit"
+)
+IMMUTABLE_CLASSES = (
+    "about half of it is dataclasses making the methods of two dozen frozen classes, 0.4 ms for "
+    "each"
+)
 
 
 def faster_than_all(figures: Mapping[str, Figure], name: str, peers: Iterable[str]) -> Goal:
@@ -109,7 +123,7 @@ def stepping(settings: Settings) -> list[Row]:
             if groups == 1:
                 goals[name].append(at_most(2.0, figures[name].ratio))
             elif groups >= 64:
-                goals[name].append(at_most(1.6, figures[name].ratio))
+                goals[name].append(at_most(1.6, figures[name].ratio, CHECKED_STEP))
         rows += rows_of(f"step, {groups} groups", figures, "µs", goals)
         _close(settings)
     settings.not_measured["timm"] = "importing it needs torchvision, which is not among the peers"
@@ -254,7 +268,7 @@ def imports(settings: Settings) -> list[Row]:
             "pytorch_accelerated.schedulers",
             middle,
             "ms",
-            goals=(Goal("≤ 20 ms", middle <= 20.0),),
+            goals=(Goal("≤ 20 ms", middle <= 20.0, IMMUTABLE_CLASSES),),
         )
     ]
     for module, unwanted in (
