@@ -191,6 +191,8 @@ def values(settings: Settings) -> list[Row]:
     figures = settings.figures(values.evaluations_with_phases([1, 10, 100, 1000]), 41)
     last = figures["1,000 phases"]
     rows += rows_of("a value, of", figures, "µs", {"1,000 phases": [at_most(2.5, last.ratio)]})
+    figures = settings.figures(values.constructions([1, 10, 100, 1000]), 15)
+    rows += rows_of("construction, for a phase", figures, "µs", flat(figures))
     return rows
 
 
