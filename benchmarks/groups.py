@@ -290,10 +290,7 @@ def start_up(settings: Settings) -> list[Row]:
     figures = settings.figures(loops.start_up(settings.reference), 9)
     by_hand = figures["PyTorch, by hand"].seconds
     over = (figures["Trainer"].seconds - by_hand) * 1e3
-    trainers = ("Lightning", "Transformers", "reference Trainer")
-    peers = [name for name in trainers if name in figures]
-    goals = {"Trainer": [faster_than_all(figures, "Trainer", peers)]}
-    rows = rows_of("until the first update", figures, "ms", goals)
+    rows = rows_of("until the first update", figures, "ms", {})
     first = [importing.first_run() * 1e3 for _ in range(1 if settings.quick else 3)]
     for name, value in (
         ("a later run", over),

@@ -136,7 +136,7 @@ def _missed(result: Result) -> Iterator[str]:
     for row in rows_of(result):
         for goal in row["goals"]:
             if not goal["met"]:
-                why = goal.get("why") or "no reason is known"
+                why = goal["why"] or "nothing is known that would make this the limit"
                 missed.setdefault(why, []).append(row["case"])
     for why, cases in missed.items():
         yield f"Missed in {'; '.join(dict.fromkeys(cases))}: {why}."
