@@ -6,7 +6,8 @@ import gc
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 # Processor time: what other programs do in between does not count.
@@ -69,16 +70,30 @@ def once(work: Callable[[], object]) -> Measured:
     return run
 
 
+@contextmanager
+def no_bystanders() -> Iterator[None]:
+    """Have the garbage collector leave out what is there already.
+
+    Otherwise each candidate would pay for all that the others have imported.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def in_turn(candidates: Mapping[str, Measured], rounds: int) -> dict[str, Figure]:
     """Measure the candidates A B C A B C …; each gives the seconds that a unit of work took.
 
     Ratios are to the first one.
     """
     times: dict[str, list[float]] = {name: [] for name in candidates}
-    gc.collect()
-    for _ in range(rounds):
-        for name, run in candidates.items():
-            times[name].append(run())
+    with no_bystanders():
+        for _ in range(rounds):
+            for name, run in candidates.items():
+                times[name].append(run())
     base = next(iter(times.values()))
     figures = {}
     for name, own in times.items():

@@ -10,6 +10,9 @@ from typing import Any
 
 Result = dict[str, Any]
 OURS = ("ParamScheduler", "CosineLrScheduler", "Trainer", "Trainer, at a terminal")
+AS_THE_OTHER = ("CosineLrScheduler", "Trainer, at a terminal")
+IN_README = ("stepping", "tensors", "preview", "loops", "start-up", "imports")
+BEGIN, END = "<!-- benchmarks -->", "<!-- end of benchmarks -->"
 
 
 def rows_of(result: Result) -> Iterator[dict[str, Any]]:
@@ -84,44 +87,68 @@ def _afterwards(result: Result) -> Iterator[str]:
             yield f"Not measured: {name}: {why}"
     for name, why in result["not_measured"].items():
         yield f"Not measured: {name}: {why}"
+    yield from _missed(result)
     goals = [goal for row in rows_of(result) for goal in row["goals"]]
     met = sum(goal["met"] for goal in goals)
     yield f"{met} of {len(goals)} goals are met, in {result['seconds']:.0f} seconds."
 
 
 def markdown(result: Result) -> str:
-    """Return the README's table: what has a goal, with the quickest peer."""
+    """Return the README's table: what has a goal, next to the quickest of the others."""
     lines = [
-        "| what | of | median | ratio (spread) | quickest peer | goal |",
-        "|---|---|--:|--:|---|---|",
+        "| what | ours | times the limit (spread) | quickest other | goal |",
+        "|---|--:|--:|---|---|",
     ]
-    for case, group in groupby(rows_of(result), key=lambda row: row["case"]):
-        rows = list(group)
-        for row in rows:
-            if row["goals"]:
-                ratio = ratio_of(row) + (f" ({spread_of(row)})" if spread_of(row) else "")
-                cells = (
-                    case,
-                    row["name"],
-                    f"{number(row['value'])} {row['unit']}",
-                    ratio,
-                    _quickest_peer(row, rows),
-                    goals_of(row).replace("MISSED", "**missed**"),
-                )
-                lines.append(f"| {' | '.join(cells)} |")
+    for name in IN_README:
+        group = result["groups"].get(name, {"rows": []})
+        for case, same_case in groupby(group["rows"], key=lambda row: row["case"]):
+            rows = list(same_case)
+            for row in rows:
+                if row["goals"] and row["name"] not in AS_THE_OTHER and row["unit"] != "modules":
+                    ratio = ratio_of(row) + (f" ({spread_of(row)})" if spread_of(row) else "")
+                    cells = (
+                        case if row["name"] in OURS else f"{case}: {row['name']}",
+                        f"{number(row['value'])} {row['unit']}",
+                        ratio,
+                        _quickest_other(row, rows),
+                        goals_of(row).replace("MISSED", "**missed**"),
+                    )
+                    lines.append(f"| {' | '.join(cells)} |")
     machine = ", ".join(str(value) for value in result["machine"].values())
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     lines += ["", f"Measured on {result['date']}, {machine}, with {versions}."]
+    lines += [f"\n{line}" for line in _missed(result)]
     return "\n".join(lines)
 
 
-def _quickest_peer(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+def put_into(path: Path, text: str) -> None:
+    """Put a text between the marks in a file."""
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{path} has to hold {BEGIN!r}, and after it {END!r}")
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def _missed(result: Result) -> Iterator[str]:
+    """Yield why goals are missed, each reason once."""
+    missed: dict[str, list[str]] = {}
+    for row in rows_of(result):
+        for goal in row["goals"]:
+            if not goal["met"]:
+                why = goal["why"] or "nothing is known that would make this the limit"
+                missed.setdefault(why, []).append(row["case"])
+    for why, cases in missed.items():
+        yield f"Missed in {'; '.join(dict.fromkeys(cases))}: {why}."
+
+
+def _quickest_other(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     if row["name"] not in OURS:
         return ""
-    peers = [one for one in rows[1:] if one["name"] not in OURS]
-    if not peers:
+    others = [one for one in rows[1:] if one["name"] not in OURS]
+    if not others:
         return ""
-    quickest = min(peers, key=lambda one: one["value"])
+    quickest = min(others, key=lambda one: one["value"])
     return f"{quickest['name']}, {ratio_of(quickest)}"
 
 

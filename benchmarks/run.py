@@ -82,7 +82,8 @@ def measure(name: str, quick: bool, reference: Path | None, folder: Path) -> dic
 
 def measure_here(name: str, quick: bool, reference: str | None, path: Path) -> None:
     """Measure a group in this process."""
-    stay_on_one_core()
+    if name != "saving":  # where a thread writes while training goes on
+        stay_on_one_core()
     library = None if reference is None else Reference(Path(reference))
     settings = groups.Settings(quick, library)
     try:
@@ -132,6 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks"), metavar="FOLDER")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="where else to put the picture")
     parser.add_argument("--markdown", action="store_true", help="print the README's table")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="put it there, between its marks")
     parser.add_argument("--group-to", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--reference", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
@@ -143,7 +145,11 @@ def main(arguments: list[str] | None = None) -> None:
         return
     path = chosen.output / "benchmarks.json"
     if chosen.markdown:
-        print(report.markdown(json.loads(path.read_text())))
+        text = report.markdown(json.loads(path.read_text()))
+        if chosen.into is None:
+            print(text)
+        else:
+            report.put_into(chosen.into, text)
         return
     result = run(chosen.names or list(groups.GROUPS), chosen.quick)
     chosen.output.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, IterableDataset
 
-from benchmarks import loops
 from benchmarks.measure import Makers, Measured, clock, once, repeated, resident_bytes
 from benchmarks.stepping import TOTAL, WARMUP, optimizer_of
 
@@ -97,29 +96,6 @@ class Listens:
         pass
 
 
-def with_callbacks(counts: Iterable[int]) -> Makers:
-    """Return the seconds of an update of a Trainer that has so many callbacks more."""
-    dataset = loops.data(16)
-
-    def run(count: int, dataset: Any, batch_size: int) -> loops.Clocked:
-        from pytorch_accelerated.callbacks import get_default_callbacks
-        from pytorch_accelerated.trainer import Trainer
-
-        optimizer = loops.optimizer_of(model := loops.network())
-        callbacks = [*get_default_callbacks(), *(Listens() for _ in range(count))]
-        Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=callbacks).train(
-            dataset, num_epochs=1, per_device_batch_size=batch_size
-        )
-        return optimizer
-
-    return {
-        f"{count} callbacks more": lambda count=count: loops.per_update(
-            loops.quiet(partial(run, count)), dataset, 16
-        )
-        for count in counts
-    }
-
-
 class Same(IterableDataset[Any]):
     """The same batch again and again, so that the data costs next to nothing."""
 
@@ -178,7 +154,9 @@ class WindowsOfEpochs(Windows):
         self._counted()
 
 
-def _trained(dataset: Dataset[Any], epochs: int, windows: Windows) -> Windows:
+def _trained(
+    dataset: Dataset[Any], epochs: int, windows: Windows, more: Sequence[Any] = ()
+) -> Windows:
     from pytorch_accelerated.callbacks import get_default_callbacks
     from pytorch_accelerated.schedulers import ParamScheduler
     from pytorch_accelerated.schedules import cosine
@@ -206,7 +184,7 @@ def _trained(dataset: Dataset[Any], epochs: int, windows: Windows) -> Windows:
         model,
         None,
         torch.optim.SGD(model.parameters(), lr=1e-4),
-        callbacks=[*get_default_callbacks(), windows],
+        callbacks=[*get_default_callbacks(), *more, windows],
     )
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         trainer.train(
@@ -216,6 +194,20 @@ def _trained(dataset: Dataset[Any], epochs: int, windows: Windows) -> Windows:
             train_dataloader_kwargs={"batch_size": None},
         )
     return windows
+
+
+def with_callbacks(counts: Iterable[int]) -> Makers:
+    """Return the seconds of an update of the loop alone, with so many callbacks more."""
+
+    def make(count: int) -> Measured:
+        def measured() -> float:
+            more = [Listens() for _ in range(count)]
+            windows = WindowsOfUpdates([BEGINNING])
+            return _trained(Same(BEGINNING), 1, windows, more).seconds[BEGINNING]
+
+        return measured
+
+    return {f"{count} callbacks more": partial(make, count) for count in counts}
 
 
 def updates_of_a_run(points: Sequence[int]) -> Windows:

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.measure import in_turn
+from benchmarks.run import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +33,8 @@ def test_a_group_is_measured_shown_and_written(tmp_path):
     text = (tmp_path / "benchmarks.json").read_text()
     result = json.loads(text)
     rows = result["groups"]["values"]["rows"]
-    assert {row["case"] for row in rows} == {"a value", "a value, of"}
+    cases = {row["case"] for row in rows}
+    assert cases == {"a value", "a value, of", "construction, for a phase"}
     assert all(row["value"] > 0 for row in rows)
     assert result["quick"] is True
     assert result["versions"].keys() >= {"Python", "torch"}
@@ -43,12 +45,12 @@ def test_a_group_is_measured_shown_and_written(tmp_path):
         assert row["name"] in ended.stdout
         assert report.number(row["value"]) in ended.stdout
 
-    shown = run("--markdown", "--output", str(tmp_path))
-    assert shown.returncode == 0, shown.stderr
-    goals = [row for row in rows if row["goals"]]
-    table = [line for line in shown.stdout.splitlines() if line.startswith("|")]
-    assert len(table) == 2 + len(goals)
-    assert result["date"] in shown.stdout
+    page = tmp_path / "page.md"
+    page.write_text(f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n")
+    main(["--markdown", "--output", str(tmp_path), "--into", str(page)])
+    table = report.markdown(result)
+    assert page.read_text() == f"above\n{report.BEGIN}\n{table}\n{report.END}\nbelow\n"
+    assert result["date"] in table
 
 
 def test_an_unknown_group_is_refused():
@@ -74,9 +76,47 @@ def test_ratios_are_of_medians_measured_in_turn():
     assert figures["limit"].ratio == 1.0
 
 
+def row(case, name, value, goals=(), ratio=None):
+    """Return a row as JSON holds it."""
+    goals = [{"text": text, "met": met, "why": "gravity"} for text, met in goals]
+    bounds = {"ratio": ratio, "low": ratio, "high": ratio}
+    return {"case": case, "name": name, "value": value, "unit": "µs", "goals": goals, **bounds}
+
+
+def test_the_readmes_table_has_what_has_a_goal_next_to_the_quickest_other():
+    rows = [
+        row("step, 1 groups", "by hand", 1.0, ratio=1.0),
+        row("step, 1 groups", "ParamScheduler", 2.5, [("≤ 2 ×", False)], ratio=2.5),
+        row("step, 1 groups", "slow", 9.0, ratio=9.0),
+        row("step, 1 groups", "less slow", 7.0, ratio=7.0),
+    ]
+    result = {
+        "date": "2026-01-31",
+        "machine": {"cores": "2 cores"},
+        "versions": {"Python": "3.11"},
+        "groups": {"stepping": {"rows": rows, "not_measured": {}}},
+    }
+    assert report.markdown(result).splitlines()[2:] == [
+        "| step, 1 groups | 2.50 µs | 2.50 × (2.50 … 2.50) | less slow, 7.00 × "
+        "| ≤ 2 ×: **missed** |",
+        "",
+        "Measured on 2026-01-31, 2 cores, with Python 3.11.",
+        "",
+        "Missed in step, 1 groups: gravity.",
+    ]
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("no marks")
+    with pytest.raises(ValueError, match="has to hold"):
+        report.put_into(page, "table")
+    assert page.read_text() == "no marks"
+
+
 def test_a_goal_that_is_missed_is_said_so():
-    row = {"goals": [{"text": "≤ 2 ×", "met": True}, {"text": "≤ 0.5 s", "met": False}]}
-    assert report.goals_of(row) == "≤ 2 ×: met, ≤ 0.5 s: MISSED"
+    goals = [("≤ 2 ×", True), ("≤ 0.5 s", False)]
+    assert report.goals_of(row("a step", "ours", 1.0, goals)) == "≤ 2 ×: met, ≤ 0.5 s: MISSED"
 
 
 @pytest.mark.parametrize(
