@@ -396,6 +396,9 @@ class Pair(Schedule):
 
     symbol = "?"
 
+    def __post_init__(self) -> None:
+        """Check that the two go together."""
+
     @property
     def horizon(self) -> int | None:
         left, right = self.left.horizon, self.right.horizon
@@ -441,7 +444,6 @@ class Pair(Schedule):
         return f"{_in_brackets(self.left)} {self.symbol} {_in_brackets(self.right)}"
 
 
-@dataclass(frozen=True, repr=False)
 class Sum(Pair):
     """Two schedules added: what ``a + b`` builds."""
 
@@ -473,7 +475,6 @@ class Sum(Pair):
         )
 
 
-@dataclass(frozen=True, repr=False)
 class Product(Pair):
     """A schedule times a curve of plain multiples: what ``a * b`` builds."""
 

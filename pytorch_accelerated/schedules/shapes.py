@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from typing import ClassVar
 
 from pytorch_accelerated.schedules.base import Affine
 from pytorch_accelerated.schedules.lengths import (
@@ -28,10 +29,11 @@ from pytorch_accelerated.schedules.lengths import (
 Curve = Callable[[int], tuple[float, float]]
 
 
+@dataclass(frozen=True)
 class Shape(ABC):
     """How a phase gets from its start to its end, as a function of progress in [0, 1]."""
 
-    name: str
+    name: ClassVar[str]
 
     def __call__(self, progress: float) -> float:
         """Return the share of the way from start to end at ``progress`` in [0, 1]."""
@@ -94,13 +96,12 @@ class Shape(ABC):
         """Return the shape's own arguments as they are written in code."""
         changed = (
             (field.name, getattr(self, field.name))
-            for field in fields(self)  # type: ignore[arg-type]
+            for field in fields(self)
             if getattr(self, field.name) != field.default
         )
         return "".join(f", {name}={value!r}" for name, value in changed)
 
 
-@dataclass(frozen=True)
 class Constant(Shape):
     """Stays where it is."""
 
@@ -113,7 +114,6 @@ class Constant(Shape):
         return start
 
 
-@dataclass(frozen=True)
 class Linear(Shape):
     """A straight line: shape(p) = p."""
 
@@ -172,7 +172,6 @@ class Polynomial(Shape):
         return _power(left, done, self.power)
 
 
-@dataclass(frozen=True)
 class Sqrt(Shape):
     """The square root of progress: shape(p) = √p."""
 
@@ -183,7 +182,6 @@ class Sqrt(Shape):
         return left / (1.0 + root), root
 
 
-@dataclass(frozen=True)
 class Rex(Shape):
     """Reflected exponential: shape(p) = p / (2 − p)."""
 
