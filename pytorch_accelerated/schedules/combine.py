@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
 from itertools import accumulate, islice
+from typing import ClassVar
 
 from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule, Segment, not_yet
 from pytorch_accelerated.schedules.lengths import Horizon, exact, finite, rounded, whole
@@ -60,11 +61,17 @@ class Sequence(Schedule):
     """One schedule after another: what ``a >> b`` builds."""
 
     parts: tuple[Schedule, ...]
+    _closed_first: ClassVar[tuple[Schedule, ...]] = ()
 
     def __post_init__(self) -> None:
         flat: list[Schedule] = []
         for part in self.parts:
             flat.extend(part.parts if isinstance(part, Sequence) else (part,))
+        # What comes first was closed when it was made; closing it for each `>>` again would make a
+        # chain of a thousand phases take 16 seconds.
+        for first in self.parts[:1]:
+            if isinstance(first, Sequence) and not first.is_relative:
+                object.__setattr__(self, "_closed_first", first._closed_parts)
         object.__setattr__(self, "parts", tuple(flat))
         for part in flat[:-1]:
             if part.horizon is None and not part.is_relative:
@@ -93,9 +100,9 @@ class Sequence(Schedule):
 
     @cached_property
     def _closed_parts(self) -> tuple[Schedule, ...]:
-        closed: list[Schedule] = []
-        previous = ONE
-        for part in self.parts:
+        closed = list(self._closed_first)
+        previous = closed[-1].final if closed else ONE
+        for part in self.parts[len(closed) :]:
             closed.append(part._closed(previous))
             if closed[-1].horizon is not None:
                 previous = closed[-1].final
