@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import parse_flag_from_env
+from accelerate.utils import is_torch_xla_available, parse_flag_from_env
 from torch.utils.data import get_worker_info
 
 from pytorch_accelerated.ema import ModelEma
@@ -138,10 +138,31 @@ class DataLoaderSlice:
         return getattr(self.dl, name)
 
 
+def runs_on_cpu() -> bool:
+    """Whether Accelerate has to be told that this process computes on CPU.
+
+    That is so if the user says it, by ``ACCELERATE_USE_CPU``, and for each of several processes
+    on a machine that has nothing else: not told, Accelerate would have each of them train alone.
+    """
+    if parse_flag_from_env("ACCELERATE_USE_CPU"):
+        return True
+    return "LOCAL_RANK" in os.environ and not _has_accelerator()
+
+
+def _has_accelerator() -> bool:
+    accelerator = getattr(torch, "accelerator", None)  # since PyTorch 2.6
+    if accelerator is not None:
+        is_there: bool = accelerator.is_available()
+    else:
+        kinds = (torch.cuda, torch.backends.mps, torch.xpu)
+        is_there = any(kind.is_available() for kind in kinds)
+    return is_there or bool(is_torch_xla_available())
+
+
 def _process_state() -> PartialState:
     # Without this argument, a first use before any Accelerator was made would settle for one
     # process even if several were launched on CPU.
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    return PartialState(cpu=runs_on_cpu())
 
 
 def _alone(is_the_one: str, function: Callable[P, R]) -> Callable[P, R | None]:
