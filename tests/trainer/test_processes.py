@@ -305,5 +305,5 @@ def test_one_of_several_processes_does_not_train_alone(monkeypatch):
     make_trainer()  # so that Accelerate is set up for one process
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "0")
-    with pytest.raises(RuntimeError, match="2 processes were launched.*ACCELERATE_USE_CPU=1"):
+    with pytest.raises(RuntimeError, match=r"2 processes were launched.*ACCELERATE_USE_CPU=1"):
         make_trainer()
