@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -314,6 +315,7 @@ class Trainer(Preparation):
                 self._go_on(saved, self._plan)
                 if saved["stopped"] is not None and resume == "auto":
                     self._stopped = saved["stopped"]
+            self._warn_of_other_lengths()
             self._run_training()
 
     def evaluate(
@@ -716,6 +718,19 @@ class Trainer(Preparation):
     def _has_reached_limit(self) -> bool:
         limit = self._config.max_num_train_steps
         return limit is not None and self._loop.num_updates >= limit
+
+    def _warn_of_other_lengths(self) -> None:
+        """Say once that a schedule is not as long as the run, which looks like a mistake."""
+        horizon = self._config.max_num_train_steps
+        # A step of one's own may count something else than updates.
+        counts_updates = type(self).scheduler_step in (
+            Trainer.scheduler_step,
+            TrainerWithTimmScheduler.scheduler_step,
+        )
+        if horizon is None or not counts_updates or not self._accelerator.is_main_process:
+            return
+        for line in scheduling.length_mismatches(self.scheduler, self._loop.num_updates, horizon):
+            warnings.warn(line, stacklevel=3)
 
     def _step_schedulers_at_epoch_end(self) -> None:
         """Step the schedulers that wait for a metric."""

@@ -163,7 +163,7 @@ class LogToTrackersCallback(TrainerCallback):
                 f"there is no tracker to log to (log_with is {self.log_with!r}): give "
                 f"log_with='tensorboard' and a logging_dir, or another tracker that is installed"
             )
-        accelerator.init_trackers(self.project_name, self.config, self.init_kwargs)
+        accelerator.init_trackers(self.project_name, self.config, self.init_kwargs or {})
 
     def state_dict(self) -> dict[str, Any]:
         return {"num_updates": self._num_updates + len(self._updates)}

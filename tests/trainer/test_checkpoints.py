@@ -150,7 +150,8 @@ def test_a_schedulers_state_that_is_loaded_before_a_run_is_taken_up_by_it(tmp_pa
     straight.train(**RUN, num_epochs=2, create_scheduler_fn=create)
 
     first = momentum_trainer()
-    first.train(**RUN, num_epochs=1, create_scheduler_fn=create)
+    with pytest.warns(UserWarning, match="the run has 4 updates.* ends at update 8"):
+        first.train(**RUN, num_epochs=1, create_scheduler_fn=create)
     first.save_checkpoint(tmp_path / "file.pt")
     second = momentum_trainer(rest := Record())
     second.load_checkpoint(tmp_path / "file.pt")
