@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -54,10 +55,26 @@ def get_limit_batches_from_env() -> int | None:
     )
 
 
-def _check_positive(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {value!r}: give a positive whole number")
-    return value
+def whole_number(name: str, value: Any, at_least: int = 1, else_none: bool = False) -> int:
+    """A count as an int, also if it came as another kind of integer, such as NumPy's.
+
+    Args:
+        name: name of the argument.
+        value: what was given for it.
+        at_least: the smallest one allowed.
+        else_none: whether to say that ``None`` may be given, too.
+
+    Raises:
+        ValueError: it is no whole number, or too small.
+    """
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = -1
+    if number < at_least:
+        kind = "a positive whole number" if at_least == 1 else f"a whole number from {at_least} on"
+        raise ValueError(f"{name} is {value!r}: give {kind}{', or None' * else_none}")
+    return number
 
 
 class LimitBatches:
@@ -80,7 +97,7 @@ class LimitBatches:
     """
 
     def __init__(self, num_batches: int) -> None:
-        self.num_batches = _check_positive("num_batches", num_batches)
+        self.num_batches = whole_number("num_batches", num_batches)
         self._before: list[str | None] = []
 
     def __enter__(self) -> LimitBatches:
@@ -123,7 +140,7 @@ class DataLoaderSlice:
 
     def __init__(self, dl: Any, slice_size: int) -> None:
         self.dl = dl
-        self.slice_size = _check_positive("slice_size", slice_size)
+        self.slice_size = whole_number("slice_size", slice_size)
 
     def __iter__(self) -> Iterator[Any]:
         return itertools.islice(self.dl, self.slice_size)
