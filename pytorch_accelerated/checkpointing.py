@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import pickle
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
+from torch.nn.parameter import is_lazy
 
 from pytorch_accelerated import scheduling
 from pytorch_accelerated.checkpoints import random_state
@@ -148,7 +150,8 @@ class Checkpointing(Processes):
     ) -> dict[str, Any]:
         """Restore model, optimizer and scheduler from a file of `save_checkpoint`.
 
-        Before the first run there is no scheduler: the next run's takes the state up then.
+        Before the first run there is no scheduler: the next run's takes the state up then. If
+        anything does not fit, nothing has changed.
 
         Args:
             checkpoint_path: the file.
@@ -159,26 +162,65 @@ class Checkpointing(Processes):
             All of the file.
 
         Raises:
-            ValueError: the file holds an optimizer's state, but there is no optimizer.
+            OSError: there is no such file, or it cannot be read.
+            CheckpointError: it is damaged, or no file of `save_checkpoint`.
+            ValueError: a state does not fit the model, the optimizer or the scheduler that is
+                there, or there is no optimizer.
         """
-        checkpoint: dict[str, Any] = torch.load(
-            checkpoint_path, map_location="cpu", weights_only=True
-        )
-        self.get_model(keep_torch_compile=False).load_state_dict(checkpoint["model_state_dict"])
-        # A scheduler puts its value in force in what the optimizer then has.
-        if load_optimizer and "optimizer_state_dict" in checkpoint:
-            if self.optimizer is None:
-                raise ValueError(
-                    f"{checkpoint_path} holds an optimizer's state, but the Trainer has no "
-                    f"optimizer: pass load_optimizer=False"
-                )
-            self.optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
-        if load_scheduler and "scheduler_state_dict" in checkpoint:
-            if self.scheduler is not None:
-                scheduling.restore(self.scheduler, checkpoint["scheduler_state_dict"])
-            else:
-                self._scheduler_state_to_load = checkpoint["scheduler_state_dict"]
+        checkpoint = _read_file(Path(checkpoint_path))
+        optimizer = checkpoint.get("optimizer_state_dict") if load_optimizer else None
+        scheduler = checkpoint.get("scheduler_state_dict") if load_scheduler else None
+        if optimizer is not None and self.optimizer is None:
+            raise ValueError(
+                f"{checkpoint_path} holds an optimizer's state, but the Trainer has no "
+                f"optimizer: pass load_optimizer=False"
+            )
+        part = "model"
+        put_back = self._as_it_is()
+        try:
+            self.get_model(keep_torch_compile=False).load_state_dict(checkpoint["model_state_dict"])
+            # A scheduler puts its value in force in what the optimizer then has.
+            if optimizer is not None:
+                part = "optimizer"
+                self.optimizer.load_state_dict(optimizer)
+            if scheduler is not None and self.scheduler is not None:
+                part = "scheduler"
+                scheduling.restore(self.scheduler, scheduler)
+        except Exception as error:
+            put_back()
+            without = "" if part == "model" else f", or pass load_{part}=False"
+            raise ValueError(
+                f"{checkpoint_path} does not fit the Trainer's {part}: {error}. Nothing was "
+                f"loaded: make the {part} as it was when the file was saved{without}"
+            ) from error
+        if scheduler is not None and self.scheduler is None:
+            self._scheduler_state_to_load = scheduler
         return checkpoint
+
+    def _as_it_is(self) -> Callable[[], None]:
+        """Note model, optimizer and schedulers; returns what puts them back."""
+        model = self.get_model(keep_torch_compile=False)
+        weights = {name: _copy_of(value) for name, value in model.state_dict().items()}
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+        groups = getattr(optimizer, "param_groups", [])
+        values = [dict(group) for group in groups]
+        state = getattr(optimizer, "state", None)
+        schedulers = [
+            (one, copy.deepcopy(one.state_dict()))
+            for one in scheduling.each(self.scheduler)
+            if hasattr(one, "state_dict")
+        ]
+
+        def put_back() -> None:
+            model.load_state_dict(weights)
+            if optimizer is not None:
+                optimizer.state, optimizer.param_groups = state, groups
+            for one, its_state in schedulers:
+                one.load_state_dict(its_state)
+            for group, before in zip(groups, values, strict=True):
+                group.update(before)
+
+        return put_back
 
     # Training states
 
@@ -686,6 +728,41 @@ def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder} with a training state")
     verify(folder)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """Read a file of `Checkpointing.save_checkpoint`."""
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{path} is a folder: load_checkpoint() reads a file of save_checkpoint(); go on from "
+            f"a training state or a checkpoint with train(resume=…)"
+        )
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:
+        # Bytes of another kind make it raise anything, and say what they are not.
+        what = "it is empty" if path.stat().st_size == 0 else "it is damaged, or of another kind"
+        reason = (str(error).splitlines() or [""])[0]
+        raise CheckpointError(
+            f"{path} is no file of save_checkpoint(): {what} ({type(error).__name__}: {reason})"
+        ) from error
+    if not isinstance(contents, dict) or "model_state_dict" not in contents:
+        has = type(contents).__name__
+        if isinstance(contents, dict):
+            has = f"dict with {', '.join(map(repr, list(contents)[:3])) or 'nothing'}"
+        raise CheckpointError(
+            f"{path} is no file of save_checkpoint(): it has no 'model_state_dict', but holds a "
+            f"{has}. If that is a model's own state: model.load_state_dict(torch.load(path))"
+        )
+    return contents
+
+
+def _copy_of(value: Any) -> Any:
+    if isinstance(value, torch.Tensor) and not is_lazy(value):
+        return value.to("cpu", copy=True)
+    return copy.deepcopy(value)
 
 
 def check_loadable(contents: Mapping[str, Any]) -> None:

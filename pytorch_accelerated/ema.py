@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import numbers
+from typing import Any
 
 import torch
 from torch import nn
@@ -39,7 +41,8 @@ class ModelEma(nn.Module):
     """
 
     def __init__(self, model: nn.Module, decay: float = 0.9999) -> None:
-        if not 0 <= decay <= 1:
+        given: Any = decay
+        if not isinstance(given, numbers.Real) or not 0 <= decay <= 1:
             raise ValueError(f"decay is {decay!r}: give a number from 0 to 1, such as 0.999")
         super().__init__()
         self.module = copy.deepcopy(_unwrapped(model)).eval().requires_grad_(False)

@@ -39,7 +39,7 @@ from pytorch_accelerated.data_loading import (
     prepare_loader,
 )
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
-from pytorch_accelerated.utils import get_limit_batches_from_env
+from pytorch_accelerated.utils import get_limit_batches_from_env, runs_on_cpu
 
 # Several processes of these kinds need nothing of Accelerate's optimizer and backward pass.
 _PLAIN = {
@@ -130,7 +130,8 @@ class Preparation(Checkpointing):
 
     def _create_accelerator(self) -> Accelerator:
         try:
-            return Accelerator(
+            accelerator = Accelerator(
+                cpu=runs_on_cpu(),
                 gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
                 log_with=self._log_with,
                 project_dir=self._project_dir,
@@ -142,6 +143,8 @@ class Preparation(Checkpointing):
                     f"log_with={self._log_with!r}"
                 ) from error
             raise
+        _check_processes_are_joined(accelerator.num_processes)
+        return accelerator
 
     def _prepare(self) -> None:
         self._fire("on_prepare_start")
@@ -321,3 +324,15 @@ class Preparation(Checkpointing):
         if self._num_processes > 1:
             broadcast_object_list(drawn)
         return drawn[0]
+
+
+def _check_processes_are_joined(num_processes: int) -> None:
+    """Refuse to train alone as one of several processes."""
+    world = os.environ.get("WORLD_SIZE", "1")
+    if num_processes == 1 and world.isdecimal() and int(world) > 1:
+        raise RuntimeError(
+            f"{world} processes were launched (WORLD_SIZE), but Accelerate has joined none of "
+            f"them: each would train a model of its own. To train on CPU, set the environment "
+            f"variable ACCELERATE_USE_CPU=1 for all processes; if the script makes an Accelerator "
+            f"or a PartialState before its Trainer, give cpu=True there"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -156,6 +156,71 @@ def each(scheduler: Any) -> Iterator[Any]:
         yield from scheduler
     elif scheduler is not None:
         yield scheduler
+
+
+def length_mismatches(scheduler: Any, num_updates: int, horizon: int) -> list[str]:
+    """Where a schedule was planned for another number of updates than the run makes.
+
+    Only the library's own schedulers tell for how many they are planned. One that is longer than
+    the run is a mismatch unless it ends at the values that the run ends with; one that is
+    shorter, if the learning rate falls right up to its end: after a warmup, or the last of some
+    milestones, the rest of the run is what the value is there for.
+
+    Args:
+        scheduler: a scheduler, or a list or tuple of them.
+        num_updates: updates that were made.
+        horizon: updates of the run.
+
+    Returns:
+        For each of them what is wrong, and what to write instead.
+    """
+    lines = []
+    for one in each(scheduler):
+        planned = one._num_planned_updates() if _is_pure(one) else None
+        if planned is None:
+            continue
+        # A state that was loaded may have the schedule begin elsewhere than the run.
+        begun_at = getattr(one, "num_updates", num_updates) - num_updates
+        reached = begun_at + horizon
+        name = type(one).__name__
+        begin = f"the run has {horizon} updates"
+        if begun_at:
+            begin += f", which {name} begins at update {begun_at}"
+        if planned > reached and one.get_updated_values(planned) != one.get_updated_values(reached):
+            lines.append(
+                f"{begin}, but the schedule of {name} ends at update {planned}: the run ends "
+                f"before it does. {_FITTING}, or have the run make so many updates"
+            )
+        elif planned < reached and _falls_to_the_end(one, planned):
+            lines.append(
+                f"{begin}, but the schedule of {name} ends at update {planned}: the other updates "
+                f"run at its last value. {_FITTING}, or end the run there "
+                f"(max_num_train_steps={planned - begun_at}); a last value that is to hold is "
+                f"written as >> constant({reached - planned})"
+            )
+    return lines
+
+
+_FITTING = (
+    "Let the schedule take its length from the run: give CosineLrScheduler.create_scheduler_fn(…), "
+    "or ParamScheduler.create_scheduler_fn(lr=…) with shares of the run, such as "
+    "linear(0.1, start=0.0) >> cosine()"
+)
+
+
+def _falls_to_the_end(scheduler: Any, horizon: int) -> bool:
+    """Whether a learning rate is lower at each of a plan's last updates than before."""
+    if horizon < 2:
+        return False
+    before, late, last = (_rates(scheduler, horizon - back) for back in (2, 1, 0))
+    return any(a > b > c for a, b, c in zip(before, late, last, strict=True))
+
+
+def _rates(scheduler: Any, num_updates: int) -> list[Any]:
+    values = scheduler.get_updated_values(num_updates)
+    if not isinstance(values, Mapping):
+        values = {scheduler.param_group_field: values}
+    return list(values.get("lr", []))
 
 
 def is_stateless(scheduler: Any) -> bool:

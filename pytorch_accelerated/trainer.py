@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -42,7 +44,7 @@ from pytorch_accelerated.preparation import Preparation
 from pytorch_accelerated.processes import STOP_CHECK_INTERVAL
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
-from pytorch_accelerated.utils import worker_init_fn
+from pytorch_accelerated.utils import whole_number, worker_init_fn
 
 __all__ = [
     "DEFAULT_CALLBACKS",
@@ -234,19 +236,28 @@ class Trainer(Preparation):
             CheckpointError: the checkpoint to go on from is incomplete or damaged.
             OSError: a checkpoint could not be written.
         """
-        _check_at_least_1("num_epochs", num_epochs)
-        _check_at_least_1("gradient_accumulation_steps", gradient_accumulation_steps)
+        num_epochs = whole_number("num_epochs", num_epochs)
+        per_device_batch_size = _checked_batch_size(
+            per_device_batch_size,
+            train_dataloader_kwargs,
+            *([] if eval_dataset is None else [eval_dataloader_kwargs]),
+        )
+        gradient_accumulation_steps = whole_number(
+            "gradient_accumulation_steps", gradient_accumulation_steps
+        )
         if max_num_train_steps is not None:
-            _check_at_least_1("max_num_train_steps", max_num_train_steps)
+            max_num_train_steps = whole_number(
+                "max_num_train_steps", max_num_train_steps, else_none=True
+            )
         _check_positive("gradient_clip_value", gradient_clip_value)
         _check_positive("gradient_clip_norm", gradient_clip_norm)
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-            raise ValueError(f"seed is {seed!r}: give a whole number from 0 on, or None")
+        if seed is not None:
+            seed = whole_number("seed", seed, at_least=0, else_none=True)
 
         if checkpoint_every is not None:
-            _check_at_least_1("checkpoint_every", checkpoint_every)
+            checkpoint_every = whole_number("checkpoint_every", checkpoint_every, else_none=True)
         if keep_last is not None:
-            _check_at_least_1("keep_last", keep_last)
+            keep_last = whole_number("keep_last", keep_last, else_none=True)
         if checkpoint_dir is None and (checkpoint_every, keep_last) != (None, None):
             raise ValueError("checkpoint_every and keep_last need a checkpoint_dir: give one")
         if checkpoint_dir is None and resume == "auto":
@@ -314,6 +325,7 @@ class Trainer(Preparation):
                 self._go_on(saved, self._plan)
                 if saved["stopped"] is not None and resume == "auto":
                     self._stopped = saved["stopped"]
+            self._warn_of_other_lengths()
             self._run_training()
 
     def evaluate(
@@ -338,6 +350,7 @@ class Trainer(Preparation):
         """
         if dataset is None and self.eval_dataset is None:
             raise ValueError("dataset is None, and no run has had evaluation data: give a dataset")
+        per_device_batch_size = _checked_batch_size(per_device_batch_size, dataloader_kwargs)
         self.eval_dataset = self.eval_dataset if dataset is None else dataset
         self.collate_fn = self.collate_fn if collate_fn is None else collate_fn
         self.train_dataset = None
@@ -717,6 +730,19 @@ class Trainer(Preparation):
         limit = self._config.max_num_train_steps
         return limit is not None and self._loop.num_updates >= limit
 
+    def _warn_of_other_lengths(self) -> None:
+        """Say once that a schedule is not as long as the run, which looks like a mistake."""
+        horizon = self._config.max_num_train_steps
+        # A step of one's own may count something else than updates.
+        counts_updates = type(self).scheduler_step in (
+            Trainer.scheduler_step,
+            TrainerWithTimmScheduler.scheduler_step,
+        )
+        if horizon is None or not counts_updates or not self._accelerator.is_main_process:
+            return
+        for line in scheduling.length_mismatches(self.scheduler, self._loop.num_updates, horizon):
+            warnings.warn(line, stacklevel=3)
+
     def _step_schedulers_at_epoch_end(self) -> None:
         """Step the schedulers that wait for a metric."""
         if self.scheduler is not None:
@@ -816,13 +842,22 @@ def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
         ) from None
 
 
-def _check_at_least_1(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {value!r}: give a positive whole number")
+def _checked_batch_size(value: Any, *loader_kwargs: dict[str, Any] | None) -> Any:
+    """The batch size as an int; it may be ``None`` where the loaders' own arguments tell."""
+    is_told = [
+        any((kwargs or {}).get(name) is not None for name in ("batch_size", "batch_sampler"))
+        for kwargs in loader_kwargs
+    ]
+    if value is None and all(is_told):
+        return None
+    return whole_number("per_device_batch_size", value)
 
 
-def _check_positive(name: str, value: float | None) -> None:
-    if value is not None and not value > 0:
+def _check_positive(name: str, value: Any) -> None:
+    if value is None:
+        return
+    is_number = isinstance(value, (numbers.Real, Tensor)) and not isinstance(value, bool)
+    if not is_number or not value > 0:
         raise ValueError(f"{name} is {value!r}: give a positive number, or None for no clipping")
 
 

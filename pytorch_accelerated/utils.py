@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import parse_flag_from_env
+from accelerate.utils import is_torch_xla_available, parse_flag_from_env
 from torch.utils.data import get_worker_info
 
 from pytorch_accelerated.ema import ModelEma
@@ -54,10 +55,26 @@ def get_limit_batches_from_env() -> int | None:
     )
 
 
-def _check_positive(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {value!r}: give a positive whole number")
-    return value
+def whole_number(name: str, value: Any, at_least: int = 1, else_none: bool = False) -> int:
+    """A count as an int, also if it came as another kind of integer, such as NumPy's.
+
+    Args:
+        name: name of the argument.
+        value: what was given for it.
+        at_least: the smallest one allowed.
+        else_none: whether to say that ``None`` may be given, too.
+
+    Raises:
+        ValueError: it is no whole number, or too small.
+    """
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = -1
+    if number < at_least:
+        kind = "a positive whole number" if at_least == 1 else f"a whole number from {at_least} on"
+        raise ValueError(f"{name} is {value!r}: give {kind}{', or None' * else_none}")
+    return number
 
 
 class LimitBatches:
@@ -80,7 +97,7 @@ class LimitBatches:
     """
 
     def __init__(self, num_batches: int) -> None:
-        self.num_batches = _check_positive("num_batches", num_batches)
+        self.num_batches = whole_number("num_batches", num_batches)
         self._before: list[str | None] = []
 
     def __enter__(self) -> LimitBatches:
@@ -123,7 +140,7 @@ class DataLoaderSlice:
 
     def __init__(self, dl: Any, slice_size: int) -> None:
         self.dl = dl
-        self.slice_size = _check_positive("slice_size", slice_size)
+        self.slice_size = whole_number("slice_size", slice_size)
 
     def __iter__(self) -> Iterator[Any]:
         return itertools.islice(self.dl, self.slice_size)
@@ -138,10 +155,31 @@ class DataLoaderSlice:
         return getattr(self.dl, name)
 
 
+def runs_on_cpu() -> bool:
+    """Whether Accelerate has to be told that this process computes on CPU.
+
+    That is so if the user says it, by ``ACCELERATE_USE_CPU``, and for each of several processes
+    on a machine that has nothing else: not told, Accelerate would have each of them train alone.
+    """
+    if parse_flag_from_env("ACCELERATE_USE_CPU"):
+        return True
+    return "LOCAL_RANK" in os.environ and not _has_accelerator()
+
+
+def _has_accelerator() -> bool:
+    accelerator = getattr(torch, "accelerator", None)  # since PyTorch 2.6
+    if accelerator is not None:
+        is_there: bool = accelerator.is_available()
+    else:
+        kinds = (torch.cuda, torch.backends.mps, torch.xpu)
+        is_there = any(kind.is_available() for kind in kinds)
+    return is_there or bool(is_torch_xla_available())
+
+
 def _process_state() -> PartialState:
     # Without this argument, a first use before any Accelerator was made would settle for one
     # process even if several were launched on CPU.
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    return PartialState(cpu=runs_on_cpu())
 
 
 def _alone(is_the_one: str, function: Callable[P, R]) -> Callable[P, R | None]:

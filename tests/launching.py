@@ -22,28 +22,32 @@ def torchrun(num_processes: int, *script: object) -> list[str]:
     return [*TORCHRUN, "--standalone", f"--nproc-per-node={num_processes}", *map(str, script)]
 
 
-def run(command: Sequence[str], seconds: float, **environment: str) -> str:
-    """Run one command, return what it printed, and fail with that if it fails."""
+def run(command: Sequence[str], seconds: float, **environment: str | None) -> str:
+    """Run one command, return what it printed, and fail with that if it fails.
+
+    An environment variable that is None is unset.
+    """
     (code,), output = run_together([command], seconds, **environment)
     assert code == 0, f"exit code {code}:\n{output[-8000:]}"
     return output
 
 
 def run_together(
-    commands: Sequence[Sequence[str]], seconds: float, **environment: str
+    commands: Sequence[Sequence[str]], seconds: float, **environment: str | None
 ) -> tuple[list[int], str]:
     """Run commands at the same time; return their exit codes and what they printed.
 
     Output goes to a file: a pipe stays open as long as any grandchild lives, and reading it to its
     end would wait for a process that hangs.
     """
-    env = {
+    given = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "OMP_NUM_THREADS": "1",
         "ACCELERATE_USE_CPU": "1",
         **environment,
     }
+    env = {name: value for name, value in given.items() if value is not None}
     with tempfile.TemporaryFile() as output:
         running = [
             subprocess.Popen(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import TYPE_CHECKING, Any
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.callbacks.metric_watch import MetricWatcher
+from pytorch_accelerated.utils import whole_number
 
 if TYPE_CHECKING:
     from pytorch_accelerated.trainer import Trainer
@@ -30,7 +32,7 @@ class EarlyStoppingCallback(MetricWatcher):
         best_metric_epoch: the epoch it was reached in, or ``None``.
 
     Raises:
-        ValueError: patience or threshold is negative.
+        ValueError: patience is no whole number, or it or the threshold is negative.
     """
 
     def __init__(
@@ -41,18 +43,15 @@ class EarlyStoppingCallback(MetricWatcher):
         greater_is_better: bool = False,
         reset_on_train: bool = True,
     ) -> None:
-        if early_stopping_patience < 0:
+        patience = whole_number("early_stopping_patience", early_stopping_patience, at_least=0)
+        threshold: Any = early_stopping_threshold
+        if not isinstance(threshold, numbers.Real) or not early_stopping_threshold >= 0:
             raise ValueError(
-                f"early_stopping_patience is {early_stopping_patience}: give a number of epochs, "
-                f"at least 0"
-            )
-        if not early_stopping_threshold >= 0:
-            raise ValueError(
-                f"early_stopping_threshold is {early_stopping_threshold}: give the size of an "
+                f"early_stopping_threshold is {early_stopping_threshold!r}: give the size of an "
                 f"improvement, at least 0, in either direction"
             )
         super().__init__(watch_metric, greater_is_better, reset_on_train)
-        self.early_stopping_patience = early_stopping_patience
+        self.early_stopping_patience = patience
         self.early_stopping_threshold = early_stopping_threshold
         self.early_stopping_patience_counter = 0
 

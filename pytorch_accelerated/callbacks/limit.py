@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
-from pytorch_accelerated.utils import DataLoaderSlice
+from pytorch_accelerated.utils import DataLoaderSlice, whole_number
 
 if TYPE_CHECKING:
     from pytorch_accelerated.trainer import Trainer
@@ -25,7 +25,7 @@ class LimitBatchesCallback(TrainerCallback):
     """
 
     def __init__(self, num_batches: int) -> None:
-        self.num_batches = len(DataLoaderSlice(range(sys.maxsize), num_batches))
+        self.num_batches = whole_number("num_batches", num_batches)
 
     def on_prepare_end(self, trainer: Trainer, **kwargs: Any) -> None:
         if trainer._train_dataloader is not None:
@@ -53,7 +53,7 @@ class LimitEvalStepsCallback(TrainerCallback):
     """
 
     def __init__(self, num_eval_steps: int, limit_intermediate_only: bool = True) -> None:
-        self.num_eval_steps = len(DataLoaderSlice(range(sys.maxsize), num_eval_steps))
+        self.num_eval_steps = whole_number("num_eval_steps", num_eval_steps)
         self.limit_intermediate_only = limit_intermediate_only
         self._slice: DataLoaderSlice | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
+from pytorch_accelerated.utils import whole_number
 
 if TYPE_CHECKING:
     from pytorch_accelerated.trainer import Trainer
@@ -25,12 +26,7 @@ class StepBasedEvaluationCallback(TrainerCallback):
     """
 
     def __init__(self, eval_every_n_steps: int) -> None:
-        if eval_every_n_steps < 1:
-            raise ValueError(
-                f"eval_every_n_steps is {eval_every_n_steps}: give a number of optimizer "
-                f"updates, at least 1"
-            )
-        self.eval_every_n_steps = eval_every_n_steps
+        self.eval_every_n_steps = whole_number("eval_every_n_steps", eval_every_n_steps)
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         if trainer.eval_dataset is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pytorch_accelerated.callbacks.base import StopTrainingError, TrainerCallback
+from pytorch_accelerated.utils import whole_number
 
 if TYPE_CHECKING:
     from pytorch_accelerated.trainer import Trainer
@@ -33,9 +34,7 @@ class TerminateOnNaNCallback(TrainerCallback):
     """
 
     def __init__(self, check_every: int = 100) -> None:
-        if check_every < 1:
-            raise ValueError(f"check_every is {check_every}: give a number of batches, at least 1")
-        self.check_every = check_every
+        self.check_every = whole_number("check_every", check_every)
         self.triggered = False
         self._start()
 

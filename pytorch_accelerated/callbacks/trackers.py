@@ -16,6 +16,7 @@ from pytorch_accelerated.callbacks.schedule_monitor import (
     plain_value,
     scheduled_fields,
 )
+from pytorch_accelerated.utils import whole_number
 
 if TYPE_CHECKING:
     from pytorch_accelerated.trainer import Trainer
@@ -64,15 +65,13 @@ class LogToTrackersCallback(TrainerCallback):
         fields: Sequence[str] | None = None,
         flush_every: int = 100,
     ) -> None:
-        if flush_every < 1:
-            raise ValueError(f"flush_every is {flush_every}: give a number of at least 1")
         self.log_with = log_with
         self.logging_dir = logging_dir
         self.project_name = project_name
         self.config = config
         self.init_kwargs = init_kwargs
         self.fields = None if fields is None else list(fields)
-        self.flush_every = flush_every
+        self.flush_every = whole_number("flush_every", flush_every)
         self._new = NewMetrics()
         self._num_updates = 0
         self._is_resumed = False
@@ -163,7 +162,7 @@ class LogToTrackersCallback(TrainerCallback):
                 f"there is no tracker to log to (log_with is {self.log_with!r}): give "
                 f"log_with='tensorboard' and a logging_dir, or another tracker that is installed"
             )
-        accelerator.init_trackers(self.project_name, self.config, self.init_kwargs)
+        accelerator.init_trackers(self.project_name, self.config, self.init_kwargs or {})
 
     def state_dict(self) -> dict[str, Any]:
         return {"num_updates": self._num_updates + len(self._updates)}

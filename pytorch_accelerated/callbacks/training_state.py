@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
+from pytorch_accelerated.utils import whole_number
 
 if TYPE_CHECKING:
     from pytorch_accelerated.trainer import Trainer
@@ -49,8 +50,8 @@ class SaveTrainingStateCallback(TrainerCallback):
             ("save_every_n_steps", save_every_n_steps),
             ("max_checkpoints", max_checkpoints),
         ):
-            if number is not None and number < 1:
-                raise ValueError(f"{name} is {number}: give a number of at least 1, or None")
+            if number is not None:
+                whole_number(name, number, else_none=True)
         self.save_dir = Path(save_dir)
         self.save_every_n_epochs = save_every_n_epochs
         self.save_every_n_steps = save_every_n_steps

@@ -251,7 +251,8 @@ ROWS = (
         "F28",
         "A guard against running past the end freezes the rate at the wrong value.",
         "Accelerate",
-        "Past the end the floor is held. Steps that Accelerate multiplies are reported, once.",
+        "Past the end the floor is held. Steps that Accelerate multiplies are reported, once; so "
+        "is a run that is not as long as its schedule.",
         ("huggingface/accelerate!385", "huggingface/accelerate#690"),
         ("accelerate",),
     ),

@@ -209,13 +209,16 @@ def test_f29_a_schedule_counts_updates_in_every_accumulation() -> None:
         assert left(trainer) == 0.0
 
 
-def test_f28_a_longer_run_than_planned_holds_the_floor() -> None:
+def test_f28_a_longer_run_than_planned_holds_the_floor_and_says_so_once() -> None:
     record = Record()
     trainer = make_trainer(record)
-    trainer.train(
-        ones(20),
-        num_epochs=1,
-        per_device_batch_size=1,
-        create_scheduler_fn=lambda optimizer: ParamScheduler(optimizer, lr=linear(10, end=0.0)),
-    )
+    with pytest.warns(UserWarning, match="has 20 updates.* ends at update 10") as said:
+        trainer.train(
+            ones(20),
+            num_epochs=2,
+            max_num_train_steps=20,
+            per_device_batch_size=1,
+            create_scheduler_fn=lambda optimizer: ParamScheduler(optimizer, lr=linear(10, end=0.0)),
+        )
+    assert len(said) == 1
     assert record.used == planned(10) + [0.0] * 10

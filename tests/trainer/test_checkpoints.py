@@ -9,6 +9,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from pytorch_accelerated import Trainer
+from pytorch_accelerated.checkpoints import CheckpointError
 from pytorch_accelerated.schedulers import CosineLrScheduler
 from tests.trainer.tiny import Record, StopAt, linear_decay, make_trainer, numbers, ones
 
@@ -150,7 +151,8 @@ def test_a_schedulers_state_that_is_loaded_before_a_run_is_taken_up_by_it(tmp_pa
     straight.train(**RUN, num_epochs=2, create_scheduler_fn=create)
 
     first = momentum_trainer()
-    first.train(**RUN, num_epochs=1, create_scheduler_fn=create)
+    with pytest.warns(UserWarning, match="the run has 4 updates.* ends at update 8"):
+        first.train(**RUN, num_epochs=1, create_scheduler_fn=create)
     first.save_checkpoint(tmp_path / "file.pt")
     second = momentum_trainer(rest := Record())
     second.load_checkpoint(tmp_path / "file.pt")
@@ -294,3 +296,97 @@ def test_a_stopped_run_can_be_resumed_from_its_end(tmp_path):
     resumed.train(**RUN, num_epochs=2, create_scheduler_fn=create, resume_from=tmp_path / "state")
     assert resumed.num_updates == 8
     assert len(rest.used) == 5
+
+
+def everything(trainer):
+    """What a file may change, in a form that compares."""
+    optimizer = trainer.optimizer.state_dict()
+    scheduler = None if trainer.scheduler is None else trainer.scheduler.state_dict()
+    buffers = [value["momentum_buffer"].item() for value in optimizer["state"].values()]
+    return trainer.model.weight.item(), buffers, str(optimizer["param_groups"]), scheduler
+
+
+def trained(**changes):
+    trainer = momentum_trainer()
+    trainer.train(**{**RUN, "num_epochs": 1, "create_scheduler_fn": COSINE, **changes})
+    return trainer
+
+
+def write_text(path):
+    path.write_text("epoch 1: loss 0.5\n")
+
+
+def write_half(path):
+    trained().save_checkpoint(path)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def write_weights(path):
+    torch.save({"weight": torch.ones(())}, path)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (write_text, "is damaged, or of another kind"),
+        (Path.touch, "it is empty"),
+        (write_half, "is damaged, or of another kind"),
+        (write_weights, r"no 'model_state_dict', but holds a dict with 'weight'.*load_state_dict"),
+        (lambda path: torch.save([1], path), "no 'model_state_dict', but holds a list"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_refused_by_its_name(tmp_path, write, message):
+    path = tmp_path / "best.pt"
+    write(path)
+    trainer = trained()
+    before = everything(trainer)
+    with pytest.raises(
+        CheckpointError, match=rf"best\.pt is no file of save_checkpoint.*{message}"
+    ):
+        trainer.load_checkpoint(path)
+    assert everything(trainer) == before
+
+
+def test_a_folder_is_no_file_to_load(tmp_path):
+    with pytest.raises(IsADirectoryError, match=r"is a folder.*train\(resume=…\)"):
+        trained().load_checkpoint(tmp_path)
+
+
+def with_two_weights():
+    trainer = momentum_trainer()
+    trainer.model.another = torch.nn.Parameter(torch.ones(()))
+    return trainer
+
+
+def with_two_groups():
+    trainer = momentum_trainer()
+    trainer.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(()))]})
+    return trainer
+
+
+def with_a_schedulers_state_of_another_kind():
+    trainer = trained(create_scheduler_fn=linear_decay(4))
+    trainer.model.weight.data.fill_(9.0)
+    return trainer
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (with_two_weights, "does not fit the Trainer's model: .*another"),
+        (with_two_groups, "does not fit the Trainer's optimizer: .*load_optimizer=False"),
+        (
+            with_a_schedulers_state_of_another_kind,
+            "does not fit the Trainer's scheduler: .*load_scheduler=False",
+        ),
+    ],
+)
+def test_a_file_that_does_not_fit_changes_nothing(tmp_path, make, message):
+    make().save_checkpoint(tmp_path / "best.pt")
+    trainer = trained(train_dataset=ones(6), create_scheduler_fn=COSINE)
+    before = everything(trainer)
+    with pytest.raises(ValueError, match=rf"(?s)best\.pt {message}"):
+        trainer.load_checkpoint(tmp_path / "best.pt")
+    assert everything(trainer) == before
+    trainer.optimizer.step()  # the optimizer still holds the weights of the model
+    trainer.scheduler.step()

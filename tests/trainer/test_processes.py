@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import socket
 import sys
 from fractions import Fraction
@@ -12,7 +13,9 @@ import pytest
 import torch
 
 from pytorch_accelerated.schedulers import CosineLrScheduler
-from tests.launching import TORCHRUN, run_together, torchrun
+from tests.launching import ROOT, TORCHRUN, run, run_together, torchrun
+from tests.test_documentation import blocks_of
+from tests.trainer.tiny import make_trainer
 
 SCRIPT = str(Path(__file__).with_name("process_cases.py"))
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch"]
@@ -267,3 +270,40 @@ def test_layers_unfrozen_within_a_distributed_run_are_refused(cases):
         else:
             assert "0.weight" in of_one["error"]
             assert "between two calls of train()" in of_one["error"]
+
+
+PAGE = ROOT / "docs" / "tasks" / "distributed.rst"
+COMMANDS = [
+    command
+    for block in blocks_of(PAGE)
+    if block.language == "shell"
+    for command in block.code.strip().splitlines()
+]
+OUTPUTS = re.findall(r"^ +(\d+ processes: .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("command", "output"), list(zip(COMMANDS, OUTPUTS, strict=True)), ids=COMMANDS
+)
+def test_the_documented_launches_print_what_the_page_says(command, output, tmp_path):
+    (script,) = (block.code for block in blocks_of(PAGE) if block.caption == "train.py")
+    (tmp_path / "train.py").write_text(script, encoding="utf-8")
+    launchers = {
+        "python": [sys.executable],
+        "torchrun": [*TORCHRUN, f"--master-port={free_port()}"],
+        "accelerate launch": [*ACCELERATE, f"--main_process_port={free_port()}"],
+    }
+    for name, launcher in launchers.items():
+        if command.startswith(name):
+            options = command.removeprefix(name).replace("train.py", str(tmp_path / "train.py"))
+            printed = run([*launcher, *options.split()], seconds=200, ACCELERATE_USE_CPU=None)
+    lines = [line for line in printed.splitlines() if "processes" in line and "--" not in line]
+    assert lines == [output]
+
+
+def test_one_of_several_processes_does_not_train_alone(monkeypatch):
+    make_trainer()  # so that Accelerate is set up for one process
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(RuntimeError, match=r"2 processes were launched.*ACCELERATE_USE_CPU=1"):
+        make_trainer()

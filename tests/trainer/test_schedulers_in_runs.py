@@ -11,8 +11,9 @@ from pytorch_accelerated.schedulers import (
     ParamScheduler,
     PlateauLrScheduler,
     SchedulerBase,
+    StatelessParamScheduler,
 )
-from pytorch_accelerated.schedules import linear
+from pytorch_accelerated.schedules import constant, cosine, linear, milestones
 from pytorch_accelerated.trainer import TrainerWithTimmScheduler
 from tests.trainer.tiny import Record, linear_decay, make_trainer, ones
 
@@ -248,3 +249,50 @@ def test_timm_schedulers_are_told_updates_from_1_and_epochs_done(evaluation):
     assert trainer.scheduler.calls == [*expected, ("epoch", 2)]
     trainer.evaluate(ones(2))
     assert trainer.scheduler.calls == [*expected, ("epoch", 2)]
+
+
+def planned(kind=ParamScheduler, **schedules):
+    return functools.partial(kind, **schedules)
+
+
+@pytest.mark.parametrize("kind", [ParamScheduler, StatelessParamScheduler])
+@pytest.mark.parametrize(
+    ("schedules", "message"),
+    [
+        ({"lr": cosine(1000)}, "12 updates, but .* ends at update 1000: the run ends before"),
+        ({"weight_decay": linear(13, end=0.0)}, "12 updates, but .* ends at update 13: the run"),
+        ({"lr": cosine(9, end=0.1)}, r"ends at update 9: the other.*num_train_steps=9.*stant\(3\)"),
+    ],
+)
+def test_a_schedule_of_another_length_is_reported_once(kind, schedules, message):
+    trainer = make_trainer()
+    trainer.optimizer.param_groups[0]["weight_decay"] = 0.5
+    with pytest.warns(UserWarning, match=message) as said:
+        trainer.train(**RUN, create_scheduler_fn=planned(kind, **schedules))
+    assert [warning.filename for warning in said] == [__file__]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        linear(4, start=0.0),
+        linear(4, start=0.0) >> constant(100),
+        constant(3),
+        milestones({4: 0.1, 8: 0.01}),
+        cosine(5) >> constant(7),
+        linear(12, end=0.0),
+    ],
+)
+def test_a_last_value_that_is_meant_to_hold_is_no_mistake(schedule):
+    make_trainer().train(**RUN, create_scheduler_fn=planned(lr=schedule))
+
+
+def test_a_step_of_ones_own_counts_what_it_wants():
+    class InSamples(Trainer):
+        def scheduler_step(self):
+            self.scheduler.step_update(2 * self.num_updates)
+
+    trainer = make_trainer(kind=InSamples)
+    create = planned(StatelessParamScheduler, lr=linear(24, end=0.0))
+    trainer.train(**RUN, create_scheduler_fn=create)
+    assert trainer.optimizer.param_groups[0]["lr"] == 0.0

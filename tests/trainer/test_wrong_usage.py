@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,7 +10,17 @@ from torch.utils.data import DataLoader
 
 from pytorch_accelerated import Trainer
 from pytorch_accelerated import TrainerPlaceholderValues as T
-from pytorch_accelerated.callbacks import TrainerCallback
+from pytorch_accelerated.callbacks import (
+    EarlyStoppingCallback,
+    LimitBatchesCallback,
+    LimitEvalStepsCallback,
+    LogToTrackersCallback,
+    SaveTrainingStateCallback,
+    StepBasedEvaluationCallback,
+    TerminateOnNaNCallback,
+    TrainerCallback,
+)
+from pytorch_accelerated.ema import ModelEma
 from pytorch_accelerated.schedulers import CosineLrScheduler
 from pytorch_accelerated.schedules import cosine
 from tests.trainer.tiny import Scale, make_trainer, mean_output, ones
@@ -112,3 +123,83 @@ def test_a_loss_without_a_gradient(change):
 
     with pytest.raises((ValueError, TypeError), match=r"no gradient|has to be a tensor"):
         make_trainer(kind=Changed).train(ones(4), 1)
+
+
+COUNTS = [
+    "num_epochs",
+    "per_device_batch_size",
+    "max_num_train_steps",
+    "gradient_accumulation_steps",
+    "seed",
+    "checkpoint_every",
+    "keep_last",
+]
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_numpys_integers_are_integers(name, tmp_path):
+    straight, trainer = make_trainer(), make_trainer()
+    for one, number in ((straight, 2), (trainer, np.int64(2))):
+        run = {"num_epochs": 2, "seed": 1, "checkpoint_dir": tmp_path / type(number).__name__}
+        one.train(ones(8), **{**run, name: number})
+    assert trainer.num_updates == straight.num_updates
+    assert trainer.run_config == straight.run_config
+    assert type(getattr(trainer.run_config, name, 2)) is not np.int64
+
+
+@pytest.mark.parametrize("number", [True, 1.5, -1, "2", np.float64(2.0), torch.tensor(2.0)])
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_that_are_none(name, number, tmp_path):
+    with pytest.raises(ValueError, match=rf"^{name} is .*: give a .*whole number"):
+        make_trainer().train(ones(4), **{"num_epochs": 1, "checkpoint_dir": tmp_path, name: number})
+
+
+def test_a_batch_size_may_be_left_to_the_loaders_arguments():
+    with pytest.raises(ValueError, match="per_device_batch_size is None: give a positive"):
+        make_trainer().train(ones(4), 1, per_device_batch_size=None)
+    with pytest.raises(ValueError, match="per_device_batch_size is None: give a positive"):
+        make_trainer().evaluate(ones(4), per_device_batch_size=None)
+    trainer = make_trainer()
+    kwargs = {"batch_size": 2}
+    trainer.train(ones(4), 1, per_device_batch_size=None, train_dataloader_kwargs=kwargs)
+    assert trainer.num_updates == 2
+
+
+@pytest.mark.parametrize("name", ["gradient_clip_value", "gradient_clip_norm"])
+@pytest.mark.parametrize("value", ["1", 0, True, float("nan"), [1.0]])
+def test_a_clipping_value_that_is_none(name, value):
+    with pytest.raises(ValueError, match=f"^{name} is .*: give a positive number, or None"):
+        make_trainer().train(ones(4), 1, **{name: value})
+
+
+@pytest.mark.parametrize("value", [0, 1.5, True, "a", None])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (LimitBatchesCallback, "num_batches"),
+        (LimitEvalStepsCallback, "num_eval_steps"),
+        (StepBasedEvaluationCallback, "eval_every_n_steps"),
+        (TerminateOnNaNCallback, "check_every"),
+        (lambda n: LogToTrackersCallback(flush_every=n), "flush_every"),
+        (lambda n: EarlyStoppingCallback(n or -1), "early_stopping_patience"),
+        (lambda n: SaveTrainingStateCallback(max_checkpoints=n or 0), "max_checkpoints"),
+    ],
+)
+def test_the_counts_of_callbacks(make, name, value):
+    with pytest.raises(ValueError, match=rf"^{name} is .*: give a .*whole number"):
+        make(value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ModelEma(Scale(), decay="a"), "decay is 'a': give a number from 0 to 1"),
+        (
+            lambda: EarlyStoppingCallback(early_stopping_threshold="a"),
+            "early_stopping_threshold is 'a': give",
+        ),
+    ],
+)
+def test_numbers_that_are_none(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
