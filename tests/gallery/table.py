@@ -54,8 +54,8 @@ ROWS = (
         "The saved state overwrites the new, longer horizon, so the rate climbs again or the run "
         "fails.",
         "PyTorch, Lightning",
-        "A state is a position. The plan given now counts, and a warning names both plans, and both "
-        "values where they differ.",
+        "A state is a position. The plan given now counts, and a warning names both plans, and "
+        "both values where they differ.",
         ("deepinsight/insightface!2143", "nodefluxio/vortex#70"),
         ("pytorch", "lightning"),
     ),
