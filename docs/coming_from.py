@@ -30,9 +30,8 @@ Coming from other libraries
 ===========================
 
 Each row has a call of another library on the left and, on the right, the one schedule that gives
-every update the same value, to 12 digits. The tests run both sides of each row; timm's side is the
-formula that its documentation states. The pictures draw both curves over each other, for the first
-parameter group.
+every update the same value, to 12 digits. The tests run both sides of each row. The pictures draw
+both curves over each other, for the first parameter group.
 
 On the left, ``optimizer`` has two groups with learning rates 0.1 and 0.01 (optax has one, 0.1). A
 schedule on the right goes into a scheduler for any field, and one is enough for all groups, because

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import re
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
 
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
+from pytorch_accelerated.schedulers import plan_state
 from pytorch_accelerated.schedulers.param_groups import Field, Group, plain
 from pytorch_accelerated.schedulers.quick_steps import QuickSteps, quick_steps
 from pytorch_accelerated.schedulers.scheduler_base import (
@@ -77,6 +79,16 @@ class FieldSchedules:
             f"{self.field.name}: parameter group {index} (name {name!r}) has no schedule; there "
             f"are {has}. Add one; constant(1) leaves the base value as it is."
         )
+
+    def planned(self, groups: Sequence[Group]) -> Iterator[tuple[str, int | None, Schedule]]:
+        """Yield the schedule of all groups, or each group's own, with its field and group."""
+        if isinstance(self.plan, Schedule):
+            yield self.field.name, None, self.plan
+            return
+        for index, group in enumerate(groups):
+            # A group that came since may have none yet; what needs it says so.
+            with contextlib.suppress(ValueError):
+                yield self.field.name, index, self._of_one(index, group)
 
     def check_names(self, groups: Sequence[Group]) -> None:
         """Raise if a schedule is meant for a group that there is not."""
@@ -227,6 +239,31 @@ class _Scheduled(SchedulerBase):
         values = {own.field.name: own.values(num_updates, groups) for own in self._schedules}
         return values if len(values) > 1 else values[self.param_group_field]
 
+    # What a state says of the plan ----------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        state = super().state_dict()
+        num_updates = state.get("num_updates", 0)
+        return state | {"plan": plan_state.rows_of(self._planned_rows(), num_updates)}
+
+    def _checked_state(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+        if not isinstance(state_dict, Mapping) or "plan" not in state_dict:
+            return super()._checked_state(state_dict)
+        rest = {key: value for key, value in state_dict.items() if key != "plan"}
+        return super()._checked_state(rest) | {"plan": plan_state.checked_rows(state_dict["plan"])}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        if lines := self._plan_differences(state):
+            self._warn(state.get("num_updates", 0), lines, "The schedule given now counts.")
+        super()._restore(state)
+
+    def _planned_rows(self) -> Iterator[tuple[str, int | None, Schedule]]:
+        groups = self.optimizer.param_groups
+        return itertools.chain.from_iterable(own.planned(groups) for own in self._schedules)
+
+    def _plan_differences(self, state: Mapping[str, Any]) -> list[str]:
+        return list(plan_state.differences(state.get("plan", ()), self._planned_rows()))
+
 
 class ParamScheduler(_Scheduled, StatefulSchedulerBase):
     """Schedules on any fields of an optimizer's parameter groups, stepped together.
@@ -351,7 +388,7 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         num_updates = state["num_updates"]
         due = self._due(num_updates)
         self._warn_of_replaced(due, state, num_updates)
-        lines = [
+        lines = self._plan_differences(state) + [
             f"Parameter group {i}: {field.name}={plain(value)!r} is due by the schedule given "
             f"now, but the checkpoint held {_untied(saved)!r}."
             for field, values in due

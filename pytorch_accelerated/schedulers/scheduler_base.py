@@ -394,6 +394,8 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def _checked_state(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"state_dict={state_dict!r} is no dictionary.")
+        if "kind" in state_dict:  # what another class has besides is not the point then
+            self._check_kind(state_dict["kind"])
         mine = SchedulerBase.state_dict(self) | self._position()
         name = type(self).__name__
         missing, extra = mine.keys() - state_dict.keys(), state_dict.keys() - mine.keys()
@@ -411,11 +413,6 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             raise ValueError(
                 f"The state has format {state_dict['format']!r}, but this version reads format "
                 f"{_STATE_FORMAT}."
-            )
-        if not isinstance(state_dict["kind"], str) or state_dict["kind"] != self._state_kind:
-            raise ValueError(
-                f"The state is of {state_dict['kind']!r}, but this scheduler is a {name}, which "
-                f"loads states of {self._state_kind!r}."
             )
         state = dict(state_dict)
         for key in ("values", "attributes"):
@@ -459,6 +456,13 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                     "to the scheduler, take a state that was saved since; restore the optimizer "
                     "first."
                 )
+
+    def _check_kind(self, kind: object) -> None:
+        if not isinstance(kind, str) or kind != self._state_kind:
+            raise ValueError(
+                f"The state is of {kind!r}, but this scheduler is a {type(self).__name__}, which "
+                f"loads states of {self._state_kind!r}."
+            )
 
     def _may_be_restored(self, name: object) -> bool:
         if not isinstance(name, str) or not name.isidentifier() or name.startswith("__"):

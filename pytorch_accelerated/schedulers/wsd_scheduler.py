@@ -235,6 +235,8 @@ class WSDLrScheduler(ParamScheduler):
             start = state["num_updates"]
             if isinstance(saved, Mapping) and saved.get("total_steps") == self.total_steps:
                 start = whole("The state's _continuation start", saved.get("start"))
+            else:
+                state.pop("plan", None)  # another one is what was asked for
             continuation = {"start": start, "total_steps": self.total_steps}
         before = self._schedules
         self._schedules = [FieldSchedules(self._fields["lr"], self._schedule(continuation))]

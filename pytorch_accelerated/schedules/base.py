@@ -150,7 +150,7 @@ class Schedule(ABC):
             >>> linear(4, end=0.0).values(5, base=2.0)
             array('d', [2.0, 1.5, 1.0, 0.5, 0.0])
         """
-        return self._columns(whole("num_updates", num_updates), [base])[0]
+        return self._columns(whole("num_updates", num_updates), [finite("base", base)])[0]
 
     def _columns(self, num_updates: int, bases: Sequence[float]) -> list[array[float]]:
         """Return the values at updates 0 … ``num_updates`` − 1, for each base."""

@@ -22,8 +22,8 @@ from torch.optim import SGD, Optimizer
 
 from pytorch_accelerated import schedules
 from pytorch_accelerated.schedulers import ParamScheduler
-from tests.conformance import timm_formulas
 from tests.conformance.table import OPTAX, Row
+from tests.conformance.timm_parts import timm_part
 
 # One list per update, with one value per parameter group.
 Values = list[list[float]]
@@ -52,19 +52,21 @@ def our_values(row: Row) -> Values:
 
 @cache
 def their_values(row: Row) -> Values:
-    """Record the other library's schedule, or evaluate timm's documented formula."""
+    """Record the other library's schedule on a real optimizer."""
     if row.library == "optax":
         values: Values = _optax()["values"][row.key]
         return values
-    if row.library == "timm":
-        value = eval(f"({row.theirs})", {**vars(timm_formulas), "optimizer": None})
-        return [[value(k, base) for base in row.bases] for k in range(row.num_updates)]
     optimizer = _optimizer(row)
     recorded = _recorder(optimizer, row.field)
     if row.library == "ignite":
         _run_ignite(row, optimizer)
         return recorded
     scheduler = eval(f"({row.theirs})", {**names_of(row.library), "optimizer": optimizer})
+    if row.library == "timm":
+        for k in range(row.num_updates):
+            scheduler.step_update(k)
+            optimizer.step()
+        return recorded
     for _ in range(row.num_updates):
         optimizer.step()
         scheduler.step()
@@ -95,6 +97,8 @@ def names_of(library: str) -> dict[str, Any]:
     """Return the names that a call of the library's users is written in."""
     if library == "torch":
         return vars(torch.optim.lr_scheduler)
+    if library == "timm":
+        return vars(timm_part("scheduler"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what their imports deprecate is not ours to mend
         if library == "transformers":

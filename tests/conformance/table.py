@@ -704,6 +704,7 @@ TIMM = (
     warmup_t=10,
     warmup_lr_init=1e-5,
     warmup_prefix=True,
+    t_in_epochs=False,
 )""",
         "linear(10, start=absolute(1e-5)) >> cosine(90, end=absolute(1e-4))",
         note=_PREFIX,
@@ -721,6 +722,7 @@ TIMM = (
     warmup_t=10,
     warmup_lr_init=1e-5,
     warmup_prefix=True,
+    t_in_epochs=False,
 )""",
         """linear(10, start=absolute(1e-5))
 >> cosine(20, end=absolute(1e-4)).repeat(3, length=2.0, peak=0.5)""",
@@ -731,7 +733,9 @@ TIMM = (
     Row(
         "timm",
         "CosineLRScheduler",
-        "CosineLRScheduler(optimizer, t_initial=100, lr_min=1e-4, k_decay=1.5)",
+        """CosineLRScheduler(
+    optimizer, t_initial=100, lr_min=1e-4, k_decay=1.5, t_in_epochs=False
+)""",
         "cosine(100, end=absolute(1e-4), k=1.5)",
         variant="k-decay",
     ),
@@ -739,7 +743,12 @@ TIMM = (
         "timm",
         "CosineLRScheduler",
         """CosineLRScheduler(
-    optimizer, t_initial=100, lr_min=1e-4, warmup_t=10, warmup_lr_init=1e-5
+    optimizer,
+    t_initial=100,
+    lr_min=1e-4,
+    warmup_t=10,
+    warmup_lr_init=1e-5,
+    t_in_epochs=False,
 )""",
         """linear(10, start=absolute(1e-5)) * milestones({10: 0.0})
 + cosine(100, end=absolute(1e-4)) * milestones({0: 0.0, 10: 1.0})""",
@@ -759,6 +768,7 @@ TIMM = (
     warmup_t=10,
     warmup_lr_init=1e-5,
     warmup_prefix=True,
+    t_in_epochs=False,
 )""",
         """linear(10, start=absolute(1e-5))
 >> tanh(
@@ -776,7 +786,12 @@ TIMM = (
         "timm",
         "TanhLRScheduler",
         """TanhLRScheduler(
-    optimizer, t_initial=20, cycle_mul=2.0, cycle_decay=0.5, cycle_limit=3
+    optimizer,
+    t_initial=20,
+    cycle_mul=2.0,
+    cycle_decay=0.5,
+    cycle_limit=3,
+    t_in_epochs=False,
 )""",
         """tanh(
     20,
@@ -789,7 +804,8 @@ TIMM = (
 >> constant(0, value=0.0)""",
         num_updates=150,
         variant="cycles",
-        note="Their decay shrinks the end of each cycle, too: a product with a staircase.",
+        note="Their decay shrinks the end of each cycle, too: a product with a staircase. Until "
+        "theirs is told of update 0, the base value itself is in force.",
     ),
     Row(
         "timm",
@@ -802,6 +818,7 @@ TIMM = (
     warmup_t=10,
     warmup_lr_init=1e-5,
     warmup_prefix=True,
+    t_in_epochs=False,
 )""",
         "linear(10, start=absolute(1e-5)) >> polynomial(90, end=absolute(1e-4), power=2.0)",
         note=_PREFIX,
@@ -817,6 +834,7 @@ TIMM = (
     cycle_mul=2.0,
     cycle_decay=0.5,
     cycle_limit=3,
+    t_in_epochs=False,
 )""",
         "polynomial(20, end=absolute(1e-4), power=0.5).repeat(3, length=2.0, peak=0.5)",
         num_updates=150,
@@ -826,7 +844,12 @@ TIMM = (
         "timm",
         "StepLRScheduler",
         """StepLRScheduler(
-    optimizer, decay_t=30, decay_rate=0.1, warmup_t=10, warmup_lr_init=1e-5
+    optimizer,
+    decay_t=30,
+    decay_rate=0.1,
+    warmup_t=10,
+    warmup_lr_init=1e-5,
+    t_in_epochs=False,
 )""",
         "linear(10, start=absolute(1e-5)) >> constant(30).repeat(4, peak=0.1)",
         num_updates=130,
@@ -835,9 +858,43 @@ TIMM = (
     Row(
         "timm",
         "MultiStepLRScheduler",
-        "MultiStepLRScheduler(optimizer, decay_t=[30, 80], decay_rate=0.1)",
+        """MultiStepLRScheduler(
+    optimizer, decay_t=[30, 80], decay_rate=0.1, t_in_epochs=False
+)""",
         "milestones({29: 0.1, 79: 0.01})",
         note="Theirs decays one update before each milestone.",
+    ),
+    Row(
+        "timm",
+        "WSDLRScheduler",
+        """WSDLRScheduler(
+    optimizer,
+    t_initial=90,
+    decay_t=30,
+    lr_min=1e-4,
+    warmup_t=10,
+    warmup_lr_init=1e-5,
+    t_in_epochs=False,
+)""",
+        """linear(10, start=absolute(1e-5))
+>> constant(60)
+>> sqrt(30, end=absolute(1e-4))""",
+    ),
+    Row(
+        "timm",
+        "WSDLRScheduler",
+        """WSDLRScheduler(
+    optimizer,
+    t_initial=90,
+    decay_t=30,
+    stable_fn="rsqrt",
+    decay_fn="linear",
+    warmup_t=10,
+    t_in_epochs=False,
+)""",
+        """linear(10, start=0.0)
+>> inverse_sqrt(90, timescale=10) * (constant(60) >> linear(30, end=0.0))""",
+        variant="rsqrt",
     ),
 )
 

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import sys
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from tests.conformance.recording import (
     our_values,
     their_values,
 )
-from tests.conformance.table import IGNITE, OPTAX, ROWS, TORCH, TRANSFORMERS
+from tests.conformance.table import IGNITE, OPTAX, ROWS, TIMM, TORCH, TRANSFORMERS
+from tests.conformance.timm_parts import timm_part
 
 TOLERANCE = 1e-12
 
@@ -79,6 +81,18 @@ def test_every_transformers_scheduler_has_a_row():
 
 def test_every_optax_schedule_has_a_row():
     assert {row.name for row in OPTAX} == optax_names()
+
+
+def test_every_timm_scheduler_has_a_row():
+    theirs = {name for name in names_of("timm") if name.endswith("LRScheduler")}
+    # One that listens to a metric.
+    assert theirs - {row.name for row in TIMM} == {"PlateauLRScheduler"}
+
+
+def test_what_is_loaded_of_timm_leaves_no_trace():
+    before = set(sys.modules)
+    timm_part.__wrapped__("scheduler")
+    assert not [name for name in set(sys.modules) - before if name.partition(".")[0] == "timm"]
 
 
 def test_every_ignite_schedule_has_a_row():

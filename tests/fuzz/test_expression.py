@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytorch_accelerated.schedules import Schedule
 from pytorch_accelerated.schedules.expression import ExpressionError, parse_schedule
-from tests.fuzz.atheris_expression import check_text
+from tests.fuzz.expressions import check_text
 
 TOKENS = [
     *("linear", "cosine", "constant", "polynomial", "milestones", "epochs", "absolute", "tanh"),
@@ -31,6 +37,8 @@ TOKENS = [
 def test_any_text(text: str) -> None:
     check_text(text)
 
+
+ESCAPED = {ord('"'): r"\"", ord("\\"): r"\\"}
 
 CALLS = st.sampled_from(["linear", "cosine", "constant", "rex", "sqrt"])
 NUMBERS = st.sampled_from(
@@ -57,6 +65,36 @@ EXPRESSIONS = st.recursive(
 @settings(max_examples=200, deadline=None)
 def test_texts_that_look_like_schedules(text: str) -> None:
     check_text(text)
+
+
+SEEDS = (
+    "linear(500, start=0.0) >> cosine(end=absolute(1e-6))",
+    "0.5 * (constant(3) >> linear(epochs(2))).repeat(3, length=1.5, peak=0.5)",
+    "milestones({30: 0.1, 60: 0.01}) + polynomial(9, power=2.0) * tanh(4)",
+)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("atheris") is None, reason="atheris has no wheel for this platform"
+)
+def test_texts_that_are_grown_by_what_they_reach(tmp_path: Path) -> None:
+    corpus, words = tmp_path / "corpus", tmp_path / "words"
+    corpus.mkdir()
+    for i, seed in enumerate(SEEDS):
+        (corpus / str(i)).write_text(seed)
+    known = [token for token in TOKENS if token.isascii() and token.isprintable()]
+    words.write_text("".join(f'"{word.translate(ESCAPED)}"\n' for word in known))
+    options = ["-runs=20000", "-seed=1", "-max_len=200", f"-dict={words}"]
+    finished = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz.atheris_expression", *options, str(corpus)],
+        cwd=tmp_path,  # what it finds is left there
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, f"{finished.stdout[-2000:]}\n{finished.stderr[-2000:]}"
+    assert "Done 20000 runs" in finished.stderr
+    assert len(list(corpus.iterdir())) > 10 * len(SEEDS)  # those that reached something new
 
 
 @pytest.mark.parametrize("value", [None, 3, b"linear(3)", ["linear(3)"], object()])

@@ -54,7 +54,8 @@ ROWS = (
         "The saved state overwrites the new, longer horizon, so the rate climbs again or the run "
         "fails.",
         "PyTorch, Lightning",
-        "A state is a position. The plan given now counts, and a warning names both values.",
+        "A state is a position. The plan given now counts, and a warning names both plans, and "
+        "both values where they differ.",
         ("deepinsight/insightface!2143", "nodefluxio/vortex#70"),
         ("pytorch", "lightning"),
     ),
@@ -62,8 +63,8 @@ ROWS = (
         "F06",
         "A schedule that is a function is saved as nothing; another one takes over unnoticed.",
         "PyTorch",
-        "The state has the value in force, so another function is reported; an equal one resumes "
-        "exactly.",
+        "The state has values of the function at several updates, later ones too. Another function "
+        "is reported, also at update 0; an equal one resumes exactly.",
         ("huggingface/transformers#21689", "pytorch/pytorch!9927"),
         ("pytorch",),
     ),

@@ -172,10 +172,20 @@ def test_f05_a_longer_plan_goes_on_from_its_own_value() -> None:
     short = ParamScheduler(optimizer, lr=cosine(10, end=0.0))
     train(optimizer, short, 10)
     longer = ParamScheduler(fresh := sgd([1.0]), lr=cosine(20, end=0.0))
-    with pytest.warns(SchedulerWarning, match="due by the schedule given now"):
+    with pytest.warns(SchedulerWarning, match="due by the schedule given now") as caught:
         longer.load_state_dict(through_json(short.state_dict()))
+    assert "was cosine(10, end=0.0), but the one given now is cosine(20" in str(caught[0].message)
     assert used(fresh, longer, 10) == [cosine(20, end=0.0)(k) for k in range(10, 21)]
     assert held(fresh) == [0.0]
+
+
+def test_f05_another_plan_is_reported_where_the_values_are_still_the_same() -> None:
+    short = WSDLrScheduler(optimizer := sgd([1.0]), total_steps=100)
+    train(optimizer, short, 50)
+    longer = WSDLrScheduler(fresh := sgd([1.0]), total_steps=1_000)
+    with pytest.warns(SchedulerWarning, match=r"was .*constant\(90,.* is .*constant\(900,"):
+        longer.load_state_dict(through_json(short.state_dict()))
+    assert (held(fresh), longer.num_updates) == (held(optimizer), 50)
 
 
 @peer
@@ -190,17 +200,21 @@ def test_f05_peer_pytorch_a_state_overwrites_the_new_length() -> None:
     assert used(fresh, longer, 10)[-1] == pytest.approx(1.0)
 
 
-def test_f06_another_function_is_reported_and_an_equal_one_resumes() -> None:
-    optimizer = sgd([1.0])
-    scheduler = ParamScheduler(optimizer, lr=from_function(halve))
-    train(optimizer, scheduler, 3)
+@pytest.mark.parametrize("position", [0, 3])
+def test_f06_another_function_is_reported_and_an_equal_one_resumes(position: int) -> None:
+    def power(base: float) -> Any:
+        return from_function(lambda k: base**k)
+
+    scheduler = ParamScheduler(optimizer := sgd([1.0]), lr=power(0.5))
+    train(optimizer, scheduler, position)
     state = through_json(scheduler.state_dict())
-    other = ParamScheduler(sgd([1.0]), lr=from_function(shrink))
-    with pytest.warns(SchedulerWarning, match=r"update 3.*\n.*lr=0\.34.* held 0\.125"):
-        other.load_state_dict(state)
-    equal = ParamScheduler(fresh := sgd([1.0]), lr=from_function(halve))
+    for another in (power(0.7), from_function(lambda k: 1 / (1 + k)), linear(10)):
+        other = ParamScheduler(sgd([1.0]), lr=another)
+        with pytest.warns(SchedulerWarning, match=f"update {position}:\nlr: .*from_function"):
+            other.load_state_dict(state)
+    equal = ParamScheduler(fresh := sgd([1.0]), lr=power(0.5))
     equal.load_state_dict(state)
-    assert used(fresh, equal, 2) == [0.125, 0.0625, 0.03125]
+    assert used(fresh, equal, 2) == [0.5**k for k in range(position, position + 3)]
 
 
 @peer

@@ -22,7 +22,7 @@ from pytorch_accelerated.schedulers import (
 )
 from pytorch_accelerated.schedules import constant, from_function, linear
 from tests.interop.plan import BASE, NUM_UPDATES, PLAN, make_scheduler, planned
-from tests.recording import Recorder, adamw, held, parameters, sgd, train, update
+from tests.recording import Recorder, adamw, held, sgd, train, update
 
 
 def used(recorder: Recorder) -> list[Any]:
@@ -169,22 +169,6 @@ def test_fused_optimizers(as_tensor: bool) -> None:
     assert used(recorder) == planned()[:-1]
     # With equal gradients, Adam moves by the learning rate in each update.
     assert moved == pytest.approx(planned()[:-1], rel=1e-4)
-
-
-def test_layer_wise_scales_as_timm_writes_them() -> None:
-    # timm leaves the scaling to its schedulers; made part of the rate, it is part of the base.
-    groups = [
-        {"params": parameters(1), "lr_scale": scale, "weight_decay": 0.0}
-        for scale in (0.25, 0.5, 1.0)
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=BASE)
-    for group in optimizer.param_groups:
-        group["lr"] *= group["lr_scale"]
-    recorder = Recorder(optimizer)
-    train(optimizer, make_scheduler(optimizer), NUM_UPDATES)
-    by_group = [planned(base=BASE * scale)[:-1] for scale in (0.25, 0.5, 1.0)]
-    assert recorder.used == [list(values) for values in zip(*by_group, strict=True)]
-    assert held(optimizer, "lr_scale") == [0.25, 0.5, 1.0]
 
 
 def test_schedule_free_with_a_warmup() -> None:

@@ -280,7 +280,8 @@ def test_any_schedule_goes_on_from_anothers_position() -> None:
     recipe = CosineLrScheduler(optimizer, 2, 4, lr_min=0.0)
     train(optimizer, recipe, 4)
     fresh = ParamScheduler(other := sgd([0.4]), lr=linear(8, end=0.0))
-    fresh.load_state_dict(recipe.state_dict())
+    with pytest.warns(SchedulerWarning, match=r"was .*cosine\(8.* is linear\(8, end=0\.0\)"):
+        fresh.load_state_dict(recipe.state_dict())
     assert (held(other), fresh.num_updates) == ([0.2], 4)
 
 
