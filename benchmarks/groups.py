@@ -102,6 +102,10 @@ def faster_than_all(figures: Mapping[str, Figure], name: str, peers: Iterable[st
     )
 
 
+def _groups(number: int) -> str:
+    return "1 group" if number == 1 else f"{number} groups"
+
+
 def flat(figures: Mapping[str, Figure]) -> Goals:
     """Return the goal that the last candidate costs no more than the first, up to noise."""
     *_, (name, figure) = figures.items()
@@ -124,9 +128,8 @@ def stepping(settings: Settings) -> list[Row]:
                 goals[name].append(at_most(2.0, figures[name].ratio))
             elif groups >= 64:
                 goals[name].append(at_most(1.6, figures[name].ratio, CHECKED_STEP))
-        rows += rows_of(f"step, {groups} groups", figures, "µs", goals)
+        rows += rows_of(f"step, {_groups(groups)}", figures, "µs", goals)
         _close(settings)
-    settings.not_measured["timm"] = "importing it needs torchvision, which is not among the peers"
     return rows
 
 
@@ -141,7 +144,7 @@ def tensors(settings: Settings) -> list[Row]:
         own = figures["ParamScheduler"]
         goal = Goal("faster than torch's own fill_ for each group", own.seconds < torchs.seconds)
         goals = {"ParamScheduler": [goal]}
-        rows += rows_of(f"step, {groups} groups with tensors", figures, "µs", goals)
+        rows += rows_of(f"step, {_groups(groups)} with tensors", figures, "µs", goals)
     return rows
 
 

@@ -122,6 +122,26 @@ def ignite_cosine(groups: int) -> Callable[[], None]:
     return partial(ParamGroupScheduler(schedulers), None)
 
 
+def timm_cosine(groups: int) -> Callable[[], None]:
+    from tests.conformance.timm_parts import timm_part
+
+    scheduler = timm_part("scheduler").CosineLRScheduler(
+        optimizer_of(groups),
+        t_initial=TOTAL,
+        warmup_t=WARMUP,
+        warmup_lr_init=0.0,
+        t_in_epochs=False,
+    )
+    update = 0
+
+    def step() -> None:
+        nonlocal update
+        update += 1
+        scheduler.step_update(update)
+
+    return step
+
+
 def optax_cosine(groups: int) -> Callable[[], Any]:
     """Return a function that calls the schedule: JAX has no groups to write to."""
     import jax
@@ -148,6 +168,7 @@ def candidates(groups: int, reference: Reference | None = None) -> Makers:
         "torch SequentialLR": torch_sequential,
         "torch LambdaLR": torch_lambda,
         "transformers cosine": transformers_cosine,
+        "timm CosineLRScheduler": timm_cosine,
     }
     if groups <= 8:
         # Beyond, a step of its warmup takes longer than all the others together.
