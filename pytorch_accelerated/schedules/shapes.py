@@ -142,18 +142,29 @@ class Cosine(Shape):
         return of_start * of_start, of_end * of_end
 
     def curve(self, start: Affine, end: Affine, length: int) -> Curve:
-        if self.k != 1.0 or start.offset or end.offset:
+        if self.k != 1.0:
             return super().curve(start, end, length)
         # The most common curve of all, with the same operations in one function instead of two.
-        start_scale, end_scale = start.scale, end.scale
+        start_offset, start_scale = start
+        end_offset, end_scale = end
         sin, half_pi = math.sin, _HALF_PI
 
-        def at(position: int) -> tuple[float, float]:
+        def relative(position: int) -> tuple[float, float]:
             of_start = sin(half_pi * ((length - position) / length))
             of_end = sin(half_pi * (position / length))
             return 0.0, start_scale * (of_start * of_start) + end_scale * (of_end * of_end)
 
-        return at
+        def mixed(position: int) -> tuple[float, float]:
+            of_start = sin(half_pi * ((length - position) / length))
+            of_end = sin(half_pi * (position / length))
+            of_start *= of_start
+            of_end *= of_end
+            return (
+                start_offset * of_start + end_offset * of_end,
+                start_scale * of_start + end_scale * of_end,
+            )
+
+        return mixed if start_offset or end_offset else relative
 
 
 @dataclass(frozen=True)
