@@ -319,7 +319,7 @@ def _metric(value: Any) -> float:
     if not isinstance(value, bool | str | bytes):
         try:
             return float(value.detach() if isinstance(value, Tensor) else value)
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError, RuntimeError, OverflowError):
             pass
     raise TypeError(f"metric={value!r} has to be a number, or a tensor of one element.")
 

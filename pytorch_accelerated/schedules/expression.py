@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -93,7 +94,9 @@ only .repeat(…) and .over(…) can follow a schedule.
     if not text:
         raise ExpressionError("The expression is empty. Write, for example, cosine(1_000).")
     try:
-        tree = ast.parse(text, mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python only warns of, such as 1if, is wrong here
+            tree = ast.parse(text, mode="eval")
     except SyntaxError as error:
         at = f" at column {error.offset}" if error.offset else ""
         raise ExpressionError(f"{_short(text)} is no expression{at}: {error.msg}.") from None
