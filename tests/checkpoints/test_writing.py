@@ -1,5 +1,6 @@
 import os
 import resource
+import shutil
 import signal
 import threading
 from contextlib import ExitStack, contextmanager
@@ -140,6 +141,19 @@ def test_a_full_disk_stops_the_run_and_harms_nothing(tmp_path, update):
     resumed = train(make(), tmp_path / "full", keep_last=1)
     assert outcome(resumed) == outcome(straight)
     assert names(tmp_path / "full") == ["update_000000018_end"]
+
+
+def test_a_folder_that_another_run_cleared_is_no_full_disk(tmp_path):
+    """A second run clears what it takes for the leftovers of a killed one."""
+    target = tmp_path / "run" / "update_000000001"
+
+    def cleared():
+        yield b"half"
+        shutil.rmtree(tmp_path / "run")
+
+    with pytest.raises(FileNotFoundError, match="another run uses it, give each") as refused:
+        write_folder(target, {"model": cleared(), "state": [b"rest"]}, {"num_updates": 1})
+    assert "GB" not in str(refused.value)
 
 
 def test_a_full_disk_leaves_the_state_that_was_to_be_replaced(tmp_path):
