@@ -60,6 +60,8 @@ class Preparation(Checkpointing):
     eval_dataset: Any
     create_scheduler_fn: Any
     create_scheduler: Callable[[], Any]
+    _argument: Callable[[str], str]
+    _makes_schedulers_itself: Callable[[], bool]
 
     _callbacks: Iterable[Any]
     _log_with: Any
@@ -137,12 +139,12 @@ class Preparation(Checkpointing):
                 project_dir=self._project_dir,
             )
         except ValueError as error:
-            if self._log_with is not None and self._project_dir is None:
-                raise ValueError(
-                    f"{error} It is the project_dir of the Trainer: give one with "
-                    f"log_with={self._log_with!r}"
-                ) from error
-            raise
+            if self._log_with is None:
+                raise
+            hint = ""
+            if self._project_dir is None and "logging_dir" in str(error):
+                hint = " It is the project_dir of the Trainer: give one with log_with"
+            raise ValueError(f"log_with is {self._log_with!r}: {error}{hint}") from error
         _check_processes_are_joined(accelerator.num_processes)
         return accelerator
 
@@ -275,11 +277,11 @@ class Preparation(Checkpointing):
         if self._eval_dataloader is not None:
             # With fewer batches than processes, some have nothing to evaluate.
             loader = self._eval_dataloader if self._num_processes == 1 else None
-            check_not_empty(loader, self.eval_dataset, "eval_dataset")
+            check_not_empty(loader, self.eval_dataset, self._argument("eval_dataset"))
 
     def _start_scheduler(self) -> None:
         earlier, self.scheduler = self.scheduler, None
-        if self.create_scheduler_fn is not None:
+        if self.create_scheduler_fn is not None or self._makes_schedulers_itself():
             scheduling.put_bases_back(earlier)
             self.scheduler = self.create_scheduler()
         state, self._scheduler_state_to_load = self._scheduler_state_to_load, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -49,6 +50,11 @@ def make_schedulers(trainer: Any, factories: Any) -> Any:
     """
     made: Any
     if isinstance(factories, (list, tuple)):
+        if not factories:
+            raise ValueError(
+                f"create_scheduler_fn is {factories!r}: give a function that takes the optimizer "
+                f"and returns a scheduler, a list with at least one, or None for no scheduler"
+            )
         made = [one for factory in factories for one in each(_make(trainer, factory))]
     else:
         made = _make(trainer, factories)
@@ -107,6 +113,15 @@ def _make(trainer: Any, factory: Any) -> Any:
     except (TypeError, ValueError) as error:
         if any(name in str(error) for name in TrainerPlaceholderValues.placeholder_set()):
             raise type(error)(f"{error} {_ONLY_IN_PARTIALS}") from error
+        if isinstance(factory, type) and not _takes_an_optimizer_alone(factory):
+            own = getattr(factory, "create_scheduler_fn", None)
+            instead = f"functools.partial({factory.__name__}, …) with its arguments"
+            if own is not None:
+                instead = f"{factory.__name__}.create_scheduler_fn(), with arguments as you need"
+            raise TypeError(
+                f"create_scheduler_fn is the class {factory.__name__}, which needs more than the "
+                f"optimizer ({error}): give {instead}"
+            ) from error
         raise
     for one in list(each(scheduler)) or [scheduler]:
         if not (hasattr(one, "step") or hasattr(one, "step_update")):
@@ -126,6 +141,14 @@ def _make(trainer: Any, factory: Any) -> Any:
                 f"{_ONLY_IN_PARTIALS}"
             )
     return scheduler
+
+
+def _takes_an_optimizer_alone(kind: type) -> bool:
+    try:
+        inspect.signature(kind).bind(None)
+    except TypeError:
+        return False
+    return True
 
 
 def _fields(optimizer: torch.optim.Optimizer) -> Iterator[Any]:

@@ -400,8 +400,10 @@ class Trainer(Preparation):
 
     def _dataloader(self, name: str, kwargs: dict[str, Any]) -> Any:
         dataset = getattr(self, name)
+        is_one = any(hasattr(type(dataset), method) for method in ("__getitem__", "__iter__"))
+        name = self._argument(name)
         # Whoever replaces this module's DataLoader may do so with something that is no class.
-        if dataset is None or isinstance(dataset, torch.utils.data.DataLoader):
+        if not is_one or isinstance(dataset, (torch.utils.data.DataLoader, str, bytes)):
             raise TypeError(
                 f"{name} is a {type(dataset).__name__}: give a data set; arguments for its loader "
                 f"go into train_dataloader_kwargs and eval_dataloader_kwargs, and a loader of your "
@@ -409,6 +411,11 @@ class Trainer(Preparation):
             )
         check_not_empty(None, dataset, name)
         return DataLoader(**{"dataset": dataset, "collate_fn": self.collate_fn, **kwargs})
+
+    def _argument(self, name: str) -> str:
+        """What the caller knows a data set by."""
+        is_evaluation_run = name == "eval_dataset" and self.train_dataset is None
+        return "dataset" if is_evaluation_run else name
 
     def get_default_train_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
         """Arguments of the training data loader if the user says nothing.
@@ -439,8 +446,16 @@ class Trainer(Preparation):
         }
 
     def create_scheduler(self) -> Any:
-        """The scheduler of this run, or a list of several."""
+        """The scheduler of this run, or a list of several; ``None`` for none.
+
+        It is called if there is a ``create_scheduler_fn``, and always if it is overridden.
+        """
+        if self.create_scheduler_fn is None:
+            return None
         return scheduling.make_schedulers(self, self.create_scheduler_fn)
+
+    def _makes_schedulers_itself(self) -> bool:
+        return type(self).create_scheduler is not Trainer.create_scheduler
 
     def training_run_start(self) -> None:
         """At the start of a training run; everything is prepared."""
@@ -811,6 +826,13 @@ class Trainer(Preparation):
             raise TypeError(
                 f"{source} returned the loss {loss!r}: it has to be a tensor that holds one "
                 f"number and has no dimension, such as the mean over the batch"
+            )
+        if not isinstance(batch_size, Tensor) and (
+            not isinstance(batch_size, numbers.Real) or batch_size < 0
+        ):
+            raise ValueError(
+                f"{source} returned the batch_size {batch_size!r}: it has to be the number of "
+                f"samples that the loss is a mean of"
             )
         self._loss_tracker.update(loss, batch_size)
         return loss

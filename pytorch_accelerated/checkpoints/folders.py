@@ -6,6 +6,7 @@ every file with size and checksum, so whatever happened to one later is found.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -97,14 +98,28 @@ def write_folder(
         raise OSError(
             error.errno,
             f"the checkpoint {target} could not be written ({error.strerror or error}); earlier "
-            f"checkpoints are as they were. {_free_space(target)}",
+            f"checkpoints are as they were. {_advice(error, target)}",
         ) from error
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
 
 
-def _free_space(target: Path) -> str:
+# What a system says of a place that is full.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+# What it says if a file or folder was removed, or put there, while this process writes.
+_CHANGED = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
+
+
+def _advice(error: OSError, target: Path) -> str:
+    if error.errno in _CHANGED:
+        return (
+            f"Something else changed {target.parent} meanwhile: is it still there? If another run "
+            f"uses it, give each run a folder of its own"
+        )
+    if error.errno not in _FULL:
+        return f"See to {target.parent}, then resume the run"
     try:
         free = shutil.disk_usage(target.parent).free
     except OSError:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pytorch_accelerated.checkpoints.background import BackgroundWriter
 from pytorch_accelerated.checkpoints.folders import (
+    CheckpointError,
     checkpoints_in,
     place_of,
     remove_folder,
@@ -83,6 +84,12 @@ class RunCheckpoints:
         outdated = own[: -self.keep_last]
         if outdated:
             # The older ones go only if this one can be read back.
-            verify(target)
-            for path in outdated:
-                remove_folder(path)
+            try:
+                verify(target)
+                for path in outdated:
+                    remove_folder(path)
+            except (CheckpointError, FileNotFoundError) as error:
+                raise CheckpointError(
+                    f"{target} was written, but then: {error}. If another run uses {self.folder}, "
+                    f"give each run a folder of its own"
+                ) from error

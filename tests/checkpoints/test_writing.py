@@ -1,5 +1,6 @@
 import os
 import resource
+import shutil
 import signal
 import threading
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,7 @@ import torch
 from pytorch_accelerated.callbacks import SaveTrainingStateCallback, TrainerCallback
 from pytorch_accelerated.checkpoints import CheckpointError, verify
 from pytorch_accelerated.checkpoints.background import BackgroundWriter
-from pytorch_accelerated.checkpoints.folders import write_folder
+from pytorch_accelerated.checkpoints.folders import checkpoints_in, write_folder
 from pytorch_accelerated.checkpoints.run import RunCheckpoints
 from tests.checkpoints.runs import DieAt, Interrupted, make, names, outcome, train
 
@@ -140,6 +141,45 @@ def test_a_full_disk_stops_the_run_and_harms_nothing(tmp_path, update):
     resumed = train(make(), tmp_path / "full", keep_last=1)
     assert outcome(resumed) == outcome(straight)
     assert names(tmp_path / "full") == ["update_000000018_end"]
+
+
+def test_a_folder_that_another_run_cleared_is_no_full_disk(tmp_path):
+    """A second run clears what it takes for the leftovers of a killed one."""
+    target = tmp_path / "run" / "update_000000001"
+
+    def cleared():
+        yield b"half"
+        shutil.rmtree(tmp_path / "run")
+
+    with pytest.raises(FileNotFoundError, match="another run uses it, give each") as refused:
+        write_folder(target, {"model": cleared(), "state": [b"rest"]}, {"num_updates": 1})
+    assert "GB" not in str(refused.value)
+
+
+@pytest.mark.parametrize("gone", ["update_000000001", "update_000000002"])
+def test_a_checkpoint_that_another_run_removed_is_named_with_what_to_do(
+    tmp_path, gone, monkeypatch
+):
+    checkpoints = RunCheckpoints(tmp_path, every=1, keep_last=1)
+
+    def position(num_updates):
+        return {"num_updates": num_updates, "epoch": 0, "batch": 0, "in_epoch": 1}
+
+    def found(folder):
+        paths = checkpoints_in(folder)
+        if len(paths) == 2:
+            shutil.rmtree(tmp_path / gone)
+        return paths
+
+    monkeypatch.setattr("pytorch_accelerated.checkpoints.run.checkpoints_in", found)
+
+    def write_two():
+        with checkpoints.open():
+            for num_updates in (1, 2):
+                checkpoints.write({"model": [b"weights"]}, position(num_updates))
+
+    with pytest.raises(CheckpointError, match=f"{gone}.* another run uses"):
+        write_two()
 
 
 def test_a_full_disk_leaves_the_state_that_was_to_be_replaced(tmp_path):

@@ -237,9 +237,9 @@ def test_data_without_a_batch_is_refused(data, kwargs, message):
 
 
 def test_evaluation_data_without_a_sample_is_refused():
-    with pytest.raises(ValueError, match="eval_dataset is empty"):
+    with pytest.raises(ValueError, match="dataset is empty"):
         make_trainer().train(ones(3), 1, eval_dataset=ones(0))
-    with pytest.raises(ValueError, match="eval_dataset is empty"):
+    with pytest.raises(ValueError, match="dataset is empty"):
         make_trainer().evaluate(ones(0))
 
 

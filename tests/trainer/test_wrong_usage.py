@@ -40,6 +40,17 @@ def a_scheduler():
         (CosineLrScheduler.create_scheduler_fn, TypeError, r"create_scheduler_fn without \(\)\?"),
         (lambda optimizer: None, TypeError, r"returned None.* Is a return missing\?"),
         (
+            CosineLrScheduler,
+            TypeError,
+            r"is the class CosineLrScheduler.*give CosineLrScheduler\.create_scheduler_fn\(\)",
+        ),
+        (
+            torch.optim.lr_scheduler.StepLR,
+            TypeError,
+            r"is the class StepLR.*'step_size'.*give functools\.partial\(StepLR, …\)",
+        ),
+        ([], ValueError, r"create_scheduler_fn is \[\]: give .* or None for no scheduler"),
+        (
             lambda optimizer: CosineLrScheduler(optimizer, T.NUM_EPOCHS, 10),
             TypeError,
             r"NUM_EPOCHS.*write create_scheduler_fn=functools\.partial",
@@ -57,6 +68,8 @@ def test_what_makes_no_scheduler(create, error, message):
         (ones(0), ValueError, "train_dataset is empty"),
         (DataLoader(ones(4)), TypeError, "train_dataset is a DataLoader: give a data set"),
         (None, TypeError, "train_dataset is a NoneType: give a data set"),
+        (5, TypeError, "train_dataset is a int: give a data set"),
+        ("data.csv", TypeError, "train_dataset is a str: give a data set"),
         ([{"x": torch.ones(1)}], TypeError, "a batch is a dict.*override calculate_train_batch"),
         ([torch.ones(1)], TypeError, "a batch is a Tensor.*override calculate_train_batch_loss"),
     ],
@@ -67,8 +80,12 @@ def test_data_that_cannot_be_trained_on(data, error, message):
 
 
 def test_evaluation_data_that_is_a_loader():
-    with pytest.raises(TypeError, match="eval_dataset is a DataLoader"):
+    with pytest.raises(TypeError, match=r"^dataset is a DataLoader"):
         make_trainer().evaluate(DataLoader(ones(4)))
+    with pytest.raises(ValueError, match=r"^dataset is empty"):
+        make_trainer().evaluate([])
+    with pytest.raises(ValueError, match=r"^eval_dataset is empty"):
+        make_trainer().train(ones(4), 1, eval_dataset=[])
 
 
 def sgd(model):
@@ -203,3 +220,32 @@ def test_the_counts_of_callbacks(make, name, value):
 def test_numbers_that_are_none(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_tracker_that_there_is_not():
+    with pytest.raises(ValueError, match=r"log_with is 'nope': .*tensorboard") as refused:
+        make_trainer(log_with="nope")
+    assert "project_dir" not in str(refused.value)
+
+
+@pytest.mark.parametrize("size", [-1, "4", None])
+def test_a_batch_size_of_ones_own_that_is_none(size):
+    class Sized(Trainer):
+        def calculate_train_batch_loss(self, batch):
+            return {**super().calculate_train_batch_loss(batch), "batch_size": size}
+
+    with pytest.raises(
+        ValueError, match=f"calculate_train_batch_loss returned the batch_size {size!r}"
+    ):
+        make_trainer(kind=Sized).train(ones(4), 1)
+
+
+def test_a_create_scheduler_of_ones_own_needs_no_function():
+    class Own(Trainer):
+        def create_scheduler(self):
+            assert super().create_scheduler() is None
+            return torch.optim.lr_scheduler.StepLR(self.optimizer, 1, gamma=0.5)
+
+    trainer = make_trainer(kind=Own, lr=1.0)
+    trainer.train(ones(4), 1, per_device_batch_size=2)
+    assert trainer.optimizer.param_groups[0]["lr"] == 0.25
