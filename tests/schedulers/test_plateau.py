@@ -472,3 +472,8 @@ def test_nonsense_is_a_value_error_that_says_what_is_allowed(
     for word in words:
         assert word in str(caught.value)
     assert optimizer.state_dict() == before
+
+
+def test_a_metric_beyond_all_floats_is_refused() -> None:
+    with pytest.raises(TypeError, match="has to be a number"):
+        plateau((0.1,)).report(10**400)

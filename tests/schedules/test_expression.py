@@ -184,3 +184,9 @@ def test_reading_an_expression_needs_no_torch():
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("text", ["linear(1if 1 else 2)", "linear(0x1for)"])
+def test_what_python_only_warns_of_is_refused_without_a_warning(text):
+    with pytest.raises(ExpressionError, match="is no expression at column"):
+        parse_schedule(text)
