@@ -61,7 +61,6 @@ class Preparation(Checkpointing):
     create_scheduler_fn: Any
     create_scheduler: Callable[[], Any]
     _argument: Callable[[str], str]
-    _makes_schedulers_itself: Callable[[], bool]
 
     _callbacks: Iterable[Any]
     _log_with: Any
@@ -281,7 +280,7 @@ class Preparation(Checkpointing):
 
     def _start_scheduler(self) -> None:
         earlier, self.scheduler = self.scheduler, None
-        if self.create_scheduler_fn is not None or self._makes_schedulers_itself():
+        if self.create_scheduler_fn is not None:
             scheduling.put_bases_back(earlier)
             self.scheduler = self.create_scheduler()
         state, self._scheduler_state_to_load = self._scheduler_state_to_load, None

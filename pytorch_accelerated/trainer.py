@@ -446,16 +446,11 @@ class Trainer(Preparation):
         }
 
     def create_scheduler(self) -> Any:
-        """The scheduler of this run, or a list of several; ``None`` for none.
+        """The scheduler of this run, or a list of several, from ``create_scheduler_fn``.
 
-        It is called if there is a ``create_scheduler_fn``, and always if it is overridden.
+        It is called in runs that were given a ``create_scheduler_fn``.
         """
-        if self.create_scheduler_fn is None:
-            return None
         return scheduling.make_schedulers(self, self.create_scheduler_fn)
-
-    def _makes_schedulers_itself(self) -> bool:
-        return type(self).create_scheduler is not Trainer.create_scheduler
 
     def training_run_start(self) -> None:
         """At the start of a training run; everything is prepared."""

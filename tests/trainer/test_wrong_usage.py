@@ -238,14 +238,3 @@ def test_a_batch_size_of_ones_own_that_is_none(size):
         ValueError, match=f"calculate_train_batch_loss returned the batch_size {size!r}"
     ):
         make_trainer(kind=Sized).train(ones(4), 1)
-
-
-def test_a_create_scheduler_of_ones_own_needs_no_function():
-    class Own(Trainer):
-        def create_scheduler(self):
-            assert super().create_scheduler() is None
-            return torch.optim.lr_scheduler.StepLR(self.optimizer, 1, gamma=0.5)
-
-    trainer = make_trainer(kind=Own, lr=1.0)
-    trainer.train(ones(4), 1, per_device_batch_size=2)
-    assert trainer.optimizer.param_groups[0]["lr"] == 0.25
