@@ -30,7 +30,7 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	tests/browser/install.sh
-	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --durations=15
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=15
 
 docs: $(STAMP)  ## build the documentation; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

@@ -741,6 +741,12 @@ def _read_file(path: Path) -> dict[str, Any]:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
+    except pickle.UnpicklingError:
+        # PyTorch's own message advises to load it all the same, which may run what is in it.
+        raise CheckpointError(
+            f"{path} is no file of save_checkpoint(): it is damaged, of another kind, or holds "
+            f"other things than tensors and plain values, which could run code and are not loaded"
+        ) from None
     except Exception as error:
         # Bytes of another kind make it raise anything, and say what they are not.
         what = "it is empty" if path.stat().st_size == 0 else "it is damaged, or of another kind"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Tests run side by side, one for each core; threads of their own would only wait for each other.
@@ -26,3 +27,20 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave helpers and scripts alone: doctests are looked for in the package only."""
     is_helper = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
     return True if is_helper and "tests" in collection_path.parts else None
+
+
+# They start processes of their own. If they came last, one worker would wait for the other.
+FIRST = (
+    "test_killed.py",
+    "test_documentation.py",
+    "test_examples.py",
+    "test_processes.py",
+    "test_two_processes.py",
+    "test_callbacks_distributed.py",
+    "test_api_reference.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: item.path.name not in FIRST)
