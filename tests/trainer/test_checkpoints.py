@@ -328,7 +328,7 @@ def write_weights(path):
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (write_text, "is damaged, of another kind"),
+        (write_text, "is damaged, or of another kind"),
         (Path.touch, "it is empty"),
         (write_half, "is damaged, or of another kind"),
         (write_weights, r"no 'model_state_dict', but holds a dict with 'weight'.*load_state_dict"),
