@@ -283,29 +283,36 @@ RUNS: dict[str, Run] = {
 }
 
 
-def candidates(batch_size: int, reference: Reference | None = None) -> Makers:
+def candidates(batch_size: int) -> Makers:
     """Return what is compared, the hand-written loop first."""
-    return _under_way(per_update, data(batch_size), "loop", batch_size, reference)
+    return _under_way(per_update, data(batch_size), batch_size)
+
+
+def reference_candidates(batch_size: int, reference: Reference) -> Makers:
+    """Return the reference and a hand-written loop in processes of the same kind.
+
+    A process that has imported less is quicker at the same work.
+    """
+    return {
+        "PyTorch, by hand": partial(reference.candidate, "by hand", batch_size),
+        "reference Trainer": partial(reference.candidate, "loop", batch_size),
+    }
 
 
 def start_up(reference: Reference | None = None) -> Makers:
     """Return what is compared: the seconds until the first update is made."""
-    return _under_way(until_first_update, data(16, FEW), "start-up", 16, reference)
+    makers = _under_way(until_first_update, data(16, FEW), 16)
+    if reference is not None:
+        makers["reference Trainer"] = partial(reference.candidate, "start-up", 16)
+    return makers
 
 
 def _under_way(
-    measure: Callable[[Run, Any, int], Measured],
-    dataset: Any,
-    kind: str,
-    batch_size: int,
-    reference: Reference | None,
+    measure: Callable[[Run, Any, int], Measured], dataset: Any, batch_size: int
 ) -> Makers:
     def make(run: Run) -> Measured:
         measured = measure(run, dataset, batch_size)
         measured()  # what a first run costs more is measured with start-up, in new processes
         return measured
 
-    makers: Makers = {name: partial(make, run) for name, run in RUNS.items()}
-    if reference is not None:
-        makers["reference Trainer"] = partial(reference.candidate, kind, batch_size)
-    return makers
+    return {name: partial(make, run) for name, run in RUNS.items()}

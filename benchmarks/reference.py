@@ -79,6 +79,8 @@ def main(kind: str, argument: int) -> None:
     stay_on_one_core()
     if kind == "loop":
         measured = loops.per_update(loops.quiet(loops.ours), loops.data(argument), argument)
+    elif kind == "by hand":
+        measured = loops.per_update(loops.quiet(loops.pytorch), loops.data(argument), argument)
     elif kind == "start-up":
         dataset = loops.data(argument, loops.FEW)
         measured = loops.until_first_update(loops.quiet(loops.ours), dataset, argument)
