@@ -143,7 +143,7 @@ def test_the_language_models_loss_falls_faster_in_the_decay(run, capsys):
     assert "def " in capsys.readouterr().out
 
 
-def test_two_processes_apply_the_same_values(tmp_path):
+def test_two_processes_apply_the_same_values():
     """Launched as its docstring says: "two_processes.py" under torchrun."""
     command = launching.torchrun(2, EXAMPLES / "two_processes.py", "--epochs", 2)
     lines = launching.run(command, seconds=200, ACCELERATE_USE_CPU=None).splitlines()

@@ -118,7 +118,8 @@ class FieldSchedules:
             for schedule, base in zip(self.of(groups), bases, strict=True):
                 offset, scale = schedule.coefficients(num_updates)
                 values.append(offset + scale * base)
-        if self.unknown or not math.isfinite(sum(values)):
+        # Bases may have been changed since the ends were checked.
+        if not all(map(self._is_allowed, values)):
             for index, value in enumerate(values):
                 self._check(value, index, f"at update {num_updates}")
         return values
@@ -151,9 +152,16 @@ class FieldSchedules:
                 )
             for offset, scale in schedule._reached():
                 self._check(offset + scale * base, index, f"in {schedule!r}")
-            # A bound that is no value of the schedule may well be illegal.
-            bounds = [offset + scale * base for offset, scale in schedule._ends()]
-            self.unknown = self.unknown or not all(map(self._is_allowed, bounds))
+        # A bound that is no value of the schedule may well be illegal.
+        self.unknown = self.unknown or not self.stays_legal(groups)
+
+    def stays_legal(self, groups: Sequence[Group]) -> bool:
+        """Say whether all bounds are legal, for the bases that the groups have now."""
+        return all(
+            self._is_allowed(offset + scale * base)
+            for schedule, base in zip(self.of(groups), self.field.bases(groups), strict=True)
+            for offset, scale in schedule._ends()
+        )
 
     def _is_allowed(self, value: float) -> bool:
         return math.isfinite(value) and (not self.legal or 0.0 <= value < self.upper)
@@ -336,7 +344,7 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         groups = self.optimizer.param_groups
         steps: list[QuickSteps] = []
         for own in self._schedules:
-            if own.unknown or not isinstance(own.plan, Schedule):
+            if own.unknown or not isinstance(own.plan, Schedule) or not own.stays_legal(groups):
                 return []
             one = quick_steps(own.plan, own.field, self._num_updates, groups)
             if one is None:

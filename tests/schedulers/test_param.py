@@ -432,10 +432,11 @@ def test_a_group_added_later_is_checked_for_its_own_base_before_anything_changes
     scheduler = kind(optimizer, lr=DOWN, beta1=linear(4, end=1.2))
     for k in (1, 2):
         scheduler.step_update(k)
-    optimizer.add_param_group({"params": parameters(1), "betas": (0.9, 0.999)})
+    # Legal at update 3, and no longer at the end.
+    optimizer.add_param_group({"params": parameters(1), "betas": (0.85, 0.999)})
     rates = held(optimizer)
     for _ in range(2):
-        with pytest.raises(ValueError, match=r"beta1: 1\.08 for parameter group 1 "):
+        with pytest.raises(ValueError, match=r"beta1: 1\.0[12]\d* for parameter group 1 in "):
             scheduler.step_update(3)
         assert held(optimizer) == rates
 
@@ -525,6 +526,16 @@ def test_a_sum_is_refused_where_its_value_is_illegal() -> None:
     with pytest.raises(ValueError, match=r"lr: -0.0288\d* .* at update 7 is out of range"):
         scheduler.step()
     assert scheduler.num_updates == 6
+
+
+def test_a_base_that_is_changed_to_an_illegal_one_is_refused() -> None:
+    optimizer = sgd([0.4])
+    scheduler = ParamScheduler(optimizer, lr=linear(10, end=0.5))
+    train(optimizer, scheduler, 3)
+    optimizer.param_groups[0]["initial_lr"] = -1.0
+    with pytest.raises(ValueError, match=r"lr: -0.8 .* at update 4 is out of range"):
+        scheduler.step()
+    assert (held(optimizer), scheduler.num_updates) == ([0.4 * 0.85], 3)
 
 
 def test_a_users_function_inside_others_is_checked_as_well() -> None:

@@ -36,10 +36,8 @@ UPDATES = st.integers(0, 300)
 
 
 def bounds(schedule, base):
-    """Return between which values a schedule says it stays, and their size; None if unknown."""
+    """Return between which values a schedule says it stays, and their size."""
     values = [offset + scale * base for offset, scale in schedule._ends()]
-    if not values:
-        return None
     return min(values), max(values), size(schedule, base)
 
 
