@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,6 +31,14 @@ def run(command: Sequence[str], seconds: float, **environment: str | None) -> st
     (code,), output = run_together([command], seconds, **environment)
     assert code == 0, f"exit code {code}:\n{output[-8000:]}"
     return output
+
+
+def printed_by(module: str, **environment: str | None) -> Any:
+    """Run a module in a process of its own, and return the JSON on the last line that it printed.
+
+    For JAX, which starts threads: a process with threads is not one that other tests can fork.
+    """
+    return json.loads(run([sys.executable, "-m", module], 300, **environment).splitlines()[-1])
 
 
 def run_together(

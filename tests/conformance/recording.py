@@ -9,12 +9,8 @@ from __future__ import annotations
 import inspect
 import json
 import math
-import os
-import subprocess
-import sys
 import warnings
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +20,7 @@ from pytorch_accelerated import schedules
 from pytorch_accelerated.schedulers import ParamScheduler
 from tests.conformance.table import OPTAX, Row
 from tests.conformance.timm_parts import timm_part
+from tests.launching import printed_by
 
 # One list per update, with one value per parameter group.
 Values = list[list[float]]
@@ -126,23 +123,9 @@ def optax_names() -> set[str]:
 
 
 @cache
-def _optax() -> dict[str, Any]:
-    """Record optax's schedules in a process of their own.
-
-    JAX starts threads, and a process with threads is not one that other tests can fork.
-    """
-    root = Path(__file__).parents[2]
-    finished = subprocess.run(
-        [sys.executable, "-m", "tests.conformance.recording"],
-        cwd=root,
-        env={**os.environ, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-    )
-    if finished.returncode:
-        raise RuntimeError(f"optax could not be recorded:\n{finished.stderr}")
-    output: dict[str, Any] = json.loads(finished.stdout)
-    return output
+def _optax() -> Any:
+    """Return what this module prints: optax's names, and the values of its rows."""
+    return printed_by("tests.conformance.recording", JAX_ENABLE_X64="1", JAX_PLATFORMS="cpu")
 
 
 def _record_optax(row: Row) -> Values:
@@ -175,4 +158,4 @@ def _optax_functions() -> list[str]:
 
 if __name__ == "__main__":
     output = {"names": _optax_functions(), "values": {row.key: _record_optax(row) for row in OPTAX}}
-    json.dump(output, sys.stdout)
+    print(json.dumps(output))

@@ -1,11 +1,9 @@
-"""Failures known from Ignite and optax, by the ids of the table."""
+"""Failures known from Ignite, by the ids of the table."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
-import optax
 import pytest
 import torch
 from ignite.engine import Engine, Events
@@ -68,21 +66,6 @@ def test_f29_peer_ignite_counts_micro_batches() -> None:
     assert used == [[0.25], [0.0], [0.0], [0.0]]
 
 
-@peer
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_f29_peer_optax_counts_micro_batches() -> None:
-    schedule = optax.linear_schedule(1.0, 0.0, 4)
-    transform = optax.chain(optax.sgd(schedule), optax.apply_every(4))
-    gradient = jnp.ones(())
-    state = transform.init(gradient)
-    applied = []
-    for _ in range(8):
-        step, state = transform.update(gradient, state)
-        applied.append(-float(step))
-    assert applied[3] == pytest.approx(1.0 + 0.75 + 0.5 + 0.25)  # four rates in one update
-    assert applied[7] == 0.0
-
-
 def test_f36_the_first_update_runs_with_the_first_value() -> None:
     optimizer = sgd([1.0])
     warmup = linear(4, start=0.01)
@@ -113,19 +96,3 @@ def test_f37_peer_ignite_gives_all_groups_one_value() -> None:
     scheduler = theirs.CosineAnnealingScheduler(optimizer, "lr", 1.0, 0.0, cycle_size=20)
     used = run(optimizer, lambda e: e.add_event_handler(Events.ITERATION_STARTED, scheduler), 3)
     assert all(fast == slow for fast, slow in used)
-
-
-@peer
-def test_f42_peer_optax_schedule_free_never_asks_for_the_first_value() -> None:
-    asked = []
-
-    def schedule(count: Any) -> float:
-        asked.append(int(count))
-        return 0.1
-
-    transform = optax.contrib.schedule_free(optax.sgd(0.1), learning_rate=schedule)
-    params = jnp.ones(())
-    state = transform.init(params)
-    for _ in range(2):
-        _, state = transform.update(params, state, params)
-    assert min(asked) == 1
