@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import io
 import os
-import pickle
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,27 +16,21 @@ from accelerate.utils import DistributedType, broadcast_object_list, gather_obje
 from torch.nn.parameter import is_lazy
 
 from pytorch_accelerated import scheduling
-from pytorch_accelerated.checkpoints import random_state
+from pytorch_accelerated.checkpoints import random_state, resuming, single_file
 from pytorch_accelerated.checkpoints.folders import (
-    MANIFEST,
     CheckpointError,
-    checkpoints_in,
     from_json,
-    place_of,
-    problem_of,
-    recover,
     recover_all,
     to_json,
-    verify,
     write_folder,
 )
 from pytorch_accelerated.checkpoints.plan import Plan, check_not_behind, transferred
-from pytorch_accelerated.checkpoints.preemption import Preempted
+from pytorch_accelerated.checkpoints.preemption import Preempted, Questions
 from pytorch_accelerated.checkpoints.run import RunCheckpoints
 from pytorch_accelerated.checkpoints.tensor_files import pieces, read
 from pytorch_accelerated.checkpoints.trees import join, split
 from pytorch_accelerated.loop_state import LoopState
-from pytorch_accelerated.processes import STOP_CHECK_INTERVAL, Processes
+from pytorch_accelerated.processes import Processes
 from pytorch_accelerated.tracking import LossTracker, RunHistory
 
 _CHECKPOINT_KEYS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
@@ -58,9 +49,6 @@ _WHOLE = {
     DistributedType.MULTI_MLU,
     DistributedType.MULTI_HPU,
 }
-
-# Several processes ask each other this often whether one was told to leave, in seconds.
-_SECONDS_BETWEEN_QUESTIONS = 0.5
 
 
 @dataclass
@@ -130,16 +118,16 @@ class Checkpointing(Processes):
             TypeError: an item could not be loaded again without running code from the file.
         """
         extra = dict(checkpoint_kwargs or {})
-        check_not_reserved(extra, _CHECKPOINT_KEYS)
+        _check_not_reserved(extra, _CHECKPOINT_KEYS)
         if save_scheduler and self.scheduler is not None:
             extra["scheduler_state_dict"] = scheduling.state_of(self.scheduler)
-        check_loadable(extra)
+        single_file.check_loadable(extra)
         contents = {"model_state_dict": self.get_model(keep_torch_compile=False).state_dict()}
         if save_optimizer and self.optimizer is not None:
             contents["optimizer_state_dict"] = self.optimizer.state_dict()
         accelerator = self._accelerator
         if accelerator.is_local_main_process if save_per_node else accelerator.is_main_process:
-            save_atomically({**contents, **extra}, save_path)
+            single_file.write({**contents, **extra}, save_path)
         accelerator.wait_for_everyone()
 
     def load_checkpoint(
@@ -167,7 +155,7 @@ class Checkpointing(Processes):
             ValueError: a state does not fit the model, the optimizer or the scheduler that is
                 there, or there is no optimizer.
         """
-        checkpoint = _read_file(Path(checkpoint_path))
+        checkpoint = single_file.read(Path(checkpoint_path))
         optimizer = checkpoint.get("optimizer_state_dict") if load_optimizer else None
         scheduler = checkpoint.get("scheduler_state_dict") if load_scheduler else None
         if optimizer is not None and self.optimizer is None:
@@ -295,7 +283,7 @@ class Checkpointing(Processes):
     def _files_of_state(self, extra: dict[str, Any] | None = None) -> dict[str, list[Any]]:
         """The files of a training state, copied to host memory; empty on all processes but one."""
         extra = dict(extra or {})
-        check_not_reserved(extra, _METADATA_KEYS)
+        _check_not_reserved(extra, _METADATA_KEYS)
         kind = self._accelerator.distributed_type
         if kind not in _WHOLE:
             raise ValueError(
@@ -430,7 +418,7 @@ class Checkpointing(Processes):
         error = None
         if self._accelerator.is_main_process:
             try:
-                found = [*_find(resume, checkpoint_dir)]
+                found = [*resuming.find(resume, checkpoint_dir)]
             except (OSError, ValueError, CheckpointError) as failure:
                 error = failure
         self._raise_together(error)
@@ -454,7 +442,7 @@ class Checkpointing(Processes):
         error: Exception | None = None
         if self._accelerator.is_main_process:
             try:
-                _check_folder(folder)
+                resuming.check_folder(folder)
             except (OSError, CheckpointError) as failure:
                 error = failure
         self._raise_together(error)
@@ -636,166 +624,13 @@ class Checkpointing(Processes):
             raise error
 
 
-class Questions:
-    """When to ask the other processes whether one of them was told to leave.
-
-    Asking takes a moment, so with quick updates not each of them asks; all processes agree on
-    which do.
-    """
-
-    def __init__(self) -> None:
-        self._interval = self._left = 1
-        self._asked_at = time.perf_counter()
-
-    def is_due(self) -> bool:
-        """Count an update; whether to ask now."""
-        self._left -= 1
-        return self._left <= 0
-
-    def ask_now(self) -> None:
-        """Have the next question be due."""
-        self._left = 1
-
-    def seconds_since(self) -> float:
-        """Seconds since the last question."""
-        return time.perf_counter() - self._asked_at
-
-    def asked(self, seconds: float) -> None:
-        """Plan the next question.
-
-        Args:
-            seconds: how long it took since the last one, on which all processes agree.
-        """
-        per_update = max(seconds / self._interval, 1e-9)
-        affordable = int(_SECONDS_BETWEEN_QUESTIONS / per_update)
-        self._interval = self._left = max(1, min(STOP_CHECK_INTERVAL, affordable))
-        self._asked_at = time.perf_counter()
-
-
-def _find(
-    resume: str | os.PathLike[str] | None, checkpoint_dir: Path | None
-) -> tuple[Path | None, str | None, list[str]]:
-    """The checkpoint to go on from, a note for the user, and why newer ones cannot be used."""
-    present = [] if checkpoint_dir is None else checkpoints_in(checkpoint_dir)
-    if resume is None:
-        if present:
-            raise ValueError(
-                f"checkpoint_dir holds checkpoints of a run already, {present[-1]} for one: pass "
-                f"resume='auto' to go on with it, or another folder for a new run"
-            )
-        return None, None, []
-    if resume == "auto":
-        if not present:
-            return None, None, []
-        folder, problems = _newest_good(present)
-        return folder, f"going on from {folder}", problems
-    start = Path(resume)
-    recover(start)
-    if not start.is_dir():
-        raise FileNotFoundError(f"there is no checkpoint or folder of checkpoints at {start}")
-    inside = start / MANIFEST
-    candidates = [start] if inside.exists() else checkpoints_in(start)
-    if not candidates:
-        raise CheckpointError(f"{start} is no checkpoint, and there is none in it")
-    folder, problems = _newest_good(candidates)
-    later = [path for path in present if place_of(path) > place_of(folder)]
-    is_same_course = any(path.resolve() == folder.resolve() for path in present)
-    if present and not is_same_course:
-        # The branch that began at `folder` was interrupted.
-        folder, problems = _newest_good(present)
-        return folder, f"going on with the branch, from {folder}", problems
-    if later:
-        raise ValueError(
-            f"checkpoint_dir holds later checkpoints, such as {later[-1]}, than {folder}, which "
-            f"resume names: pass resume='auto' to go on from the newest, or another "
-            f"checkpoint_dir for a branch from here"
-        )
-    return folder, f"going on from {folder}", problems
-
-
-def _newest_good(candidates: list[Path]) -> tuple[Path, list[str]]:
-    problems: list[str] = []
-    for folder in reversed(candidates):
-        problem = problem_of(folder)
-        if problem is None:
-            return folder, problems
-        problems.append(problem)
-    raise CheckpointError("no checkpoint can be used: " + "; ".join(problems))
-
-
-def _check_folder(folder: Path) -> None:
-    recover(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder} with a training state")
-    verify(folder)
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    """Read a file of `Checkpointing.save_checkpoint`."""
-    if path.is_dir():
-        raise IsADirectoryError(
-            f"{path} is a folder: load_checkpoint() reads a file of save_checkpoint(); go on from "
-            f"a training state or a checkpoint with train(resume=…)"
-        )
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except pickle.UnpicklingError:
-        # PyTorch's own message advises to load it all the same, which may run what is in it.
-        raise CheckpointError(
-            f"{path} is no file of save_checkpoint(): it is damaged, of another kind, or holds "
-            f"other things than tensors and plain values, which could run code and are not loaded"
-        ) from None
-    except Exception as error:
-        # Bytes of another kind make it raise anything, and say what they are not.
-        what = "it is empty" if path.stat().st_size == 0 else "it is damaged, or of another kind"
-        reason = (str(error).splitlines() or [""])[0]
-        raise CheckpointError(
-            f"{path} is no file of save_checkpoint(): {what} ({type(error).__name__}: {reason})"
-        ) from error
-    if not isinstance(contents, dict) or "model_state_dict" not in contents:
-        has = type(contents).__name__
-        if isinstance(contents, dict):
-            has = f"dict with {', '.join(map(repr, list(contents)[:3])) or 'nothing'}"
-        raise CheckpointError(
-            f"{path} is no file of save_checkpoint(): it has no 'model_state_dict', but holds a "
-            f"{has}. If that is a model's own state: model.load_state_dict(torch.load(path))"
-        )
-    return contents
-
-
 def _copy_of(value: Any) -> Any:
     if isinstance(value, torch.Tensor) and not is_lazy(value):
         return value.to("cpu", copy=True)
     return copy.deepcopy(value)
 
 
-def check_loadable(contents: Mapping[str, Any]) -> None:
-    """Refuse what could be saved, but not be read back without running code from the file.
-
-    Args:
-        contents: what is to be saved; each item is tried alone.
-
-    Raises:
-        TypeError: an item is not made of tensors and plain Python values.
-    """
-    for name, item in contents.items():
-        file = io.BytesIO()
-        try:
-            torch.save(item, file)
-            file.seek(0)
-            torch.load(file, weights_only=True)
-        except (pickle.PickleError, AttributeError, TypeError, RuntimeError) as error:
-            raise TypeError(
-                f"{name!r} cannot go into a checkpoint: it holds something other than tensors, "
-                f"numbers, strings, None and lists, tuples and dicts of these, so the file could "
-                f"not be loaded safely ({str(error).splitlines()[0]}). Convert it first, for "
-                f"example a path or a date with str(), a NumPy number with float()"
-            ) from None
-
-
-def check_not_reserved(kwargs: Mapping[str, Any], reserved: set[str]) -> None:
+def _check_not_reserved(kwargs: Mapping[str, Any], reserved: set[str]) -> None:
     """Refuse items that would replace the Trainer's own.
 
     Args:
@@ -811,23 +646,3 @@ def check_not_reserved(kwargs: Mapping[str, Any], reserved: set[str]) -> None:
             f"checkpoint_kwargs holds {', '.join(taken)}, which the Trainer writes itself: "
             f"choose another name"
         )
-
-
-def save_atomically(contents: Any, path: str | os.PathLike[str]) -> None:
-    """Write a file by `torch.save`; it appears complete or not at all.
-
-    Args:
-        contents: what to save.
-        path: where to; missing folders are made.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as file:
-            torch.save(contents, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
+
+from pytorch_accelerated.processes import STOP_CHECK_INTERVAL
 
 PREEMPTED_EXIT_CODE = 75
 """Exit code of a process that saved a checkpoint after SIGTERM and left: start it again.
 
 It is ``EX_TEMPFAIL`` of the Unix tradition: a temporary failure, to be tried again.
 """
+
+# Several processes ask each other this often whether one was told to leave, in seconds.
+_SECONDS_BETWEEN_QUESTIONS = 0.5
 
 
 class Preempted(SystemExit):
@@ -61,3 +67,39 @@ class PreemptionNotice:
         else:  # a forked process has inherited the handler, but has nothing to save
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Questions:
+    """When to ask the other processes whether one of them was told to leave.
+
+    Asking takes a moment, so with quick updates not each of them asks; all processes agree on
+    which do.
+    """
+
+    def __init__(self) -> None:
+        self._interval = self._left = 1
+        self._asked_at = time.perf_counter()
+
+    def is_due(self) -> bool:
+        """Count an update; whether to ask now."""
+        self._left -= 1
+        return self._left <= 0
+
+    def ask_now(self) -> None:
+        """Have the next question be due."""
+        self._left = 1
+
+    def seconds_since(self) -> float:
+        """Seconds since the last question."""
+        return time.perf_counter() - self._asked_at
+
+    def asked(self, seconds: float) -> None:
+        """Plan the next question.
+
+        Args:
+            seconds: how long it took since the last one, on which all processes agree.
+        """
+        per_update = max(seconds / self._interval, 1e-9)
+        affordable = int(_SECONDS_BETWEEN_QUESTIONS / per_update)
+        self._interval = self._left = max(1, min(STOP_CHECK_INTERVAL, affordable))
+        self._asked_at = time.perf_counter()
