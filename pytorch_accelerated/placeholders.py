@@ -11,7 +11,7 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
+from numbers import Rational, Real
 from typing import Any, ClassVar
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -33,7 +33,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 def _binary(symbol: str) -> Callable[[Any, Any], TrainerPlaceholderValues]:
     def method(self: Any, other: Any) -> TrainerPlaceholderValues:
-        if not isinstance(other, (int, float, Fraction, TrainerPlaceholderValues)):
+        if not isinstance(other, (Real, TrainerPlaceholderValues)):
             return NotImplemented  # type: ignore[no-any-return]
         return TrainerPlaceholderValues(symbol, (self, other))
 
@@ -42,7 +42,7 @@ def _binary(symbol: str) -> Callable[[Any, Any], TrainerPlaceholderValues]:
 
 def _reflected(symbol: str) -> Callable[[Any, Any], TrainerPlaceholderValues]:
     def method(self: Any, other: Any) -> TrainerPlaceholderValues:
-        if not isinstance(other, (int, float, Fraction)):
+        if not isinstance(other, Real):
             return NotImplemented  # type: ignore[no-any-return]
         return TrainerPlaceholderValues(symbol, (other, self))
 
@@ -145,7 +145,7 @@ _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2, "**": 3}
 def _bracketed(operand: Any, outer: str, is_right: bool = False) -> str:
     """The operand's text, in brackets where leaving them out would change the meaning."""
     inner = _PRECEDENCE.get(getattr(operand, "name", ""), 4)
-    if isinstance(operand, (int, float, Fraction)) and operand < 0:
+    if isinstance(operand, Real) and operand < 0:
         inner = 2
     binds_left = is_right != (outer == "**")
     needed = inner < _PRECEDENCE[outer] or (inner == _PRECEDENCE[outer] and binds_left)
@@ -153,18 +153,20 @@ def _bracketed(operand: Any, outer: str, is_right: bool = False) -> str:
 
 
 def _whole_as_int(number: Any) -> Any:
-    if isinstance(number, Fraction) and number.denominator == 1:
+    if isinstance(number, Rational) and number.denominator == 1:
         return number.numerator
     return number
 
 
-def _num_epochs(trainer: Any) -> int | Fraction:
+def _num_epochs(trainer: Any) -> Any:
     config = trainer.run_config
     epochs: int = config.num_epochs
     horizon = getattr(config, "max_num_train_steps", None)
     per_epoch = getattr(config, "num_update_steps_per_epoch", None)
     if isinstance(horizon, int) and isinstance(per_epoch, int) and horizon < epochs * per_epoch:
-        return _whole_as_int(Fraction(horizon, per_epoch))  # type: ignore[no-any-return]
+        from fractions import Fraction  # on use: its import takes 5 ms
+
+        return _whole_as_int(Fraction(horizon, per_epoch))
     return epochs
 
 

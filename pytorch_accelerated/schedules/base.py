@@ -7,12 +7,12 @@ import numbers
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from fractions import Fraction
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytorch_accelerated.schedules.lengths import Horizon, finite, whole
+from pytorch_accelerated.schedules.lengths import Exact, Horizon, finite, whole
+from pytorch_accelerated.schedules.value import Value
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview.plot import Picture
@@ -29,8 +29,8 @@ class Affine(NamedTuple):
     scale: float
 
 
-@dataclass(frozen=True)
-class Absolute:
+@dataclass(frozen=True, eq=False, repr=False)
+class Absolute(Value):
     """A value that does not depend on the base; see :func:`absolute`."""
 
     value: float
@@ -90,7 +90,7 @@ class PhaseRow(NamedTuple):
     shape: str
 
 
-class Schedule(ABC):
+class Schedule(Value, ABC):
     """Which value a field has at update *k*: ``value(k) = offset(k) + scale(k) · base``.
 
     Offset and scale do not depend on the base, so one schedule serves every parameter group. A
@@ -114,8 +114,6 @@ class Schedule(ABC):
         >>> schedule.horizon
         10000
     """
-
-    __hash__: Any  # every subclass is a frozen dataclass
 
     def __call__(self, num_updates: int, base: float = 1.0) -> float:
         """Return the value at update ``num_updates`` for a group whose base value is ``base``.
@@ -200,11 +198,11 @@ class Schedule(ABC):
         return tuple(takewhile(lambda row: int(row.first) < num_updates, self._rows()))
 
     @abstractmethod
-    def _demand(self, horizon: Horizon) -> Fraction | None:
+    def _demand(self, horizon: Horizon) -> Exact | None:
         """Return how many updates this takes, before rounding; None for all that is left."""
 
     @abstractmethod
-    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+    def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
         """Return this schedule with all its lengths in updates.
 
         It lies from ``begin`` on and takes ``length``, both before rounding: joints inside a part
@@ -274,7 +272,7 @@ class Schedule(ABC):
                 f"{self!r} needs {float(demand):g} updates, but the horizon has {total}. "
                 "Make a phase shorter, or leave out the length of one: it takes the rest."
             )
-        return self._fit(Fraction(0), Fraction(total) if demand is None else demand, context)
+        return self._fit(0, total if demand is None else demand, context)
 
     def repeat(self, count: int, length: float = 1.0, peak: float = 1.0) -> Repeat:
         """Return this schedule run ``count`` times, each period starting anew.
@@ -340,7 +338,7 @@ class Schedule(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         # Cached plans hold closures; they are made again on use.
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return self._contents()
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)

@@ -6,13 +6,12 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property, partial
 from itertools import accumulate, islice
 from typing import ClassVar
 
 from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule, Segment, not_yet
-from pytorch_accelerated.schedules.lengths import Horizon, exact, finite, rounded, whole
+from pytorch_accelerated.schedules.lengths import Exact, Horizon, exact, finite, rounded, whole
 from pytorch_accelerated.schedules.phases import ONE, Phase
 
 # Far enough away that no phase a person writes is rounded to nothing there.
@@ -56,7 +55,7 @@ class Plan:
         return Segment(self.starts[after - 1], stop, self.curves[after - 1])
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sequence(Schedule):
     """One schedule after another: what ``a >> b`` builds."""
 
@@ -89,8 +88,8 @@ class Sequence(Schedule):
                 f"{resting[0]!r} and {resting[1]!r} both take the rest of the horizon. "
                 "Give all but one of them a length."
             )
-        _check_shares(self, sum((demand for demand in demands if demand is not None), Fraction(0)))
-        self._fit(Fraction(0), Fraction(_FAR.num_updates), _FAR)
+        _check_shares(self, sum((demand for demand in demands if demand is not None), 0))
+        self._fit(0, _FAR.num_updates, _FAR)
 
     @cached_property
     def _plan(self) -> Plan:
@@ -140,10 +139,10 @@ class Sequence(Schedule):
     def _num_rows(self) -> int:
         return sum(part._num_rows for part in self._shown)
 
-    def _demand(self, horizon: Horizon) -> Fraction | None:
+    def _demand(self, horizon: Horizon) -> Exact | None:
         return _total(part._demand(horizon) for part in self.parts)
 
-    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+    def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
         lengths = _filled([part._demand(horizon) for part in self.parts], length, self)
         starts = accumulate(lengths, initial=begin)
         return Sequence(
@@ -167,7 +166,7 @@ class Sequence(Schedule):
         return " >> ".join(map(repr, self.parts))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Repeat(Schedule):
     """One schedule several times: what ``a.repeat(…)`` builds."""
 
@@ -196,7 +195,7 @@ class Repeat(Schedule):
             )
         if self.is_relative:
             _check_shares(self, self._demand(_FAR))
-            self._periods(Fraction(0), Fraction(_FAR.num_updates), _FAR)
+            self._periods(0, _FAR.num_updates, _FAR)
         elif not self._is_plain:
             self._plan.horizon  # noqa: B018  a peak below its floor is found here
 
@@ -204,9 +203,7 @@ class Repeat(Schedule):
     def _is_plain(self) -> bool:
         return self.length == 1.0 and self.peak == 1.0
 
-    def _periods(
-        self, begin: Fraction, total: Fraction, horizon: Horizon | None
-    ) -> tuple[Schedule, ...]:
+    def _periods(self, begin: Exact, total: Exact, horizon: Horizon | None) -> tuple[Schedule, ...]:
         """Return the phases of all periods, closed, with lengths in updates.
 
         All joints are rounded together, so that the lengths of the periods add up as well.
@@ -217,7 +214,7 @@ class Repeat(Schedule):
         context = horizon or Horizon(0)
         first = _filled(
             [phase._demand(context) for phase in phases],
-            total / sum(factors),
+            total / sum(factors, exact(0)),
             self,
         )
         lengths = rounded((length * factor for factor in factors for length in first), begin)
@@ -245,7 +242,7 @@ class Repeat(Schedule):
 
     @cached_property
     def _differing(self) -> tuple[Schedule, ...]:
-        return self._periods(Fraction(0), Fraction(0), None)
+        return self._periods(0, 0, None)
 
     def coefficients(self, num_updates: int) -> Affine | tuple[float, float]:
         if self.is_relative:
@@ -301,14 +298,14 @@ class Repeat(Schedule):
             return Sequence(self._differing)._num_rows
         return self.count * self.schedule._num_rows if self.schedule.horizon else 0
 
-    def _demand(self, horizon: Horizon) -> Fraction | None:
+    def _demand(self, horizon: Horizon) -> Exact | None:
         if not self.is_relative:
-            return Fraction(self.horizon or 0)
+            return self.horizon or 0
         period = self.schedule._demand(horizon)
         growth = exact(self.length)
         return None if period is None else period * sum(growth**i for i in range(self.count))
 
-    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+    def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
         # Periods whose rounded lengths differ repeat no single one of them: all are written out.
         parts = self._periods(begin, length, horizon)
         return parts[0] if len(parts) == 1 else Sequence(parts)
@@ -329,7 +326,7 @@ class Repeat(Schedule):
         return f"{_in_brackets(self.schedule)}.repeat({self.count}{length}{peak})"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scaled(Schedule):
     """A schedule times a number: what ``0.5 * a`` builds."""
 
@@ -374,10 +371,10 @@ class Scaled(Schedule):
     def _scaled(self, value: Affine) -> Affine:
         return Affine(self.factor * value.offset, self.factor * value.scale)
 
-    def _demand(self, horizon: Horizon) -> Fraction | None:
+    def _demand(self, horizon: Horizon) -> Exact | None:
         return self.schedule._demand(horizon)
 
-    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+    def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
         return Scaled(self.factor, self.schedule._fit(begin, length, horizon))
 
     def _ends(self) -> tuple[Affine, ...]:
@@ -394,7 +391,7 @@ class Scaled(Schedule):
         return f"{self.factor!r} * {_in_brackets(self.schedule)}"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pair(Schedule):
     """Two schedules that run side by side and make one value."""
 
@@ -423,14 +420,14 @@ class Pair(Schedule):
             start = Affine(*self.coefficients(0))
             yield PhaseRow(0, self.horizon, start, final, repr(self))
 
-    def _demand(self, horizon: Horizon) -> Fraction | None:
+    def _demand(self, horizon: Horizon) -> Exact | None:
         left, right = (
-            part._demand(horizon) if part.is_relative else Fraction(part.horizon or 0)
+            part._demand(horizon) if part.is_relative else part.horizon or 0
             for part in (self.left, self.right)
         )
         return None if left is None or right is None else max(left, right)
 
-    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+    def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
         return type(self)(
             *(_fitted(part, begin, length, horizon) for part in (self.left, self.right))
         )
@@ -514,15 +511,15 @@ class Product(Pair):
         )
 
 
-def _fitted(part: Schedule, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+def _fitted(part: Schedule, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
     if not part.is_relative:
         return part
     demand = part._demand(horizon)
     return part._fit(begin, length if demand is None else demand, horizon)
 
 
-def _total(demands: Iterable[Fraction | None]) -> Fraction | None:
-    total = Fraction(0)
+def _total(demands: Iterable[Exact | None]) -> Exact | None:
+    total: Exact = 0
     for demand in demands:
         if demand is None:
             return None
@@ -530,7 +527,7 @@ def _total(demands: Iterable[Fraction | None]) -> Fraction | None:
     return total
 
 
-def _check_shares(schedule: Schedule, demand: Fraction | None) -> None:
+def _check_shares(schedule: Schedule, demand: Exact | None) -> None:
     """Raise if ``schedule`` takes ``demand`` of the far horizon, and that is more than all."""
     if demand is not None and demand > _FAR.num_updates:
         percent = float(100 * demand / _FAR.num_updates)
@@ -540,9 +537,9 @@ def _check_shares(schedule: Schedule, demand: Fraction | None) -> None:
         )
 
 
-def _filled(demands: list[Fraction | None], total: Fraction, schedule: Schedule) -> list[Fraction]:
+def _filled(demands: list[Exact | None], total: Exact, schedule: Schedule) -> list[Exact]:
     """Return the demands with the rest of ``total`` where one is None."""
-    known = sum((demand for demand in demands if demand is not None), Fraction(0))
+    known = sum((demand for demand in demands if demand is not None), 0)
     if None in demands and known > total:
         raise ValueError(
             f"{schedule!r} needs {float(known):g} updates besides the phase that takes the rest, "

@@ -11,14 +11,19 @@ import numbers
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-_HALF = Fraction(1, 2)
+from pytorch_accelerated.schedules.value import Value
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+# A number of updates before any rounding.
+Exact: TypeAlias = "int | Fraction"
 
 
-@dataclass(frozen=True)
-class Epochs:
+@dataclass(frozen=True, eq=False, repr=False)
+class Epochs(Value):
     """A length in epochs; see :func:`epochs`."""
 
     number: float
@@ -113,14 +118,14 @@ def checked(value: object, name: str = "length") -> Length:
     return share
 
 
-@dataclass(frozen=True)
-class Horizon:
+@dataclass(frozen=True, eq=False, repr=False)
+class Horizon(Value):
     """What a relative length refers to."""
 
     num_updates: int
     num_updates_per_epoch: int | None = None
 
-    def updates(self, length: Length) -> Fraction | None:
+    def updates(self, length: Length) -> Exact | None:
         """Return the exact number of updates, before any rounding; None for the rest."""
         if length is None:
             return None
@@ -132,12 +137,14 @@ class Horizon:
                 )
             return exact(length.number) * self.num_updates_per_epoch
         if isinstance(length, int):
-            return Fraction(length)
+            return length
         return exact(length) * self.num_updates
 
 
 def exact(number: float) -> Fraction:
     """Return the decimal number as it was written, so that 0.7 + 0.2 + 0.1 is exactly 1."""
+    from fractions import Fraction  # on use: its import takes 5 ms
+
     return Fraction(repr(number))
 
 
@@ -146,17 +153,17 @@ def is_relative(length: Length) -> bool:
     return not isinstance(length, int)
 
 
-def nearest(updates: Fraction) -> int:
+def nearest(updates: Exact) -> int:
     """Round to the nearest update, halves up."""
-    return math.floor(updates + _HALF)
+    return int((2 * updates + 1) // 2)
 
 
-def between(begin: Fraction, length: Fraction) -> int:
+def between(begin: Exact, length: Exact) -> int:
     """Return the updates of a part that lies from ``begin`` on, with both joints rounded."""
     return nearest(begin + length) - nearest(begin)
 
 
-def rounded(lengths: Iterable[Fraction], begin: Fraction = Fraction(0)) -> list[int]:
+def rounded(lengths: Iterable[Exact], begin: Exact = 0) -> list[int]:
     """Round lengths so that every joint is at its nearest update and the sum is kept.
 
     Joints are rounded, not lengths, so errors do not pile up; and a length in whole updates keeps

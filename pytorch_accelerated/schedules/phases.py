@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 
 from pytorch_accelerated.schedules.base import (
@@ -20,6 +19,7 @@ from pytorch_accelerated.schedules.base import (
 )
 from pytorch_accelerated.schedules.lengths import (
     Epochs,
+    Exact,
     Horizon,
     Length,
     between,
@@ -46,7 +46,7 @@ ONE = Affine(0.0, 1.0)
 _LINE = Linear()
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Phase(Schedule):
     """A curve of one shape, from a start to an end; see :func:`phase` and its siblings."""
 
@@ -130,7 +130,7 @@ class Phase(Schedule):
             ends = [None if e is None else _as_affine(e) for e in (self.start, self.end)]
             yield PhaseRow(_length_text(self.length), None, ends[0], ends[1], label)
 
-    def resized(self, length: int, horizon: Horizon | None, growth: Fraction) -> Phase:
+    def resized(self, length: int, horizon: Horizon | None, growth: Exact) -> Phase:
         """Return this phase with a length in updates, its shape ``growth`` times as slow."""
         shape = self.shape.over(horizon) if horizon is not None else self.shape
         return replace(self, length=length, shape=shape.stretched(growth))
@@ -140,10 +140,10 @@ class Phase(Schedule):
         _, start, end = self._fixed
         return replace(self, start=as_endpoint(change(start)), end=as_endpoint(change(end)))
 
-    def _demand(self, horizon: Horizon) -> Fraction | None:
+    def _demand(self, horizon: Horizon) -> Exact | None:
         return horizon.updates(self.length)
 
-    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Phase:
+    def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Phase:
         return replace(self, length=between(begin, length), shape=self.shape.over(horizon))
 
     def _ends(self) -> tuple[Affine, ...]:

@@ -6,7 +6,6 @@ import numbers
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 
@@ -21,6 +20,7 @@ from pytorch_accelerated.schedules.base import (
 )
 from pytorch_accelerated.schedules.lengths import (
     Epochs,
+    Exact,
     Horizon,
     Length,
     between,
@@ -32,7 +32,7 @@ from pytorch_accelerated.schedules.lengths import (
 ONE = Affine(0.0, 1.0)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Milestones(Schedule):
     """Values that hold from given updates on; see :func:`milestones`."""
 
@@ -70,11 +70,11 @@ class Milestones(Schedule):
     def _num_rows(self) -> int:
         return sum(1 for _ in self._rows())
 
-    def _demand(self, horizon: Horizon) -> Fraction | None:
-        return max(horizon.updates(at) or Fraction(0) for at, _ in self.points)
+    def _demand(self, horizon: Horizon) -> Exact | None:
+        return max(horizon.updates(at) or 0 for at, _ in self.points)
 
-    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
-        updates = (horizon.updates(at) or Fraction(0) for at, _ in self.points)
+    def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
+        updates = (horizon.updates(at) or 0 for at, _ in self.points)
         values = (value for _, value in self.points)
         return milestones(
             {between(begin, at): value for at, value in zip(updates, values, strict=True)}
@@ -125,7 +125,7 @@ def milestones(values: Mapping[int | float | Epochs, float | Absolute]) -> Sched
     return Milestones(tuple(points))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FromFunction(Schedule):
     """A user's own function of the update; see :func:`from_function`."""
 
@@ -159,10 +159,10 @@ class FromFunction(Schedule):
             final = None if self.horizon is None else self.final
             yield PhaseRow(0, self.horizon, self.coefficients(0), final, repr(self))
 
-    def _demand(self, horizon: Horizon) -> Fraction | None:
-        return horizon.updates(self.length) if self.length is not None else Fraction(0)
+    def _demand(self, horizon: Horizon) -> Exact | None:
+        return horizon.updates(self.length) if self.length is not None else 0
 
-    def _fit(self, begin: Fraction, length: Fraction, horizon: Horizon) -> Schedule:
+    def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
         return replace(self, length=between(begin, length))
 
     def _ends(self) -> tuple[Affine, ...]:

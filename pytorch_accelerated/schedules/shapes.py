@@ -13,11 +13,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from fractions import Fraction
 from typing import ClassVar
 
 from pytorch_accelerated.schedules.base import Affine
 from pytorch_accelerated.schedules.lengths import (
+    Exact,
     Horizon,
     Length,
     checked,
@@ -25,12 +25,13 @@ from pytorch_accelerated.schedules.lengths import (
     is_relative,
     nearest,
 )
+from pytorch_accelerated.schedules.value import Value
 
 Curve = Callable[[int], tuple[float, float]]
 
 
-@dataclass(frozen=True)
-class Shape(ABC):
+@dataclass(frozen=True, eq=False, repr=False)
+class Shape(Value, ABC):
     """How a phase gets from its start to its end, as a function of progress in [0, 1]."""
 
     name: ClassVar[str]
@@ -88,7 +89,7 @@ class Shape(ABC):
         """Return this shape with its own lengths in updates."""
         return self
 
-    def stretched(self, factor: Fraction) -> Shape:
+    def stretched(self, factor: Exact) -> Shape:
         """Return this shape for a phase that is ``factor`` times as long."""
         return self
 
@@ -123,7 +124,7 @@ class Linear(Shape):
         return left, done
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cosine(Shape):
     """Half a cosine: shape(p) = (1 − cos(π · p^k)) / 2."""
 
@@ -167,7 +168,7 @@ class Cosine(Shape):
         return mixed if start_offset or end_offset else relative
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Polynomial(Shape):
     """A power of what is left: shape(p) = 1 − (1 − p)^power."""
 
@@ -202,7 +203,7 @@ class Rex(Shape):
         return 2.0 * left / (1.0 + left), done / (1.0 + left)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Tanh(Shape):
     """Hyperbolic tangent between two arguments, scaled to start at 0 and end at 1."""
 
@@ -230,7 +231,7 @@ class Tanh(Shape):
         return start * (math.cosh(self.lower) / here), end * (math.cosh(self.upper) / here)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Exponential(Shape):
     """Equal ratios: value(p) = start^(1 − p) · end^p."""
 
@@ -255,7 +256,7 @@ class Exponential(Shape):
         return at
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class InverseProportional(Shape):
     """Equal steps of the reciprocal: value(p) = 1 / ((1 − p)/start + p/end)."""
 
@@ -281,7 +282,7 @@ class InverseProportional(Shape):
         return at
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class InverseSqrt(Shape):
     """Proportional to 1/√(1 + position / timescale), scaled to the phase's ends."""
 
@@ -339,13 +340,13 @@ class InverseSqrt(Shape):
 
     def over(self, horizon: Horizon) -> Shape:
         updates = horizon.updates(self.timescale)
-        return replace(self, timescale=max(1, nearest(updates or Fraction(1))))
+        return replace(self, timescale=max(1, nearest(updates or 1)))
 
-    def stretched(self, factor: Fraction) -> Shape:
+    def stretched(self, factor: Exact) -> Shape:
         return replace(self, timescale=max(1, nearest(self._updates * factor)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Custom(Shape):
     """A user's own function of progress."""
 
