@@ -56,8 +56,8 @@ class SavedState:
     """What a training state holds, as it was read.
 
     Attributes:
-        folder: where it was read from.
-        contents: all of it.
+        folder: Where it was read from.
+        contents: All of it.
     """
 
     folder: Path
@@ -107,15 +107,15 @@ class Checkpointing(Processes):
         """Write model, optimizer and scheduler to one file.
 
         Args:
-            save_path: the file; it appears complete or not at all.
-            checkpoint_kwargs: more items for the file: tensors and plain Python values.
-            save_optimizer: whether to save the optimizer's state.
-            save_scheduler: whether to save the scheduler's state, if there is a scheduler.
-            save_per_node: whether to write the file on each machine, or on the first only.
+            save_path: The file; it appears complete or not at all.
+            checkpoint_kwargs: More items for the file: tensors and plain Python values.
+            save_optimizer: Whether to save the optimizer's state.
+            save_scheduler: Whether to save the scheduler's state, if there is a scheduler.
+            save_per_node: Whether to write the file on each machine, or on the first only.
 
         Raises:
-            ValueError: an item's name is one of the Trainer's own.
-            TypeError: an item could not be loaded again without running code from the file.
+            ValueError: An item's name is one of the Trainer's own.
+            TypeError: An item could not be loaded again without running code from the file.
         """
         extra = dict(checkpoint_kwargs or {})
         _check_not_reserved(extra, _CHECKPOINT_KEYS)
@@ -142,17 +142,17 @@ class Checkpointing(Processes):
         anything does not fit, nothing has changed.
 
         Args:
-            checkpoint_path: the file.
-            load_optimizer: whether to restore the optimizer, if the file holds its state.
-            load_scheduler: whether to restore the scheduler, if the file holds its state.
+            checkpoint_path: The file.
+            load_optimizer: Whether to restore the optimizer, if the file holds its state.
+            load_scheduler: Whether to restore the scheduler, if the file holds its state.
 
         Returns:
             All of the file.
 
         Raises:
-            OSError: there is no such file, or it cannot be read.
-            CheckpointError: it is damaged, or no file of `save_checkpoint`.
-            ValueError: a state does not fit the model, the optimizer or the scheduler that is
+            OSError: There is no such file, or it cannot be read.
+            CheckpointError: It is damaged, or no file of `save_checkpoint`.
+            ValueError: A state does not fit the model, the optimizer or the scheduler that is
                 there, or there is no optimizer.
         """
         checkpoint = single_file.read(Path(checkpoint_path))
@@ -220,14 +220,14 @@ class Checkpointing(Processes):
         The folder appears complete or not at all, and replaces a training state of that name.
 
         Args:
-            output_dir: the folder.
-            checkpoint_kwargs: more items for its metadata: tensors and plain Python values.
+            output_dir: The folder.
+            checkpoint_kwargs: More items for its metadata: tensors and plain Python values.
 
         Raises:
-            RuntimeError: there was no training run yet.
-            ValueError: an item's name is one of the Trainer's own.
-            TypeError: an item could not be loaded again without running code from the file.
-            OSError: the folder could not be written.
+            RuntimeError: There was no training run yet.
+            ValueError: An item's name is one of the Trainer's own.
+            TypeError: An item could not be loaded again without running code from the file.
+            OSError: The folder could not be written.
         """
         if not self._can_save_state:
             raise RuntimeError(
@@ -250,15 +250,15 @@ class Checkpointing(Processes):
         ``train(resume=…)`` restores them, too.
 
         Args:
-            input_dir: the folder.
+            input_dir: The folder.
 
         Returns:
             The metadata: what was given to `save_training_state`, and ``current_epoch``.
 
         Raises:
-            RuntimeError: no training run is on, so there is nothing to restore into.
-            FileNotFoundError: there is no such folder.
-            CheckpointError: it is incomplete or damaged.
+            RuntimeError: No training run is on, so there is nothing to restore into.
+            FileNotFoundError: There is no such folder.
+            CheckpointError: It is incomplete or damaged.
         """
         if not self._can_save_state:
             raise RuntimeError(
@@ -634,11 +634,11 @@ def _check_not_reserved(kwargs: Mapping[str, Any], reserved: set[str]) -> None:
     """Refuse items that would replace the Trainer's own.
 
     Args:
-        kwargs: the user's items.
-        reserved: the Trainer's names.
+        kwargs: The user's items.
+        reserved: The Trainer's names.
 
     Raises:
-        ValueError: a name is among both.
+        ValueError: A name is among both.
     """
     taken = sorted(reserved & set(kwargs))
     if taken:

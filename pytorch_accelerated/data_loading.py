@@ -36,7 +36,7 @@ def default_num_workers(dataset: Any) -> int:
     would only copy. Otherwise a few for each process.
 
     Args:
-        dataset: the data set.
+        dataset: The data set.
     """
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
@@ -52,9 +52,9 @@ def merge_loader_kwargs(
     """Arguments for a data loader: the user's, and of the defaults what goes with them.
 
     Args:
-        defaults: the defaults.
-        kwargs: the user's.
-        dataset: the data set.
+        defaults: The defaults.
+        kwargs: The user's.
+        dataset: The data set.
     """
     given = dict(kwargs or {})
     excluded: set[str] = set()
@@ -69,8 +69,8 @@ def batch_size_of(kwargs: Mapping[str, Any], default: int) -> int:
     """Batch size that a data loader with these arguments has.
 
     Args:
-        kwargs: arguments of the data loader.
-        default: the size if they do not tell.
+        kwargs: Arguments of the data loader.
+        default: The size if they do not tell.
     """
     if kwargs.get("batch_sampler") is not None:
         return getattr(kwargs["batch_sampler"], "batch_size", default)
@@ -81,7 +81,7 @@ def length(loader: Any) -> int | None:
     """Number of batches in a data loader, ``None`` if it does not know.
 
     Args:
-        loader: the data loader.
+        loader: The data loader.
     """
     try:
         return len(loader)
@@ -93,13 +93,13 @@ def check_not_empty(loader: Any, dataset: Any, name: str, at_least: int = 1) -> 
     """Refuse data that no batch can be made of.
 
     Args:
-        loader: the data loader, or ``None`` to look at the data set only.
-        dataset: its data set.
-        name: name of the data set's argument.
-        at_least: number of samples that are needed.
+        loader: The data loader, or ``None`` to look at the data set only.
+        dataset: Its data set.
+        name: Name of the data set's argument.
+        at_least: Number of samples that are needed.
 
     Raises:
-        ValueError: the data set or the loader is empty, or has too few samples.
+        ValueError: The data set or the loader is empty, or has too few samples.
     """
     samples = length(dataset)
     if samples == 0:
@@ -132,15 +132,15 @@ def prepare_loader(
     """The data loader for this process, with its order drawn from a generator.
 
     Args:
-        loader: a data loader over the whole data set.
-        accelerator: knows processes and device.
-        generator: replaces PyTorch's global generator as the source of the order and of the
+        loader: A data loader over the whole data set.
+        accelerator: Knows processes and device.
+        generator: Replaces PyTorch's global generator as the source of the order and of the
             workers' seeds.
-        even_batches: whether all processes get batches of the same number and size, for which
+        even_batches: Whether all processes get batches of the same number and size, for which
             some samples are used twice. Otherwise each sample is used exactly once.
 
     Raises:
-        TypeError: there are several processes, and the loader is no PyTorch one.
+        TypeError: There are several processes, and the loader is no PyTorch one.
     """
     for owner in _owners(loader):
         given = getattr(owner, "generator", "none to give")
@@ -306,8 +306,8 @@ def batches_after(loader: Any, num_batches: int) -> _Left:
     from random generators for them is drawn at once.
 
     Args:
-        loader: the data loader.
-        num_batches: how many batches to leave out.
+        loader: The data loader.
+        num_batches: How many batches to leave out.
     """
     total = length(loader)
     num_left = None if total is None else max(0, total - num_batches)
@@ -358,7 +358,7 @@ def own_generators(loader: Any) -> list[torch.Generator]:
     """The generators of the user's own that a data loader draws from.
 
     Args:
-        loader: the data loader, as the user has made it.
+        loader: The data loader, as the user has made it.
     """
     found: list[torch.Generator] = []
     for owner in _owners(loader):
@@ -379,8 +379,8 @@ def tell_epoch(loader: Any, epoch: int) -> None:
     """Tell samplers that order the data by the epoch which one is next.
 
     Args:
-        loader: the data loader.
-        epoch: epochs done.
+        loader: The data loader.
+        epoch: Epochs done.
     """
     if hasattr(loader, "iteration"):
         loader.iteration = epoch  # Accelerate's loaders tell it
@@ -400,9 +400,9 @@ def accumulation_windows(
     is; without one, a window's batches are collected before the first of them is given.
 
     Args:
-        loader: the data loader, from ``first_batch`` on.
-        window_size: batches in a full window.
-        first_batch: index of the loader's first batch in its epoch; a window begins there.
+        loader: The data loader, from ``first_batch`` on.
+        window_size: Batches in a full window.
+        first_batch: Index of the loader's first batch in its epoch; a window begins there.
 
     Yields:
         The batch's index, the batch, the size of its window, whether it completes the window.

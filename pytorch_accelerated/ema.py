@@ -19,13 +19,13 @@ class ModelEma(nn.Module):
     normalisation's counters, are copied.
 
     Args:
-        model: the model to follow; wrappers of distributed training and ``torch.compile`` are
+        model: The model to follow; wrappers of distributed training and ``torch.compile`` are
             looked through.
-        decay: how much of the average stays at each update, from 0 to 1.
+        decay: How much of the average stays at each update, from 0 to 1.
 
     Attributes:
-        module: the averaged model, in evaluation mode.
-        decay: how much of the average stays at each update; may be changed between updates.
+        module: The averaged model, in evaluation mode.
+        decay: How much of the average stays at each update; may be changed between updates.
 
     Raises:
         ValueError: ``decay`` is not within 0 to 1.
@@ -52,8 +52,8 @@ class ModelEma(nn.Module):
         """The next average of one entry; override it for another kind of average.
 
         Args:
-            old: the average so far.
-            new: the model's value.
+            old: The average so far.
+            new: The model's value.
         """
         return self.decay * old + (1 - self.decay) * new
 
@@ -62,10 +62,10 @@ class ModelEma(nn.Module):
         """Move the average towards a model.
 
         Args:
-            model: a model with the same entries.
+            model: A model with the same entries.
 
         Raises:
-            ValueError: its entries have other names or shapes.
+            ValueError: Its entries have other names or shapes.
         """
         averages, values = self._averaged_and_copied(model)
         if getattr(self.update_fn, "__func__", None) is ModelEma.update_fn:
@@ -81,10 +81,10 @@ class ModelEma(nn.Module):
         """Start the average anew at a model's values.
 
         Args:
-            model: a model with the same entries.
+            model: A model with the same entries.
 
         Raises:
-            ValueError: its entries have other names or shapes.
+            ValueError: Its entries have other names or shapes.
         """
         for average, value in zip(*self._averaged_and_copied(model), strict=True):
             average.copy_(value)

@@ -17,9 +17,9 @@ class LayerGroup(NamedTuple):
     """A direct child of the model.
 
     Attributes:
-        layer_group_idx: its index among the groups, counted from the start and from the end.
-        module: the child.
-        is_frozen: whether any of its parameters is frozen.
+        layer_group_idx: Its index among the groups, counted from the start and from the end.
+        module: The child.
+        is_frozen: Whether any of its parameters is frozen.
     """
 
     layer_group_idx: tuple[int, int]
@@ -31,9 +31,9 @@ class Layer(NamedTuple):
     """A module without children.
 
     Attributes:
-        layer_group_idx: index of the group it belongs to, counted from the start and from the end.
-        module: the module.
-        is_frozen: whether any of its parameters is frozen; without parameters, whether it is in
+        layer_group_idx: Index of the group it belongs to, counted from the start and from the end.
+        module: The module.
+        is_frozen: Whether any of its parameters is frozen; without parameters, whether it is in
             evaluation mode.
     """
 
@@ -53,7 +53,7 @@ def keep_frozen_modules_in_eval(model: nn.Module) -> None:
     ``model.train()``.
 
     Args:
-        model: the model, wrapped or not.
+        model: The model, wrapped or not.
     """
     for module in model.modules():
         if getattr(module, _KEPT_IN_EVAL, False):
@@ -68,13 +68,13 @@ class ModelFreezer:
     group. A model without children is one group. Everything is unfrozen at the start.
 
     Args:
-        model: the model.
-        freeze_batch_norms: whether `freeze` also freezes batch normalisation.
+        model: The model.
+        freeze_batch_norms: Whether `freeze` also freezes batch normalisation.
 
     Attributes:
-        model: the model.
-        num_groups: number of layer groups.
-        freeze_bn: whether `freeze` also freezes batch normalisation.
+        model: The model.
+        num_groups: Number of layer groups.
+        freeze_bn: Whether `freeze` also freezes batch normalisation.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
@@ -125,13 +125,13 @@ class ModelFreezer:
         Batch normalisation is passed over unless ``freeze_batch_norms`` was asked for.
 
         Args:
-            from_index: first group; a negative index counts from the end.
-            to_index: last group.
-            set_modules_as_eval: also put the frozen modules into evaluation mode, and keep them
+            from_index: First group; a negative index counts from the end.
+            to_index: Last group.
+            set_modules_as_eval: Also put the frozen modules into evaluation mode, and keep them
                 there in training epochs (see `keep_frozen_modules_in_eval`).
 
         Raises:
-            ValueError: there is no group with such an index.
+            ValueError: There is no group with such an index.
         """
         if (from_index, to_index, self.num_groups) == (0, -2, 1):
             return  # all but the last of one group is none
@@ -149,9 +149,9 @@ class ModelFreezer:
         """Unfreeze the groups from one index to another, both included; by default all.
 
         Args:
-            from_index: first group; a negative index counts from the end.
-            to_index: last group.
-            set_modules_as_training: also put the modules into training mode; else each stays in
+            from_index: First group; a negative index counts from the end.
+            to_index: Last group.
+            set_modules_as_training: Also put the modules into training mode; else each stays in
                 the mode it is in.
 
         Returns:
@@ -159,7 +159,7 @@ class ModelFreezer:
             parameters in the form that ``optimizer.add_param_group`` takes.
 
         Raises:
-            ValueError: there is no group with such an index.
+            ValueError: There is no group with such an index.
         """
         unfrozen: dict[int, dict[str, list[nn.Parameter]]] = {}
         for index in self._range(from_index, to_index):

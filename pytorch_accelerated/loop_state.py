@@ -11,13 +11,13 @@ class LoopState:
     """How far a training run is: enough to go on at the very next update.
 
     Attributes:
-        epoch: passes over the training data that are done.
-        batch: batches of the pass at hand whose update is done, on each process.
-        num_updates: optimizer updates done.
-        data_seed: seed that the order of the training data is derived from.
-        first_history_epoch: the run history's epoch when the run began.
-        in_epoch: whether a pass is begun whose end, with its evaluation, is still to come.
-        num_replanned: by how many updates the run is longer than its epochs have updates, since
+        epoch: Passes over the training data that are done.
+        batch: Batches of the pass at hand whose update is done, on each process.
+        num_updates: Optimizer updates done.
+        data_seed: Seed that the order of the training data is derived from.
+        first_history_epoch: The run history's epoch when the run began.
+        in_epoch: Whether a pass is begun whose end, with its evaluation, is still to come.
+        num_replanned: By how many updates the run is longer than its epochs have updates, since
             it began with other batches.
     """
 

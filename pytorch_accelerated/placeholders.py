@@ -117,7 +117,7 @@ class TrainerPlaceholderValues:
         """The number that this stands for.
 
         Args:
-            lookup: gives the number of a member, by name.
+            lookup: Gives the number of a member, by name.
 
         Returns:
             The number; a whole `fractions.Fraction` is given as an ``int``.
@@ -213,14 +213,14 @@ def replace_trainer_placeholder_values(trainer: Any, instance: Any) -> Any:
     further partials.
 
     Args:
-        trainer: anything with ``run_config``, ``_train_dataloader`` and ``_eval_dataloader``.
-        instance: a partial; anything else is returned unchanged.
+        trainer: Anything with ``run_config``, ``_train_dataloader`` and ``_eval_dataloader``.
+        instance: A partial; anything else is returned unchanged.
 
     Returns:
         A new partial with numbers in place of the placeholders.
 
     Raises:
-        ValueError: a number is not known in this run, for example the length of an evaluation
+        ValueError: A number is not known in this run, for example the length of an evaluation
             loader when there is none.
     """
     if not isinstance(instance, functools.partial):
@@ -247,7 +247,7 @@ def find_placeholders(value: Any) -> Iterator[TrainerPlaceholderValues]:
     """Placeholders in a value, also within lists, tuples, dicts and partials.
 
     Args:
-        value: anything.
+        value: Anything.
 
     Yields:
         Each placeholder found.

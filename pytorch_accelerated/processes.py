@@ -43,8 +43,8 @@ class Processes:
         """Tensors of all processes, joined along their first dimension, in every process.
 
         Args:
-            tensor: a tensor, or lists, tuples and dicts of tensors.
-            padding_value: give one if the processes' first dimensions differ in length. It fills
+            tensor: A tensor, or lists, tuples and dicts of tensors.
+            padding_value: Give one if the processes' first dimensions differ in length. It fills
                 them up on the way; the result holds what was given, and no padding.
         """
         if padding_value is None or self._num_processes == 1:
@@ -55,8 +55,8 @@ class Processes:
         """Print on the first process of each machine.
 
         Args:
-            *args: as for `print`.
-            **kwargs: as for `print`.
+            *args: As for `print`.
+            **kwargs: As for `print`.
         """
         self._accelerator.print(*args, **kwargs)
 
@@ -64,7 +64,7 @@ class Processes:
         """The model without Accelerate's wrappers.
 
         Args:
-            keep_torch_compile: whether to leave the wrapper of `torch.compile`.
+            keep_torch_compile: Whether to leave the wrapper of `torch.compile`.
         """
         model: nn.Module = self._accelerator.unwrap_model(
             self.model, keep_torch_compile=keep_torch_compile

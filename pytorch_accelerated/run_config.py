@@ -16,28 +16,28 @@ class TrainerRunConfig:
     depends on the number of processes other than through the batches that each of them gets.
 
     Attributes:
-        num_epochs: epochs of this run; 1 in an evaluation run.
-        train_per_device_batch_size: training batch size of one process.
-        train_dl_kwargs: arguments of the training data loader; ``None`` in an evaluation run.
-        eval_per_device_batch_size: evaluation batch size of one process.
-        eval_dl_kwargs: arguments of the evaluation data loader, ``None`` if there is none.
-        gradient_accumulation_steps: batches per optimizer update.
-        gradient_clip_value: largest absolute value of a gradient element.
-        train_total_batch_size: samples per update, over all processes:
+        num_epochs: Epochs of this run; 1 in an evaluation run.
+        train_per_device_batch_size: Training batch size of one process.
+        train_dl_kwargs: Arguments of the training data loader; ``None`` in an evaluation run.
+        eval_per_device_batch_size: Evaluation batch size of one process.
+        eval_dl_kwargs: Arguments of the evaluation data loader, ``None`` if there is none.
+        gradient_accumulation_steps: Batches per optimizer update.
+        gradient_clip_value: Largest absolute value of a gradient element.
+        train_total_batch_size: Samples per update, over all processes:
             ``train_per_device_batch_size * num_processes * gradient_accumulation_steps``.
         eval_total_batch_size: ``eval_per_device_batch_size * num_processes``.
-        num_update_steps_per_epoch: updates in a whole epoch:
+        num_update_steps_per_epoch: Updates in a whole epoch:
             ``ceil(batches of one process / gradient_accumulation_steps)``; 0 in an evaluation
             run, ``None`` if the training data has no length.
-        num_local_update_steps_per_epoch: the same number.
-        max_num_train_steps: updates of this run, its horizon: the smaller of the given limit
+        num_local_update_steps_per_epoch: The same number.
+        max_num_train_steps: Updates of this run, its horizon: the smaller of the given limit
             and ``num_epochs * num_update_steps_per_epoch``; ``None`` if neither is known.
-        is_local_process_zero: whether this process is the first on its machine.
-        is_world_process_zero: whether this process is the first of all.
-        is_distributed: whether there are several processes.
+        is_local_process_zero: Whether this process is the first on its machine.
+        is_world_process_zero: Whether this process is the first of all.
+        is_distributed: Whether there are several processes.
         mixed_precision: ``"no"``, ``"fp16"``, ``"bf16"`` or ``"fp8"``.
-        num_processes: number of processes.
-        gradient_clip_norm: largest norm of all gradients together.
+        num_processes: Number of processes.
+        gradient_clip_norm: Largest norm of all gradients together.
     """
 
     num_epochs: int
@@ -80,10 +80,10 @@ def horizon(
     """Number of updates of a run: whichever limit comes first.
 
     Args:
-        num_epochs: limit on epochs.
-        updates_per_epoch: updates in an epoch, ``None`` if not known.
-        max_num_train_steps: limit on updates, ``None`` for none.
-        num_replanned: by how many updates the run is longer than its epochs say, since it began
+        num_epochs: Limit on epochs.
+        updates_per_epoch: Updates in an epoch, ``None`` if not known.
+        max_num_train_steps: Limit on updates, ``None`` for none.
+        num_replanned: By how many updates the run is longer than its epochs say, since it began
             with other batches.
 
     Returns:

@@ -27,8 +27,8 @@ class NeedsRun(Protocol):
         """The factory for a run.
 
         Args:
-            horizon: number of optimizer updates of the run.
-            num_updates_per_epoch: number of updates in an epoch, ``None`` if not known.
+            horizon: Number of optimizer updates of the run.
+            num_updates_per_epoch: Number of updates in an epoch, ``None`` if not known.
         """
 
 
@@ -42,8 +42,8 @@ def make_schedulers(trainer: Any, factories: Any) -> Any:
     """Make what the user's ``create_scheduler_fn`` describes, for a run.
 
     Args:
-        trainer: has ``run_config``, ``optimizer`` and the data loaders.
-        factories: one factory, or a list or tuple of them.
+        trainer: Has ``run_config``, ``optimizer`` and the data loaders.
+        factories: One factory, or a list or tuple of them.
 
     Returns:
         One scheduler, or a list if there are several.
@@ -162,7 +162,7 @@ def put_bases_back(scheduler: Any) -> None:
     A value that was changed by hand since stays, for the next scheduler to honour or to refuse.
 
     Args:
-        scheduler: the earlier run's scheduler, a list or tuple of them, or ``None``.
+        scheduler: The earlier run's scheduler, a list or tuple of them, or ``None``.
     """
     for one in each(scheduler):
         if isinstance(one, SchedulerBase):
@@ -173,7 +173,7 @@ def each(scheduler: Any) -> Iterator[Any]:
     """Each of the schedulers in what the Trainer holds as ``scheduler``.
 
     Args:
-        scheduler: a scheduler, a list or tuple of them, or ``None``.
+        scheduler: A scheduler, a list or tuple of them, or ``None``.
     """
     if isinstance(scheduler, (list, tuple)):
         yield from scheduler
@@ -190,9 +190,9 @@ def length_mismatches(scheduler: Any, num_updates: int, horizon: int) -> list[st
     milestones, the rest of the run is what the value is there for.
 
     Args:
-        scheduler: a scheduler, or a list or tuple of them.
-        num_updates: updates that were made.
-        horizon: updates of the run.
+        scheduler: A scheduler, or a list or tuple of them.
+        num_updates: Updates that were made.
+        horizon: Updates of the run.
 
     Returns:
         For each of them what is wrong, and what to write instead.
@@ -250,7 +250,7 @@ def is_stateless(scheduler: Any) -> bool:
     """Whether a scheduler has to be told the number of updates.
 
     Args:
-        scheduler: the scheduler.
+        scheduler: The scheduler.
     """
     return not hasattr(scheduler, "step")
 
@@ -259,8 +259,8 @@ def step(scheduler: Any, num_updates: int) -> None:
     """Put the values after so many updates in force; does nothing for one that needs a metric.
 
     Args:
-        scheduler: a scheduler.
-        num_updates: number of updates that were made.
+        scheduler: A scheduler.
+        num_updates: Number of updates that were made.
     """
     if is_stateless(scheduler):
         scheduler.step_update(num_updates)
@@ -272,12 +272,12 @@ def step_on_metric(scheduler: Any, history: Any, metric: str) -> None:
     """Hand the newest value of a metric to those schedulers that need one.
 
     Args:
-        scheduler: a scheduler, or a list or tuple of them.
-        history: the run history.
-        metric: name of the metric.
+        scheduler: A scheduler, or a list or tuple of them.
+        history: The run history.
+        metric: Name of the metric.
 
     Raises:
-        ValueError: the metric has no value.
+        ValueError: The metric has no value.
     """
     for one in each(scheduler):
         listen = one.step if isinstance(one, ReduceLROnPlateau) else getattr(one, "report", None)
@@ -296,7 +296,7 @@ def state_of(scheduler: Any) -> Any:
     """State of a scheduler, or a list of the states of several.
 
     Args:
-        scheduler: a scheduler, or a list or tuple of them.
+        scheduler: A scheduler, or a list or tuple of them.
     """
     if isinstance(scheduler, (list, tuple)):
         return [one.state_dict() for one in scheduler]
@@ -307,11 +307,11 @@ def restore(scheduler: Any, state: Any) -> None:
     """Restore what `state_of` gave.
 
     Args:
-        scheduler: a scheduler, or a list or tuple of them.
-        state: the state.
+        scheduler: A scheduler, or a list or tuple of them.
+        state: The state.
 
     Raises:
-        ValueError: the numbers of schedulers differ.
+        ValueError: The numbers of schedulers differ.
     """
     schedulers = list(each(scheduler))
     states = state if isinstance(state, list) else [state]
@@ -328,7 +328,7 @@ def saved_states(scheduler: Any) -> list[dict[str, Any]]:
     """What a training state holds of the schedulers: class and state of each.
 
     Args:
-        scheduler: a scheduler, a list or tuple of them, or ``None``.
+        scheduler: A scheduler, a list or tuple of them, or ``None``.
     """
     return [
         {
@@ -343,7 +343,7 @@ def class_name(instance: Any) -> str:
     """Name of an object's class, with its module.
 
     Args:
-        instance: the object.
+        instance: The object.
     """
     return _name_of(type(instance))
 
@@ -358,9 +358,9 @@ def differing_bases(
     """Where the optimizer was given other base values than those that a checkpoint brings back.
 
     Args:
-        optimizer: the optimizer, before it takes the checkpoint's state.
-        saved: the state.
-        is_scheduled: whether there is or was a scheduler, so that values change anyway.
+        optimizer: The optimizer, before it takes the checkpoint's state.
+        saved: The state.
+        is_scheduled: Whether there is or was a scheduler, so that values change anyway.
     """
     lines = []
     for index, (now, before) in enumerate(
@@ -395,10 +395,10 @@ def go_on(
     updates by itself, whatever the checkpoint's was.
 
     Args:
-        scheduler: a scheduler, a list or tuple of them, or ``None``.
-        saved: what `saved_states` gave.
-        num_updates: updates done in the checkpoint.
-        load_optimizer: restores the optimizer.
+        scheduler: A scheduler, a list or tuple of them, or ``None``.
+        saved: What `saved_states` gave.
+        num_updates: Updates done in the checkpoint.
+        load_optimizer: Restores the optimizer.
 
     Returns:
         What differs from the checkpoint.

@@ -36,7 +36,7 @@ class RunHistory(ABC):
         """All values of a metric, oldest first; empty if it has none.
 
         Args:
-            metric_name: the metric's name.
+            metric_name: The metric's name.
         """
 
     @abstractmethod
@@ -44,10 +44,10 @@ class RunHistory(ABC):
         """The newest value of a metric.
 
         Args:
-            metric_name: the metric's name.
+            metric_name: The metric's name.
 
         Raises:
-            ValueError: the metric has no value.
+            ValueError: The metric has no value.
         """
 
     @abstractmethod
@@ -55,7 +55,7 @@ class RunHistory(ABC):
         """Set what metric names begin with from now on.
 
         Args:
-            prefix: the beginning; empty for none.
+            prefix: The beginning; empty for none.
         """
 
     @property
@@ -68,8 +68,8 @@ class RunHistory(ABC):
         """Append a value to a metric.
 
         Args:
-            metric_name: the metric's name.
-            metric_value: its new value.
+            metric_name: The metric's name.
+            metric_value: Its new value.
         """
 
     @abstractmethod
@@ -77,7 +77,7 @@ class RunHistory(ABC):
         """Forget a metric and its values, if it has any.
 
         Args:
-            metric_name: the metric's name.
+            metric_name: The metric's name.
         """
 
     @property
@@ -94,7 +94,7 @@ class RunHistory(ABC):
         """Set the epoch at hand.
 
         Args:
-            epoch: the epoch, from 1.
+            epoch: The epoch, from 1.
         """
 
     @abstractmethod
@@ -109,7 +109,7 @@ class RunHistory(ABC):
         """Take up a state of `state_dict`; does nothing unless overridden.
 
         Args:
-            state_dict: what `state_dict` returned.
+            state_dict: What `state_dict` returned.
         """
 
     def _increment_epoch(self) -> None:
@@ -217,10 +217,10 @@ class OnDiskRunHistory(InMemoryRunHistory):
     rank added.
 
     Args:
-        path: the file.
+        path: The file.
 
     Raises:
-        ValueError: the file holds something else.
+        ValueError: The file holds something else.
 
     Example:
         >>> import tempfile
@@ -380,8 +380,8 @@ class LossTracker:
         """Take in the mean loss of a batch.
 
         Args:
-            loss_batch_value: the mean loss.
-            batch_size: number of samples that it is a mean of.
+            loss_batch_value: The mean loss.
+            batch_size: Number of samples that it is a mean of.
         """
         loss = torch.as_tensor(loss_batch_value).detach()
         if self._total is None:
@@ -414,8 +414,8 @@ class LossTracker:
         """Go on from the `totals` of another tracker.
 
         Args:
-            totals: its sum of losses and its count.
-            device: where the losses will be.
+            totals: Its sum of losses and its count.
+            device: Where the losses will be.
         """
         total, self.running_count = totals
         dtype = torch.float32 if device.type == "mps" else torch.float64
@@ -425,7 +425,7 @@ class LossTracker:
         """`total_loss` and ``running_count`` as one tensor, for a sum over processes.
 
         Args:
-            device: where to put it.
+            device: Where to put it.
         """
         dtype = torch.float32 if device.type == "mps" else torch.float64
         total = torch.zeros((), dtype=dtype) if self._total is None else self._total

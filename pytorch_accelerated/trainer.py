@@ -71,28 +71,28 @@ class Trainer(Preparation):
     Launch and device settings, mixed precision and `torch.compile` come from Accelerate.
 
     Args:
-        model: the model.
-        loss_func: takes the model's output and the target, returns the mean loss of a batch.
-        optimizer: the optimizer of the model's parameters.
-        callbacks: subclasses of `TrainerCallback` that need no arguments, or instances.
-        run_history: where metrics are recorded; by default an `InMemoryRunHistory`.
-        log_with: experiment trackers for `accelerate.Accelerator`, such as ``"tensorboard"``;
+        model: The model.
+        loss_func: Takes the model's output and the target, returns the mean loss of a batch.
+        optimizer: The optimizer of the model's parameters.
+        callbacks: Subclasses of `TrainerCallback` that need no arguments, or instances.
+        run_history: Where metrics are recorded; by default an `InMemoryRunHistory`.
+        log_with: Experiment trackers for `accelerate.Accelerator`, such as ``"tensorboard"``;
             they are started and ended with each run.
-        project_dir: folder of the trackers that write files.
-        project_name: name of the project in the trackers.
+        project_dir: Folder of the trackers that write files.
+        project_name: Name of the project in the trackers.
 
     Attributes:
-        model: the model; wrapped by Accelerate while a run is on.
-        loss_func: the loss function.
-        optimizer: the optimizer; wrapped by Accelerate while a run is on that needs it.
-        callback_handler: holds the callbacks.
-        run_history: the metrics.
-        run_config: the `TrainerRunConfig` of the latest run, or ``None``.
-        scheduler: the scheduler of the latest run, a list of several, or ``None``.
-        create_scheduler_fn: what made the scheduler, or ``None``.
-        train_dataset: the training data of the latest run, or ``None``.
-        eval_dataset: the evaluation data of the latest run, or ``None``.
-        collate_fn: what makes a batch of samples, or ``None`` for PyTorch's own.
+        model: The model; wrapped by Accelerate while a run is on.
+        loss_func: The loss function.
+        optimizer: The optimizer; wrapped by Accelerate while a run is on that needs it.
+        callback_handler: Holds the callbacks.
+        run_history: The metrics.
+        run_config: The `TrainerRunConfig` of the latest run, or ``None``.
+        scheduler: The scheduler of the latest run, a list of several, or ``None``.
+        create_scheduler_fn: What made the scheduler, or ``None``.
+        train_dataset: The training data of the latest run, or ``None``.
+        eval_dataset: The evaluation data of the latest run, or ``None``.
+        collate_fn: What makes a batch of samples, or ``None`` for PyTorch's own.
     """
 
     def __init__(
@@ -192,49 +192,50 @@ class Trainer(Preparation):
         The run ends after ``num_epochs`` or ``max_num_train_steps``, whichever comes first.
 
         Args:
-            train_dataset: the training data.
-            num_epochs: number of passes over it.
-            eval_dataset: data to evaluate on after each epoch; without it there is no evaluation.
-            per_device_batch_size: batch size of one process.
-            max_num_train_steps: largest number of optimizer updates.
-            gradient_accumulation_steps: batches per optimizer update. A window of batches that
+            train_dataset: The training data.
+            num_epochs: Number of passes over it.
+            eval_dataset: Data to evaluate on after each epoch; without it there is no evaluation.
+            per_device_batch_size: Batch size of one process.
+            max_num_train_steps: Largest number of optimizer updates.
+            gradient_accumulation_steps: Batches per optimizer update. A window of batches that
                 the end of an epoch cuts short is averaged over the batches that it has.
-            gradient_clip_value: v clips each element of the gradients to [−v, v], once an update.
-            create_scheduler_fn: takes the optimizer and returns a scheduler, which is stepped
+            gradient_clip_value: Bound on each element of the gradients, which are clipped to
+                [−v, v] once an update.
+            create_scheduler_fn: Takes the optimizer and returns a scheduler, which is stepped
                 after each optimizer update. Give a list for several schedulers. Placeholders in
                 a `functools.partial` are filled in, see `TrainerPlaceholderValues`.
-            train_dataloader_kwargs: arguments for the training data loader.
-            eval_dataloader_kwargs: arguments for the evaluation data loader.
-            reset_run_history: whether to forget earlier metrics and count epochs from 1.
-            collate_fn: makes a batch of samples, for both loaders.
-            resume_from: folder written by `save_training_state`: the run that it is from goes on,
+            train_dataloader_kwargs: Arguments for the training data loader.
+            eval_dataloader_kwargs: Arguments for the evaluation data loader.
+            reset_run_history: Whether to forget earlier metrics and count epochs from 1.
+            collate_fn: Makes a batch of samples, for both loaders.
+            resume_from: Folder written by `save_training_state`: the run that it is from goes on,
                 up to the limits given here; implies ``reset_run_history=False``.
-            gradient_clip_norm: largest norm of all gradients together, applied once an update
+            gradient_clip_norm: Largest norm of all gradients together, applied once an update
                 before ``gradient_clip_value``. The mean norm before clipping is recorded as
                 ``train_grad_norm_epoch``.
-            seed: seeds Python's, NumPy's and PyTorch's generators (with the process index added),
+            seed: Seeds Python's, NumPy's and PyTorch's generators (with the process index added),
                 and the order of the training data. Without it no generator is seeded; the order
                 then comes from one number drawn from PyTorch's generator.
-            scheduler_metric: name of the metric in the run history that ``ReduceLROnPlateau`` is
+            scheduler_metric: Name of the metric in the run history that ``ReduceLROnPlateau`` is
                 stepped with at the end of each epoch's evaluation; by default
                 ``eval_loss_epoch``, or ``train_loss_epoch`` without evaluation data.
-            checkpoint_dir: folder that gets a checkpoint at the run's end and on the way. On
+            checkpoint_dir: Folder that gets a checkpoint at the run's end and on the way. On
                 SIGTERM one more is saved, and the process exits with
                 `pytorch_accelerated.checkpoints.PREEMPTED_EXIT_CODE`.
-            checkpoint_every: number of optimizer updates between two checkpoints; by default
+            checkpoint_every: Number of optimizer updates between two checkpoints; by default
                 there is one at the end of each epoch.
-            keep_last: how many checkpoints to keep; by default all.
-            resume: what to go on from, exactly where it was: ``"auto"`` for the newest usable
+            keep_last: How many checkpoints to keep; by default all.
+            resume: What to go on from, exactly where it was: ``"auto"`` for the newest usable
                 checkpoint in ``checkpoint_dir``, if there is one; or a checkpoint or a folder of
                 them, for a branch that leaves that folder alone. Once ``checkpoint_dir`` holds
                 checkpoints of the branch, it goes on from those.
 
         Raises:
-            ValueError: an argument is out of range, the data is empty, a checkpoint has done more
+            ValueError: An argument is out of range, the data is empty, a checkpoint has done more
                 updates than this run is to have, or ``checkpoint_dir`` holds those of another run.
             TypeError: ``create_scheduler_fn`` is or returns something unsuitable.
-            CheckpointError: the checkpoint to go on from is incomplete or damaged.
-            OSError: a checkpoint could not be written.
+            CheckpointError: The checkpoint to go on from is incomplete or damaged.
+            OSError: A checkpoint could not be written.
         """
         num_epochs = whole_number("num_epochs", num_epochs)
         per_device_batch_size = _checked_batch_size(
@@ -340,13 +341,13 @@ class Trainer(Preparation):
         The run history keeps what it has.
 
         Args:
-            dataset: the data; by default the evaluation data of the latest run.
-            per_device_batch_size: batch size of one process.
-            dataloader_kwargs: arguments for the data loader.
-            collate_fn: makes a batch of samples; by default that of the latest run.
+            dataset: The data; by default the evaluation data of the latest run.
+            per_device_batch_size: Batch size of one process.
+            dataloader_kwargs: Arguments for the data loader.
+            collate_fn: Makes a batch of samples; by default that of the latest run.
 
         Raises:
-            ValueError: there is no data.
+            ValueError: There is no data.
         """
         if dataset is None and self.eval_dataset is None:
             raise ValueError("dataset is None, and no run has had evaluation data: give a dataset")
@@ -378,8 +379,8 @@ class Trainer(Preparation):
         """The loader of the whole training data; Accelerate shares it among processes later.
 
         Args:
-            batch_size: batch size of one process.
-            train_dl_kwargs: arguments for the loader that win over the defaults.
+            batch_size: Batch size of one process.
+            train_dl_kwargs: Arguments for the loader that win over the defaults.
         """
         defaults = self.get_default_train_dl_kwargs(batch_size)
         self._train_dl_kwargs = merge_loader_kwargs(defaults, train_dl_kwargs, self.train_dataset)
@@ -391,8 +392,8 @@ class Trainer(Preparation):
         """The loader of the whole evaluation data; Accelerate shares it among processes later.
 
         Args:
-            batch_size: batch size of one process.
-            eval_dl_kwargs: arguments for the loader that win over the defaults.
+            batch_size: Batch size of one process.
+            eval_dl_kwargs: Arguments for the loader that win over the defaults.
         """
         defaults = self.get_default_eval_dl_kwargs(batch_size)
         self._eval_dl_kwargs = merge_loader_kwargs(defaults, eval_dl_kwargs, self.eval_dataset)
@@ -421,7 +422,7 @@ class Trainer(Preparation):
         """Arguments of the training data loader if the user says nothing.
 
         Args:
-            batch_size: batch size of one process.
+            batch_size: Batch size of one process.
         """
         return {
             "shuffle": True,
@@ -435,7 +436,7 @@ class Trainer(Preparation):
         """Arguments of the evaluation data loader if the user says nothing.
 
         Args:
-            batch_size: batch size of one process.
+            batch_size: Batch size of one process.
         """
         return {
             "shuffle": False,
@@ -462,7 +463,7 @@ class Trainer(Preparation):
         """Pass a training batch through the model.
 
         Args:
-            batch: what the data loader gave.
+            batch: What the data loader gave.
 
         Returns:
             A dict with ``loss``, the mean loss of the batch, and ``batch_size``, the number of
@@ -485,7 +486,7 @@ class Trainer(Preparation):
         """Add the gradients of a loss.
 
         Args:
-            loss: the loss, weighed for the window of batches that it is part of.
+            loss: The loss, weighed for the window of batches that it is part of.
         """
         if self._is_plain:
             loss.backward()  # type: ignore[no-untyped-call]
@@ -519,7 +520,7 @@ class Trainer(Preparation):
         """Pass an evaluation batch through the model; no gradients are recorded.
 
         Args:
-            batch: what the data loader gave.
+            batch: What the data loader gave.
 
         Returns:
             As in `calculate_train_batch_loss`.

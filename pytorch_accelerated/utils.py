@@ -42,7 +42,7 @@ def get_limit_batches_from_env() -> int | None:
     """How many batches an epoch may have by the environment; ``None`` for no limit.
 
     Raises:
-        ValueError: the variable holds neither a positive whole number nor ``none``.
+        ValueError: The variable holds neither a positive whole number nor ``none``.
     """
     text = os.environ.get(LIMIT_BATCHES_ENV_VAR, "none").strip()
     if text.lower() == "none":
@@ -59,13 +59,13 @@ def whole_number(name: str, value: Any, at_least: int = 1, else_none: bool = Fal
     """A count as an int, also if it came as another kind of integer, such as NumPy's.
 
     Args:
-        name: name of the argument.
-        value: what was given for it.
-        at_least: the smallest one allowed.
-        else_none: whether to say that ``None`` may be given, too.
+        name: Name of the argument.
+        value: What was given for it.
+        at_least: The smallest one allowed.
+        else_none: Whether to say that ``None`` may be given, too.
 
     Raises:
-        ValueError: it is no whole number, or too small.
+        ValueError: It is no whole number, or too small.
     """
     try:
         number = -1 if isinstance(value, bool) else operator.index(value)
@@ -83,10 +83,10 @@ class LimitBatches:
     Contexts nest; leaving one restores what was set before.
 
     Args:
-        num_batches: number of batches of each epoch, per process.
+        num_batches: Number of batches of each epoch, per process.
 
     Raises:
-        ValueError: it is no positive whole number.
+        ValueError: It is no positive whole number.
 
     Example:
         >>> with LimitBatches(3):
@@ -122,8 +122,8 @@ class DataLoaderSlice:
     """The first batches of a data loader, in every respect else like the loader itself.
 
     Args:
-        dl: the data loader.
-        slice_size: how many of its batches to give.
+        dl: The data loader.
+        slice_size: How many of its batches to give.
 
     Raises:
         ValueError: ``slice_size`` is no positive whole number.
@@ -198,7 +198,7 @@ def local_process_zero_only(function: Callable[P, R]) -> Callable[P, R | None]:
     """Decorate a function to run on each machine's first process while the others wait.
 
     Args:
-        function: what to run; on the other processes the result is ``None``.
+        function: What to run; on the other processes the result is ``None``.
     """
     return _alone("is_local_main_process", function)
 
@@ -207,7 +207,7 @@ def world_process_zero_only(function: Callable[P, R]) -> Callable[P, R | None]:
     """Decorate a function to run on the very first process while all others wait.
 
     Args:
-        function: what to run; on the other processes the result is ``None``.
+        function: What to run; on the other processes the result is ``None``.
     """
     return _alone("is_main_process", function)
 
@@ -216,7 +216,7 @@ def local_process_zero_first(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function to run on each machine's first process, then on the others.
 
     Args:
-        function: what to run, such as a download into a cache; every process gets its result.
+        function: What to run, such as a download into a cache; every process gets its result.
     """
 
     @functools.wraps(function)
@@ -241,7 +241,7 @@ def worker_init_fn(worker_id: int) -> None:
     same ones, however; here the process's rank is mixed in. Outside a worker nothing happens.
 
     Args:
-        worker_id: the worker's index; unused, since PyTorch's seed of the worker contains it.
+        worker_id: The worker's index; unused, since PyTorch's seed of the worker contains it.
     """
     worker, rank = get_worker_info(), int(os.environ.get("RANK", "0"))
     if worker is None or rank == 0:
@@ -261,8 +261,8 @@ def remove_padding(tensor: torch.Tensor, pad_value: float) -> torch.Tensor:
     """Drop the entries of the first dimension that hold nothing but a padding value.
 
     Args:
-        tensor: what was padded.
-        pad_value: what it was padded with; may be NaN.
+        tensor: What was padded.
+        pad_value: What it was padded with; may be NaN.
 
     Example:
         >>> remove_padding(torch.tensor([[1, 2], [-1, 3], [-1, -1]]), -1)

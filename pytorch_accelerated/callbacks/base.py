@@ -51,10 +51,10 @@ class TrainerCallback:
     meant.
 
     Attributes:
-        custom_events: names of custom events that look like a known event, but are meant.
-        last_in: names of events that this callback sees after those callbacks which do not name
+        custom_events: Names of custom events that look like a known event, but are meant.
+        last_in: Names of events that this callback sees after those callbacks which do not name
             them.
-        has_state_of_each_process: whether a checkpoint has to hold the state that each process
+        has_state_of_each_process: Whether a checkpoint has to hold the state that each process
             has, such as sums over its own batches, rather than that of the first one.
 
     Example:
@@ -101,11 +101,11 @@ class TrainerCallback:
         """After a training batch: its backward pass, and the update that it may complete.
 
         Args:
-            trainer: the Trainer.
-            batch: what the data loader gave.
-            batch_output: what ``calculate_train_batch_loss`` returned.
-            step: index of the batch in its epoch, from 0.
-            **kwargs: nothing yet.
+            trainer: The Trainer.
+            batch: What the data loader gave.
+            batch_output: What ``calculate_train_batch_loss`` returned.
+            step: Index of the batch in its epoch, from 0.
+            **kwargs: Nothing yet.
         """
 
     def on_optimizer_step_end(self, trainer: Trainer, **kwargs: Any) -> None:
@@ -129,7 +129,7 @@ class TrainerCallback:
         """Before the first batch of an evaluation epoch.
 
         Args:
-            trainer: the Trainer.
+            trainer: The Trainer.
             **kwargs: ``is_intermediate``: whether this evaluation is within a training epoch.
         """
 
@@ -142,17 +142,17 @@ class TrainerCallback:
         """After the loss of an evaluation batch was calculated.
 
         Args:
-            trainer: the Trainer.
-            batch: what the data loader gave.
-            batch_output: what ``calculate_eval_batch_loss`` returned.
-            **kwargs: nothing yet.
+            trainer: The Trainer.
+            batch: What the data loader gave.
+            batch_output: What ``calculate_eval_batch_loss`` returned.
+            **kwargs: Nothing yet.
         """
 
     def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """After the last batch of an evaluation epoch; its loss is in the history.
 
         Args:
-            trainer: the Trainer.
+            trainer: The Trainer.
             **kwargs: ``is_intermediate``: whether this evaluation is within a training epoch.
         """
 
@@ -179,7 +179,7 @@ class TrainerCallback:
         """Take up a state of `state_dict`; called before ``on_training_run_start``.
 
         Args:
-            state_dict: what `state_dict` returned.
+            state_dict: What `state_dict` returned.
         """
 
 
@@ -266,7 +266,7 @@ class CallbackHandler:
     """Holds callbacks and calls their events in order.
 
     Args:
-        callbacks: subclasses of `TrainerCallback` that need no arguments, or instances.
+        callbacks: Subclasses of `TrainerCallback` that need no arguments, or instances.
 
     Example:
         >>> class Greeter(TrainerCallback):
@@ -301,11 +301,11 @@ class CallbackHandler:
         """Append a callback.
 
         Args:
-            callback: an instance, or a class that needs no arguments.
+            callback: An instance, or a class that needs no arguments.
 
         Raises:
-            TypeError: it is no callback, or a class that needs arguments.
-            ValueError: this very instance is here already, or one of its methods is almost, but
+            TypeError: It is no callback, or a class that needs arguments.
+            ValueError: This very instance is here already, or one of its methods is almost, but
                 not quite, called like an event.
         """
         callback = _as_callback(callback)
@@ -319,7 +319,7 @@ class CallbackHandler:
         """Append several callbacks; see `add_callback`.
 
         Args:
-            callbacks: instances and classes.
+            callbacks: Instances and classes.
         """
         for callback in callbacks:
             self.add_callback(callback)
@@ -345,12 +345,12 @@ class CallbackHandler:
         A `StopTrainingError` is held back until every callback has seen the event.
 
         Args:
-            event: name of a known event, or of any custom one.
-            *args: passed on.
-            **kwargs: passed on.
+            event: Name of a known event, or of any custom one.
+            *args: Passed on.
+            **kwargs: Passed on.
 
         Raises:
-            StopTrainingError: the first one that a callback raised.
+            StopTrainingError: The first one that a callback raised.
         """
         methods = self._methods.get(event)
         if methods is None:
@@ -382,7 +382,7 @@ class CallbackHandler:
         """States of the callbacks that have any, by class name and position among its kind.
 
         Args:
-            of_each_process: whether to leave out those of which the first process's will do.
+            of_each_process: Whether to leave out those of which the first process's will do.
         """
         states = {}
         for name, callback in self._named():
@@ -400,7 +400,7 @@ class CallbackHandler:
         with a warning.
 
         Args:
-            state_dict: what `state_dict` returned.
+            state_dict: What `state_dict` returned.
         """
         callbacks = dict(self._named())
         for name, state in state_dict.items():

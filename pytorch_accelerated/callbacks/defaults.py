@@ -13,7 +13,7 @@ def get_default_callbacks(progress_bar: bool = True) -> tuple[type[TrainerCallba
     """The default callbacks.
 
     Args:
-        progress_bar: whether to have bars.
+        progress_bar: Whether to have bars.
 
     Example:
         >>> [callback.__name__ for callback in get_default_callbacks(progress_bar=False)]

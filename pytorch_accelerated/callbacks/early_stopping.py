@@ -17,22 +17,22 @@ class EarlyStoppingCallback(MetricWatcher):
     """Ends the run when a metric has not improved for some epochs.
 
     Args:
-        early_stopping_patience: number of epochs in a row without improvement that end the run;
+        early_stopping_patience: Number of epochs in a row without improvement that end the run;
             0 acts like 1.
-        early_stopping_threshold: by how much the metric has to be better than its best value to
+        early_stopping_threshold: By how much the metric has to be better than its best value to
             count as improved.
-        watch_metric: name of the metric in the run history.
-        greater_is_better: whether larger values are better.
-        reset_on_train: whether each run starts anew; a resumed run goes on with the best value
+        watch_metric: Name of the metric in the run history.
+        greater_is_better: Whether larger values are better.
+        reset_on_train: Whether each run starts anew; a resumed run goes on with the best value
             and the counter of its checkpoint.
 
     Attributes:
-        early_stopping_patience_counter: number of epochs in a row without improvement.
-        best_metric: the best value so far, or ``None``.
-        best_metric_epoch: the epoch it was reached in, or ``None``.
+        early_stopping_patience_counter: Number of epochs in a row without improvement.
+        best_metric: The best value so far, or ``None``.
+        best_metric_epoch: The epoch it was reached in, or ``None``.
 
     Raises:
-        ValueError: patience is no whole number, or it or the threshold is negative.
+        ValueError: Patience is no whole number, or it or the threshold is negative.
     """
 
     def __init__(

@@ -18,10 +18,10 @@ class LimitBatchesCallback(TrainerCallback):
     The run's configuration and the scheduler are planned for the limited epochs.
 
     Args:
-        num_batches: number of batches of an epoch, per process.
+        num_batches: Number of batches of an epoch, per process.
 
     Raises:
-        ValueError: it is no positive whole number.
+        ValueError: It is no positive whole number.
     """
 
     def __init__(self, num_batches: int) -> None:
@@ -43,9 +43,9 @@ class LimitEvalStepsCallback(TrainerCallback):
     """Limits evaluation epochs to some batches over all processes.
 
     Args:
-        num_eval_steps: number of batches over all processes; each process takes its share,
+        num_eval_steps: Number of batches over all processes; each process takes its share,
             rounded down, but at least one.
-        limit_intermediate_only: whether to limit only evaluations within a training epoch, as
+        limit_intermediate_only: Whether to limit only evaluations within a training epoch, as
             `StepBasedEvaluationCallback` runs them.
 
     Raises:

@@ -20,7 +20,7 @@ class NewMetrics:
         """Take everything that is recorded so far as known.
 
         Args:
-            trainer: the Trainer.
+            trainer: The Trainer.
         """
         history = trainer.run_history
         self._counts = {
@@ -33,9 +33,9 @@ class NewMetrics:
         """Latest values of the metrics that were recorded since they were last taken.
 
         Args:
-            trainer: the Trainer.
-            prefix: take only metrics whose name starts so.
-            but_not: leave out metrics whose name starts so.
+            trainer: The Trainer.
+            prefix: Take only metrics whose name starts so.
+            but_not: Leave out metrics whose name starts so.
         """
         history = trainer.run_history
         new = {}
@@ -70,8 +70,8 @@ class LogMetricsCallback(TrainerCallback):
         """Print one metric a line.
 
         Args:
-            trainer: the Trainer.
-            metrics: values by name.
+            trainer: The Trainer.
+            metrics: Values by name.
         """
         for name, value in metrics.items():
             trainer.print(f"{name}: {value}")

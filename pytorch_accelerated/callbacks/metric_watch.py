@@ -17,14 +17,14 @@ class MetricWatcher(TrainerCallback):
     A NaN is never the best.
 
     Args:
-        watch_metric: name of the metric in the run history.
-        greater_is_better: whether larger values are better.
-        reset_on_train: whether each run starts without a best value; a resumed run goes on with
+        watch_metric: Name of the metric in the run history.
+        greater_is_better: Whether larger values are better.
+        reset_on_train: Whether each run starts without a best value; a resumed run goes on with
             the one of its checkpoint.
 
     Attributes:
-        best_metric: the best value so far, or ``None``.
-        best_metric_epoch: the epoch it was reached in, or ``None``.
+        best_metric: The best value so far, or ``None``.
+        best_metric_epoch: The epoch it was reached in, or ``None``.
     """
 
     def __init__(self, watch_metric: str, greater_is_better: bool, reset_on_train: bool) -> None:
@@ -55,10 +55,10 @@ class MetricWatcher(TrainerCallback):
         """The latest value of the metric, as a plain number.
 
         Args:
-            trainer: the Trainer.
+            trainer: The Trainer.
 
         Raises:
-            ValueError: nothing has recorded the metric.
+            ValueError: Nothing has recorded the metric.
         """
         names = list(trainer.run_history.get_metric_names())
         if self.watch_metric not in names:
@@ -72,8 +72,8 @@ class MetricWatcher(TrainerCallback):
         """Whether a value is better than the best so far by more than a threshold.
 
         Args:
-            value: the value.
-            threshold: by how much it has to be better.
+            value: The value.
+            threshold: By how much it has to be better.
         """
         if math.isnan(value):
             return False
@@ -86,8 +86,8 @@ class MetricWatcher(TrainerCallback):
         """Remember a value as the best, reached in the current epoch.
 
         Args:
-            trainer: the Trainer.
-            value: the value.
+            trainer: The Trainer.
+            value: The value.
         """
         self.best_metric = value
         self.best_metric_epoch = trainer.run_history.current_epoch

@@ -27,17 +27,17 @@ class ModelEmaCallback(SaveBestModelCallback):
     loaded into the Trainer's model.
 
     Args:
-        decay: how much of the average stays at each update, from 0 to 1.
-        evaluate_during_training: whether to evaluate the averaged model. If not, it is saved
+        decay: How much of the average stays at each update, from 0 to 1.
+        evaluate_during_training: Whether to evaluate the averaged model. If not, it is saved
             after each epoch.
-        save_path: file to write.
-        watch_metric: name of the metric in the run history that tells the best one.
-        greater_is_better: whether larger values are better.
-        model_ema: makes the average of a model: ``model_ema(model, decay=decay)``.
-        callbacks: the only callbacks that are active while the averaged model is evaluated.
+        save_path: File to write.
+        watch_metric: Name of the metric in the run history that tells the best one.
+        greater_is_better: Whether larger values are better.
+        model_ema: Makes the average of a model: ``model_ema(model, decay=decay)``.
+        callbacks: The only callbacks that are active while the averaged model is evaluated.
 
     Attributes:
-        ema_model: the average, whose ``module`` is the averaged model; ``None`` before a run.
+        ema_model: The average, whose ``module`` is the averaged model; ``None`` before a run.
     """
 
     last_in: tuple[str, ...] = ()

@@ -31,12 +31,12 @@ class ProgressBarCallback(TrainerCallback):
     read from the device.
 
     Args:
-        refresh_per_second: how often to redraw, at most.
-        console: where to draw; by default standard output.
+        refresh_per_second: How often to redraw, at most.
+        console: Where to draw; by default standard output.
 
     Attributes:
-        pbar: the bar of the training epoch at hand, or ``None``.
-        eval_pbar: the bar of the evaluation epoch at hand, or ``None``.
+        pbar: The bar of the training epoch at hand, or ``None``.
+        eval_pbar: The bar of the evaluation epoch at hand, or ``None``.
 
     Raises:
         ValueError: ``refresh_per_second`` is not positive.
@@ -217,7 +217,7 @@ def summary_table(run_history: Any) -> Table:
     """A row for each metric of a run: its first, lowest, highest and last value.
 
     Args:
-        run_history: the run's history.
+        run_history: The run's history.
     """
     table = Table("metric", *("first", "lowest", "highest", "last"))
     for column in table.columns[1:]:

@@ -17,19 +17,19 @@ class SaveBestModelCallback(MetricWatcher):
     The file holds the metric's value under the metric's name.
 
     Args:
-        save_path: file to write.
-        watch_metric: name of the metric in the run history.
-        greater_is_better: whether larger values are better.
-        reset_on_train: whether each run starts anew; a resumed run goes on with the best value
+        save_path: File to write.
+        watch_metric: Name of the metric in the run history.
+        greater_is_better: Whether larger values are better.
+        reset_on_train: Whether each run starts anew; a resumed run goes on with the best value
             of its checkpoint.
-        save_optimizer: whether the file holds the optimizer's state.
-        save_scheduler: whether the file holds the scheduler's state.
-        load_saved_checkpoint: whether to load the file at the run's end. Only what this run has
+        save_optimizer: Whether the file holds the optimizer's state.
+        save_scheduler: Whether the file holds the scheduler's state.
+        load_saved_checkpoint: Whether to load the file at the run's end. Only what this run has
             saved is loaded.
 
     Attributes:
-        best_metric: the best value so far, or ``None``.
-        best_metric_epoch: the epoch it was reached in, or ``None``.
+        best_metric: The best value so far, or ``None``.
+        best_metric_epoch: The epoch it was reached in, or ``None``.
     """
 
     # A training state that is saved at the run's end holds the last weights, not the best.

@@ -22,7 +22,7 @@ def scheduled_fields(groups: Iterable[dict[str, Any]]) -> list[str]:
     """The learning rate, and every field of parameter groups that a scheduler has a base for.
 
     Args:
-        groups: parameter groups of an optimizer.
+        groups: Parameter groups of an optimizer.
 
     Example:
         >>> scheduled_fields([{"lr": 0.1, "momentum": 0.9, "initial_momentum": 0.9, "nesterov": 0}])
@@ -38,7 +38,7 @@ def copy_of_value(value: Any) -> Any:
     """A value that stays as it is when the group's changes; tensors stay on their device.
 
     Args:
-        value: what a parameter group holds in a field.
+        value: What a parameter group holds in a field.
     """
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
@@ -51,7 +51,7 @@ def plain_value(value: Any) -> Any:
     """A value with numbers in place of tensors; waits for the device if there are any.
 
     Args:
-        value: what `copy_of_value` gave.
+        value: What `copy_of_value` gave.
     """
     if isinstance(value, torch.Tensor):
         return value.tolist()
@@ -68,7 +68,7 @@ class ScheduleMonitorCallback(TrainerCallback):
     it until `applied` is read.
 
     Args:
-        fields: names of fields. By default the learning rate and every field that a scheduler
+        fields: Names of fields. By default the learning rate and every field that a scheduler
             schedules.
 
     Example:
@@ -134,7 +134,7 @@ class ScheduleMonitorCallback(TrainerCallback):
         """Write `applied` to a file; `read_json` gives back the same numbers, bit for bit.
 
         Args:
-            path: file to write.
+            path: File to write.
         """
         Path(path).write_text(json.dumps(self.applied), encoding="utf-8")
 
@@ -143,7 +143,7 @@ class ScheduleMonitorCallback(TrainerCallback):
         """Read what `write_json` wrote.
 
         Args:
-            path: file to read.
+            path: File to read.
         """
         applied = json.loads(Path(path).read_text(encoding="utf-8"))
         return {

@@ -18,10 +18,10 @@ class StepBasedEvaluationCallback(TrainerCallback):
     Each module then returns to the mode, training or evaluation, that it was in.
 
     Args:
-        eval_every_n_steps: number of optimizer updates between two evaluations.
+        eval_every_n_steps: Number of optimizer updates between two evaluations.
 
     Raises:
-        ValueError: it is no positive whole number; or, at the start of a run, there is no
+        ValueError: It is no positive whole number; or, at the start of a run, there is no
             evaluation dataset.
     """
 

@@ -24,10 +24,10 @@ class TerminateOnNaNCallback(TrainerCallback):
     the same batch. Evaluation looks at the end of its epoch.
 
     Args:
-        check_every: number of training batches between two looks.
+        check_every: Number of training batches between two looks.
 
     Attributes:
-        triggered: whether a NaN or infinity ended the latest run.
+        triggered: Whether a NaN or infinity ended the latest run.
 
     Raises:
         ValueError: ``check_every`` is no positive whole number.
@@ -49,8 +49,8 @@ class TerminateOnNaNCallback(TrainerCallback):
         """Gather the loss of a batch; it is looked at later.
 
         Args:
-            batch_output: holds the loss as ``loss``.
-            step: unused.
+            batch_output: Holds the loss as ``loss``.
+            step: Unused.
         """
         loss = batch_output["loss"]
         self._losses.append(loss.detach() if torch.is_tensor(loss) else torch.tensor(loss))

@@ -20,8 +20,8 @@ def outputs_and_targets(batch: Any, batch_output: dict[str, Any]) -> tuple[Any, 
     """The model's outputs and the batch's second element.
 
     Args:
-        batch: what the data loader gave.
-        batch_output: what the loss calculation returned.
+        batch: What the data loader gave.
+        batch_output: What the loss calculation returned.
     """
     return batch_output["model_outputs"], batch[1]
 
@@ -39,14 +39,14 @@ class TorchMetricsCallback(TrainerCallback):
     or has ``state_dict()`` and ``load_state_dict(state)``.
 
     Args:
-        metrics: metrics by name.
-        phases: in which epochs to compute them: ``"train"``, ``"eval"`` or both.
-        get_arguments: gives the arguments of ``update`` from the batch and what the loss
+        metrics: Metrics by name.
+        phases: In which epochs to compute them: ``"train"``, ``"eval"`` or both.
+        get_arguments: Gives the arguments of ``update`` from the batch and what the loss
             calculation returned; by default the model's outputs and the batch's second element.
 
     Raises:
-        TypeError: a metric lacks one of the three methods.
-        ValueError: there is no metric, or an unknown phase.
+        TypeError: A metric lacks one of the three methods.
+        ValueError: There is no metric, or an unknown phase.
     """
 
     has_state_of_each_process = True

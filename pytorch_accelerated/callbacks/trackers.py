@@ -35,15 +35,15 @@ class LogToTrackersCallback(TrainerCallback):
     then the host waits for them.
 
     Args:
-        log_with: names of trackers that Accelerate knows, such as ``"tensorboard"``, or
+        log_with: Names of trackers that Accelerate knows, such as ``"tensorboard"``, or
             instances of its ``GeneralTracker``. By default those that the Trainer was given.
-        logging_dir: folder for trackers that write files.
-        project_name: name that the trackers file the run under.
-        config: plain values to store with the run.
-        init_kwargs: more arguments for trackers, by tracker.
-        fields: fields to send; by default the learning rate and every field that a scheduler
+        logging_dir: Folder for trackers that write files.
+        project_name: Name that the trackers file the run under.
+        config: Plain values to store with the run.
+        init_kwargs: More arguments for trackers, by tracker.
+        fields: Fields to send; by default the learning rate and every field that a scheduler
             schedules.
-        flush_every: number of updates between two writes within an epoch.
+        flush_every: Number of updates between two writes within an epoch.
 
     Raises:
         ValueError: ``flush_every`` is not positive; or, at the start of a run, there is no tracker.

@@ -25,14 +25,14 @@ class SaveTrainingStateCallback(TrainerCallback):
     state that can still be used.
 
     Args:
-        save_dir: folder of the states.
-        save_every_n_epochs: number of epochs between two states.
-        save_every_n_steps: number of optimizer updates between two states.
-        save_at_end: whether to save at the run's end.
-        max_checkpoints: how many states to keep; older ones are removed.
+        save_dir: Folder of the states.
+        save_every_n_epochs: Number of epochs between two states.
+        save_every_n_steps: Number of optimizer updates between two states.
+        save_at_end: Whether to save at the run's end.
+        max_checkpoints: How many states to keep; older ones are removed.
 
     Raises:
-        ValueError: a number is not a positive whole one.
+        ValueError: A number is not a positive whole one.
     """
 
     last_in: tuple[str, ...] = ("on_update_end", "on_training_run_epoch_end")

@@ -22,21 +22,21 @@ class WSDCheckpointCallback(TrainerCallback):
     ``decay_fraction`` and ``timestamp``.
 
     Args:
-        save_dir: folder of the checkpoints; made at once.
-        save_optimizer: whether the file after a decay holds the optimizer's state.
-        save_scheduler: whether the file after a decay holds the scheduler's state.
-        initial_checkpoint: what to load at the start of a run: a training state (a folder) or a
+        save_dir: Folder of the checkpoints; made at once.
+        save_optimizer: Whether the file after a decay holds the optimizer's state.
+        save_scheduler: Whether the file after a decay holds the scheduler's state.
+        initial_checkpoint: What to load at the start of a run: a training state (a folder) or a
             checkpoint (a file).
 
     Attributes:
-        last_checkpoint_step: the update of the latest checkpoint, or ``None``.
-        checkpoint_steps: the updates at which the decays end.
-        decay_info: where each period starts, decays and ends.
-        decay_fraction: share of a period that decays.
+        last_checkpoint_step: The update of the latest checkpoint, or ``None``.
+        checkpoint_steps: The updates at which the decays end.
+        decay_info: Where each period starts, decays and ends.
+        decay_fraction: Share of a period that decays.
 
     Raises:
-        ValueError: at the start of a run, the scheduler is none that tells its checkpoints.
-        FileNotFoundError: at the start of a run, there is no ``initial_checkpoint``.
+        ValueError: At the start of a run, the scheduler is none that tells its checkpoints.
+        FileNotFoundError: At the start of a run, there is no ``initial_checkpoint``.
     """
 
     last_in: tuple[str, ...] = ("on_update_end",)

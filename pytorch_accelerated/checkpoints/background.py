@@ -18,7 +18,7 @@ class BackgroundWriter:
         """Start a job, after the one before has ended.
 
         Args:
-            job: what to do.
+            job: What to do.
         """
         self.wait()
         self._thread = threading.Thread(target=self._run, args=(job,), name="checkpoint writer")

@@ -34,7 +34,7 @@ def to_json(value: Any) -> bytes:
     """The one way in which a value is written as JSON.
 
     Args:
-        value: plain values.
+        value: Plain values.
     """
     return json.dumps(value, separators=(",", ":"), sort_keys=False, allow_nan=False).encode()
 
@@ -43,11 +43,11 @@ def from_json(text: bytes, where: str) -> Any:
     """Read what `to_json` wrote.
 
     Args:
-        text: the JSON.
-        where: what to call it in a message.
+        text: The JSON.
+        where: What to call it in a message.
 
     Raises:
-        CheckpointError: it is no JSON.
+        CheckpointError: It is no JSON.
     """
     try:
         return json.loads(text.decode("utf-8"))
@@ -64,14 +64,14 @@ def write_folder(
     """Write a checkpoint's folder; it appears complete or not at all.
 
     Args:
-        target: the folder. One that is there already is replaced if it is a checkpoint.
-        files: by name, the bytes of each file in pieces.
-        position: where in the run it was made.
-        replaces_any: whether to replace also a folder that is no checkpoint, or no longer one.
+        target: The folder. One that is there already is replaced if it is a checkpoint.
+        files: By name, the bytes of each file in pieces.
+        position: Where in the run it was made.
+        replaces_any: Whether to replace also a folder that is no checkpoint, or no longer one.
 
     Raises:
-        OSError: it could not be written; what was there before is unharmed.
-        FileExistsError: something else is at that place.
+        OSError: It could not be written; what was there before is unharmed.
+        FileExistsError: Something else is at that place.
     """
     target = Path(target)
     recover(target)
@@ -178,7 +178,7 @@ def any_entry(folder: Path) -> bool:
     """Whether there is anything in a folder, or it is no folder.
 
     Args:
-        folder: the path.
+        folder: The path.
     """
     return not folder.is_dir() or next(folder.iterdir(), None) is not None
 
@@ -187,7 +187,7 @@ def recover(target: Path) -> None:
     """Clear what a killed process has left of writing a folder.
 
     Args:
-        target: the folder.
+        target: The folder.
     """
     replaced = _aside(target, _REPLACED)
     if replaced.exists():
@@ -204,7 +204,7 @@ def recover_all(folder: Path) -> None:
     """Clear what killed processes have left of writing any folder in a folder.
 
     Args:
-        folder: the folder; no other process may be writing there.
+        folder: The folder; no other process may be writing there.
     """
     for path in list(folder.iterdir()) if folder.is_dir() else []:
         for suffix in (_IN_WORK, _REPLACED):
@@ -216,7 +216,7 @@ def is_leftover(path: Path) -> bool:
     """Whether a path is what a killed process has left of writing a checkpoint.
 
     Args:
-        path: the path.
+        path: The path.
     """
     return path.name.startswith(".") and path.name.endswith((_IN_WORK, _REPLACED))
 
@@ -225,7 +225,7 @@ def remove_folder(path: Path) -> None:
     """Remove a checkpoint; killed meanwhile, it does not look like a damaged one.
 
     Args:
-        path: the checkpoint.
+        path: The checkpoint.
     """
     aside = _aside(path, _IN_WORK)
     shutil.rmtree(aside, ignore_errors=True)
@@ -237,10 +237,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a checkpoint, checked in itself.
 
     Args:
-        folder: the checkpoint.
+        folder: The checkpoint.
 
     Raises:
-        CheckpointError: it is missing, damaged, of another format, or leads out of the folder.
+        CheckpointError: It is missing, damaged, of another format, or leads out of the folder.
     """
     path = folder / MANIFEST
     try:
@@ -276,11 +276,11 @@ def check_regular(path: Path) -> None:
     """Refuse anything but a plain file, such as a link that leads elsewhere.
 
     Args:
-        path: the file.
+        path: The file.
 
     Raises:
-        CheckpointError: it is a link, a folder or a device.
-        FileNotFoundError: there is nothing.
+        CheckpointError: It is a link, a folder or a device.
+        FileNotFoundError: There is nothing.
     """
     if not stat.S_ISREG(path.lstat().st_mode):
         raise CheckpointError(f"{path} is no plain file: only files within the folder are read")
@@ -290,13 +290,13 @@ def verify(folder: Path) -> dict[str, Any]:
     """Read every file of a checkpoint and compare it with the manifest.
 
     Args:
-        folder: the checkpoint.
+        folder: The checkpoint.
 
     Returns:
         The manifest.
 
     Raises:
-        CheckpointError: a file is missing or not what was written.
+        CheckpointError: A file is missing or not what was written.
     """
     manifest = read_manifest(folder)
     for name, entry in manifest["files"].items():
@@ -323,7 +323,7 @@ def problem_of(folder: Path) -> str | None:
     """What is wrong with a checkpoint; ``None`` if it is complete and undamaged.
 
     Args:
-        folder: the checkpoint.
+        folder: The checkpoint.
     """
     try:
         verify(folder)
@@ -347,7 +347,7 @@ def place_of(folder: Path) -> Place:
     """Updates, epochs and batches done in a checkpoint, as far as that can be told.
 
     Args:
-        folder: the checkpoint.
+        folder: The checkpoint.
     """
     try:
         position = read_manifest(folder)["position"]
@@ -361,7 +361,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
     """The checkpoints in a folder, damaged ones included; the furthest in training comes last.
 
     Args:
-        folder: a folder of checkpoints.
+        folder: A folder of checkpoints.
     """
     found = [path for path in _subfolders(folder) if _looks_like_one(path)]
     return sorted(found, key=lambda path: (place_of(path), path.name))

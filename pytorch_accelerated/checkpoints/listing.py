@@ -23,11 +23,11 @@ class CheckpointInfo:
     """What there is to know about a checkpoint without loading it.
 
     Attributes:
-        path: its folder.
-        num_updates: optimizer updates done, ``None`` if that cannot be told.
-        epoch: epochs done, ``None`` if that cannot be told.
-        size: bytes of its files.
-        problem: what is wrong, ``None`` if it is complete and undamaged.
+        path: Its folder.
+        num_updates: Optimizer updates done, ``None`` if that cannot be told.
+        epoch: Epochs done, ``None`` if that cannot be told.
+        size: Bytes of its files.
+        problem: What is wrong, ``None`` if it is complete and undamaged.
     """
 
     path: Path
@@ -41,13 +41,13 @@ def list_checkpoints(folder: str | os.PathLike[str]) -> list[CheckpointInfo]:
     """The checkpoints in a folder, or the one that it is; every file is read and compared.
 
     Args:
-        folder: the folder.
+        folder: The folder.
 
     Returns:
         What is known of each; the furthest in training comes last.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: There is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -72,7 +72,7 @@ def table(folder: str | os.PathLike[str]) -> str:
     """A table of `list_checkpoints`: name, update, epoch, size, and what is wrong.
 
     Args:
-        folder: the folder.
+        folder: The folder.
     """
     return _table(list_checkpoints(folder)) or f"there are no checkpoints in {os.fspath(folder)}"
 
@@ -114,7 +114,7 @@ def main(folder: str | os.PathLike[str]) -> int:
     """Print the `table` of a folder.
 
     Args:
-        folder: the folder.
+        folder: The folder.
 
     Returns:
         The exit code: 0, or 1 if a checkpoint is damaged, or 2 if there is no such folder.

@@ -14,16 +14,16 @@ class Plan:
     """What a run was asked to do, as far as it matters to a run that goes on from it.
 
     Attributes:
-        num_epochs: epochs.
-        max_num_train_steps: the given limit on updates.
-        num_batches_per_epoch: batches of one process in an epoch; ``None`` if not known.
-        per_device_batch_size: batch size of one process.
-        gradient_accumulation_steps: batches of one process in an update.
-        num_processes: number of processes.
-        gradient_clip_value: largest absolute value of a gradient element.
-        gradient_clip_norm: largest norm of all gradients together.
-        mixed_precision: the kind of mixed precision.
-        optimizer: class of the optimizer.
+        num_epochs: Epochs.
+        max_num_train_steps: The given limit on updates.
+        num_batches_per_epoch: Batches of one process in an epoch; ``None`` if not known.
+        per_device_batch_size: Batch size of one process.
+        gradient_accumulation_steps: Batches of one process in an update.
+        num_processes: Number of processes.
+        gradient_clip_value: Largest absolute value of a gradient element.
+        gradient_clip_norm: Largest norm of all gradients together.
+        mixed_precision: The kind of mixed precision.
+        optimizer: Class of the optimizer.
     """
 
     num_epochs: int
@@ -47,7 +47,7 @@ class Plan:
         """Updates that so many batches are made into.
 
         Args:
-            num_batches: batches of one process.
+            num_batches: Batches of one process.
         """
         return math.ceil(num_batches / self.gradient_accumulation_steps)
 
@@ -59,7 +59,7 @@ class Plan:
         """Whether the batches of an epoch are the same.
 
         Args:
-            other: another plan.
+            other: Another plan.
         """
         return all(
             getattr(self, name) == getattr(other, name)
@@ -75,7 +75,7 @@ class Plan:
         """Where another plan differs, with both values.
 
         Args:
-            other: the fields of the other plan.
+            other: The fields of the other plan.
         """
         return [
             f"{name}: {other[name]!r} before, {value!r} now"
@@ -92,9 +92,9 @@ def transferred(loop: LoopState, before: Plan, now: Plan) -> LoopState:
     by then, so that schedules end with the run.
 
     Args:
-        loop: the position.
-        before: the plan of the run that made it.
-        now: the plan of the run that goes on.
+        loop: The position.
+        before: The plan of the run that made it.
+        now: The plan of the run that goes on.
     """
     if now.goes_through_data_like(before):
         return replace(loop)
@@ -116,11 +116,11 @@ def check_not_behind(loop: LoopState, now: Plan) -> None:
     """Refuse a run that is shorter than what is done.
 
     Args:
-        loop: what is done.
-        now: the plan of the run.
+        loop: What is done.
+        now: The plan of the run.
 
     Raises:
-        ValueError: it has fewer epochs or updates.
+        ValueError: It has fewer epochs or updates.
     """
     done = f"{loop.num_updates} updates (epoch {loop.epoch + 1}, batch {loop.batch})"
     limit = now.max_num_train_steps

@@ -34,7 +34,7 @@ class PreemptionNotice:
     Only the main thread may set handlers; in any other one nothing changes.
 
     Attributes:
-        has_come: whether the signal has come.
+        has_come: Whether the signal has come.
     """
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Questions:
         """Plan the next question.
 
         Args:
-            seconds: how long it took since the last one, on which all processes agree.
+            seconds: How long it took since the last one, on which all processes agree.
         """
         per_update = max(seconds / self._interval, 1e-9)
         affordable = int(_SECONDS_BETWEEN_QUESTIONS / per_update)

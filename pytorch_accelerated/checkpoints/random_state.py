@@ -13,7 +13,7 @@ def get(device: torch.device | None = None) -> dict[str, Any]:
     """States of the generators, as plain values and tensors.
 
     Args:
-        device: the process's device, whose own generator is included.
+        device: The process's device, whose own generator is included.
     """
     version, words, gauss = random.getstate()
     numpy_words: Any
@@ -36,8 +36,8 @@ def put(state: dict[str, Any], device: torch.device | None = None) -> None:
     """Go back to states that `get` returned.
 
     Args:
-        state: the states.
-        device: the process's device.
+        state: The states.
+        device: The process's device.
     """
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words.tolist()), gauss))
@@ -52,7 +52,7 @@ def seed_generators(seed: int) -> None:
     """Seed the generators of a data loader's worker.
 
     Args:
-        seed: a whole number.
+        seed: A whole number.
     """
     random.seed(seed)
     np.random.seed(seed % 2**32)

@@ -22,17 +22,17 @@ def find(
     """Find the checkpoint that a run goes on from.
 
     Args:
-        resume: what the user gave: a checkpoint, a folder of them, ``"auto"``, or None.
-        checkpoint_dir: the folder that the run writes to, if any.
+        resume: What the user gave: a checkpoint, a folder of them, ``"auto"``, or None.
+        checkpoint_dir: The folder that the run writes to, if any.
 
     Returns:
         The checkpoint, a note for the user (both None where there is none to go on from), and
         why newer ones cannot be used.
 
     Raises:
-        ValueError: to go on in this way would mix two courses of training in one folder.
-        FileNotFoundError: there is nothing at ``resume``.
-        CheckpointError: no checkpoint there is complete.
+        ValueError: To go on in this way would mix two courses of training in one folder.
+        FileNotFoundError: There is nothing at ``resume``.
+        CheckpointError: No checkpoint there is complete.
     """
     present = [] if checkpoint_dir is None else checkpoints_in(checkpoint_dir)
     if resume is None:
@@ -85,8 +85,8 @@ def check_folder(folder: Path) -> None:
     """Check one training state, after what interrupted its writing was put right.
 
     Raises:
-        FileNotFoundError: there is none.
-        CheckpointError: it is incomplete or damaged.
+        FileNotFoundError: There is none.
+        CheckpointError: It is incomplete or damaged.
     """
     recover(folder)
     if not folder.is_dir():

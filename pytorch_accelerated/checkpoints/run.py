@@ -26,16 +26,16 @@ class RunCheckpoints:
     """Writes a run's checkpoints in the background, and removes old ones.
 
     Args:
-        folder: where to.
-        every: updates between two; ``None`` for one at the end of each epoch.
-        keep_last: how many to keep; ``None`` for all.
+        folder: Where to.
+        every: Updates between two; ``None`` for one at the end of each epoch.
+        keep_last: How many to keep; ``None`` for all.
 
     Attributes:
-        folder: where to.
-        every: updates between two, or ``None``.
-        keep_last: how many to keep, or ``None``.
-        writer: writes them.
-        notice: tells whether the process is about to be ended.
+        folder: Where to.
+        every: Updates between two, or ``None``.
+        keep_last: How many to keep, or ``None``.
+        writer: Writes them.
+        notice: Tells whether the process is about to be ended.
     """
 
     def __init__(self, folder: Path, every: int | None, keep_last: int | None) -> None:
@@ -61,8 +61,8 @@ class RunCheckpoints:
         """Write a checkpoint in the background.
 
         Args:
-            files: by name, the bytes of each file in pieces.
-            position: where in the run it was made.
+            files: By name, the bytes of each file in pieces.
+            position: Where in the run it was made.
         """
         suffix = "" if position["in_epoch"] else "_end"
         target = self.folder / f"update_{position['num_updates']:09d}{suffix}"

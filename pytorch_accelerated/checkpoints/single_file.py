@@ -18,14 +18,14 @@ def read(path: Path) -> dict[str, Any]:
     """Read a file of `Checkpointing.save_checkpoint`, without running code from it.
 
     Args:
-        path: the file.
+        path: The file.
 
     Returns:
         All of it, with tensors in host memory.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
-        CheckpointError: it is damaged, or no file of `Checkpointing.save_checkpoint`.
+        OSError: There is no such file, or it cannot be read.
+        CheckpointError: It is damaged, or no file of `Checkpointing.save_checkpoint`.
     """
     if path.is_dir():
         raise IsADirectoryError(
@@ -64,10 +64,10 @@ def check_loadable(contents: Mapping[str, Any]) -> None:
     """Refuse what could be saved, but not be read back without running code from the file.
 
     Args:
-        contents: what is to be saved; each item is tried alone.
+        contents: What is to be saved; each item is tried alone.
 
     Raises:
-        TypeError: an item is not made of tensors and plain Python values.
+        TypeError: An item is not made of tensors and plain Python values.
     """
     for name, item in contents.items():
         file = io.BytesIO()
@@ -88,8 +88,8 @@ def write(contents: Any, path: str | os.PathLike[str]) -> None:
     """Write a file by `torch.save`; it appears complete or not at all.
 
     Args:
-        contents: what to save.
-        path: where to; missing folders are made.
+        contents: What to save.
+        path: Where to; missing folders are made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

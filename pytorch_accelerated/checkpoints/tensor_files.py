@@ -38,7 +38,7 @@ def pieces(tensors: Mapping[str, Tensor]) -> list[Any]:
     """The bytes of a safetensors file, without copying the tensors.
 
     Args:
-        tensors: contiguous tensors in host memory with one of the `DTYPES`, by name.
+        tensors: Contiguous tensors in host memory with one of the `DTYPES`, by name.
     """
     header: dict[str, Any] = {}
     contents: list[Any] = []
@@ -62,10 +62,10 @@ def read(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file.
 
     Args:
-        path: the file.
+        path: The file.
 
     Raises:
-        CheckpointError: it is missing or no safetensors file.
+        CheckpointError: It is missing or no safetensors file.
     """
     try:
         check_regular(path)

@@ -29,14 +29,14 @@ def split(tree: Any, where: str = "state") -> tuple[Any, dict[str, Tensor]]:
     """Separate a tree into what JSON can say and its tensors, which are copied to host memory.
 
     Args:
-        tree: dicts, lists, tuples and sets of plain values and tensors.
-        where: what to call it in a message.
+        tree: Dicts, lists, tuples and sets of plain values and tensors.
+        where: What to call it in a message.
 
     Returns:
         The skeleton, and the tensors by name. Where the tree had one, the skeleton has its name.
 
     Raises:
-        TypeError: it holds something else, which could only be saved as code.
+        TypeError: It holds something else, which could only be saved as code.
     """
     tensors: dict[str, Tensor] = {}
     return _plain(tree, where, (), tensors), tensors
@@ -107,12 +107,12 @@ def join(skeleton: Any, tensors: Mapping[str, Tensor], where: str = "state") -> 
     """What `split` was given.
 
     Args:
-        skeleton: its first result, also after JSON.
-        tensors: its second result.
-        where: what to call it in a message.
+        skeleton: Its first result, also after JSON.
+        tensors: Its second result.
+        where: What to call it in a message.
 
     Raises:
-        CheckpointError: it is not what `split` makes.
+        CheckpointError: It is not what `split` makes.
     """
     try:
         return _joined(skeleton, tensors)
