@@ -89,8 +89,10 @@ class Checkpointing(Processes):
     _saved_loop: LoopState | None
     _own_generators: list[torch.Generator]
     _random_at_epoch_start: dict[str, Any]
+    _random_before_eval: dict[str, Any]
     _random_to_restore: dict[str, Any] | None
     _is_between_updates: bool
+    _states_asked_for: list[tuple[Path, dict[str, Any]]]
     _stopped: str | None
     _has_reached_limit: Callable[[], bool]
 
@@ -124,7 +126,7 @@ class Checkpointing(Processes):
         single_file.check_loadable(extra)
         contents = {"model_state_dict": self.get_model(keep_torch_compile=False).state_dict()}
         if save_optimizer and self.optimizer is not None:
-            contents["optimizer_state_dict"] = self.optimizer.state_dict()
+            contents["optimizer_state_dict"] = self._optimizer_state()
         accelerator = self._accelerator
         if accelerator.is_local_main_process if save_per_node else accelerator.is_main_process:
             single_file.write({**contents, **extra}, save_path)
@@ -217,7 +219,8 @@ class Checkpointing(Processes):
     ) -> None:
         """Write all that a run needs to go on to a folder; call it on every process.
 
-        The folder appears complete or not at all, and replaces a training state of that name.
+        The folder appears complete or not at all, and replaces a training state of that name. If
+        an update is under way, it is written when that is done, after ``on_update_end``.
 
         Args:
             output_dir: The folder.
@@ -234,14 +237,23 @@ class Checkpointing(Processes):
                 "there is no training state before a training run: call save_training_state() in "
                 "a callback or after train(), or save_checkpoint() for the model as it is"
             )
-        files = self._files_of_state(checkpoint_kwargs)
-        error = None
-        if self._accelerator.is_main_process:
-            try:
-                write_folder(Path(output_dir), files, self._position())
-            except OSError as failure:
-                error = failure
-        self._raise_together(error)
+        extra = dict(checkpoint_kwargs or {})
+        _check_not_reserved(extra, _METADATA_KEYS)
+        self._states_asked_for.append((Path(output_dir), extra))
+        if self._is_between_updates:
+            self._save_states_asked_for()
+
+    def _save_states_asked_for(self) -> None:
+        states, self._states_asked_for = self._states_asked_for, []
+        for folder, extra in states:
+            files = self._files_of_state(extra)
+            error = None
+            if self._accelerator.is_main_process:
+                try:
+                    write_folder(folder, files, self._position())
+                except OSError as failure:
+                    error = failure
+            self._raise_together(error)
 
     def load_training_state(self, input_dir: str | os.PathLike[str]) -> dict[str, Any]:
         """Restore model, optimizer, schedulers and generators from `save_training_state`.
@@ -282,8 +294,6 @@ class Checkpointing(Processes):
 
     def _files_of_state(self, extra: dict[str, Any] | None = None) -> dict[str, list[Any]]:
         """The files of a training state, copied to host memory; empty on all processes but one."""
-        extra = dict(extra or {})
-        _check_not_reserved(extra, _METADATA_KEYS)
         kind = self._accelerator.distributed_type
         if kind not in _WHOLE:
             raise ValueError(
@@ -292,8 +302,11 @@ class Checkpointing(Processes):
                 f"accelerate's own means"
             )
         is_main = self._accelerator.is_main_process
+        # An evaluation that is under way will be made again, and be the same.
+        loop = self._loop
+        is_evaluating = loop.is_trained and not loop.is_evaluated and bool(self._random_before_eval)
         own: dict[str, Any] = {
-            "random": self._random_state(),
+            "random": self._random_before_eval if is_evaluating else self._random_state(),
             "random_at_epoch_start": self._random_at_epoch_start,
             "losses": self._loss_tracker.totals(self.device).tolist(),
             "gradient_norms": self._norm_tracker.totals(self.device).tolist(),
@@ -304,7 +317,7 @@ class Checkpointing(Processes):
         error = None
         if is_main:
             try:
-                files = self._files(processes, extra)
+                files = self._files(processes, extra or {})
             except TypeError as failure:
                 error = failure
         self._raise_together(error)
@@ -325,7 +338,7 @@ class Checkpointing(Processes):
         }
         trees = {
             "model": (self.get_model(keep_torch_compile=False).state_dict(), "the model's state"),
-            "optimizer": (self.optimizer.state_dict(), "the optimizer's state"),
+            "optimizer": (self._optimizer_state(), "the optimizer's state"),
             "state": (state, "the state of the run"),
         }
         skeletons: dict[str, Any] = {}
@@ -334,6 +347,15 @@ class Checkpointing(Processes):
             skeletons[name], tensors = split(tree, where)
             files[f"{name}.safetensors"] = pieces(tensors)
         return {**files, _STATE_FILE: [to_json(skeletons)]}
+
+    def _optimizer_state(self) -> Any:
+        if not hasattr(self.optimizer, "state_dict"):
+            raise TypeError(
+                f"the optimizer is a {type(self.optimizer).__name__} without a state_dict(), so "
+                f"its state cannot be saved: give the Trainer one object with state_dict() and "
+                f"load_state_dict(), or call save_checkpoint(…, save_optimizer=False)"
+            )
+        return self.optimizer.state_dict()
 
     def _position(self) -> dict[str, int]:
         loop = self._loop
@@ -369,6 +391,7 @@ class Checkpointing(Processes):
         def load_optimizer() -> None:
             optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
             is_scheduled = self.scheduler is not None or bool(saved["schedulers"])
+            _check_groups(optimizer, saved)
             differences.extend(
                 scheduling.differing_bases(optimizer, saved["optimizer"], is_scheduled)
             )
@@ -460,13 +483,17 @@ class Checkpointing(Processes):
     def _go_on(self, saved: SavedState, now: Plan) -> None:
         """Restore everything; the generators follow when the first batch is due."""
         differences = [] if saved["plan"] is None else now.differences_from(saved["plan"])
+        num_groups = len(saved["optimizer"].get("param_groups", ()))
+        self._fire("on_resume_start", num_param_groups=num_groups)
         differences += self._restore_objects(saved)
         if saved["history"]:
             self.run_history.load_state_dict(saved["history"])
         loop = self._loop
-        # The limit on updates ended this epoch early: it counts, unless it is to go on.
-        was_cut_short = loop.batch > 0 and not loop.in_epoch and self._has_reached_limit()
-        self.run_history.set_epoch(loop.history_epoch + was_cut_short)
+        if loop.is_cut_short and not self._has_reached_limit():
+            loop.go_on_with_epoch()
+        # An epoch that the limit on updates ended early counts, unless it is to go on.
+        counts = loop.is_cut_short and not loop.in_epoch
+        self.run_history.set_epoch(loop.history_epoch + counts)
         own = self._restore_generators(saved)
         callbacks = dict(saved["callbacks"])
         self._loss_tracker.reset()
@@ -523,6 +550,8 @@ class Checkpointing(Processes):
         self._saved_loop = None
         self._stopped = None
         self._is_between_updates = True
+        self._states_asked_for = []
+        self._random_before_eval = {}
         self._random_to_restore = None
         if folder is None:
             yield
@@ -594,7 +623,8 @@ class Checkpointing(Processes):
     def _save_at_end(self, stopped: str | None = None) -> None:
         """Save what a run has come to, unless it went on from there and did nothing."""
         checkpoints = self._checkpoints
-        if checkpoints is None or self._loop == self._saved_loop or not self._is_between_updates:
+        # A stop is remembered even where it came before the run had done anything more.
+        if checkpoints is None or (self._loop == self._saved_loop and stopped is None):
             return
         self._stopped = stopped
         self._loop.in_epoch = False
@@ -622,6 +652,17 @@ class Checkpointing(Processes):
                 raise RuntimeError(f"in the main process: {messages[0]}")
         if error is not None:
             raise error
+
+
+def _check_groups(optimizer: Any, saved: SavedState) -> None:
+    """Refuse an optimizer with another number of parameter groups, and say what to do."""
+    there, held = len(optimizer.param_groups), len(saved["optimizer"].get("param_groups", ()))
+    if there != held:
+        raise ValueError(
+            f"the optimizer has {there} parameter groups, but in the checkpoint {saved.folder} it "
+            f"has {held}: make it with the same groups, or add those that were added on the way "
+            f"in a callback's on_resume_start"
+        )
 
 
 def _copy_of(value: Any) -> Any:

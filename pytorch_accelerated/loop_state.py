@@ -17,6 +17,9 @@ class LoopState:
         data_seed: Seed that the order of the training data is derived from.
         first_history_epoch: The run history's epoch when the run began.
         in_epoch: Whether a pass is begun whose end, with its evaluation, is still to come.
+        is_cut_short: Whether the limit on updates ended the pass at hand before its last batch.
+        is_trained: Whether the pass's batches are done and their loss is recorded.
+        is_evaluated: Whether the evaluation after them is recorded, too.
         num_replanned: By how many updates the run is longer than its epochs have updates, since
             it began with other batches.
     """
@@ -27,12 +30,26 @@ class LoopState:
     data_seed: int = 0
     first_history_epoch: int = 1
     in_epoch: bool = False
+    is_cut_short: bool = False
+    is_trained: bool = False
+    is_evaluated: bool = False
     num_replanned: int = 0
 
     @property
     def history_epoch(self) -> int:
         """The run history's epoch that the next batch belongs to."""
         return self.first_history_epoch + self.epoch
+
+    def end_epoch(self) -> None:
+        """Go to the beginning of the next pass, unless this one may have to go on."""
+        if not self.is_cut_short:
+            self.epoch += 1
+            self.batch = 0
+        self.in_epoch = self.is_trained = self.is_evaluated = False
+
+    def go_on_with_epoch(self) -> None:
+        """Go on with a pass that was cut short."""
+        self.is_cut_short = self.is_trained = self.is_evaluated = False
 
     def epoch_seed(self) -> int:
         """Seed of the data order, and of data workers, in the epoch at hand.

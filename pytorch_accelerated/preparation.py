@@ -95,11 +95,13 @@ class Preparation(Checkpointing):
         self._window_items = []
         self._gradient_norm = None
         self._stop = None
+        self.callback_handler.look_again()
         try:
             yield
         except StopTrainingError as stop:
             self.print(stop)
         finally:
+            self._is_between_updates = True
             self._unwrap()
             if isinstance(self.optimizer, AcceleratedOptimizer):
                 self.optimizer = self.optimizer.optimizer
@@ -154,13 +156,23 @@ class Preparation(Checkpointing):
             (module, {name: vars(module)[name] for name in _ACCELERATES_MARKS & set(vars(module))})
             for module in modules
         ]
+        accelerator = self._accelerator
+        self._is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
         if self._train_dataloader is not None:
             self._warn_of_another_models_optimizer()
+            self._own_generators = own_generators(self._train_dataloader)
+            self._can_save_state = True
         self._prepare_model_optimizer_and_dataloaders()
+        self._exchanged = None
+        if isinstance(getattr(self.model, "_orig_mod", self.model), DistributedDataParallel):
+            trained = (p for p in self.model.parameters() if p.requires_grad)
+            self._exchanged = set(map(id, trained))
         self._fire("on_prepare_end")
 
     def _warn_of_another_models_optimizer(self) -> None:
-        groups = getattr(self.optimizer, "param_groups", [])
+        groups = getattr(self.optimizer, "param_groups", None)
+        if groups is None:  # a list of optimizers, say, that overridden steps know how to use
+            return
         updated = {id(parameter) for group in groups for parameter in group["params"]}
         if updated.isdisjoint(map(id, self.model.parameters())):
             warnings.warn(
@@ -173,7 +185,6 @@ class Preparation(Checkpointing):
     def _prepare_model_optimizer_and_dataloaders(self) -> None:
         accelerator = self._accelerator
         is_training = self._train_dataloader is not None
-        self._is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
         if self._is_plain:
             # Without training there are no gradients to exchange.
             self.model = accelerator.prepare_model(self.model, evaluation_mode=not is_training)
@@ -185,14 +196,7 @@ class Preparation(Checkpointing):
             # The optimizer's wrapper would do nothing but cost time in each step.
         else:
             self.model, self.optimizer = accelerator.prepare(self.model, self.optimizer)
-        self._can_save_state = self._can_save_state or is_training
-        self._exchanged = None
-        if isinstance(getattr(self.model, "_orig_mod", self.model), DistributedDataParallel):
-            trained = (p for p in self.model.parameters() if p.requires_grad)
-            self._exchanged = set(map(id, trained))
-
         if is_training:
-            self._own_generators = own_generators(self._train_dataloader)
             self._train_dataloader = prepare_loader(
                 self._train_dataloader, accelerator, self._train_generator, even_batches=True
             )

@@ -22,10 +22,11 @@ class RunHistory(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # Histories written for older versions implement the underscored names.
+        # Histories written for older versions implement, extend or call the underscored names.
         for name in ("increment_epoch", "set_epoch"):
-            if f"_{name}" in vars(cls) and name not in vars(cls):
-                setattr(cls, name, vars(cls)[f"_{name}"])
+            for one, other in ((name, f"_{name}"), (f"_{name}", name)):
+                if other in vars(cls) and one not in vars(cls):
+                    setattr(cls, one, vars(cls)[other])
 
     @abstractmethod
     def get_metric_names(self) -> Iterable[str]:

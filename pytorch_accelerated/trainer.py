@@ -152,8 +152,10 @@ class Trainer(Preparation):
         self._saved_loop = None
         self._own_generators = []
         self._random_at_epoch_start: dict[str, Any] = {}
+        self._random_before_eval: dict[str, Any] = {}
         self._random_to_restore = None
         self._is_between_updates = True
+        self._states_asked_for = []
         self._stopped = None
 
         self._callbacks = callbacks
@@ -567,20 +569,33 @@ class Trainer(Preparation):
             try:
                 self._train_epochs_left()
             except StopTrainingError as stop:
+                self._is_between_updates = True
+                self._save_states_asked_for()
                 self._save_at_end(stopped=str(stop))
                 raise
             self._save_at_end()
+        if self._random_to_restore is not None:  # of a run that had nothing left to do
+            self._put_random_state(self._random_to_restore)
+            self._random_to_restore = None
         if self.eval_dataset is not None:
             self.model.eval()
 
     def _train_epochs_left(self) -> None:
         config, loop = self._config, self._loop
         while loop.epoch < config.num_epochs and (loop.in_epoch or not self._has_reached_limit()):
-            is_limit_reached = self._run_train_epoch(self._train_dataloader)
-            if self.eval_dataset is not None:
+            # A run may go on from the middle of what comes after the batches.
+            is_evaluated = loop.is_evaluated
+            is_limit_reached = self._has_reached_limit()
+            if loop.is_trained:
+                self._restore_random_if_due(in_epoch=True)
+            else:
+                is_limit_reached = self._run_train_epoch(self._train_dataloader)
+            if self.eval_dataset is not None and not is_evaluated:
+                self._random_before_eval = self._random_state()
                 self._run_eval_epoch(self._eval_dataloader)
+                self._random_before_eval = {}
+            loop.end_epoch()
             self._step_schedulers_at_epoch_end()
-            loop.in_epoch = False
             try:
                 self._announce(self.training_run_epoch_end, "on_training_run_epoch_end")
             finally:
@@ -588,6 +603,8 @@ class Trainer(Preparation):
             if is_limit_reached and loop.epoch < config.num_epochs:
                 self.print(f"max_num_train_steps is reached: {loop.num_updates} updates")
             self._after_epoch()
+            if is_limit_reached:
+                return
 
     def _run_train_epoch(self, train_dl: Any) -> bool:
         """Train for an epoch; returns whether the limit on updates is reached."""
@@ -597,6 +614,7 @@ class Trainer(Preparation):
             self._loss_tracker.reset()
             self._norm_tracker.reset()
         self._loop.in_epoch = True
+        self._loop.go_on_with_epoch()
         self._announce(self.train_epoch_start, "on_train_epoch_start")
         self._check_nothing_was_unfrozen()
         self._train_batches(train_dl)
@@ -607,6 +625,7 @@ class Trainer(Preparation):
         if self._norm_tracker.running_count:
             norm = self._norm_tracker.average
             self.run_history.update_metric("train_grad_norm_epoch", norm)
+        self._loop.is_trained = True
         self._announce(None, "on_train_epoch_end")
         return self._has_reached_limit()
 
@@ -632,16 +651,14 @@ class Trainer(Preparation):
                 if was_updated:
                     self._fire("on_update_end")
                 if completes_window:
+                    self._save_states_asked_for()
                     if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
                         self._agree_on_stop()
                     self._after_update(was_updated)
                     if self._has_reached_limit():
                         break
         self._restore_random_if_due(in_epoch=True)
-        if self._has_reached_limit() and loop.batch != batches_of_epoch:
-            return
-        loop.epoch += 1
-        loop.batch = 0
+        loop.is_cut_short = self._has_reached_limit() and loop.batch != batches_of_epoch
 
     def _batches_left(self, train_dl: Any) -> Any:
         """The batches of the epoch at hand from the loop's position on."""
@@ -791,6 +808,7 @@ class Trainer(Preparation):
                 name = "eval_loss_epoch" if is_training else "evaluation_loss"
                 name = "intermediate_eval_loss" if is_intermediate else name
                 self.run_history.update_metric(name, self._mean(self._loss_tracker))
+                self._loop.is_evaluated = self._loop.is_trained and not is_intermediate
                 self._announce(None, "on_eval_epoch_end", is_intermediate=is_intermediate)
         finally:
             self._loss_tracker = outer_tracker

@@ -27,6 +27,7 @@ class TrainerCallback:
 
         on_prepare_start
         on_prepare_end
+        on_resume_start                         (only if the run goes on from a checkpoint)
         on_training_run_start
         for each epoch:
             on_train_epoch_start
@@ -84,6 +85,16 @@ class TrainerCallback:
 
         The place to wrap or replace data loaders: the run's configuration and the scheduler take
         the length of what they find.
+        """
+
+    def on_resume_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Before a run takes up what a checkpoint holds.
+
+        The place to add parameter groups to the optimizer that were added while the run was on.
+
+        Args:
+            trainer: The Trainer.
+            **kwargs: ``num_param_groups``: how many groups the checkpoint has a state for.
         """
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
@@ -288,7 +299,7 @@ class CallbackHandler:
     def callbacks(self) -> list[Any]:
         """The callbacks, in calling order; the list may be changed."""
         # Whoever asks for the list may change it, or a callback's methods.
-        self._methods.clear()
+        self.look_again()
         return self._callbacks
 
     @callbacks.setter
@@ -323,6 +334,10 @@ class CallbackHandler:
         """
         for callback in callbacks:
             self.add_callback(callback)
+
+    def look_again(self) -> None:
+        """Take notice of callbacks and methods that were changed since the last event."""
+        self._methods.clear()
 
     def clear_callbacks(self) -> None:
         """Remove all callbacks."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -213,6 +215,19 @@ class PrintProgressCallback(TrainerCallback):
         trainer.print("Finished evaluation run")
 
 
+def numbers_in(values: Iterable[Any]) -> list[float]:
+    """Those of a metric's values that are single numbers: users record other things, too.
+
+    Args:
+        values: The values.
+    """
+    numbers = []
+    for value in values:
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):
+            numbers.append(float(value))
+    return numbers
+
+
 def summary_table(run_history: Any) -> Table:
     """A row for each metric of a run: its first, lowest, highest and last value.
 
@@ -223,7 +238,7 @@ def summary_table(run_history: Any) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for name in run_history.get_metric_names():
-        values = [float(value) for value in run_history.get_metric_values(name)]
+        values = numbers_in(run_history.get_metric_values(name))
         if values:
             shown = (values[0], min(values), max(values), values[-1])
             table.add_row(name, *(f"{value:.6g}" for value in shown))

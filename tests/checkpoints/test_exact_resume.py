@@ -375,8 +375,113 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-@pytest.mark.parametrize("event", ["on_training_run_epoch_end", "on_update_end"])
-def test_a_stopped_run_is_over_unless_told_where_to_go_on(tmp_path, event, capsys):
+class SaveAt(TrainerCallback):
+    """Saves a training state when an event comes for the n-th time."""
+
+    def __init__(self, folder, event, n):
+        self.folder, self.left = folder, n
+        setattr(self, event, self._count)
+
+    def _count(self, trainer, **kwargs):
+        self.left -= 1
+        if self.left == 0:
+            trainer.save_training_state(self.folder)
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+@pytest.mark.parametrize(
+    ("event", "n"),
+    [
+        ("on_train_epoch_start", 2),
+        ("on_train_step_start", 3),
+        ("on_train_step_start", 7),
+        ("on_train_step_end", 3),
+        ("on_train_step_end", 8),
+        ("on_optimizer_step_end", 2),
+        ("on_update_end", 3),
+        ("on_train_epoch_end", 2),
+        ("on_eval_epoch_start", 2),
+        ("on_eval_step_end", 3),
+        ("on_eval_epoch_end", 1),
+        ("on_training_run_epoch_end", 2),
+    ],
+)
+def test_a_state_may_be_saved_at_any_moment(tmp_path, event, n, accumulate):
+    def trainer(*callbacks):
+        return make(ScheduleMonitorCallback(), *callbacks)
+
+    kwargs = {
+        "eval_dataset": Data(8),
+        "gradient_accumulation_steps": accumulate,
+        "gradient_clip_norm": 1.0,
+        "create_scheduler_fn": CosineLrScheduler.create_scheduler_fn(),
+    }
+    saver = SaveAt(tmp_path / "state", event, n)
+    straight = outcome(train(trainer(saver), **kwargs))
+    assert saver.left <= 0
+    assert outcome(train(trainer(), resume=tmp_path / "state", **kwargs)) == straight
+
+
+def test_a_state_that_is_asked_for_before_a_stop_is_written(tmp_path):
+    class SaveAndStop(TrainerCallback):
+        def on_train_step_start(self, trainer, **kwargs):
+            if trainer.num_updates == 2:
+                trainer.save_training_state(tmp_path / "state")
+                raise StopTrainingError("enough")
+
+    train(make(SaveAndStop()))
+    assert train(make(), resume=tmp_path / "state").num_updates == 18
+
+
+def test_generators_are_left_as_the_finished_run_left_them(tmp_path):
+    def two_runs(second):
+        torch.manual_seed(5)
+        trainer = train(make(), tmp_path / "first", max_num_train_steps=8, seed=None)
+        return outcome(train(trainer, tmp_path / second, seed=None))
+
+    assert two_runs("second") == two_runs("third")  # the second time the first one is over
+
+
+class AddGroupAt(TrainerCallback):
+    """Adds a parameter group in the middle of the run, as unfreezing does."""
+
+    def on_resume_start(self, trainer, num_param_groups, **kwargs):
+        if num_param_groups == 2:
+            self._add(trainer)
+
+    def on_train_epoch_start(self, trainer, **kwargs):
+        if trainer.run_history.current_epoch == 2 and len(trainer.optimizer.param_groups) == 1:
+            self._add(trainer)
+            trainer.scheduler.step_update(trainer.num_updates)
+
+    def _add(self, trainer):
+        parameters = [*trainer.get_model().first.requires_grad_(True).parameters()]
+        trainer.optimizer.add_param_group({"params": parameters, "lr": 0.001})
+
+
+def test_with_parameter_groups_that_were_added_on_the_way(tmp_path):
+    def trainer(*callbacks):
+        def last(model):
+            model.first.requires_grad_(False)
+            return torch.optim.SGD(model.last.parameters(), lr=0.005, momentum=0.9)
+
+        return make(AddGroupAt(), *callbacks, optimizer=last)
+
+    straight, resumed = straight_and_interrupted(
+        tmp_path,
+        trainer=trainer,
+        create_scheduler_fn=CosineLrScheduler.create_scheduler_fn(),
+        checkpoint_every=2,
+    )
+    assert resumed == straight
+    assert len(straight["groups"]) == 2
+
+
+@pytest.mark.parametrize(
+    "event", ["on_training_run_epoch_end", "on_update_end", "on_train_step_end"]
+)
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_stopped_run_is_over_unless_told_where_to_go_on(tmp_path, event, accumulate, capsys):
     class Enough(TrainerCallback):
         def __init__(self):
             self.calls = 0
@@ -387,13 +492,14 @@ def test_a_stopped_run_is_over_unless_told_where_to_go_on(tmp_path, event, capsy
             if self.calls == 2:
                 raise StopTrainingError("that will do")
 
-    stopped = train(make(Enough()), tmp_path)
+    kwargs = {"gradient_accumulation_steps": accumulate}
+    stopped = train(make(Enough()), tmp_path, **kwargs)
     capsys.readouterr()
-    again = train(make(DieAt(1)), tmp_path)
+    again = train(make(DieAt(1)), tmp_path, **kwargs)
     assert outcome(again) == outcome(stopped)
     assert "it was stopped: that will do" in capsys.readouterr().out
-    on = train(make(), tmp_path, resume=tmp_path / names(tmp_path)[-1])
-    assert on.num_updates == 18
+    on = train(make(), tmp_path, resume=tmp_path / names(tmp_path)[-1], **kwargs)
+    assert on.num_updates == 18 // accumulate
 
 
 def test_a_second_run_of_the_same_trainer_can_resume(tmp_path):

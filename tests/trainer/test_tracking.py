@@ -122,6 +122,22 @@ def test_a_history_may_implement_public_or_earlier_underscored_names():
         own.increment_epoch()
         own._set_epoch(3)
     assert calls == ["increment", 3] * 2
+
+
+@pytest.mark.parametrize("name", ["increment_epoch", "_increment_epoch"])
+def test_a_history_may_extend_either_name_and_call_both(name):
+    def extended(self):
+        self.increments += 1
+        getattr(super(kind, self), name)()
+
+    kind = type("Extended", (InMemoryRunHistory,), {"increments": 0, name: extended})
+    own = kind()
+    own.increment_epoch()
+    own._increment_epoch()
+    assert (own.increments, own.current_epoch) == (2, 3)
+
+
+def test_a_history_without_one_of_the_names_is_incomplete():
     with pytest.raises(TypeError, match="increment_epoch"):
         type("Incomplete", (RunHistory,), methods())()
 
