@@ -258,5 +258,5 @@ def test_the_optimizer_has_to_fit(tmp_path):
     def two_groups(model):
         return torch.optim.SGD([{"params": [p]} for p in model.parameters()], lr=0.1)
 
-    with pytest.raises(ValueError, match="has 4 parameter groups, but in the checkpoint .* it has 1"):
+    with pytest.raises(ValueError, match=r"has 4 parameter groups, .* it has 1"):
         train(make(optimizer=two_groups), tmp_path)
