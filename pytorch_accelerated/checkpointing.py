@@ -76,7 +76,7 @@ class Checkpointing(Processes):
     """The part of the Trainer that saves and restores."""
 
     optimizer: Any
-    scheduler: Any
+    scheduler: Any = scheduling.RunScheduler()
     run_history: RunHistory
     _loop: LoopState
     _plan: Plan | None
@@ -84,6 +84,7 @@ class Checkpointing(Processes):
     _norm_tracker: LossTracker
     _can_save_state: bool
     _scheduler_state_to_load: Any
+    _states_at_start: list[Any]
     _checkpoints: RunCheckpoints | None
     _questions: Questions
     _saved_loop: LoopState | None
@@ -93,6 +94,7 @@ class Checkpointing(Processes):
     _is_between_updates: bool
     _stopped: str | None
     _has_reached_limit: Callable[[], bool]
+    scheduler_step: Callable[[], None]
 
     # Single files
 
@@ -266,7 +268,7 @@ class Checkpointing(Processes):
                 f"be restored: call train(…, resume_from={os.fspath(input_dir)!r})"
             )
         saved = self._read_state(self._checked_folder(Path(input_dir)))
-        self._warn_of(self._restore_objects(saved), saved)
+        self._warn_of(self._restore_objects(saved, is_new=False), saved)
         self._restore_generators(saved)
         if self._random_to_restore is not None:
             self._put_random_state(self._random_to_restore)
@@ -316,7 +318,7 @@ class Checkpointing(Processes):
             "loop": asdict(self._loop),
             "plan": None if self._plan is None else asdict(self._plan),
             "stopped": self._stopped,
-            "schedulers": scheduling.saved_states(self.scheduler),
+            "schedulers": scheduling.saved_states(self.scheduler, self._states_at_start),
             "scaler": None if scaler is None else scaler.state_dict(),
             "processes": processes,
             "history": self.run_history.state_dict(),
@@ -360,14 +362,19 @@ class Checkpointing(Processes):
         except (OSError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is damaged: {error!r}") from None
 
-    def _restore_objects(self, saved: SavedState) -> list[str]:
-        """Restore model, optimizer, scaler and schedulers; returns what differs."""
-        loop = LoopState(**saved["loop"])
+    def _restore_objects(self, saved: SavedState, is_new: bool = True) -> list[str]:
+        """Restore model, optimizer, scaler and schedulers; returns what differs.
+
+        Args:
+            saved: The state.
+            is_new: Whether the schedulers are as they were made.
+        """
+        position = self._position_for_schedulers(LoopState(**saved["loop"]), is_new)
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
         self.get_model(keep_torch_compile=False).load_state_dict(saved["model"])
         differences: list[str] = []
 
         def load_optimizer() -> None:
-            optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
             is_scheduled = self.scheduler is not None or bool(saved["schedulers"])
             differences.extend(
                 scheduling.differing_bases(optimizer, saved["optimizer"], is_scheduled)
@@ -377,7 +384,12 @@ class Checkpointing(Processes):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             differences += scheduling.go_on(
-                self.scheduler, saved["schedulers"], loop.num_updates, load_optimizer
+                self.scheduler,
+                self._states_at_start,
+                saved["schedulers"],
+                position,
+                optimizer,
+                load_optimizer,
             )
         for warning in caught:
             if issubclass(warning.category, UserWarning):
@@ -390,6 +402,11 @@ class Checkpointing(Processes):
         if scaler is not None and saved["scaler"]:
             scaler.load_state_dict(saved["scaler"])
         return differences
+
+    def _position_for_schedulers(self, loop: LoopState, is_new: bool) -> scheduling.Position:
+        module = getattr(type(self).scheduler_step, "__module__", "")
+        is_ours = module.startswith(f"{__package__}.")
+        return scheduling.Position(loop.num_updates, is_new=is_new, is_stepped_by_updates=is_ours)
 
     def _restore_generators(self, saved: SavedState) -> dict[str, Any] | None:
         """Have the generators of this process restored when the run goes on.

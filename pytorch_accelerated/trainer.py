@@ -849,6 +849,10 @@ class TrainerWithTimmScheduler(Trainer):
         if self.scheduler is not None:
             self.scheduler.step(self._loop.epoch)
 
+    def _position_for_schedulers(self, loop: LoopState, is_new: bool) -> scheduling.Position:
+        position = super()._position_for_schedulers(loop, is_new)
+        return replace(position, epochs_told=loop.epoch)
+
 
 def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
     try:
