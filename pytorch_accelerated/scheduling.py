@@ -142,6 +142,8 @@ def _make(trainer: Any, factory: Any) -> Any:
                 f"placeholders reached {type(one).__name__} unresolved: {unresolved}. "
                 f"{_ONLY_IN_PARTIALS}"
             )
+        if isinstance(one, ReduceLROnPlateau):
+            _keep_bases(one)
     return scheduler
 
 
@@ -169,6 +171,24 @@ def put_bases_back(scheduler: Any) -> None:
     for one in each(scheduler):
         if isinstance(one, SchedulerBase):
             one._put_bases_back()
+        elif _is_pytorchs(one):
+            last_lr = getattr(one, "_last_lr", ())
+            for group, left in zip(one.optimizer.param_groups, last_lr, strict=False):
+                if "initial_lr" in group and not _differ(group["lr"], left):
+                    _set_lr(group, group["initial_lr"])
+
+
+def _set_lr(group: dict[str, Any], value: Any) -> None:
+    if isinstance(group["lr"], torch.Tensor):
+        group["lr"].fill_(value)
+    else:
+        group["lr"] = value
+
+
+def _keep_bases(scheduler: ReduceLROnPlateau) -> None:
+    """Keep the base values in the groups, as all other schedulers do by themselves."""
+    for group in scheduler.optimizer.param_groups:
+        group.setdefault("initial_lr", copy.deepcopy(group["lr"]))
 
 
 def each(scheduler: Any) -> Iterator[Any]:
