@@ -85,6 +85,7 @@ class Checkpointing(Processes):
     _can_save_state: bool
     _scheduler_state_to_load: Any
     _states_at_start: list[Any]
+    _is_scheduler_over: bool
     _checkpoints: RunCheckpoints | None
     _questions: Questions
     _saved_loop: LoopState | None
@@ -183,7 +184,7 @@ class Checkpointing(Processes):
                 f"{checkpoint_path} does not fit the Trainer's {part}: {error}. Nothing was "
                 f"loaded: make the {part} as it was when the file was saved{without}"
             ) from error
-        if scheduler is not None and self.scheduler is None:
+        if scheduler is not None and (self.scheduler is None or self._is_scheduler_over):
             self._scheduler_state_to_load = scheduler
         return checkpoint
 
@@ -541,6 +542,17 @@ class Checkpointing(Processes):
         self._stopped = None
         self._is_between_updates = True
         self._random_to_restore = None
+        try:
+            with self._writing_to(folder, every, keep_last):
+                yield
+        finally:
+            # What is loaded from now on is for the next run's.
+            self._is_scheduler_over = True
+
+    @contextmanager
+    def _writing_to(
+        self, folder: Path | None, every: int | None, keep_last: int | None
+    ) -> Iterator[None]:
         if folder is None:
             yield
             return

@@ -344,6 +344,11 @@ def restore(scheduler: Any, state: Any) -> None:
         )
     for one, its_state in zip(schedulers, states, strict=True):
         one.load_state_dict(its_state)
+        if _is_pytorchs(one):
+            # Theirs count on the optimizer to have the values, which making them may have changed.
+            last_lr = its_state.get("_last_lr", ())
+            for group, value in zip(one.optimizer.param_groups, last_lr, strict=False):
+                _set_lr(group, value)
 
 
 class RunScheduler:
@@ -364,6 +369,7 @@ class RunScheduler:
     def __set__(self, trainer: Any, scheduler: Any) -> None:
         vars(trainer)["scheduler"] = scheduler
         vars(trainer)["_states_at_start"] = [_state_at_start(one) for one in each(scheduler)]
+        vars(trainer)["_is_scheduler_over"] = False
 
 
 def _state_at_start(scheduler: Any) -> Any:
