@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -84,8 +84,8 @@ class Checkpointing(Processes):
     _norm_tracker: LossTracker
     _can_save_state: bool
     _scheduler_state_to_load: Any
-    _states_at_start: list[Any]
-    _is_scheduler_over: bool
+    _states_at_start: Sequence[Any] = ()
+    _is_scheduler_over: bool = False
     _checkpoints: RunCheckpoints | None
     _questions: Questions
     _saved_loop: LoopState | None

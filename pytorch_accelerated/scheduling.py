@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -382,7 +382,7 @@ def _state_at_start(scheduler: Any) -> Any:
         return None
 
 
-def saved_states(scheduler: Any, at_start: list[Any]) -> list[dict[str, Any]]:
+def saved_states(scheduler: Any, at_start: Sequence[Any]) -> list[dict[str, Any]]:
     """What a training state holds of the schedulers: class and states of each.
 
     Args:
@@ -497,7 +497,7 @@ def is_of_timm_kind(scheduler: Any) -> bool:
 
 def go_on(
     scheduler: Any,
-    at_start: list[Any],
+    at_start: Sequence[Any],
     saved: list[dict[str, Any]],
     position: Position,
     optimizer: torch.optim.Optimizer,
@@ -650,8 +650,19 @@ def _different(before: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[st
         one = before.get(key)
         if key == "attributes" and isinstance(one, dict) and isinstance(other, dict):
             yield from _different(one, other)
+        elif isinstance(one, list) and _are_alike(one, other):
+            for inner, its_other in zip(one, other, strict=True):
+                yield from _different(inner, its_other)
         elif key not in _NO_PLAN and not _same(one, other):
             yield key, one, other
+
+
+def _are_alike(one: list[Any], other: Any) -> bool:
+    """Whether they are what schedulers that are made of others, of one kind each, have of them."""
+    return (isinstance(other, list) and len(one) == len(other)) and all(
+        isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys()
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def _is_pytorchs(scheduler: Any) -> bool:

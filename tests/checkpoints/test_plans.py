@@ -197,6 +197,16 @@ def of_length(kind, length):
         (step_lr, annealing, "StepLR before, .*CosineAnnealingLR now"),
         (step_lr, step_lr_faster, "step_size of .*StepLR: 3 before, 2 now"),
         (annealing, annealing_longer, "T_max of .*CosineAnnealingLR: 18 before, 40 now"),
+        (
+            lambda o: lr_scheduler.ChainedScheduler([step_lr(o)], o),
+            lambda o: lr_scheduler.ChainedScheduler([step_lr_faster(o)], o),
+            r"\nstep_size of .*ChainedScheduler: 3 before, 2 now$",
+        ),
+        (
+            lambda o: lr_scheduler.ChainedScheduler([step_lr(o)], o),
+            lambda o: lr_scheduler.ChainedScheduler([lr_scheduler.ExponentialLR(o, 0.5)], o),
+            r"\n_schedulers of .*ChainedScheduler: .*'step_size': 3.* before, .* now$",
+        ),
         (step_lr, Halving, "StepLR before, .*Halving now"),
         (Halving, over(18, end=0.0), "Halving before, .*ParamScheduler now"),
         (None, over(18, end=0.0), "none before, .*ParamScheduler now"),
