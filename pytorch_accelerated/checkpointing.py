@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -76,7 +76,7 @@ class Checkpointing(Processes):
     """The part of the Trainer that saves and restores."""
 
     optimizer: Any
-    scheduler: Any
+    scheduler: Any = scheduling.RunScheduler()
     run_history: RunHistory
     _loop: LoopState
     _plan: Plan | None
@@ -84,6 +84,8 @@ class Checkpointing(Processes):
     _norm_tracker: LossTracker
     _can_save_state: bool
     _scheduler_state_to_load: Any
+    _states_at_start: Sequence[Any] = ()
+    _is_scheduler_over: bool = False
     _checkpoints: RunCheckpoints | None
     _questions: Questions
     _saved_loop: LoopState | None
@@ -95,6 +97,7 @@ class Checkpointing(Processes):
     _states_asked_for: list[tuple[Path, dict[str, Any]]]
     _stopped: str | None
     _has_reached_limit: Callable[[], bool]
+    scheduler_step: Callable[[], None]
 
     # Single files
 
@@ -183,7 +186,7 @@ class Checkpointing(Processes):
                 f"{checkpoint_path} does not fit the Trainer's {part}: {error}. Nothing was "
                 f"loaded: make the {part} as it was when the file was saved{without}"
             ) from error
-        if scheduler is not None and self.scheduler is None:
+        if scheduler is not None and (self.scheduler is None or self._is_scheduler_over):
             self._scheduler_state_to_load = scheduler
         return checkpoint
 
@@ -278,7 +281,7 @@ class Checkpointing(Processes):
                 f"be restored: call train(…, resume_from={os.fspath(input_dir)!r})"
             )
         saved = self._read_state(self._checked_folder(Path(input_dir)))
-        self._warn_of(self._restore_objects(saved), saved)
+        self._warn_of(self._restore_objects(saved, is_new=False), saved)
         self._restore_generators(saved)
         if self._random_to_restore is not None:
             self._put_random_state(self._random_to_restore)
@@ -329,7 +332,7 @@ class Checkpointing(Processes):
             "loop": asdict(self._loop),
             "plan": None if self._plan is None else asdict(self._plan),
             "stopped": self._stopped,
-            "schedulers": scheduling.saved_states(self.scheduler),
+            "schedulers": scheduling.saved_states(self.scheduler, self._states_at_start),
             "scaler": None if scaler is None else scaler.state_dict(),
             "processes": processes,
             "history": self.run_history.state_dict(),
@@ -382,14 +385,19 @@ class Checkpointing(Processes):
         except (OSError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is damaged: {error!r}") from None
 
-    def _restore_objects(self, saved: SavedState) -> list[str]:
-        """Restore model, optimizer, scaler and schedulers; returns what differs."""
-        loop = LoopState(**saved["loop"])
+    def _restore_objects(self, saved: SavedState, is_new: bool = True) -> list[str]:
+        """Restore model, optimizer, scaler and schedulers; returns what differs.
+
+        Args:
+            saved: The state.
+            is_new: Whether the schedulers are as they were made.
+        """
+        position = self._position_for_schedulers(LoopState(**saved["loop"]), is_new)
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
         self.get_model(keep_torch_compile=False).load_state_dict(saved["model"])
         differences: list[str] = []
 
         def load_optimizer() -> None:
-            optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
             is_scheduled = self.scheduler is not None or bool(saved["schedulers"])
             _check_groups(optimizer, saved)
             differences.extend(
@@ -400,7 +408,12 @@ class Checkpointing(Processes):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             differences += scheduling.go_on(
-                self.scheduler, saved["schedulers"], loop.num_updates, load_optimizer
+                self.scheduler,
+                self._states_at_start,
+                saved["schedulers"],
+                position,
+                optimizer,
+                load_optimizer,
             )
         for warning in caught:
             if issubclass(warning.category, UserWarning):
@@ -413,6 +426,11 @@ class Checkpointing(Processes):
         if scaler is not None and saved["scaler"]:
             scaler.load_state_dict(saved["scaler"])
         return differences
+
+    def _position_for_schedulers(self, loop: LoopState, is_new: bool) -> scheduling.Position:
+        module = getattr(type(self).scheduler_step, "__module__", "")
+        is_ours = module.startswith(f"{__package__}.")
+        return scheduling.Position(loop.num_updates, is_new=is_new, is_stepped_by_updates=is_ours)
 
     def _restore_generators(self, saved: SavedState) -> dict[str, Any] | None:
         """Have the generators of this process restored when the run goes on.
@@ -553,6 +571,17 @@ class Checkpointing(Processes):
         self._states_asked_for = []
         self._random_before_eval = {}
         self._random_to_restore = None
+        try:
+            with self._writing_to(folder, every, keep_last):
+                yield
+        finally:
+            # What is loaded from now on is for the next run's.
+            self._is_scheduler_over = True
+
+    @contextmanager
+    def _writing_to(
+        self, folder: Path | None, every: int | None, keep_last: int | None
+    ) -> Iterator[None]:
         if folder is None:
             yield
             return

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -15,7 +17,7 @@ from pytorch_accelerated.placeholders import (
     find_placeholders,
     replace_trainer_placeholder_values,
 )
-from pytorch_accelerated.schedulers import SchedulerBase
+from pytorch_accelerated.schedulers import ParamScheduler, SchedulerBase, SchedulerWarning
 from pytorch_accelerated.schedules import Schedule
 
 
@@ -140,6 +142,8 @@ def _make(trainer: Any, factory: Any) -> Any:
                 f"placeholders reached {type(one).__name__} unresolved: {unresolved}. "
                 f"{_ONLY_IN_PARTIALS}"
             )
+        if isinstance(one, ReduceLROnPlateau):
+            _keep_bases(one)
     return scheduler
 
 
@@ -167,6 +171,24 @@ def put_bases_back(scheduler: Any) -> None:
     for one in each(scheduler):
         if isinstance(one, SchedulerBase):
             one._put_bases_back()
+        elif _is_pytorchs(one):
+            last_lr = getattr(one, "_last_lr", ())
+            for group, left in zip(one.optimizer.param_groups, last_lr, strict=False):
+                if "initial_lr" in group and not _differ(group["lr"], left):
+                    _set_lr(group, group["initial_lr"])
+
+
+def _set_lr(group: dict[str, Any], value: Any) -> None:
+    if isinstance(group["lr"], torch.Tensor):
+        group["lr"].fill_(value)
+    else:
+        group["lr"] = value
+
+
+def _keep_bases(scheduler: ReduceLROnPlateau) -> None:
+    """Keep the base values in the groups, as all other schedulers do by themselves."""
+    for group in scheduler.optimizer.param_groups:
+        group.setdefault("initial_lr", copy.deepcopy(group["lr"]))
 
 
 def each(scheduler: Any) -> Iterator[Any]:
@@ -322,20 +344,58 @@ def restore(scheduler: Any, state: Any) -> None:
         )
     for one, its_state in zip(schedulers, states, strict=True):
         one.load_state_dict(its_state)
+        if _is_pytorchs(one):
+            # Theirs count on the optimizer to have the values, which making them may have changed.
+            last_lr = its_state.get("_last_lr", ())
+            for group, value in zip(one.optimizer.param_groups, last_lr, strict=False):
+                _set_lr(group, value)
 
 
-def saved_states(scheduler: Any) -> list[dict[str, Any]]:
-    """What a training state holds of the schedulers: class and state of each.
+class RunScheduler:
+    """A Trainer's attribute ``scheduler``, which notes the state that a scheduler comes with.
+
+    What differs between these states of two runs is their plan; all that has changed since is
+    position. Nothing else tells them apart in schedulers of other libraries and of users.
+    """
+
+    def __get__(self, trainer: Any, owner: type) -> Any:
+        if trainer is None:
+            return None
+        try:
+            return vars(trainer)["scheduler"]
+        except KeyError:
+            raise AttributeError("scheduler") from None
+
+    def __set__(self, trainer: Any, scheduler: Any) -> None:
+        vars(trainer)["scheduler"] = scheduler
+        vars(trainer)["_states_at_start"] = [_state_at_start(one) for one in each(scheduler)]
+        vars(trainer)["_is_scheduler_over"] = False
+
+
+def _state_at_start(scheduler: Any) -> Any:
+    if _is_pure(scheduler) or not hasattr(scheduler, "state_dict"):
+        return None
+    try:
+        return copy.deepcopy(scheduler.state_dict())
+    except Exception:
+        # Whoever saves it is told what is wrong; others need no state.
+        return None
+
+
+def saved_states(scheduler: Any, at_start: Sequence[Any]) -> list[dict[str, Any]]:
+    """What a training state holds of the schedulers: class and states of each.
 
     Args:
         scheduler: A scheduler, a list or tuple of them, or ``None``.
+        at_start: The states that they came with.
     """
     return [
         {
             "class": class_name(one),
             "state": one.state_dict() if hasattr(one, "state_dict") else None,
+            "at_start": at_start[i] if i < len(at_start) else None,
         }
-        for one in ([] if scheduler is None else each(scheduler))
+        for i, one in enumerate(each(scheduler))
     ]
 
 
@@ -383,10 +443,64 @@ def _number(value: Any) -> Any:
     return value.tolist() if isinstance(value, torch.Tensor) else value
 
 
+@dataclass(frozen=True)
+class Position:
+    """Where a run goes on, and what takes a scheduler there.
+
+    Attributes:
+        num_updates: Updates done.
+        epochs_told: Epochs done, if schedulers are told the numbers of updates and of epochs, as
+            those of timm are; else ``None``.
+        is_new: Whether the schedulers are as they were made.
+        is_stepped_by_updates: Whether they are stepped once an update, and not in a way of the
+            user's own.
+    """
+
+    num_updates: int
+    epochs_told: int | None = None
+    is_new: bool = True
+    is_stepped_by_updates: bool = True
+
+    def is_told_to(self, scheduler: Any) -> bool:
+        """Whether a scheduler is told where it is.
+
+        Args:
+            scheduler: The scheduler.
+        """
+        return is_stateless(scheduler) or (
+            self.epochs_told is not None and is_of_timm_kind(scheduler)
+        )
+
+    def tell(self, scheduler: Any) -> None:
+        """Put the values that are due here in force.
+
+        Args:
+            scheduler: One that is told where it is.
+        """
+        if not is_stateless(scheduler):
+            scheduler.step(self.epochs_told)
+        scheduler.step_update(num_updates=self.num_updates)
+
+
+def is_of_timm_kind(scheduler: Any) -> bool:
+    """Whether a scheduler is told the numbers of updates and of epochs.
+
+    Args:
+        scheduler: The scheduler.
+    """
+    return (
+        hasattr(scheduler, "step_update")
+        and hasattr(scheduler, "step")
+        and not isinstance(scheduler, SchedulerBase)
+    )
+
+
 def go_on(
     scheduler: Any,
+    at_start: Sequence[Any],
     saved: list[dict[str, Any]],
-    num_updates: int,
+    position: Position,
+    optimizer: torch.optim.Optimizer,
     load_optimizer: Callable[[], None],
 ) -> list[str]:
     """Take the schedulers of this run to the position of a checkpoint.
@@ -396,53 +510,79 @@ def go_on(
 
     Args:
         scheduler: A scheduler, a list or tuple of them, or ``None``.
+        at_start: The states that they came with.
         saved: What `saved_states` gave.
-        num_updates: Updates done in the checkpoint.
-        load_optimizer: Restores the optimizer.
+        position: The checkpoint's position.
+        optimizer: The optimizer.
+        load_optimizer: Restores it.
 
     Returns:
         What differs from the checkpoint.
     """
-    schedulers = [] if scheduler is None else list(each(scheduler))
+    schedulers = list(each(scheduler))
+    starts = [at_start[i] if i < len(at_start) else None for i in range(len(schedulers))]
     differences = [
         f"scheduler: {one['class']} before, none now" for one in saved[len(schedulers) :]
     ]
     replayed: dict[int, Any] = {}
-    for i, one in enumerate(schedulers):
+    states: dict[int, Any] = {}
+    is_changed: dict[int, bool] = {}
+    for i, (one, start) in enumerate(zip(schedulers, starts, strict=True)):
         before = saved[i] if i < len(saved) else None
-        changed = _changes(one, before)
+        changed = _changes(one, before, start)
         differences += changed
-        if changed and not _is_pure(one) and not isinstance(one, ReduceLROnPlateau):
-            replayed[i] = _replay(one, num_updates)
+        is_changed[i] = bool(changed)
+        state = before["state"] if before is not None and _takes(one, before) else None
+        if _is_pure(one) or (state is not None and not changed):
+            states[i] = state
+        elif isinstance(one, ReduceLROnPlateau) or position.is_told_to(one):
+            states[i] = _merged(one, before, start)
+        else:
+            num_steps, note = _steps_to(one, before, position, has_state=state is not None)
+            differences += note
+            if num_steps is None:
+                states[i] = _merged(one, before, start)
+            else:
+                replayed[i] = _replay(one, num_steps, optimizer)
+                differences += _left_behind(one, before, start)
     load_optimizer()
     for i, one in enumerate(schedulers):
-        state = saved[i]["state"] if i < len(saved) else None
+        state = states.get(i)
         if i in replayed and isinstance(one, SchedulerBase):
-            one.load_state_dict(replayed[i])
+            with warnings.catch_warnings():
+                # It takes the values of another plan for some that were set by hand.
+                warnings.simplefilter("ignore", SchedulerWarning)
+                one.load_state_dict(replayed[i])
         elif i in replayed:
-            for group, values in zip(_groups(one), replayed[i], strict=False):
-                group.update(values)
-        elif state is not None and _takes(one, saved[i]):
-            if isinstance(one, ReduceLROnPlateau):
-                state = {**state, **_plan_of(one.state_dict())}
+            differences += _put_values(one, replayed[i], optimizer, is_said=is_changed[i])
+        elif state is not None:
             one.load_state_dict(state)
             if isinstance(one, LambdaLR):
                 differences += _put_own_values(one)
         elif not is_stateless(one) and _is_pure(one):
-            one.step(num_updates)
-        if is_stateless(one):
-            one.step_update(num_updates)
+            one.step(position.num_updates)
+        is_there = state is not None and not (is_changed[i] or _is_pure(one))
+        if position.is_told_to(one) and not is_there:
+            position.tell(one)
     return differences
 
 
-# What changes in the states of PyTorch's schedulers as they are stepped; the rest is the plan.
-_POSITION = {
-    "last_epoch",
-    "_step_count",
+# No plan, though it may differ at the start: what comes from the parameter groups, whose
+# differences are said of the optimizer, and what PyTorch's schedulers keep for themselves.
+_NO_PLAN = {
     "_last_lr",
+    "base_lrs",
+    "base_values",
+    "values",
+    "_step_count",
     "_is_initial",
     "_get_lr_called_within_step",
-    "base_lrs",
+}
+
+# What changes in the states of PyTorch's schedulers as they are stepped; the rest is the plan. It
+# serves for checkpoints that do not hold the states that schedulers came with.
+_POSITION = _NO_PLAN | {
+    "last_epoch",
     "T_cur",
     "T_i",
     "best",
@@ -452,12 +592,18 @@ _POSITION = {
 }
 
 
-def _plan_of(state: Any) -> Any:
+def _without(names: set[str], state: Any) -> Any:
     if isinstance(state, dict):
-        return {key: _plan_of(value) for key, value in state.items() if key not in _POSITION}
+        return {key: _without(names, item) for key, item in state.items() if key not in names}
     if isinstance(state, (list, tuple)):
-        return [_plan_of(item) for item in state]
-    return state
+        return [_without(names, item) for item in state]
+    return _number(state)
+
+
+def _same(one: Any, other: Any) -> bool:
+    # A text has no trouble with a NaN, nor with tensors and arrays within.
+    one, other = _without(_NO_PLAN, one), _without(_NO_PLAN, other)
+    return repr(one) == repr(other) or bool(one == other)
 
 
 def _is_pure(scheduler: Any) -> bool:
@@ -476,7 +622,7 @@ def _takes(scheduler: Any, saved: dict[str, Any]) -> bool:
     return saved["class"] in [_name_of(kind) for kind in type(scheduler).__mro__]
 
 
-def _changes(scheduler: Any, saved: dict[str, Any] | None) -> list[str]:
+def _changes(scheduler: Any, saved: dict[str, Any] | None, start: Any) -> list[str]:
     """What keeps a scheduler from going on from a saved state as it is."""
     name = class_name(scheduler)
     if saved is None:
@@ -485,16 +631,120 @@ def _changes(scheduler: Any, saved: dict[str, Any] | None) -> list[str]:
         if saved["class"] == name and not hasattr(scheduler, "load_state_dict"):
             return []
         return [f"scheduler: {saved['class']} before, {name} now"]
-    if isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)) and not isinstance(
+    if isinstance(scheduler, ParamScheduler):
+        return []  # its own state tells its plan
+    before, now = saved.get("at_start"), start
+    if before is None and _is_pytorchs(scheduler):
+        before, now = _without(_POSITION, saved["state"]), _without(_POSITION, start)
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return []
+    return [
+        f"{key} of {name}: {one!r} before, {other!r} now"
+        for key, one, other in _different(before, now)
+    ]
+
+
+def _different(before: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Keys of two states that have different values, with both."""
+    for key, other in now.items():
+        one = before.get(key)
+        if key == "attributes" and isinstance(one, dict) and isinstance(other, dict):
+            yield from _different(one, other)
+        elif isinstance(one, list) and _are_alike(one, other):
+            for inner, its_other in zip(one, other, strict=True):
+                yield from _different(inner, its_other)
+        elif key not in _NO_PLAN and not _same(one, other):
+            yield key, one, other
+
+
+def _are_alike(one: list[Any], other: Any) -> bool:
+    """Whether they are what schedulers that are made of others, of one kind each, have of them."""
+    return (isinstance(other, list) and len(one) == len(other)) and all(
+        isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys()
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def _is_pytorchs(scheduler: Any) -> bool:
+    return isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)) and not isinstance(
         scheduler, SchedulerBase
-    ):
-        before, now = _plan_of(saved["state"]), _plan_of(scheduler.state_dict())
-        return [
-            f"{key} of {name}: {before.get(key)!r} before, {value!r} now"
-            for key, value in now.items()
-            if before.get(key) != value
-        ]
-    return []
+    )
+
+
+def _merged(scheduler: Any, saved: dict[str, Any] | None, start: Any) -> Any:
+    """The saved state with the plan of the scheduler; ``None`` if the state is not for it."""
+    if saved is None or saved["state"] is None or not _takes(scheduler, saved):
+        return None
+    before, state = saved.get("at_start"), saved["state"]
+    if before is None and _is_pytorchs(scheduler):
+        return {**state, **{key: start[key] for key in start if key not in _POSITION}}
+    return _with_plan(state, before, start) if isinstance(before, dict) else state
+
+
+def _with_plan(state: Any, before: Any, now: Any) -> Any:
+    merged = dict(state)
+    for key, other in now.items():
+        one = before.get(key)
+        if key == "attributes" and isinstance(one, dict) and isinstance(other, dict):
+            merged[key] = _with_plan(state.get(key, {}), one, other)
+        elif key not in _NO_PLAN and not _same(one, other):
+            merged[key] = other
+    return merged
+
+
+def _steps_to(
+    scheduler: Any, saved: dict[str, Any] | None, position: Position, has_state: bool
+) -> tuple[int | None, list[str]]:
+    """How often to step a scheduler to have it at a position, and what is not exact about that.
+
+    Returns:
+        The number, ``None`` if it cannot be stepped there; and a note, if need be.
+    """
+    name = class_name(scheduler)
+    advice = "Give it state_dict() and load_state_dict(), which are saved and restored"
+    if not position.is_new:
+        note = f"{name} stays where it is: the checkpoint has no state for it. {advice}"
+        return None, [] if has_state else [note]
+    if position.is_stepped_by_updates:
+        note = (
+            f"{name} was stepped to update {position.num_updates}, but does not know the metrics "
+            f"that were reported before: the checkpoint has no state for it. {advice}"
+        )
+        is_lost = hasattr(scheduler, "report") and not has_state
+        return position.num_updates, [note] if is_lost else []
+    if saved is not None and _is_pytorchs(scheduler):
+        # PyTorch's schedulers tell how often they were stepped, by whatever code.
+        done, at_start = (
+            (saved["state"] or {}).get("last_epoch"),
+            getattr(scheduler, "last_epoch", None),
+        )
+        if isinstance(done, int) and isinstance(at_start, int):
+            return done - at_start, []
+    if has_state:
+        return None, []
+    note = (
+        f"{name} was stepped {position.num_updates} times, once for each update, though "
+        f"scheduler_step() is overridden: the checkpoint has no state for it that would tell "
+        f"whether that is right. {advice}"
+    )
+    return position.num_updates, [note]
+
+
+def _left_behind(scheduler: Any, saved: dict[str, Any] | None, start: Any) -> list[str]:
+    """What a run has changed in a scheduler in another way than by stepping it."""
+    if saved is None or not _takes(scheduler, saved) or not isinstance(saved["state"], dict):
+        return []
+    before = saved.get("at_start")
+    if not isinstance(before, dict) or not isinstance(start, dict):
+        return []
+    now = scheduler.state_dict()
+    plan = {key for key, *_ in _different(before, start)}
+    stepped = {key for key, *_ in _different(start, now)}
+    return [
+        f"{key} of {class_name(scheduler)}: {one!r} before, {other!r} now"
+        for (key, one, other) in _different(saved["state"], now)
+        if key not in plan | stepped | _POSITION
+    ]
 
 
 def _put_own_values(scheduler: LambdaLR) -> list[str]:
@@ -515,33 +765,50 @@ def _put_own_values(scheduler: LambdaLR) -> list[str]:
     return differences
 
 
-def _groups(scheduler: Any) -> list[dict[str, Any]]:
-    return getattr(getattr(scheduler, "optimizer", None), "param_groups", [])
-
-
-def _replay(scheduler: Any, num_updates: int) -> Any:
+def _replay(scheduler: Any, num_steps: int, optimizer: torch.optim.Optimizer) -> Any:
     """Step a new scheduler to a position.
 
     Returns:
         Its state there, if that brings its values back; else those values, for each group.
     """
-    groups = _groups(scheduler)
+    groups = _groups(scheduler, optimizer)
     before = [dict(group) for group in groups]
+    written = {"lr"} if _is_pytorchs(scheduler) else set()
     with warnings.catch_warnings():
         # PyTorch's schedulers miss the optimizer's steps.
         warnings.simplefilter("ignore")
-        for _ in range(num_updates):
+        for _ in range(num_steps):
             scheduler.step()
+            for group, old in zip(groups, before, strict=True):
+                written |= {key for key in group if group[key] is not old.get(key)}
     if isinstance(scheduler, SchedulerBase):
         return scheduler.state_dict()
-    return [
-        {
-            key: value
-            for key, value in group.items()
-            if key == "lr" or (key != "params" and _differ(value, old.get(key)))
-        }
-        for group, old in zip(groups, before, strict=True)
-    ]
+    return [{key: group[key] for key in written if key in group} for group in groups]
+
+
+def _put_values(
+    scheduler: Any, values: list[Any], optimizer: torch.optim.Optimizer, is_said: bool
+) -> list[str]:
+    """Put values in force in each group; returns where they differ, if nothing else was said."""
+    differences = []
+    for i, (group, its_values) in enumerate(
+        zip(_groups(scheduler, optimizer), values, strict=False)
+    ):
+        differences += [
+            f"{key} of parameter group {i}, by {class_name(scheduler)}: "
+            f"{_number(group.get(key))!r} before, {_number(value)!r} now"
+            for key, value in sorted(its_values.items())
+            if not is_said and _differ(group.get(key), value)
+        ]
+        group.update(its_values)
+    return differences
+
+
+def _groups(scheduler: Any, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = (
+        scheduler.optimizer if _has_groups(scheduler) else optimizer
+    ).param_groups
+    return groups
 
 
 def _differ(one: Any, other: Any) -> bool:

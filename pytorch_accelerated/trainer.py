@@ -856,16 +856,27 @@ class TrainerWithTimmScheduler(Trainer):
     """A Trainer for schedulers of the timm kind.
 
     Such a scheduler is told the number of updates after each one, and the number of epochs done
-    at the end of each training epoch; it decides which of the two it goes by.
+    at the end of each training epoch; it decides which of the two it goes by. Others that are in
+    a list with it are stepped as in `Trainer`.
     """
 
     def scheduler_step(self) -> None:
-        """Tell the scheduler the number of updates made."""
-        self.scheduler.step_update(num_updates=self.num_updates)
+        """Tell each scheduler the number of updates made."""
+        for scheduler in scheduling.each(self.scheduler):
+            if scheduling.is_of_timm_kind(scheduler):
+                scheduler.step_update(num_updates=self.num_updates)
+            else:
+                scheduling.step(scheduler, self.num_updates)
 
     def _step_schedulers_at_epoch_end(self) -> None:
-        if self.scheduler is not None:
-            self.scheduler.step(self._loop.epoch)
+        super()._step_schedulers_at_epoch_end()
+        for scheduler in scheduling.each(self.scheduler):
+            if scheduling.is_of_timm_kind(scheduler):
+                scheduler.step(self._loop.epoch)
+
+    def _position_for_schedulers(self, loop: LoopState, is_new: bool) -> scheduling.Position:
+        position = super()._position_for_schedulers(loop, is_new)
+        return replace(position, epochs_told=loop.epoch)
 
 
 def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:

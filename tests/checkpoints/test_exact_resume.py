@@ -46,6 +46,36 @@ class Rise(SchedulerBase):
         return [base * (1 + num_updates / 9) for base in self.base_lr_values]
 
 
+class Scaled(lr_scheduler.LRScheduler):
+    """Keeps something of its own, which a callback changes, and a count."""
+
+    def __init__(self, optimizer):
+        self.factor, self.count = 1.0, 0
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        self.count += 1
+        return [base * self.factor for base in self.base_lrs]
+
+
+class Halve(TrainerCallback):
+    def on_train_epoch_end(self, trainer, **kwargs):
+        if isinstance(trainer.scheduler, Scaled):
+            trainer.scheduler.factor /= 2
+
+
+class Steps:
+    """All that a scheduler has to have."""
+
+    def __init__(self, optimizer):
+        self.groups, self.count = (lambda: optimizer.param_groups), 0
+
+    def step(self):
+        self.count += 1
+        for group in self.groups():
+            group["lr"] = 0.005 / (1 + self.count)
+
+
 def one_cycle(optimizer):
     return lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=20)
 
@@ -70,7 +100,10 @@ SCHEDULERS = {
     "in sequence": in_sequence,
     "milestones": lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [5, 9, 9]),
     "function": lambda optimizer: lr_scheduler.LambdaLR(optimizer, lambda k: 1 / (1 + k)),
+    "of the user's own": Scaled,
+    "without a state": Steps,
     "a list": [one_cycle, decay],
+    "a list with one without a state": [decay, Steps],
 }
 
 
@@ -82,7 +115,20 @@ def test_with_schedulers(tmp_path, name):
     straight, resumed = straight_and_interrupted(
         tmp_path,
         create_scheduler_fn=SCHEDULERS[name],
-        trainer=lambda *callbacks: make(*callbacks, optimizer=optimizer),
+        trainer=lambda *callbacks: make(Halve(), *callbacks, optimizer=optimizer),
+    )
+    assert resumed == straight
+
+
+def test_with_a_scheduler_that_is_told_samples(tmp_path):
+    class BySamples(Trainer):
+        def scheduler_step(self):
+            self.scheduler.step_update(4 * self.num_updates)
+
+    straight, resumed = straight_and_interrupted(
+        tmp_path,
+        create_scheduler_fn=Rise,
+        trainer=lambda *callbacks: make(*callbacks, kind=BySamples),
     )
     assert resumed == straight
 

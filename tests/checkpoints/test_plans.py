@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from functools import partial
 
 import pytest
 import torch
@@ -9,13 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from pytorch_accelerated.callbacks import ScheduleMonitorCallback
+from pytorch_accelerated import scheduling
+from pytorch_accelerated.callbacks import ScheduleMonitorCallback, TrainerCallback
 from pytorch_accelerated.checkpoints.plan import Plan, check_not_behind, transferred
 from pytorch_accelerated.loop_state import LoopState
 from pytorch_accelerated.run_config import horizon
-from pytorch_accelerated.schedulers import CosineLrScheduler, ParamScheduler, StatefulSchedulerBase
+from pytorch_accelerated.schedulers import (
+    CosineLrScheduler,
+    ParamScheduler,
+    SchedulerBase,
+    StatefulSchedulerBase,
+)
 from pytorch_accelerated.schedules import linear
+from pytorch_accelerated.trainer import Trainer, TrainerWithTimmScheduler
 from tests.checkpoints.runs import Data, DieAt, Interrupted, make, names, outcome, sgd, train
+from tests.conformance.timm_parts import timm_part
 
 
 def interrupted(folder, **kwargs):
@@ -113,9 +122,74 @@ class Halving(StatefulSchedulerBase):
         return None
 
 
+class Falling(lr_scheduler.LRScheduler):
+    """A user's own, on PyTorch's base."""
+
+    def __init__(self, optimizer, length):
+        self.length = length
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        return [base * (1 - self.last_epoch / self.length) for base in self.base_lrs]
+
+
+class FallingToo(StatefulSchedulerBase):
+    """The same on ours."""
+
+    def __init__(self, optimizer, length):
+        super().__init__(optimizer)
+        self.length = length
+
+    def get_updated_values(self, num_updates):
+        return [base * (1 - num_updates / self.length) for base in self.base_lr_values]
+
+
+class FallingAsWell:
+    """The same on nothing; it has a state as schedulers of other libraries do."""
+
+    def __init__(self, optimizer, length):
+        self.optimizer, self.length, self.count = optimizer, length, 0
+        self.bases = [group["lr"] for group in optimizer.param_groups]
+
+    def step(self):
+        self.count += 1
+        for group, base in zip(self.optimizer.param_groups, self.bases, strict=True):
+            group["lr"] = base * (1 - self.count / self.length)
+
+    def state_dict(self):
+        return {name: value for name, value in vars(self).items() if name != "optimizer"}
+
+    def load_state_dict(self, state):
+        vars(self).update(state)
+
+
+class FallingForgetfully:
+    """The same without a state, and the optimizer where nobody looks for it."""
+
+    def __init__(self, optimizer, length):
+        self._inner = FallingAsWell(optimizer, length)
+
+    def step(self):
+        self._inner.step()
+
+
+def of_length(kind, length):
+    return lambda optimizer: kind(optimizer, length)
+
+
 @pytest.mark.parametrize(
     ("before", "now", "says"),
     [
+        *[
+            (of_length(kind, 18), of_length(kind, 40), rf"length of .*\.{kind.__name__}: 18 .* 40")
+            for kind in (Falling, FallingToo, FallingAsWell)
+        ],
+        (
+            of_length(FallingForgetfully, 18),
+            of_length(FallingForgetfully, 40),
+            "lr of parameter group 0, by .*FallingForgetfully: 0.0027.* before, 0.004 now",
+        ),
+        (None, of_length(FallingForgetfully, 40), "none before, .*FallingForgetfully now"),
         (over(18, end=0.0), lambda o: CosineLrScheduler(o, 3, 6), r"held 0\.00277"),
         (over(18, end=0.0), over(18, start=0.0), "lr"),
         (over(18, end=0.0), step_lr, "ParamScheduler before, torch.optim.lr_scheduler.StepLR now"),
@@ -123,6 +197,16 @@ class Halving(StatefulSchedulerBase):
         (step_lr, annealing, "StepLR before, .*CosineAnnealingLR now"),
         (step_lr, step_lr_faster, "step_size of .*StepLR: 3 before, 2 now"),
         (annealing, annealing_longer, "T_max of .*CosineAnnealingLR: 18 before, 40 now"),
+        (
+            lambda o: lr_scheduler.ChainedScheduler([step_lr(o)], o),
+            lambda o: lr_scheduler.ChainedScheduler([step_lr_faster(o)], o),
+            r"\nstep_size of .*ChainedScheduler: 3 before, 2 now$",
+        ),
+        (
+            lambda o: lr_scheduler.ChainedScheduler([step_lr(o)], o),
+            lambda o: lr_scheduler.ChainedScheduler([lr_scheduler.ExponentialLR(o, 0.5)], o),
+            r"\n_schedulers of .*ChainedScheduler: .*'step_size': 3.* before, .* now$",
+        ),
         (step_lr, Halving, "StepLR before, .*Halving now"),
         (Halving, over(18, end=0.0), "Halving before, .*ParamScheduler now"),
         (None, over(18, end=0.0), "none before, .*ParamScheduler now"),
@@ -140,6 +224,151 @@ def test_another_schedule_goes_on_at_the_same_update(tmp_path, before, now, says
     assert trainer.num_updates == 18
     assert applied == pytest.approx(applied_by(now, 18, first=8), rel=1e-12)
     assert re.search(says, warning)
+
+
+@pytest.mark.parametrize(
+    "before", [None, lambda o: RisingStatelessly(o, 18)], ids=["none", "shorter"]
+)
+def test_another_stateless_schedule_goes_on_at_the_same_update(tmp_path, before):
+    interrupted(tmp_path, create_scheduler_fn=before)
+    _, applied, warning = go_on(tmp_path, create_scheduler_fn=lambda o: RisingStatelessly(o, 40))
+    assert applied == [0.005 * (1 + k / 40) for k in range(8, 18)]
+    assert ("length of" if before else "none before") in warning
+
+
+class RisingStatelessly(SchedulerBase):
+    def __init__(self, optimizer, length):
+        super().__init__(optimizer)
+        self.length = length
+
+    def get_updated_values(self, num_updates):
+        return [base * (1 + num_updates / self.length) for base in self.base_lr_values]
+
+
+@pytest.mark.parametrize("in_epochs", [False, True])
+def test_a_schedule_of_timm_goes_on_with_another_length(tmp_path, in_epochs):
+    def cosine(length):
+        length = length // 6 if in_epochs else length
+        return lambda optimizer: timm_part("scheduler").CosineLRScheduler(
+            optimizer, t_initial=length, warmup_t=1, t_in_epochs=in_epochs
+        )
+
+    def run(*callbacks, **kwargs):
+        monitor = ScheduleMonitorCallback(fields=["lr"])
+        make_timm = partial(make, monitor, *callbacks, kind=TrainerWithTimmScheduler)
+        try:
+            train(make_timm(), **kwargs)
+        finally:
+            applied.append([lr for (lr,) in monitor.applied["lr"]])
+
+    applied = []
+    with pytest.raises(Interrupted):
+        run(DieAt(9), folder=tmp_path, create_scheduler_fn=cosine(18))
+    with pytest.warns(
+        UserWarning, match="t_initial of .*CosineLRScheduler: .* before, .* now"
+    ) as w:
+        run(folder=tmp_path, num_epochs=6, create_scheduler_fn=cosine(36))
+    run(num_epochs=6, create_scheduler_fn=cosine(36))
+    assert applied[1][8:] == applied[2][8:]
+    assert len(w) == 1
+    assert len(applied[1]) == 36
+
+
+def test_what_only_others_change_in_a_replayed_scheduler_is_said(tmp_path):
+    class Scale(TrainerCallback):
+        def on_train_epoch_end(self, trainer, **kwargs):
+            trainer.scheduler.length_of_others = 7
+
+    def scaled(length):
+        def create(optimizer):
+            scheduler = Falling(optimizer, length)
+            scheduler.length_of_others = 3
+            return scheduler
+
+        return create
+
+    with pytest.raises(Interrupted):
+        train(make(Scale(), DieAt(9)), tmp_path, create_scheduler_fn=scaled(18))
+    _, _, warning = go_on(tmp_path, create_scheduler_fn=scaled(40))
+    assert len(warning.splitlines()) == 3
+    assert re.search("length of .*Falling: 18 before, 40 now", warning)
+    assert re.search("length_of_others of .*Falling: 7 before, 3 now", warning)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (step_lr, step_lr_faster),
+        (annealing, annealing_longer),
+        (of_length(FallingAsWell, 18), of_length(FallingAsWell, 18)),
+    ],
+)
+def test_checkpoints_without_the_states_at_the_start_are_read(tmp_path, monkeypatch, before, now):
+    """As they were written before these were kept."""
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduling, "_state_at_start", lambda scheduler: None)
+        interrupted(tmp_path, create_scheduler_fn=before)
+    _, applied, _ = go_on(tmp_path, create_scheduler_fn=now)
+    assert applied == pytest.approx(applied_by(now, 18, first=8), rel=1e-12)
+
+
+class ByEpochs(Trainer):
+    """Steps its scheduler once an epoch."""
+
+    def scheduler_step(self):
+        if self.num_updates % 6 == 0:
+            self.scheduler.step()
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"), [(Falling, 1 - 1 / 6), (FallingAsWell, 1 - 1 / 3), (FallingToo, 1 - 1 / 3)]
+)
+def test_a_scheduler_that_is_stepped_in_another_way_keeps_its_position(tmp_path, kind, first):
+    """Values of PyTorch's are put in force at once, others' at their next step."""
+    with pytest.raises(Interrupted):
+        train(make(DieAt(9), kind=ByEpochs), tmp_path, create_scheduler_fn=of_length(kind, 3))
+    monitor = ScheduleMonitorCallback(fields=["lr"])
+    with pytest.warns(UserWarning, match="length of .*: 3 before, 6 now"):
+        train(
+            make(monitor, kind=ByEpochs), tmp_path, num_epochs=6,
+            create_scheduler_fn=of_length(kind, 6),
+        )  # fmt: skip
+    expected = [0.005 * (1 - (k // 6) / 6) for k in range(12, 36)]
+    applied = [lr for (lr,) in monitor.applied["lr"]]
+    assert applied[:4] == pytest.approx([0.005 * first] * 4)
+    assert applied[4:] == pytest.approx(expected)
+
+
+def test_what_cannot_be_stepped_to_its_position_for_sure_is_said(tmp_path):
+    create = of_length(FallingForgetfully, 18)
+    with pytest.raises(Interrupted):
+        train(make(DieAt(9), kind=ByEpochs), tmp_path, create_scheduler_fn=create)
+    with pytest.warns(UserWarning, match=r"stepped 8 times, .* overridden.* Give it state_dict"):
+        train(make(kind=ByEpochs), tmp_path, create_scheduler_fn=create)
+
+
+def test_a_scheduler_without_a_state_cannot_go_back_within_a_run(tmp_path):
+    class Back(TrainerCallback):
+        def on_update_end(self, trainer, **kwargs):
+            if trainer.num_updates == 2:
+                trainer.save_training_state(tmp_path / "state")
+            if trainer.num_updates == 4:
+                trainer.load_training_state(tmp_path / "state")
+
+    with pytest.warns(UserWarning, match="FallingForgetfully stays where it is: .* Give it state"):
+        trainer = train(make(Back()), create_scheduler_fn=of_length(FallingForgetfully, 18))
+    assert trainer.scheduler._inner.count == 18
+
+
+def test_metrics_that_a_scheduler_without_a_state_was_told_are_missed(tmp_path):
+    class Told(FallingForgetfully):
+        def report(self, metric):
+            pass
+
+    create = of_length(Told, 18)
+    interrupted(tmp_path, create_scheduler_fn=create)
+    with pytest.warns(UserWarning, match="Told was stepped to update 8, but does not know the met"):
+        train(make(), tmp_path, create_scheduler_fn=create)
 
 
 def test_the_scheduler_may_be_left_out(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from pytorch_accelerated.schedulers import ParamScheduler
+from pytorch_accelerated.schedulers import ParamScheduler, StatelessParamScheduler
 from pytorch_accelerated.schedules import absolute, cosine, linear
 from pytorch_accelerated.trainer import TrainerWithTimmScheduler
 from tests.conformance.timm_parts import timm_part
@@ -93,3 +93,32 @@ def test_the_trainer_runs_their_schedule_by_epochs() -> None:
     assert run_of_the_trainer(t_in_epochs=True) == pytest.approx(
         [planned(k // 4, base=BASE) for k in range(12)], rel=1e-12
     )
+
+
+def test_the_trainer_runs_theirs_next_to_others() -> None:
+    def theirs(optimizer: torch.optim.Optimizer) -> object:
+        return timm_part("scheduler").CosineLRScheduler(
+            optimizer, t_initial=12, lr_min=0.01, t_in_epochs=False
+        )
+
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=BASE, momentum=0.9, weight_decay=0.5)
+    recorders = {field: Recorder(optimizer, field) for field in ("lr", "weight_decay", "momentum")}
+    decay, momentum = linear(12, end=0.0), linear(12, end=0.5)
+    TrainerWithTimmScheduler(
+        model, loss_func=torch.nn.functional.mse_loss, optimizer=optimizer, callbacks=()
+    ).train(
+        TensorDataset(torch.ones(8, 1), torch.zeros(8, 1)),
+        num_epochs=3,
+        per_device_batch_size=2,
+        create_scheduler_fn=[
+            theirs,
+            ParamScheduler.create_scheduler_fn(weight_decay=decay),
+            lambda optimizer: StatelessParamScheduler(optimizer, momentum=momentum),
+        ],
+    )
+    used = {field: [values[0] for values in recorder.used] for field, recorder in recorders.items()}
+    planned = cosine(12, end=absolute(0.01))
+    assert used["lr"] == pytest.approx([planned(k, base=BASE) for k in range(12)], rel=1e-12)
+    assert used["weight_decay"] == [decay(k, base=0.5) for k in range(12)]
+    assert used["momentum"] == [momentum(k, base=0.9) for k in range(12)]

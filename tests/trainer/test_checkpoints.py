@@ -1,6 +1,8 @@
+import contextlib
 import datetime
 import functools
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from pytorch_accelerated import Trainer
+from pytorch_accelerated.callbacks import SaveBestModelCallback
 from pytorch_accelerated.checkpoints import CheckpointError
 from pytorch_accelerated.schedulers import CosineLrScheduler
 from tests.trainer.tiny import Record, StopAt, linear_decay, make_trainer, numbers, ones
@@ -164,6 +167,57 @@ def test_a_schedulers_state_that_is_loaded_before_a_run_is_taken_up_by_it(tmp_pa
     unused.load_checkpoint(tmp_path / "file.pt")
     with pytest.warns(UserWarning, match="no create_scheduler_fn: the state is dropped"):
         unused.train(**RUN, num_epochs=1)
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+@pytest.mark.parametrize(
+    "create",
+    [
+        lambda optimizer: CosineLrScheduler(optimizer, 2, 4, lr_min=0.0),
+        linear_decay(8),
+        functools.partial(lr_scheduler.StepLR, step_size=1),
+        functools.partial(lr_scheduler.CosineAnnealingLR, T_max=8),
+    ],
+)
+def test_a_state_that_is_loaded_between_runs_is_taken_up_by_the_next(tmp_path, create, is_used):
+    class SaveAtFive(Record):
+        def on_update_end(self, trainer, **kwargs):
+            if trainer.num_updates == 5:
+                trainer.save_checkpoint(tmp_path / "file.pt")
+
+    trainer = momentum_trainer(record := SaveAtFive())
+    trainer.train(**RUN, num_epochs=2, create_scheduler_fn=create)
+    if not is_used:
+        trainer = momentum_trainer(record := Record())
+    trainer.load_checkpoint(tmp_path / "file.pt")
+    before = record.used[:]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the schedule ends before the run
+        trainer.train(**RUN, num_epochs=2, create_scheduler_fn=create)
+    straight = momentum_trainer(whole := Record())
+    straight.train(**RUN, num_epochs=2, create_scheduler_fn=create)
+    assert record.used[len(before) :][:3] == whole.used[5:]
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_is_loaded_within_a_run_is_not_for_the_next(tmp_path, dies):
+    class LoadFirst(Record):
+        def on_update_end(self, trainer, **kwargs):
+            if trainer.num_updates == 2:
+                trainer.save_checkpoint(tmp_path / "file.pt")
+
+        def on_training_run_end(self, trainer, **kwargs):
+            trainer.load_checkpoint(tmp_path / "file.pt")
+            if dies:
+                raise KeyboardInterrupt
+
+    best = SaveBestModelCallback(tmp_path / "best.pt", "train_loss_epoch")
+    trainer = momentum_trainer(best, record := LoadFirst())
+    for _ in range(2):
+        with contextlib.suppress(KeyboardInterrupt):
+            trainer.train(**RUN, num_epochs=2, create_scheduler_fn=COSINE)
+    assert len(record.used) == 16
+    assert record.used[:8] == record.used[8:]
 
 
 def test_a_different_number_of_schedulers_is_refused(tmp_path):
