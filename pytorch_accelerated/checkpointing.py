@@ -16,7 +16,12 @@ from accelerate.utils import DistributedType, broadcast_object_list, gather_obje
 from torch.nn.parameter import is_lazy
 
 from pytorch_accelerated import scheduling
-from pytorch_accelerated.checkpoints import random_state, resuming, single_file
+from pytorch_accelerated.checkpoints import (
+    random_state,
+    resuming,
+    scheduler_states,
+    single_file,
+)
 from pytorch_accelerated.checkpoints.folders import (
     CheckpointError,
     from_json,
@@ -76,7 +81,7 @@ class Checkpointing(Processes):
     """The part of the Trainer that saves and restores."""
 
     optimizer: Any
-    scheduler: Any = scheduling.RunScheduler()
+    scheduler: Any = scheduler_states.RunScheduler()
     run_history: RunHistory
     _loop: LoopState
     _plan: Plan | None
@@ -125,7 +130,7 @@ class Checkpointing(Processes):
         extra = dict(checkpoint_kwargs or {})
         _check_not_reserved(extra, _CHECKPOINT_KEYS)
         if save_scheduler and self.scheduler is not None:
-            extra["scheduler_state_dict"] = scheduling.state_of(self.scheduler)
+            extra["scheduler_state_dict"] = scheduler_states.state_of(self.scheduler)
         single_file.check_loadable(extra)
         contents = {"model_state_dict": self.get_model(keep_torch_compile=False).state_dict()}
         if save_optimizer and self.optimizer is not None:
@@ -178,7 +183,7 @@ class Checkpointing(Processes):
                 self.optimizer.load_state_dict(optimizer)
             if scheduler is not None and self.scheduler is not None:
                 part = "scheduler"
-                scheduling.restore(self.scheduler, scheduler)
+                scheduler_states.restore(self.scheduler, scheduler)
         except Exception as error:
             put_back()
             without = "" if part == "model" else f", or pass load_{part}=False"
@@ -332,7 +337,7 @@ class Checkpointing(Processes):
             "loop": asdict(self._loop),
             "plan": None if self._plan is None else asdict(self._plan),
             "stopped": self._stopped,
-            "schedulers": scheduling.saved_states(self.scheduler, self._states_at_start),
+            "schedulers": scheduler_states.saved_states(self.scheduler, self._states_at_start),
             "scaler": None if scaler is None else scaler.state_dict(),
             "processes": processes,
             "history": self.run_history.state_dict(),
@@ -401,13 +406,13 @@ class Checkpointing(Processes):
             is_scheduled = self.scheduler is not None or bool(saved["schedulers"])
             _check_groups(optimizer, saved)
             differences.extend(
-                scheduling.differing_bases(optimizer, saved["optimizer"], is_scheduled)
+                scheduler_states.differing_bases(optimizer, saved["optimizer"], is_scheduled)
             )
             optimizer.load_state_dict(saved["optimizer"])
 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            differences += scheduling.go_on(
+            differences += scheduler_states.go_on(
                 self.scheduler,
                 self._states_at_start,
                 saved["schedulers"],
@@ -427,10 +432,12 @@ class Checkpointing(Processes):
             scaler.load_state_dict(saved["scaler"])
         return differences
 
-    def _position_for_schedulers(self, loop: LoopState, is_new: bool) -> scheduling.Position:
+    def _position_for_schedulers(self, loop: LoopState, is_new: bool) -> scheduler_states.Position:
         module = getattr(type(self).scheduler_step, "__module__", "")
         is_ours = module.startswith(f"{__package__}.")
-        return scheduling.Position(loop.num_updates, is_new=is_new, is_stepped_by_updates=is_ours)
+        return scheduler_states.Position(
+            loop.num_updates, is_new=is_new, is_stepped_by_updates=is_ours
+        )
 
     def _restore_generators(self, saved: SavedState) -> dict[str, Any] | None:
         """Have the generators of this process restored when the run goes on.

@@ -29,6 +29,7 @@ from pytorch_accelerated.callbacks import (
     StopTrainingError,
 )
 from pytorch_accelerated.checkpointing import Checkpointing
+from pytorch_accelerated.checkpoints import scheduler_states
 from pytorch_accelerated.checkpoints.plan import Plan
 from pytorch_accelerated.data_loading import (
     EpochGenerator,
@@ -272,7 +273,9 @@ class Preparation(Checkpointing):
             gradient_clip_value=config.gradient_clip_value,
             gradient_clip_norm=config.gradient_clip_norm,
             mixed_precision=config.mixed_precision,
-            optimizer=scheduling.class_name(getattr(self.optimizer, "optimizer", self.optimizer)),
+            optimizer=scheduler_states.class_name(
+                getattr(self.optimizer, "optimizer", self.optimizer)
+            ),
         )
 
     def _check_eval_batch_size(self) -> None:
@@ -298,7 +301,7 @@ class Preparation(Checkpointing):
             return
         self._put_stateless_schedulers_in_force()
         if state is not None:
-            scheduling.restore(self.scheduler, state)
+            scheduler_states.restore(self.scheduler, state)
 
     def _put_stateless_schedulers_in_force(self) -> None:
         """Give schedulers that are told the number of updates the present one."""

@@ -24,6 +24,7 @@ from pytorch_accelerated.callbacks import (
     StopTrainingError,
     get_default_callbacks,
 )
+from pytorch_accelerated.checkpoints import scheduler_states
 from pytorch_accelerated.data_loading import (
     EpochGenerator,
     accumulation_windows,
@@ -874,7 +875,7 @@ class TrainerWithTimmScheduler(Trainer):
             if scheduling.is_of_timm_kind(scheduler):
                 scheduler.step(self._loop.epoch)
 
-    def _position_for_schedulers(self, loop: LoopState, is_new: bool) -> scheduling.Position:
+    def _position_for_schedulers(self, loop: LoopState, is_new: bool) -> scheduler_states.Position:
         position = super()._position_for_schedulers(loop, is_new)
         return replace(position, epochs_told=loop.epoch)
 
