@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from accelerate import Accelerator, skip_first_batches
-from accelerate.data_loader import DataLoaderShard, prepare_data_loader
+from accelerate.data_loader import DataLoaderShard, IterableDatasetShard, prepare_data_loader
 from torch.utils.data import (
     DataLoader,
     Dataset,
@@ -116,14 +116,49 @@ def check_not_empty(loader: Any, dataset: Any, name: str, at_least: int = 1) -> 
         )
 
 
-class _EveryNth(IterableDataset[Any]):
+class _Wrapper:
+    """Put around the user's data set, which has all attributes that it is asked for or given."""
+
+    def __init__(self, dataset: Any) -> None:
+        vars(self)["_wrapped"] = dataset
+
+    def __getattr__(self, name: str) -> Any:
+        # While being copied or unpickled there is no data set yet.
+        if name == "_wrapped" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._wrapped, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._wrapped, name, value)
+
+
+class _EveryNth(_Wrapper, IterableDataset[Any]):
     """Every n-th sample of a stream, beginning with the one of the process's index."""
 
     def __init__(self, dataset: Any, index: int, n: int) -> None:
-        self.dataset, self.index, self.n = dataset, index, n
+        super().__init__(dataset)
+        vars(self)["_start_and_step"] = index, n
 
     def __iter__(self) -> Iterator[Any]:
-        return itertools.islice(self.dataset, self.index, None, self.n)
+        start, step = self._start_and_step
+        return itertools.islice(self._wrapped, start, None, step)
+
+
+class _InitWorker:
+    """Initialises a worker that is to know the user's data set, not what was put around it."""
+
+    def __init__(self, users: Callable[[int], Any] | None) -> None:
+        self.users = users
+
+    def __call__(self, worker_id: int) -> None:
+        worker = get_worker_info()
+        assert worker is not None
+        dataset: Any = worker.dataset
+        while isinstance(dataset, (_Wrapper, IterableDatasetShard)):
+            dataset = dataset._wrapped if isinstance(dataset, _Wrapper) else dataset.dataset
+        object.__setattr__(worker, "dataset", dataset)  # an ordinary assignment is refused
+        if self.users is not None:
+            self.users(worker_id)
 
 
 def prepare_loader(
@@ -147,8 +182,22 @@ def prepare_loader(
         if given is None or isinstance(given, EpochGenerator):
             owner.generator = generator
 
-    if even_batches:
-        loader = _with_a_seed_for_each_batch(loader, generator)
+    prepared = _of_this_process(loader, accelerator, even_batches)
+    inner = getattr(prepared, "base_dataloader", prepared)
+    if type(inner) is not DataLoader or not inner.num_workers:
+        return prepared
+    if even_batches and inner.batch_sampler is not None:
+        inner = _with_a_seed_for_each_batch(inner, generator, accelerator)
+    if inner.dataset is not loader.dataset:
+        inner.worker_init_fn = _InitWorker(inner.worker_init_fn)
+    if not hasattr(prepared, "base_dataloader"):
+        return inner
+    prepared.base_dataloader = inner
+    return prepared
+
+
+def _of_this_process(loader: Any, accelerator: Accelerator, even_batches: bool) -> Any:
+    """The data loader for this process, with batches on its device."""
     if accelerator.num_processes == 1 and accelerator.device.type == "cpu":
         return loader
     if not isinstance(loader, DataLoader):
@@ -184,21 +233,31 @@ def prepare_loader(
     return prepared
 
 
-class _Numbered:
-    """A batch sampler whose indices come with a seed, other ones in each place and epoch."""
+class _Batch(list[Any]):
+    """The indices of a batch, and the seed of all that its samples draw in a worker."""
 
-    def __init__(self, batch_sampler: Any, generator: EpochGenerator) -> None:
+    def __init__(self, indices: Iterable[Any], seed: int) -> None:
+        super().__init__(indices)
+        self.seed = seed
+
+
+class _Numbered:
+    """A batch sampler whose batches have a seed, another one in each place, epoch and process."""
+
+    def __init__(
+        self, batch_sampler: Any, generator: EpochGenerator, accelerator: Accelerator
+    ) -> None:
         self.batch_sampler, self.generator = batch_sampler, generator
         self.batch_size = getattr(batch_sampler, "batch_size", None)
         self.drop_last = getattr(batch_sampler, "drop_last", False)
         self.sampler = getattr(batch_sampler, "sampler", None)
+        self._first, self._step = accelerator.process_index, accelerator.num_processes
 
-    def __iter__(self) -> Iterator[list[tuple[int, Any]]]:
-        seed = self.generator.initial_seed()
+    def __iter__(self) -> Iterator[_Batch]:
+        seed = self.generator.initial_seed() + self._first
         for batch in self.batch_sampler:
-            numbered = [(seed + i, index) for i, index in enumerate(batch)]
-            seed += len(numbered)
-            yield numbered
+            yield _Batch(batch, seed)
+            seed += self._step
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
@@ -210,51 +269,36 @@ class _Numbered:
                 set_epoch(epoch)
 
 
-class _Seeded(Dataset[Any]):
-    """A data set that seeds a worker's generators for each batch, then passes everything on."""
+class _Seeded(_Wrapper, Dataset[Any]):
+    """A data set that seeds a worker's generators for each batch."""
 
-    def __init__(self, dataset: Any) -> None:
-        vars(self)["dataset"] = dataset
-
-    def __getitems__(self, numbered: list[tuple[int, Any]]) -> list[Any]:
-        if get_worker_info() is not None:
-            seed_generators(numbered[0][0])
-        indices = [index for _, index in numbered]
-        get_many = getattr(self.dataset, "__getitems__", None)
-        return get_many(indices) if get_many else [self.dataset[index] for index in indices]
+    def __getitems__(self, batch: Any) -> list[Any]:
+        if isinstance(batch, _Batch) and get_worker_info() is not None:
+            seed_generators(batch.seed)
+        get_many = getattr(self._wrapped, "__getitems__", None)
+        return get_many(list(batch)) if get_many else [self._wrapped[index] for index in batch]
 
     def __getitem__(self, index: Any) -> Any:
-        return self.dataset[index]
+        return self._wrapped[index]
 
     def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "dataset" or name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.dataset, name, value)
+        return len(self._wrapped)
 
 
-def _with_a_seed_for_each_batch(loader: Any, generator: EpochGenerator) -> Any:
+def _with_a_seed_for_each_batch(
+    loader: DataLoader[Any], generator: EpochGenerator, accelerator: Accelerator
+) -> DataLoader[Any]:
     """A loader whose workers draw the same for a batch, whichever of them makes it and when.
 
     Otherwise what a worker draws would depend on the batches that it made before, and a run that
     goes on within an epoch would see other augmentations.
     """
-    if (
-        type(loader) is not DataLoader
-        or not loader.num_workers
-        or loader.batch_sampler is None
-        or isinstance(loader.dataset, IterableDataset)
-    ):
+    if isinstance(loader.dataset, IterableDataset):
         return loader
     return _rebuilt(
         loader,
         dataset=_Seeded(loader.dataset),
-        batch_sampler=_Numbered(loader.batch_sampler, generator),
+        batch_sampler=_Numbered(loader.batch_sampler, generator, accelerator),
     )
 
 

@@ -212,6 +212,43 @@ def test_data_sets_are_themselves_in_workers(tmp_path):
     assert trainer._train_dataloader.dataset.size == 24
 
 
+class WithFileInPart(Data):
+    """Has a data set of its own, under the name that what is put around a data set often uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.dataset = Data(7)
+        self.dataset.file = None
+
+    def __getitem__(self, index):
+        assert self.dataset.file is not None
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_workers_are_initialised_with_the_user_s_data_set(persistent):
+    def open_part(worker_id):
+        worker = torch.utils.data.get_worker_info()
+        assert type(worker.dataset) is WithFileInPart
+        worker.dataset.dataset.file = worker_id
+
+    options = {"num_workers": 1, "worker_init_fn": open_part, "persistent_workers": persistent}
+    trainer = train(
+        make(),
+        train_dataset=WithFileInPart(),
+        num_epochs=2,
+        train_dataloader_kwargs=options,
+        eval_dataset=WithFileInPart(),
+        eval_dataloader_kwargs=options,
+    )
+    assert trainer.num_updates == 12
+    loader = trainer._train_dataloader
+    assert loader.dataset.dataset.size == 7
+    loader.dataset.dataset = None
+    assert trainer.train_dataset.dataset is None
+    assert sorted(index for batch in loader.batch_sampler for index in batch) == list(range(24))
+
+
 def test_batches_of_workers_do_not_draw_the_same(tmp_path):
     seen = []
 
