@@ -15,6 +15,7 @@ from torch.utils.data import (
     DataLoader,
     Dataset,
     IterableDataset,
+    IterDataPipe,
     Subset,
     TensorDataset,
     get_worker_info,
@@ -186,8 +187,8 @@ def prepare_loader(
     inner = getattr(prepared, "base_dataloader", prepared)
     if type(inner) is not DataLoader or not inner.num_workers:
         return prepared
-    if even_batches and inner.batch_sampler is not None:
-        inner = _with_a_seed_for_each_batch(inner, generator, accelerator)
+    if even_batches or inner.persistent_workers:
+        inner = _with_seeds_for_workers(inner, generator, accelerator)
     if inner.dataset is not loader.dataset:
         inner.worker_init_fn = _InitWorker(inner.worker_init_fn)
     if not hasattr(prepared, "base_dataloader"):
@@ -242,22 +243,40 @@ class _Batch(list[Any]):
 
 
 class _Numbered:
-    """A batch sampler whose batches have a seed, another one in each place, epoch and process."""
+    """A batch sampler whose batches have a seed, another one in each place, epoch and process.
+
+    Without batches it is a sampler, whose samples are taken for batches of one.
+    """
 
     def __init__(
-        self, batch_sampler: Any, generator: EpochGenerator, accelerator: Accelerator
+        self, loader: DataLoader[Any], generator: EpochGenerator, accelerator: Accelerator
     ) -> None:
-        self.batch_sampler, self.generator = batch_sampler, generator
-        self.batch_size = getattr(batch_sampler, "batch_size", None)
-        self.drop_last = getattr(batch_sampler, "drop_last", False)
-        self.sampler = getattr(batch_sampler, "sampler", None)
+        self.is_batched = loader.batch_sampler is not None
+        self.batch_sampler: Any = loader.batch_sampler if self.is_batched else loader.sampler
+        self.generator = generator
+        self.batch_size = getattr(self.batch_sampler, "batch_size", None)
+        self.drop_last = getattr(self.batch_sampler, "drop_last", False)
+        self.sampler = getattr(self.batch_sampler, "sampler", None)
         self._first, self._step = accelerator.process_index, accelerator.num_processes
+        self._draws_for_workers = loader.generator if loader.persistent_workers else None
 
     def __iter__(self) -> Iterator[_Batch]:
+        if self._draws_for_workers is not None:
+            self._draw_for_workers(self._draws_for_workers)
         seed = self.generator.initial_seed() + self._first
         for batch in self.batch_sampler:
-            yield _Batch(batch, seed)
+            yield _Batch(batch if self.is_batched else [batch], seed)
             seed += self._step
+
+    def _draw_for_workers(self, generator: torch.Generator) -> None:
+        """Draw the seed that new workers would get.
+
+        PyTorch draws it from the generator of the order, once for workers that outlive an epoch.
+        The order of each epoch has to be that of a run which begins there with new workers.
+        """
+        if isinstance(generator, EpochGenerator):
+            generator.manual_seed(generator.initial_seed())  # for workers that were new indeed
+        torch.empty((), dtype=torch.int64).random_(generator=generator)
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
@@ -273,32 +292,80 @@ class _Seeded(_Wrapper, Dataset[Any]):
     """A data set that seeds a worker's generators for each batch."""
 
     def __getitems__(self, batch: Any) -> list[Any]:
-        if isinstance(batch, _Batch) and get_worker_info() is not None:
-            seed_generators(batch.seed)
+        batch = self._take_seed(batch)
         get_many = getattr(self._wrapped, "__getitems__", None)
-        return get_many(list(batch)) if get_many else [self._wrapped[index] for index in batch]
+        return get_many(batch) if get_many else [self._wrapped[index] for index in batch]
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, _Batch):
+            (index,) = self._take_seed(index)
         return self._wrapped[index]
+
+    def _take_seed(self, batch: Any) -> Any:
+        if isinstance(batch, _Batch) and get_worker_info() is not None:
+            seed_generators(batch.seed)
+        return list(batch)
 
     def __len__(self) -> int:
         return len(self._wrapped)
 
 
-def _with_a_seed_for_each_batch(
+class _SeededStream(_Wrapper, IterableDataset[Any]):
+    """A stream that seeds a worker's generators whenever it is read from its beginning."""
+
+    def __init__(self, dataset: Any, first_worker: int) -> None:
+        super().__init__(dataset)
+        # Workers are given the data set once, but have to know the seed of every epoch.
+        seed = torch.zeros((), dtype=torch.int64)
+        vars(self)["_seed"] = seed.share_memory_()  # type: ignore[no-untyped-call]
+        vars(self)["_first_worker"] = first_worker
+
+    def __iter__(self) -> Iterator[Any]:
+        worker = get_worker_info()
+        if worker is not None:
+            seed_generators(int(self._seed) + self._first_worker + worker.id)
+        return iter(self._wrapped)
+
+    def __len__(self) -> int:
+        return len(self._wrapped)
+
+
+class _StreamLoader(DataLoader[Any]):
+    """Tells its workers the seed of each epoch."""
+
+    def __iter__(self) -> Any:
+        dataset: Any = self.dataset
+        dataset._seed.fill_(self.generator.initial_seed())
+        return super().__iter__()
+
+
+def _with_seeds_for_workers(
     loader: DataLoader[Any], generator: EpochGenerator, accelerator: Accelerator
 ) -> DataLoader[Any]:
     """A loader whose workers draw the same for a batch, whichever of them makes it and when.
 
     Otherwise what a worker draws would depend on the batches that it made before, and a run that
-    goes on within an epoch would see other augmentations.
+    goes on within an epoch would see other augmentations. Workers of a stream draw the same in
+    an epoch, and need it if they live for several.
     """
-    if isinstance(loader.dataset, IterableDataset):
-        return loader
+    changes: dict[str, Any] = {"generator": generator} if loader.persistent_workers else {}
+    if not isinstance(loader.dataset, IterableDataset):
+        numbered = _Numbered(loader, generator, accelerator)
+        if numbered.is_batched:
+            changes |= {"batch_sampler": numbered}
+        else:
+            changes |= {"sampler": numbered, "batch_size": None}
+        return _rebuilt(loader, dataset=_Seeded(loader.dataset), **changes)
+    if not loader.persistent_workers or isinstance(loader.dataset, IterDataPipe):
+        return loader  # PyTorch seeds new workers, and data pipes, in every epoch
+    first_worker = accelerator.process_index * loader.num_workers
     return _rebuilt(
         loader,
-        dataset=_Seeded(loader.dataset),
-        batch_sampler=_Numbered(loader.batch_sampler, generator, accelerator),
+        _StreamLoader,
+        dataset=_SeededStream(loader.dataset, first_worker),
+        batch_size=loader.batch_size,
+        drop_last=loader.drop_last,
+        **changes,
     )
 
 
@@ -309,7 +376,9 @@ def _take_every_nth(loader: DataLoader[Any], accelerator: Accelerator) -> DataLo
     )
 
 
-def _rebuilt(loader: DataLoader[Any], **changes: Any) -> DataLoader[Any]:
+def _rebuilt(
+    loader: DataLoader[Any], kind: type[DataLoader[Any]] = DataLoader, **changes: Any
+) -> DataLoader[Any]:
     kept = {
         name: getattr(loader, name)
         for name in (
@@ -325,7 +394,7 @@ def _rebuilt(loader: DataLoader[Any], **changes: Any) -> DataLoader[Any]:
             "persistent_workers",
         )
     }
-    return DataLoader(**{**kept, **changes})
+    return kind(**{**kept, **changes})
 
 
 class _Left:

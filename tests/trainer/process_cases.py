@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from functools import partial
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -262,6 +263,42 @@ def resumed(folder):
     return {"straight": run(Save()), "resumed": run(resume_from=folder / "state")}
 
 
+class Augmented(TensorDataset):
+    """Draws a random number for each sample."""
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + torch.randn(3) / 9, y
+
+
+def resumed_with_workers(folder, as_stream):
+    """Interrupted within the second of three epochs; the workers live for all of them."""
+
+    class Save(TrainerCallback):
+        def on_update_end(self, trainer, **kwargs):
+            if trainer.num_updates == updates_per_epoch + 1:
+                trainer.save_training_state(folder / f"with_workers_{as_stream}")
+
+    updates_per_epoch = ceil(21 / WORLD / 2)
+
+    def run(*callbacks, **kwargs):
+        trainer = regression_trainer(*callbacks)
+        data = Augmented(*regression(21).tensors)
+        trainer.train(
+            Stream(data) if as_stream else data,
+            3,
+            per_device_batch_size=2,
+            train_dataloader_kwargs={"num_workers": 1, "persistent_workers": True},
+            seed=3,
+            **kwargs,
+        )
+        losses = trainer.run_history.get_metric_values("train_loss_epoch")
+        return [trainer.num_updates, weights(trainer), losses]
+
+    straight = run(Save())
+    return {"straight": straight, "resumed": run(resume_from=folder / f"with_workers_{as_stream}")}
+
+
 def saved_files(folder):
     for per_node in (True, False):
         name = folder / f"per_node_{per_node}_node_{NODE}.pt"
@@ -349,6 +386,10 @@ def main(folder):
         cases[case.__name__] = case
     cases |= {f"unfrozen {within}": partial(unfrozen, within) for within in (True, False)}
     cases["resumed"] = partial(resumed, folder)
+    cases |= {
+        f"resumed with workers {as_stream}": partial(resumed_with_workers, folder, as_stream)
+        for as_stream in (False, True)
+    }
     cases["saved_files"] = partial(saved_files, folder)
     results = {name: case() for name, case in cases.items()}
     (folder / f"results_{RANK}.json").write_text(json.dumps(results))

@@ -226,8 +226,11 @@ def test_gathering_keeps_every_genuine_entry_of_every_process(cases):
     assert of_all == [expected] * len(of_all)
 
 
-def test_a_run_resumed_within_an_epoch_ends_like_the_straight_one(cases):
-    of_all = cases("resumed")
+@pytest.mark.parametrize(
+    "case", ["resumed", "resumed with workers False", "resumed with workers True"]
+)
+def test_a_run_resumed_within_an_epoch_ends_like_the_straight_one(cases, case):
+    of_all = cases(case)
     for of_one in of_all:
         (count, weights, losses), straight = of_one["resumed"], of_one["straight"]
         assert straight == of_all[0]["straight"]
