@@ -281,12 +281,6 @@ class _Numbered:
     def __len__(self) -> int:
         return len(self.batch_sampler)
 
-    def set_epoch(self, epoch: int) -> None:
-        for owner in (self.batch_sampler, self.sampler):
-            set_epoch = getattr(owner, "set_epoch", None)
-            if callable(set_epoch):
-                set_epoch(epoch)
-
 
 class _Seeded(_Wrapper, Dataset[Any]):
     """A data set that seeds a worker's generators for each batch."""
@@ -315,16 +309,26 @@ class _SeededStream(_Wrapper, IterableDataset[Any]):
 
     def __init__(self, dataset: Any, first_worker: int) -> None:
         super().__init__(dataset)
-        # Workers are given the data set once, but have to know the seed of every epoch.
-        seed = torch.zeros((), dtype=torch.int64)
-        vars(self)["_seed"] = seed.share_memory_()  # type: ignore[no-untyped-call]
+        # Workers are given the data set once, but have to know the seed and number of every epoch.
+        shared = torch.zeros(2, dtype=torch.int64)
+        vars(self)["_shared"] = shared.share_memory_()  # type: ignore[no-untyped-call]
         vars(self)["_first_worker"] = first_worker
 
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
         if worker is not None:
-            seed_generators(int(self._seed) + self._first_worker + worker.id)
+            seed, epoch = self._shared.tolist()
+            seed_generators(seed + self._first_worker + worker.id)
+            self._tell_epoch(epoch)
         return iter(self._wrapped)
+
+    def set_epoch(self, epoch: int) -> None:
+        self._shared[1] = epoch
+        self._tell_epoch(epoch)
+
+    def _tell_epoch(self, epoch: int) -> None:
+        if callable(getattr(self._wrapped, "set_epoch", None)):
+            self._wrapped.set_epoch(epoch)
 
     def __len__(self) -> int:
         return len(self._wrapped)
@@ -335,7 +339,7 @@ class _StreamLoader(DataLoader[Any]):
 
     def __iter__(self) -> Any:
         dataset: Any = self.dataset
-        dataset._seed.fill_(self.generator.initial_seed())
+        dataset._shared[0] = self.generator.initial_seed()
         return super().__iter__()
 
 
@@ -482,14 +486,18 @@ def own_generators(loader: Any) -> list[torch.Generator]:
 
 
 def _owners(loader: Any) -> list[Any]:
-    """What a data loader is made of and may draw random numbers."""
-    batch_sampler = getattr(loader, "batch_sampler", None)
-    sampler = getattr(loader, "sampler", None)
-    return [loader, sampler, batch_sampler, getattr(batch_sampler, "sampler", None)]
+    """A data loader and its samplers, also those within others: they may draw random numbers."""
+    owners = [loader]
+    for owner in owners:  # which grows
+        for name in ("sampler", "batch_sampler"):
+            inner = getattr(owner, name, None)
+            if inner is not None and all(inner is not one for one in owners):
+                owners.append(inner)
+    return owners
 
 
 def tell_epoch(loader: Any, epoch: int) -> None:
-    """Tell samplers that order the data by the epoch which one is next.
+    """Tell samplers and streams that order the data by the epoch which one is next.
 
     Args:
         loader: The data loader.
@@ -497,11 +505,11 @@ def tell_epoch(loader: Any, epoch: int) -> None:
     """
     if hasattr(loader, "iteration"):
         loader.iteration = epoch  # Accelerate's loaders tell it
-    seen: list[Any] = []
-    for owner in _owners(loader)[1:]:
-        if callable(getattr(owner, "set_epoch", None)) and all(owner is not one for one in seen):
+    dataset = getattr(loader, "dataset", None)
+    streams = [dataset] if isinstance(dataset, IterableDataset) else []
+    for owner in _owners(loader)[1:] + streams:
+        if callable(getattr(owner, "set_epoch", None)):
             owner.set_epoch(epoch)
-            seen.append(owner)
 
 
 def accumulation_windows(

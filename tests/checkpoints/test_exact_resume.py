@@ -192,7 +192,20 @@ class Drawing(Stream):
         return (data[i] for i in range(worker.id, 24, worker.num_workers))
 
 
+class DrawingByEpoch(Drawing):
+    """Has to be told the epoch."""
+
+    epoch = None
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        return ((x + self.epoch, y) for x, y in super().__iter__())
+
+
 PERSISTENT = {
+    "a stream that is told the epoch": (DrawingByEpoch, dict),
     "a data set": (Data, dict),
     "a stream": (Drawing, dict),
     "a stream without batches": (Drawing, lambda: {"batch_size": None}),

@@ -172,6 +172,49 @@ def every_sample_in_an_epoch():
     return {"seen": trainer.seen}
 
 
+class ByEpoch(torch.utils.data.Sampler):
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def set_epoch(self, epoch):
+        self.epochs.append(epoch)
+
+    def __len__(self):
+        return 4 * WORLD
+
+    def __iter__(self):
+        return iter(range(len(self)))
+
+
+class StreamByEpoch(Stream):
+    def __init__(self, epochs):
+        super().__init__(numbers(*[1.0] * 4 * WORLD))
+        self.epochs = epochs
+
+    def set_epoch(self, epoch):
+        self.epochs.append(epoch)
+
+
+class StreamWithGenerator(Stream):
+    """Accelerate seeds its generator with the epoch."""
+
+    def __init__(self):
+        super().__init__(numbers(*[1.0] * 4 * WORLD))
+        self.generator = torch.Generator()
+
+
+def told_the_epoch():
+    by_sampler, by_stream = [], []
+    data = numbers(*[1.0] * 4 * WORLD)
+    for workers in (0, 1):
+        options = {"sampler": ByEpoch(by_sampler), "num_workers": workers}
+        scale_trainer().train(data, 3, train_dataloader_kwargs=options)
+    scale_trainer().train(StreamByEpoch(by_stream), 3)
+    trainer = scale_trainer()
+    trainer.train(StreamWithGenerator(), 3, per_device_batch_size=1)
+    return {"sampler": by_sampler, "stream": by_stream, "updates": trainer.num_updates}
+
+
 class Items(Trainer):
     def calculate_train_batch_loss(self, batch):
         values, items = batch
@@ -379,6 +422,7 @@ def main(folder):
         same_global_batches,
         evaluated_within_training,
         every_sample_in_an_epoch,
+        told_the_epoch,
         gathered,
         too_little_data,
         trained_after_evaluating,

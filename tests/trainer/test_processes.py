@@ -165,6 +165,12 @@ def test_processes_that_were_seeded_differently_share_one_order(cases):
     assert sorted(seen) == list(range(16))
 
 
+def test_samplers_and_streams_are_told_the_epoch(cases):
+    of_all = cases("told_the_epoch")
+    expected = {"sampler": [0, 1, 2] * 2, "stream": [0, 1, 2], "updates": 12}
+    assert of_all == [expected] * len(of_all)
+
+
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_losses_over_items_are_weighed_by_the_windows_items_of_all_processes(cases, accumulate):
     of_all = cases(f"items {accumulate}")
