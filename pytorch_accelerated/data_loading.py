@@ -10,8 +10,14 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, skip_first_batches
-from accelerate.data_loader import DataLoaderShard, IterableDatasetShard, prepare_data_loader
+from accelerate.data_loader import (
+    BatchSamplerShard,
+    DataLoaderShard,
+    IterableDatasetShard,
+    prepare_data_loader,
+)
 from torch.utils.data import (
+    BatchSampler,
     DataLoader,
     Dataset,
     IterableDataset,
@@ -209,24 +215,28 @@ def _of_this_process(loader: Any, accelerator: Accelerator, even_batches: bool) 
             f"torch.utils.data.DataLoader, so that its batches can be shared among them"
         )
     config = accelerator.dataloader_config
-    if isinstance(loader.dataset, IterableDataset) and not even_batches:
-        loader = _take_every_nth(loader, accelerator)
-        num_processes = 1
-    else:
-        num_processes = accelerator.num_processes
+    is_batched = loader.batch_sampler is not None or isinstance(loader.sampler, BatchSampler)
+    is_shared = accelerator.num_processes == 1
+    if not is_shared and isinstance(loader.dataset, IterableDataset) and not even_batches:
+        loader, is_shared = _take_every_nth(loader, accelerator), True
+    elif not is_shared and not is_batched:
+        loader, is_shared = _share_samples(loader, accelerator, even_batches), True
     prepared = prepare_data_loader(
         loader,
         accelerator.device,
-        num_processes=num_processes,
-        process_index=accelerator.process_index if num_processes > 1 else 0,
-        split_batches=config.split_batches,
+        num_processes=1 if is_shared else accelerator.num_processes,
+        process_index=0 if is_shared else accelerator.process_index,
+        split_batches=config.split_batches and not is_shared,
         put_on_device=accelerator.device_placement,
         # Otherwise the main process reads all data and sends each batch to the others.
-        dispatch_batches=bool(config.dispatch_batches),
+        dispatch_batches=bool(config.dispatch_batches) and not is_shared,
         even_batches=even_batches,
         non_blocking=config.non_blocking,
         use_stateful_dataloader=config.use_stateful_dataloader,
     )
+    if not is_batched and not isinstance(loader.dataset, IterableDataset):
+        # Accelerate knows samplers within batch samplers only, and has left this one out.
+        prepared.base_dataloader = loader
     if even_batches and accelerator.device.type == "cpu" and type(prepared) is DataLoaderShard:
         # Nothing has to be moved, and Accelerate's loader reads a batch ahead: what a data set
         # draws for that one would be drawn again when a run is resumed.
@@ -378,6 +388,36 @@ def _take_every_nth(loader: DataLoader[Any], accelerator: Accelerator) -> DataLo
     return _rebuilt(
         loader, dataset=every_nth, batch_size=loader.batch_size, drop_last=loader.drop_last
     )
+
+
+def _share_samples(
+    loader: DataLoader[Any], accelerator: Accelerator, even_batches: bool
+) -> DataLoader[Any]:
+    """For a loader without batches: as if each sample were a batch."""
+    processes = {
+        "num_processes": accelerator.num_processes,
+        "process_index": accelerator.process_index,
+    }
+    if isinstance(loader.dataset, IterableDataset):
+        stream = IterableDatasetShard(loader.dataset, **processes)
+        return _rebuilt(loader, dataset=stream, batch_size=None)
+    shard = BatchSamplerShard(
+        BatchSampler(loader.sampler, 1, drop_last=False), even_batches=even_batches, **processes
+    )
+    return _rebuilt(loader, sampler=_Unpacked(shard), batch_size=None)
+
+
+class _Unpacked:
+    """A sampler that takes its samples from batches of one."""
+
+    def __init__(self, batch_sampler: Any) -> None:
+        self.batch_sampler = batch_sampler
+
+    def __iter__(self) -> Iterator[Any]:
+        return (index for (index,) in self.batch_sampler)
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
 
 
 def _rebuilt(

@@ -215,6 +215,41 @@ def told_the_epoch():
     return {"sampler": by_sampler, "stream": by_stream, "updates": trainer.num_updates}
 
 
+class Single(Trainer):
+    """Without batches."""
+
+    def calculate_train_batch_loss(self, batch):
+        self.__dict__.setdefault("trained", []).append(int(batch))
+        return {"loss": self.model(batch), "batch_size": 1}
+
+    def calculate_eval_batch_loss(self, batch):
+        self.__dict__.setdefault("evaluated", []).append(int(batch))
+        return {"loss": self.model(batch), "batch_size": 1}
+
+
+class Numbers(torch.utils.data.Dataset):
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, index):
+        return torch.tensor(float(index))
+
+
+def without_batches(as_stream, workers):
+    options = {"batch_size": None, "num_workers": workers}
+    data = Stream(Numbers()) if as_stream else Numbers()
+    trainer = scale_trainer(kind=Single)
+    trainer.train(
+        data,
+        2,
+        eval_dataset=data,
+        train_dataloader_kwargs=options,
+        eval_dataloader_kwargs=options,
+    )
+    trained, evaluated = trainer.trained, trainer.evaluated[: len(trainer.evaluated) // 2]
+    return {"trained": trained, "evaluated": evaluated, "updates": trainer.num_updates}
+
+
 class Items(Trainer):
     def calculate_train_batch_loss(self, batch):
         values, items = batch
@@ -404,6 +439,11 @@ def main(folder):
         f"evaluated {samples} {as_stream}": partial(evaluated, samples, as_stream)
         for samples in (1, 2, 5, 21)
         for as_stream in (False, True)
+    }
+    cases |= {
+        f"without batches {as_stream} {workers}": partial(without_batches, as_stream, workers)
+        for as_stream in (False, True)
+        for workers in (0, 1)
     }
     cases |= {f"items {accumulate}": partial(items, accumulate) for accumulate in (1, 3)}
     cases |= {f"constant {a}": partial(constant_gradients, a) for a in (1, 3)}

@@ -171,6 +171,21 @@ def test_samplers_and_streams_are_told_the_epoch(cases):
     assert of_all == [expected] * len(of_all)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("as_stream", [False, True])
+def test_samples_without_batches_are_shared(cases, as_stream, workers):
+    of_all = cases(f"without batches {as_stream} {workers}")
+    per_process = ceil(7 / len(of_all))
+    assert [of_one["updates"] for of_one in of_all] == [2 * per_process] * len(of_all)
+    for epoch in range(2):
+        part = slice(epoch * per_process, (epoch + 1) * per_process)
+        trained = [number for of_one in of_all for number in of_one["trained"][part]]
+        assert len(trained) == per_process * len(of_all)
+        assert set(trained) == set(range(7))
+    evaluated = [number for of_one in of_all for number in of_one["evaluated"]]
+    assert sorted(evaluated) == list(range(7))
+
+
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_losses_over_items_are_weighed_by_the_windows_items_of_all_processes(cases, accumulate):
     of_all = cases(f"items {accumulate}")
