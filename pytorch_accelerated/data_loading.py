@@ -35,6 +35,24 @@ MAX_DEFAULT_WORKERS = 4
 class EpochGenerator(torch.Generator):
     """A generator that the Trainer seeds anew for every epoch; a user's own is never touched."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._borrowers: list[Any] = []
+
+    def lend(self, owner: Any) -> None:
+        """Have a loader or sampler draw from this generator for now.
+
+        Args:
+            owner: What has no generator of its own.
+        """
+        self._borrowers.append(owner)
+        owner.generator = self
+
+    def take_back(self) -> None:
+        """Leave loaders and samplers without a generator again."""
+        while self._borrowers:
+            self._borrowers.pop().generator = None
+
 
 def default_num_workers(dataset: Any) -> int:
     """Worker processes for a data set if the user says nothing.
@@ -185,9 +203,8 @@ def prepare_loader(
         TypeError: There are several processes, and the loader is no PyTorch one.
     """
     for owner in _owners(loader):
-        given = getattr(owner, "generator", "none to give")
-        if given is None or isinstance(given, EpochGenerator):
-            owner.generator = generator
+        if getattr(owner, "generator", "none to give") is None:
+            generator.lend(owner)
 
     prepared = _of_this_process(loader, accelerator, even_batches)
     inner = getattr(prepared, "base_dataloader", prepared)
