@@ -39,6 +39,9 @@ class EpochGenerator(torch.Generator):
         super().__init__()
         self._borrowers: list[Any] = []
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return EpochGenerator, ()  # PyTorch's own would make a plain generator of a copy
+
     def lend(self, owner: Any) -> None:
         """Have a loader or sampler draw from this generator for now.
 

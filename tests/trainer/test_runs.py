@@ -1,3 +1,4 @@
+import copy
 import random
 from contextlib import nullcontext
 from functools import partial
@@ -303,6 +304,14 @@ def test_a_sampler_follows_the_user_s_generator_again_after_a_run(workers, error
     assert order() == before
     make_trainer().evaluate(ones(8), dataloader_kwargs=options)
     assert order() == before
+
+
+def test_a_copy_of_a_trainer_trains_alike():
+    trainer = make_trainer(kind=Order)
+    copied = copy.deepcopy(trainer)
+    for one in (trainer, copied):
+        one.train(numbers(*map(float, range(8))), 2, per_device_batch_size=2, seed=1)
+    assert copied.seen == trainer.seen
 
 
 def test_gathering_on_one_process_keeps_entries_equal_to_the_padding_and_nested_values():
