@@ -104,6 +104,9 @@ class ModelEmaCallback(SaveBestModelCallback):
         else:
             self._save(trainer, {})
 
+    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._is_training_run = False  # the last one may have ended in an error
+
     def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
         self._is_training_run = False
 

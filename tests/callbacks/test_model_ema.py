@@ -122,6 +122,19 @@ def test_intermediate_and_later_evaluations_do_not_evaluate_the_average(
     assert len(trainer.run_history.get_metric_values("ema_model_eval_loss_epoch")) == 2
 
 
+def test_evaluations_after_a_run_that_failed_do_not_evaluate_the_average(
+    make_trainer, train, ema, dataset, probe
+):
+    def fail(trainer):
+        raise RuntimeError("disk full")
+
+    trainer = make_trainer(ema(), probe(on_training_run_epoch_end=fail))
+    with pytest.raises(RuntimeError, match="disk full"):
+        train(trainer)
+    trainer.evaluate(dataset, per_device_batch_size=4)
+    assert len(trainer.run_history.get_metric_values("ema_model_eval_loss_epoch")) == 1
+
+
 def test_an_error_in_its_evaluation_leaves_the_trainer_as_it_was(make_trainer, train, ema):
     class Failing(TrainerCallback):
         def on_eval_step_end(self, trainer, **kwargs):
