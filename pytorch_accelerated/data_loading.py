@@ -5,16 +5,23 @@ from __future__ import annotations
 import itertools
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from accelerate import Accelerator, skip_first_batches
-from accelerate.data_loader import DataLoaderShard, prepare_data_loader
+from accelerate.data_loader import (
+    BatchSamplerShard,
+    DataLoaderShard,
+    IterableDatasetShard,
+    prepare_data_loader,
+)
 from torch.utils.data import (
+    BatchSampler,
     DataLoader,
     Dataset,
     IterableDataset,
+    IterDataPipe,
     Subset,
     TensorDataset,
     get_worker_info,
@@ -27,6 +34,27 @@ MAX_DEFAULT_WORKERS = 4
 
 class EpochGenerator(torch.Generator):
     """A generator that the Trainer seeds anew for every epoch; a user's own is never touched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._borrowers: list[Any] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return EpochGenerator, ()  # PyTorch's own would make a plain generator of a copy
+
+    def lend(self, owner: Any) -> None:
+        """Have a loader or sampler draw from this generator for now.
+
+        Args:
+            owner: What has no generator of its own.
+        """
+        self._borrowers.append(owner)
+        owner.generator = self
+
+    def take_back(self) -> None:
+        """Leave loaders and samplers without a generator again."""
+        while self._borrowers:
+            self._borrowers.pop().generator = None
 
 
 def default_num_workers(dataset: Any) -> int:
@@ -116,14 +144,49 @@ def check_not_empty(loader: Any, dataset: Any, name: str, at_least: int = 1) -> 
         )
 
 
-class _EveryNth(IterableDataset[Any]):
+class _Wrapper:
+    """Put around the user's data set, which has all attributes that it is asked for or given."""
+
+    def __init__(self, dataset: Any) -> None:
+        vars(self)["_wrapped"] = dataset
+
+    def __getattr__(self, name: str) -> Any:
+        # While being copied or unpickled there is no data set yet.
+        if name == "_wrapped" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._wrapped, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._wrapped, name, value)
+
+
+class _EveryNth(_Wrapper, IterableDataset[Any]):
     """Every n-th sample of a stream, beginning with the one of the process's index."""
 
     def __init__(self, dataset: Any, index: int, n: int) -> None:
-        self.dataset, self.index, self.n = dataset, index, n
+        super().__init__(dataset)
+        vars(self)["_start_and_step"] = index, n
 
     def __iter__(self) -> Iterator[Any]:
-        return itertools.islice(self.dataset, self.index, None, self.n)
+        start, step = self._start_and_step
+        return itertools.islice(self._wrapped, start, None, step)
+
+
+class _InitWorker:
+    """Initialises a worker that is to know the user's data set, not what was put around it."""
+
+    def __init__(self, users: Callable[[int], Any] | None) -> None:
+        self.users = users
+
+    def __call__(self, worker_id: int) -> None:
+        worker = get_worker_info()
+        assert worker is not None
+        dataset: Any = worker.dataset
+        while isinstance(dataset, (_Wrapper, IterableDatasetShard)):
+            dataset = dataset._wrapped if isinstance(dataset, _Wrapper) else dataset.dataset
+        object.__setattr__(worker, "dataset", dataset)  # an ordinary assignment is refused
+        if self.users is not None:
+            self.users(worker_id)
 
 
 def prepare_loader(
@@ -143,12 +206,25 @@ def prepare_loader(
         TypeError: There are several processes, and the loader is no PyTorch one.
     """
     for owner in _owners(loader):
-        given = getattr(owner, "generator", "none to give")
-        if given is None or isinstance(given, EpochGenerator):
-            owner.generator = generator
+        if getattr(owner, "generator", "none to give") is None:
+            generator.lend(owner)
 
-    if even_batches:
-        loader = _with_a_seed_for_each_batch(loader, generator)
+    prepared = _of_this_process(loader, accelerator, even_batches)
+    inner = getattr(prepared, "base_dataloader", prepared)
+    if type(inner) is not DataLoader or not inner.num_workers:
+        return prepared
+    if even_batches or inner.persistent_workers:
+        inner = _with_seeds_for_workers(inner, generator, accelerator)
+    if inner.dataset is not loader.dataset:
+        inner.worker_init_fn = _InitWorker(inner.worker_init_fn)
+    if not hasattr(prepared, "base_dataloader"):
+        return inner
+    prepared.base_dataloader = inner
+    return prepared
+
+
+def _of_this_process(loader: Any, accelerator: Accelerator, even_batches: bool) -> Any:
+    """The data loader for this process, with batches on its device."""
     if accelerator.num_processes == 1 and accelerator.device.type == "cpu":
         return loader
     if not isinstance(loader, DataLoader):
@@ -159,24 +235,28 @@ def prepare_loader(
             f"torch.utils.data.DataLoader, so that its batches can be shared among them"
         )
     config = accelerator.dataloader_config
-    if isinstance(loader.dataset, IterableDataset) and not even_batches:
-        loader = _take_every_nth(loader, accelerator)
-        num_processes = 1
-    else:
-        num_processes = accelerator.num_processes
+    is_batched = loader.batch_sampler is not None or isinstance(loader.sampler, BatchSampler)
+    is_shared = accelerator.num_processes == 1
+    if not is_shared and isinstance(loader.dataset, IterableDataset) and not even_batches:
+        loader, is_shared = _take_every_nth(loader, accelerator), True
+    elif not is_shared and not is_batched:
+        loader, is_shared = _share_samples(loader, accelerator, even_batches), True
     prepared = prepare_data_loader(
         loader,
         accelerator.device,
-        num_processes=num_processes,
-        process_index=accelerator.process_index if num_processes > 1 else 0,
-        split_batches=config.split_batches,
+        num_processes=1 if is_shared else accelerator.num_processes,
+        process_index=0 if is_shared else accelerator.process_index,
+        split_batches=config.split_batches and not is_shared,
         put_on_device=accelerator.device_placement,
         # Otherwise the main process reads all data and sends each batch to the others.
-        dispatch_batches=bool(config.dispatch_batches),
+        dispatch_batches=bool(config.dispatch_batches) and not is_shared,
         even_batches=even_batches,
         non_blocking=config.non_blocking,
         use_stateful_dataloader=config.use_stateful_dataloader,
     )
+    if not is_batched and not isinstance(loader.dataset, IterableDataset):
+        # Accelerate knows samplers within batch samplers only, and has left this one out.
+        prepared.base_dataloader = loader
     if even_batches and accelerator.device.type == "cpu" and type(prepared) is DataLoaderShard:
         # Nothing has to be moved, and Accelerate's loader reads a batch ahead: what a data set
         # draws for that one would be drawn again when a run is resumed.
@@ -184,77 +264,142 @@ def prepare_loader(
     return prepared
 
 
+class _Batch(list[Any]):
+    """The indices of a batch, and the seed of all that its samples draw in a worker."""
+
+    def __init__(self, indices: Iterable[Any], seed: int) -> None:
+        super().__init__(indices)
+        self.seed = seed
+
+
 class _Numbered:
-    """A batch sampler whose indices come with a seed, other ones in each place and epoch."""
+    """A batch sampler whose batches have a seed, another one in each place, epoch and process.
 
-    def __init__(self, batch_sampler: Any, generator: EpochGenerator) -> None:
-        self.batch_sampler, self.generator = batch_sampler, generator
-        self.batch_size = getattr(batch_sampler, "batch_size", None)
-        self.drop_last = getattr(batch_sampler, "drop_last", False)
-        self.sampler = getattr(batch_sampler, "sampler", None)
+    Without batches it is a sampler, whose samples are taken for batches of one.
+    """
 
-    def __iter__(self) -> Iterator[list[tuple[int, Any]]]:
-        seed = self.generator.initial_seed()
+    def __init__(
+        self, loader: DataLoader[Any], generator: EpochGenerator, accelerator: Accelerator
+    ) -> None:
+        self.is_batched = loader.batch_sampler is not None
+        self.batch_sampler: Any = loader.batch_sampler if self.is_batched else loader.sampler
+        self.generator = generator
+        self.batch_size = getattr(self.batch_sampler, "batch_size", None)
+        self.drop_last = getattr(self.batch_sampler, "drop_last", False)
+        self.sampler = getattr(self.batch_sampler, "sampler", None)
+        self._first, self._step = accelerator.process_index, accelerator.num_processes
+        self._draws_for_workers = loader.generator if loader.persistent_workers else None
+
+    def __iter__(self) -> Iterator[_Batch]:
+        if self._draws_for_workers is not None:
+            self._draw_for_workers(self._draws_for_workers)
+        seed = self.generator.initial_seed() + self._first
         for batch in self.batch_sampler:
-            numbered = [(seed + i, index) for i, index in enumerate(batch)]
-            seed += len(numbered)
-            yield numbered
+            yield _Batch(batch if self.is_batched else [batch], seed)
+            seed += self._step
+
+    def _draw_for_workers(self, generator: torch.Generator) -> None:
+        """Draw the seed that new workers would get.
+
+        PyTorch draws it from the generator of the order, once for workers that outlive an epoch.
+        The order of each epoch has to be that of a run which begins there with new workers.
+        """
+        if isinstance(generator, EpochGenerator):
+            generator.manual_seed(generator.initial_seed())  # for workers that were new indeed
+        torch.empty((), dtype=torch.int64).random_(generator=generator)
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
 
-    def set_epoch(self, epoch: int) -> None:
-        for owner in (self.batch_sampler, self.sampler):
-            set_epoch = getattr(owner, "set_epoch", None)
-            if callable(set_epoch):
-                set_epoch(epoch)
 
+class _Seeded(_Wrapper, Dataset[Any]):
+    """A data set that seeds a worker's generators for each batch."""
 
-class _Seeded(Dataset[Any]):
-    """A data set that seeds a worker's generators for each batch, then passes everything on."""
-
-    def __init__(self, dataset: Any) -> None:
-        vars(self)["dataset"] = dataset
-
-    def __getitems__(self, numbered: list[tuple[int, Any]]) -> list[Any]:
-        if get_worker_info() is not None:
-            seed_generators(numbered[0][0])
-        indices = [index for _, index in numbered]
-        get_many = getattr(self.dataset, "__getitems__", None)
-        return get_many(indices) if get_many else [self.dataset[index] for index in indices]
+    def __getitems__(self, batch: Any) -> list[Any]:
+        batch = self._take_seed(batch)
+        get_many = getattr(self._wrapped, "__getitems__", None)
+        return get_many(batch) if get_many else [self._wrapped[index] for index in batch]
 
     def __getitem__(self, index: Any) -> Any:
-        return self.dataset[index]
+        if isinstance(index, _Batch):
+            (index,) = self._take_seed(index)
+        return self._wrapped[index]
+
+    def _take_seed(self, batch: Any) -> Any:
+        if isinstance(batch, _Batch) and get_worker_info() is not None:
+            seed_generators(batch.seed)
+        return list(batch)
 
     def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "dataset" or name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.dataset, name, value)
+        return len(self._wrapped)
 
 
-def _with_a_seed_for_each_batch(loader: Any, generator: EpochGenerator) -> Any:
+class _SeededStream(_Wrapper, IterableDataset[Any]):
+    """A stream that seeds a worker's generators whenever it is read from its beginning."""
+
+    def __init__(self, dataset: Any, first_worker: int) -> None:
+        super().__init__(dataset)
+        # Workers are given the data set once, but have to know the seed and number of every epoch.
+        shared = torch.zeros(2, dtype=torch.int64)
+        vars(self)["_shared"] = shared.share_memory_()  # type: ignore[no-untyped-call]
+        vars(self)["_first_worker"] = first_worker
+
+    def __iter__(self) -> Iterator[Any]:
+        worker = get_worker_info()
+        if worker is not None:
+            seed, epoch = self._shared.tolist()
+            seed_generators(seed + self._first_worker + worker.id)
+            self._tell_epoch(epoch)
+        return iter(self._wrapped)
+
+    def set_epoch(self, epoch: int) -> None:
+        self._shared[1] = epoch
+        self._tell_epoch(epoch)
+
+    def _tell_epoch(self, epoch: int) -> None:
+        if callable(getattr(self._wrapped, "set_epoch", None)):
+            self._wrapped.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self._wrapped)
+
+
+class _StreamLoader(DataLoader[Any]):
+    """Tells its workers the seed of each epoch."""
+
+    def __iter__(self) -> Any:
+        dataset: Any = self.dataset
+        dataset._shared[0] = self.generator.initial_seed()
+        return super().__iter__()
+
+
+def _with_seeds_for_workers(
+    loader: DataLoader[Any], generator: EpochGenerator, accelerator: Accelerator
+) -> DataLoader[Any]:
     """A loader whose workers draw the same for a batch, whichever of them makes it and when.
 
     Otherwise what a worker draws would depend on the batches that it made before, and a run that
-    goes on within an epoch would see other augmentations.
+    goes on within an epoch would see other augmentations. Workers of a stream draw the same in
+    an epoch, and need it if they live for several.
     """
-    if (
-        type(loader) is not DataLoader
-        or not loader.num_workers
-        or loader.batch_sampler is None
-        or isinstance(loader.dataset, IterableDataset)
-    ):
-        return loader
+    changes: dict[str, Any] = {"generator": generator} if loader.persistent_workers else {}
+    if not isinstance(loader.dataset, IterableDataset):
+        numbered = _Numbered(loader, generator, accelerator)
+        if numbered.is_batched:
+            changes |= {"batch_sampler": numbered}
+        else:
+            changes |= {"sampler": numbered, "batch_size": None}
+        return _rebuilt(loader, dataset=_Seeded(loader.dataset), **changes)
+    if not loader.persistent_workers or isinstance(loader.dataset, IterDataPipe):
+        return loader  # PyTorch seeds new workers, and data pipes, in every epoch
+    first_worker = accelerator.process_index * loader.num_workers
     return _rebuilt(
         loader,
-        dataset=_Seeded(loader.dataset),
-        batch_sampler=_Numbered(loader.batch_sampler, generator),
+        _StreamLoader,
+        dataset=_SeededStream(loader.dataset, first_worker),
+        batch_size=loader.batch_size,
+        drop_last=loader.drop_last,
+        **changes,
     )
 
 
@@ -265,7 +410,39 @@ def _take_every_nth(loader: DataLoader[Any], accelerator: Accelerator) -> DataLo
     )
 
 
-def _rebuilt(loader: DataLoader[Any], **changes: Any) -> DataLoader[Any]:
+def _share_samples(
+    loader: DataLoader[Any], accelerator: Accelerator, even_batches: bool
+) -> DataLoader[Any]:
+    """For a loader without batches: as if each sample were a batch."""
+    processes = {
+        "num_processes": accelerator.num_processes,
+        "process_index": accelerator.process_index,
+    }
+    if isinstance(loader.dataset, IterableDataset):
+        stream = IterableDatasetShard(loader.dataset, **processes)
+        return _rebuilt(loader, dataset=stream, batch_size=None)
+    shard = BatchSamplerShard(
+        BatchSampler(loader.sampler, 1, drop_last=False), even_batches=even_batches, **processes
+    )
+    return _rebuilt(loader, sampler=_Unpacked(shard), batch_size=None)
+
+
+class _Unpacked:
+    """A sampler that takes its samples from batches of one."""
+
+    def __init__(self, batch_sampler: Any) -> None:
+        self.batch_sampler = batch_sampler
+
+    def __iter__(self) -> Iterator[Any]:
+        return (index for (index,) in self.batch_sampler)
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+
+def _rebuilt(
+    loader: DataLoader[Any], kind: type[DataLoader[Any]] = DataLoader, **changes: Any
+) -> DataLoader[Any]:
     kept = {
         name: getattr(loader, name)
         for name in (
@@ -281,7 +458,7 @@ def _rebuilt(loader: DataLoader[Any], **changes: Any) -> DataLoader[Any]:
             "persistent_workers",
         )
     }
-    return DataLoader(**{**kept, **changes})
+    return kind(**{**kept, **changes})
 
 
 class _Left:
@@ -369,14 +546,18 @@ def own_generators(loader: Any) -> list[torch.Generator]:
 
 
 def _owners(loader: Any) -> list[Any]:
-    """What a data loader is made of and may draw random numbers."""
-    batch_sampler = getattr(loader, "batch_sampler", None)
-    sampler = getattr(loader, "sampler", None)
-    return [loader, sampler, batch_sampler, getattr(batch_sampler, "sampler", None)]
+    """A data loader and its samplers, also those within others: they may draw random numbers."""
+    owners = [loader]
+    for owner in owners:  # which grows
+        for name in ("sampler", "batch_sampler"):
+            inner = getattr(owner, name, None)
+            if inner is not None and all(inner is not one for one in owners):
+                owners.append(inner)
+    return owners
 
 
 def tell_epoch(loader: Any, epoch: int) -> None:
-    """Tell samplers that order the data by the epoch which one is next.
+    """Tell samplers and streams that order the data by the epoch which one is next.
 
     Args:
         loader: The data loader.
@@ -384,11 +565,11 @@ def tell_epoch(loader: Any, epoch: int) -> None:
     """
     if hasattr(loader, "iteration"):
         loader.iteration = epoch  # Accelerate's loaders tell it
-    seen: list[Any] = []
-    for owner in _owners(loader)[1:]:
-        if callable(getattr(owner, "set_epoch", None)) and all(owner is not one for one in seen):
+    dataset = getattr(loader, "dataset", None)
+    streams = [dataset] if isinstance(dataset, IterableDataset) else []
+    for owner in _owners(loader)[1:] + streams:
+        if callable(getattr(owner, "set_epoch", None)):
             owner.set_epoch(epoch)
-            seen.append(owner)
 
 
 def accumulation_windows(

@@ -106,6 +106,8 @@ class Preparation(Checkpointing):
             self._unwrap()
             if isinstance(self.optimizer, AcceleratedOptimizer):
                 self.optimizer = self.optimizer.optimizer
+            self._train_generator.take_back()
+            self._eval_generator.take_back()
             for tracker in self._accelerator.trackers:
                 tracker.finish()
 

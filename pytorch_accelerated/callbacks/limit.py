@@ -52,6 +52,9 @@ class LimitEvalStepsCallback(TrainerCallback):
         ValueError: ``num_eval_steps`` is no positive whole number.
     """
 
+    # Others may evaluate once more at that event, which is limited like the evaluation they follow.
+    last_in: tuple[str, ...] = ("on_eval_epoch_end",)
+
     def __init__(self, num_eval_steps: int, limit_intermediate_only: bool = True) -> None:
         self.num_eval_steps = whole_number("num_eval_steps", num_eval_steps)
         self.limit_intermediate_only = limit_intermediate_only

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pytorch_accelerated.trainer import Trainer
 
 
+# What the Trainer records in evaluations only. Any other metric may come from anywhere.
+_OF_EVALUATIONS = {"eval_loss_epoch", "ema_model_eval_loss_epoch", "intermediate_eval_loss"}
+
+
 class MetricWatcher(TrainerCallback):
     """Follows the best value of a metric over the epochs of a run.
 
@@ -44,7 +48,7 @@ class MetricWatcher(TrainerCallback):
         if self.reset_on_train and not self._is_resumed:
             self.reset()
         self._is_resumed = False
-        if trainer.eval_dataset is None and "eval" in self.watch_metric.split("_"):
+        if trainer.eval_dataset is None and self.watch_metric in _OF_EVALUATIONS:
             raise ValueError(
                 f"{type(self).__name__} watches {self.watch_metric!r}, which only an evaluation "
                 f"records, but the run has no eval_dataset: pass one to train(), or watch a "

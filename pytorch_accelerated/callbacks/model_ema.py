@@ -24,7 +24,8 @@ class ModelEmaCallback(SaveBestModelCallback):
 
     The average moves at each optimizer update. After each evaluation epoch of a training run the
     averaged model is evaluated too; its metrics have the prefix ``ema_model_``. It is never
-    loaded into the Trainer's model.
+    loaded into the Trainer's model. Each of several instances goes by its own evaluations; the
+    run history holds the values of all, one after another.
 
     Args:
         decay: How much of the average stays at each update, from 0 to 1.
@@ -67,6 +68,7 @@ class ModelEmaCallback(SaveBestModelCallback):
         self.ema_model: ModelEma | None = None
         self._handler = CallbackHandler(callbacks)
         self._is_training_run = False
+        self._own_value: float | None = None
         self._resumed_average: dict[str, Any] | None = None
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
@@ -77,6 +79,7 @@ class ModelEmaCallback(SaveBestModelCallback):
             self.ema_model.load_state_dict(self._resumed_average)
             self._resumed_average = None
         self._is_training_run = True
+        self._own_value = None
 
     def on_optimizer_step_end(self, trainer: Trainer, **kwargs: Any) -> None:
         assert self.ema_model is not None
@@ -91,18 +94,28 @@ class ModelEmaCallback(SaveBestModelCallback):
             history = trainer.run_history
             handler, prefix = trainer.callback_handler, history.metric_name_prefix
             trainer.callback_handler = self._handler
+            before = len(history.get_metric_values(self.watch_metric))
             history.set_metric_name_prefix(_PREFIX)
             try:
                 trainer._run_eval_epoch(trainer._eval_dataloader)
             finally:
                 trainer.callback_handler = handler
                 history.set_metric_name_prefix(prefix)
+            # Until the epoch ends, another instance may record its own under the same name.
+            is_recorded = len(history.get_metric_values(self.watch_metric)) > before
+            self._own_value = super().current_value(trainer) if is_recorded else None
+
+    def current_value(self, trainer: Trainer) -> float:
+        return super().current_value(trainer) if self._own_value is None else self._own_value
 
     def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         if self.evaluate_during_training:
             super().on_training_run_epoch_end(trainer, **kwargs)
         else:
             self._save(trainer, {})
+
+    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        self._is_training_run = False  # the last one may have ended in an error
 
     def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
         self._is_training_run = False

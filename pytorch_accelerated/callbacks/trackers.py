@@ -84,8 +84,11 @@ class LogToTrackersCallback(TrainerCallback):
         self._values: dict[str, Any] | None = None
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
-        if not self._is_resumed and trainer.run_history.current_epoch == 1:
-            self._num_updates = 0
+        if not self._is_resumed:
+            if trainer.run_history.current_epoch == 1:
+                self._num_updates = 0
+            # The checkpoint that a run goes on from may be without a state of this callback.
+            self._num_updates = max(self._num_updates, trainer._loop.num_updates)
         self._is_resumed = False
         self._start()
         self._new.start(trainer)

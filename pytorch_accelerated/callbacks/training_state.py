@@ -63,8 +63,11 @@ class SaveTrainingStateCallback(TrainerCallback):
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         # A run that goes on with the history of an earlier one counts on, too.
-        if not self._is_resumed and trainer.run_history.current_epoch == 1:
-            self._global_step = 0
+        if not self._is_resumed:
+            if trainer.run_history.current_epoch == 1:
+                self._global_step = 0
+            # The checkpoint that a run goes on from may be without a state of this callback.
+            self._global_step = max(self._global_step, trainer._loop.num_updates)
         self._is_resumed = False
 
     def on_update_end(self, trainer: Trainer, **kwargs: Any) -> None:

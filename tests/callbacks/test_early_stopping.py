@@ -3,6 +3,7 @@ import math
 import pytest
 
 from pytorch_accelerated.callbacks import EarlyStoppingCallback
+from pytorch_accelerated.trainer import Trainer
 
 
 def epochs_run(make_trainer, train, scores, **kwargs):
@@ -69,6 +70,16 @@ def test_watching_an_evaluation_without_data_is_refused_before_the_first_epoch(m
     with pytest.raises(ValueError, match="has no eval_dataset"):
         train(trainer, eval_dataset=None)
     assert list(trainer.run_history.get_metric_names()) == []
+
+
+def test_a_metric_may_be_named_after_evaluations_that_the_user_makes(make_trainer, train):
+    class Own(Trainer):
+        def training_run_epoch_end(self):
+            self.run_history.update_metric("eval_score", 1.0)
+
+    stopping = EarlyStoppingCallback(1, watch_metric="eval_score")
+    train(make_trainer(stopping, trainer=Own), num_epochs=5, eval_dataset=None)
+    assert stopping.best_metric == 1.0
 
 
 def test_a_metric_that_nobody_records_is_named_with_those_there_are(make_trainer, train):

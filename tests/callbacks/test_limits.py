@@ -3,6 +3,7 @@ import pytest
 from pytorch_accelerated.callbacks import (
     LimitBatchesCallback,
     LimitEvalStepsCallback,
+    ModelEmaCallback,
     StepBasedEvaluationCallback,
     TrainerCallback,
 )
@@ -46,6 +47,17 @@ def test_the_last_window_of_a_limited_epoch_is_applied(make_trainer, train, prob
     updates = probe(on_optimizer_step_end=lambda trainer: None)
     train(make_trainer(updates, LimitBatchesCallback(3)), gradient_accumulation_steps=2)
     assert updates.counts == {"on_optimizer_step_end": 2}
+
+
+@pytest.mark.parametrize("limit_first", [True, False])
+def test_evaluations_of_averaged_weights_are_limited_too(
+    make_trainer, train, tmp_path, limit_first
+):
+    count = Count()
+    ema = ModelEmaCallback(save_path=tmp_path / "ema.pt", callbacks=[count])
+    limit = LimitEvalStepsCallback(1, limit_intermediate_only=False)
+    train(make_trainer(*([limit, ema] if limit_first else [ema, limit])), num_epochs=2)
+    assert count.eval == [[False, 1]] * 2
 
 
 def test_later_runs_with_and_without_evaluation_data_are_limited_too(make_trainer, train, dataset):

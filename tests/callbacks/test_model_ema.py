@@ -80,6 +80,23 @@ def test_without_evaluation_the_average_is_saved_after_each_epoch(
     assert list(trainer.run_history.get_metric_names()) == ["train_loss_epoch"]
 
 
+@pytest.mark.parametrize("first", [0.0, 0.99])
+def test_several_averages_are_judged_by_their_own_evaluations(
+    make_trainer, train, ema, dataset, tmp_path, first
+):
+    several = [ema(decay=d, save_path=tmp_path / f"{d}.pt") for d in (first, 0.99 - first)]
+    train(make_trainer(*several), num_epochs=3)
+    x, y = dataset.tensors
+    for callback in several:
+        saved = torch.load(callback.save_path, weights_only=True)
+        model = nn.Linear(3, 1)
+        model.load_state_dict(saved["model_state_dict"])
+        loss = nn.functional.mse_loss(model(x), y).item()
+        assert callback.best_metric == pytest.approx(loss, rel=1e-5)
+        assert saved["ema_model_eval_loss_epoch"] == callback.best_metric
+    assert several[0].best_metric != several[1].best_metric
+
+
 def test_only_its_own_callbacks_see_the_averages_evaluation(make_trainer, train, ema, probe):
     def count(**kwargs):
         return probe(on_eval_step_end=lambda *args, **kwargs: None)
@@ -120,6 +137,19 @@ def test_intermediate_and_later_evaluations_do_not_evaluate_the_average(
     assert len(trainer.run_history.get_metric_values("ema_model_eval_loss_epoch")) == 2
     trainer.evaluate(dataset, per_device_batch_size=4)
     assert len(trainer.run_history.get_metric_values("ema_model_eval_loss_epoch")) == 2
+
+
+def test_evaluations_after_a_run_that_failed_do_not_evaluate_the_average(
+    make_trainer, train, ema, dataset, probe
+):
+    def fail(trainer):
+        raise RuntimeError("disk full")
+
+    trainer = make_trainer(ema(), probe(on_training_run_epoch_end=fail))
+    with pytest.raises(RuntimeError, match="disk full"):
+        train(trainer)
+    trainer.evaluate(dataset, per_device_batch_size=4)
+    assert len(trainer.run_history.get_metric_values("ema_model_eval_loss_epoch")) == 1
 
 
 def test_an_error_in_its_evaluation_leaves_the_trainer_as_it_was(make_trainer, train, ema):

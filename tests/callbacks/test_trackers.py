@@ -134,6 +134,14 @@ def test_a_resumed_run_counts_on(make_trainer, train):
     assert sorted(tracker.values) == [6, 7, 8, 9, 10, 11, 12]
 
 
+def test_new_in_a_resumed_run_it_counts_the_run_s_updates(make_trainer, train, tmp_path):
+    train(make_trainer(), num_epochs=2, checkpoint_dir=tmp_path, checkpoint_every=4)
+    tracker = InMemory()
+    trainer = make_trainer(LogToTrackersCallback(tracker))
+    train(trainer, num_epochs=2, resume=tmp_path / "update_000000004")
+    assert sorted(tracker.values) == [*range(4, 13)]
+
+
 def test_without_a_tracker_the_run_is_refused_at_its_start(make_trainer, train):
     with pytest.raises(ValueError, match="there is no tracker to log to"):
         train(make_trainer(LogToTrackersCallback()))

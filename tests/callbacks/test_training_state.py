@@ -113,6 +113,21 @@ def test_a_resumed_run_counts_on_and_goes_on_removing(make_trainer, train, tmp_p
     assert names(tmp_path) == ["step_12", "step_16"]
 
 
+@pytest.mark.parametrize("saved_at", [4, 8])
+def test_new_in_a_resumed_run_it_counts_the_run_s_updates(make_trainer, train, tmp_path, saved_at):
+    train(make_trainer(), num_epochs=2, checkpoint_dir=tmp_path / "first", checkpoint_every=2)
+    saver = SaveTrainingStateCallback(tmp_path / "on", save_every_n_steps=4, save_at_end=False)
+    train(make_trainer(saver), num_epochs=2, resume=tmp_path / "first" / f"update_{saved_at:09d}")
+    assert names(tmp_path / "on") == ["step_12", "step_8"][: 2 if saved_at < 8 else 1]
+
+
+def test_a_run_that_goes_on_with_the_history_counts_on(make_trainer, train, tmp_path):
+    saver = SaveTrainingStateCallback(tmp_path, save_every_n_steps=4, save_at_end=False)
+    trainer = train(make_trainer(saver))
+    train(trainer, reset_run_history=False)
+    assert names(tmp_path) == ["step_12", "step_4", "step_8"]
+
+
 def test_a_new_run_counts_from_the_start(make_trainer, train, tmp_path):
     saver = SaveTrainingStateCallback(tmp_path, save_every_n_steps=4, save_at_end=False)
     trainer = train(make_trainer(saver))

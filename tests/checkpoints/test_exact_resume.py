@@ -229,6 +229,94 @@ def test_with_workers_that_draw_random_numbers(tmp_path):
     assert resumed == straight
 
 
+class Drawing(Stream):
+    """Half of its samples go to each of two workers, and each draws a random number."""
+
+    def __iter__(self):
+        worker = torch.utils.data.get_worker_info()
+        data = Data()
+        return (data[i] for i in range(worker.id, 24, worker.num_workers))
+
+
+class DrawingByEpoch(Drawing):
+    """Has to be told the epoch."""
+
+    epoch = None
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        return ((x + self.epoch, y) for x, y in super().__iter__())
+
+
+PERSISTENT = {
+    "a stream that is told the epoch": (DrawingByEpoch, dict),
+    "a data set": (Data, dict),
+    "a stream": (Drawing, dict),
+    "a stream without batches": (Drawing, lambda: {"batch_size": None}),
+    **{name: (Data, LOADERS[name]) for name in LOADERS},
+}
+
+
+@pytest.mark.parametrize("name", PERSISTENT)
+def test_with_workers_that_outlive_an_epoch(tmp_path, name):
+    """Interrupted within the second epoch, at its end, and within the last."""
+    data, options = PERSISTENT[name]
+    per_epoch = 24 if "no batches" in name or "without batches" in name else 6
+    straight, resumed = straight_and_interrupted(
+        tmp_path,
+        make_train_dataset=data,
+        make_train_dataloader_kwargs=lambda: {
+            "num_workers": 2,
+            "persistent_workers": True,
+            **options(),
+        },
+        gradient_accumulation_steps=3,
+        checkpoint_every=1,
+        deaths=(per_epoch + 4, per_epoch - 3, 5),
+    )
+    assert resumed == straight
+
+
+def test_evaluations_with_workers_that_outlive_an_epoch(tmp_path):
+    straight, resumed = straight_and_interrupted(
+        tmp_path,
+        eval_dataset=Data(),
+        eval_dataloader_kwargs={"num_workers": 1, "persistent_workers": True, "shuffle": True},
+        deaths=(9,),
+    )
+    assert resumed == straight
+    assert len(set(straight["history"]["eval_loss_epoch"])) == 3
+
+
+@pytest.mark.parametrize("generator", [None, 5])
+def test_the_order_is_the_same_however_the_workers_live(generator):
+    orders = []
+
+    class See(TrainerCallback):
+        def on_train_step_end(self, trainer, batch, **kwargs):
+            orders[-1].append(batch.tolist())
+
+    class Batches(Trainer):
+        def calculate_train_batch_loss(self, batch):
+            weight = self.model.first.weight
+            return {"loss": (weight * 0).sum(), "batch_size": len(batch)}
+
+    for options in (
+        {},
+        {"num_workers": 1},
+        {"num_workers": 1, "persistent_workers": True},
+    ):
+        orders.append([])
+        if generator is not None:
+            options["generator"] = torch.Generator().manual_seed(generator)
+        data = torch.arange(24)
+        train(make(See(), kind=Batches), train_dataset=data, train_dataloader_kwargs=options)
+    assert orders[0] == orders[1] == orders[2]
+    assert len(orders[0]) == 18
+
+
 class Doubled(Data):
     """Reads many samples at once."""
 
@@ -256,6 +344,43 @@ def test_data_sets_are_themselves_in_workers(tmp_path):
     )
     assert trainer.num_updates == 6
     assert trainer._train_dataloader.dataset.size == 24
+
+
+class WithFileInPart(Data):
+    """Has a data set of its own, under the name that what is put around a data set often uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.dataset = Data(7)
+        self.dataset.file = None
+
+    def __getitem__(self, index):
+        assert self.dataset.file is not None
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_workers_are_initialised_with_the_user_s_data_set(persistent):
+    def open_part(worker_id):
+        worker = torch.utils.data.get_worker_info()
+        assert type(worker.dataset) is WithFileInPart
+        worker.dataset.dataset.file = worker_id
+
+    options = {"num_workers": 1, "worker_init_fn": open_part, "persistent_workers": persistent}
+    trainer = train(
+        make(),
+        train_dataset=WithFileInPart(),
+        num_epochs=2,
+        train_dataloader_kwargs=options,
+        eval_dataset=WithFileInPart(),
+        eval_dataloader_kwargs=options,
+    )
+    assert trainer.num_updates == 12
+    loader = trainer._train_dataloader
+    assert loader.dataset.dataset.size == 7
+    loader.dataset.dataset = None
+    assert trainer.train_dataset.dataset is None
+    assert sorted(index for batch in loader.batch_sampler for index in batch) == list(range(24))
 
 
 def test_batches_of_workers_do_not_draw_the_same(tmp_path):

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from functools import partial
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -171,6 +172,84 @@ def every_sample_in_an_epoch():
     return {"seen": trainer.seen}
 
 
+class ByEpoch(torch.utils.data.Sampler):
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def set_epoch(self, epoch):
+        self.epochs.append(epoch)
+
+    def __len__(self):
+        return 4 * WORLD
+
+    def __iter__(self):
+        return iter(range(len(self)))
+
+
+class StreamByEpoch(Stream):
+    def __init__(self, epochs):
+        super().__init__(numbers(*[1.0] * 4 * WORLD))
+        self.epochs = epochs
+
+    def set_epoch(self, epoch):
+        self.epochs.append(epoch)
+
+
+class StreamWithGenerator(Stream):
+    """Accelerate seeds its generator with the epoch."""
+
+    def __init__(self):
+        super().__init__(numbers(*[1.0] * 4 * WORLD))
+        self.generator = torch.Generator()
+
+
+def told_the_epoch():
+    by_sampler, by_stream = [], []
+    data = numbers(*[1.0] * 4 * WORLD)
+    for workers in (0, 1):
+        options = {"sampler": ByEpoch(by_sampler), "num_workers": workers}
+        scale_trainer().train(data, 3, train_dataloader_kwargs=options)
+    scale_trainer().train(StreamByEpoch(by_stream), 3)
+    trainer = scale_trainer()
+    trainer.train(StreamWithGenerator(), 3, per_device_batch_size=1)
+    return {"sampler": by_sampler, "stream": by_stream, "updates": trainer.num_updates}
+
+
+class Single(Trainer):
+    """Without batches."""
+
+    def calculate_train_batch_loss(self, batch):
+        self.__dict__.setdefault("trained", []).append(int(batch))
+        return {"loss": self.model(batch), "batch_size": 1}
+
+    def calculate_eval_batch_loss(self, batch):
+        self.__dict__.setdefault("evaluated", []).append(int(batch))
+        return {"loss": self.model(batch), "batch_size": 1}
+
+
+class Numbers(torch.utils.data.Dataset):
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, index):
+        return torch.tensor(float(index))
+
+
+def without_batches(as_stream, workers):
+    options = {"batch_size": None, "num_workers": workers}
+    data = Stream(Numbers()) if as_stream else Numbers()
+    trainer = scale_trainer(kind=Single)
+    trainer.train(
+        data,
+        2,
+        eval_dataset=data,
+        train_dataloader_kwargs=options,
+        eval_dataloader_kwargs=options,
+    )
+    trained, evaluated = trainer.trained, trainer.evaluated[: len(trainer.evaluated) // 2]
+    return {"trained": trained, "evaluated": evaluated, "updates": trainer.num_updates}
+
+
 class Items(Trainer):
     def calculate_train_batch_loss(self, batch):
         values, items = batch
@@ -262,6 +341,42 @@ def resumed(folder):
     return {"straight": run(Save()), "resumed": run(resume_from=folder / "state")}
 
 
+class Augmented(TensorDataset):
+    """Draws a random number for each sample."""
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + torch.randn(3) / 9, y
+
+
+def resumed_with_workers(folder, as_stream):
+    """Interrupted within the second of three epochs; the workers live for all of them."""
+
+    class Save(TrainerCallback):
+        def on_update_end(self, trainer, **kwargs):
+            if trainer.num_updates == updates_per_epoch + 1:
+                trainer.save_training_state(folder / f"with_workers_{as_stream}")
+
+    updates_per_epoch = ceil(21 / WORLD / 2)
+
+    def run(*callbacks, **kwargs):
+        trainer = regression_trainer(*callbacks)
+        data = Augmented(*regression(21).tensors)
+        trainer.train(
+            Stream(data) if as_stream else data,
+            3,
+            per_device_batch_size=2,
+            train_dataloader_kwargs={"num_workers": 1, "persistent_workers": True},
+            seed=3,
+            **kwargs,
+        )
+        losses = trainer.run_history.get_metric_values("train_loss_epoch")
+        return [trainer.num_updates, weights(trainer), losses]
+
+    straight = run(Save())
+    return {"straight": straight, "resumed": run(resume_from=folder / f"with_workers_{as_stream}")}
+
+
 def saved_files(folder):
     for per_node in (True, False):
         name = folder / f"per_node_{per_node}_node_{NODE}.pt"
@@ -325,6 +440,11 @@ def main(folder):
         for samples in (1, 2, 5, 21)
         for as_stream in (False, True)
     }
+    cases |= {
+        f"without batches {as_stream} {workers}": partial(without_batches, as_stream, workers)
+        for as_stream in (False, True)
+        for workers in (0, 1)
+    }
     cases |= {f"items {accumulate}": partial(items, accumulate) for accumulate in (1, 3)}
     cases |= {f"constant {a}": partial(constant_gradients, a) for a in (1, 3)}
     cases |= {
@@ -342,6 +462,7 @@ def main(folder):
         same_global_batches,
         evaluated_within_training,
         every_sample_in_an_epoch,
+        told_the_epoch,
         gathered,
         too_little_data,
         trained_after_evaluating,
@@ -349,6 +470,10 @@ def main(folder):
         cases[case.__name__] = case
     cases |= {f"unfrozen {within}": partial(unfrozen, within) for within in (True, False)}
     cases["resumed"] = partial(resumed, folder)
+    cases |= {
+        f"resumed with workers {as_stream}": partial(resumed_with_workers, folder, as_stream)
+        for as_stream in (False, True)
+    }
     cases["saved_files"] = partial(saved_files, folder)
     results = {name: case() for name, case in cases.items()}
     (folder / f"results_{RANK}.json").write_text(json.dumps(results))

@@ -165,6 +165,27 @@ def test_processes_that_were_seeded_differently_share_one_order(cases):
     assert sorted(seen) == list(range(16))
 
 
+def test_samplers_and_streams_are_told_the_epoch(cases):
+    of_all = cases("told_the_epoch")
+    expected = {"sampler": [0, 1, 2] * 2, "stream": [0, 1, 2], "updates": 12}
+    assert of_all == [expected] * len(of_all)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("as_stream", [False, True])
+def test_samples_without_batches_are_shared(cases, as_stream, workers):
+    of_all = cases(f"without batches {as_stream} {workers}")
+    per_process = ceil(7 / len(of_all))
+    assert [of_one["updates"] for of_one in of_all] == [2 * per_process] * len(of_all)
+    for epoch in range(2):
+        part = slice(epoch * per_process, (epoch + 1) * per_process)
+        trained = [number for of_one in of_all for number in of_one["trained"][part]]
+        assert len(trained) == per_process * len(of_all)
+        assert set(trained) == set(range(7))
+    evaluated = [number for of_one in of_all for number in of_one["evaluated"]]
+    assert sorted(evaluated) == list(range(7))
+
+
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_losses_over_items_are_weighed_by_the_windows_items_of_all_processes(cases, accumulate):
     of_all = cases(f"items {accumulate}")
@@ -226,8 +247,11 @@ def test_gathering_keeps_every_genuine_entry_of_every_process(cases):
     assert of_all == [expected] * len(of_all)
 
 
-def test_a_run_resumed_within_an_epoch_ends_like_the_straight_one(cases):
-    of_all = cases("resumed")
+@pytest.mark.parametrize(
+    "case", ["resumed", "resumed with workers False", "resumed with workers True"]
+)
+def test_a_run_resumed_within_an_epoch_ends_like_the_straight_one(cases, case):
+    of_all = cases(case)
     for of_one in of_all:
         (count, weights, losses), straight = of_one["resumed"], of_one["straight"]
         assert straight == of_all[0]["straight"]

@@ -1,4 +1,6 @@
+import copy
 import random
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -7,10 +9,16 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+)
 
 from pytorch_accelerated import Trainer
-from pytorch_accelerated.callbacks import LimitBatchesCallback
+from pytorch_accelerated.callbacks import LimitBatchesCallback, TrainerCallback
 from pytorch_accelerated.data_loading import MAX_DEFAULT_WORKERS, default_num_workers
 from pytorch_accelerated.utils import LimitBatches
 from tests.trainer.tiny import Record, Stream, linear_decay, make_trainer, numbers, ones
@@ -266,6 +274,44 @@ def test_a_loader_of_ones_own_is_given_to_several_runs_and_trainers():
         return trainer.seen
 
     assert run(1) == run(1) != run(2)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("error", [False, True])
+def test_a_sampler_follows_the_user_s_generator_again_after_a_run(workers, error):
+    sampler = RandomSampler(range(8))
+
+    class Fail(TrainerCallback):
+        def on_training_run_end(self, trainer, **kwargs):
+            if error:
+                raise RuntimeError
+
+    def order():
+        torch.manual_seed(3)
+        return list(sampler)
+
+    before = order()
+    options = {"sampler": sampler, "num_workers": workers}
+    trainer = make_trainer(Fail())
+    with pytest.raises(RuntimeError) if error else nullcontext():
+        trainer.train(
+            ones(8),
+            1,
+            eval_dataset=ones(8),
+            train_dataloader_kwargs=options,
+            eval_dataloader_kwargs=options,
+        )
+    assert order() == before
+    make_trainer().evaluate(ones(8), dataloader_kwargs=options)
+    assert order() == before
+
+
+def test_a_copy_of_a_trainer_trains_alike():
+    trainer = make_trainer(kind=Order)
+    copied = copy.deepcopy(trainer)
+    for one in (trainer, copied):
+        one.train(numbers(*map(float, range(8))), 2, per_device_batch_size=2, seed=1)
+    assert copied.seen == trainer.seen
 
 
 def test_gathering_on_one_process_keeps_entries_equal_to_the_padding_and_nested_values():
