@@ -272,7 +272,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def _write(self, due: Due) -> None:
         groups = self.optimizer.param_groups
         for field, values in due:
-            field.write(groups, values)
+            field.write(groups, values, getattr(self.optimizer, "defaults", None))
             self._marks[field.name] = field.mark(groups, values)
 
     def _renew_marks(self) -> None:
