@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytorch_accelerated.schedules.lengths import Exact, Horizon, finite, whole
-from pytorch_accelerated.schedules.value import Value
+from pytorch_accelerated.schedules.value import Value, comes_first
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview.plot import Picture
@@ -115,6 +115,15 @@ class Schedule(Value, ABC):
         10000
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # Who overrides a built-in schedule's values means them: no shorter way leads past them,
+        # and nobody knows where they stay.
+        if sum("coefficients" in vars(base) for base in cls.__mro__) > 2:
+            for name in ("segment", "_is_bounded"):
+                if comes_first(cls, "coefficients", name):
+                    setattr(cls, name, vars(Schedule)[name])
+
     def __call__(self, num_updates: int, base: float = 1.0) -> float:
         """Return the value at update ``num_updates`` for a group whose base value is ``base``.
 
@@ -216,8 +225,8 @@ class Schedule(Value, ABC):
 
     @property
     def _is_bounded(self) -> bool:
-        """Whether the schedule stays between its ends: of a user's function nobody can know."""
-        return True
+        """Whether the schedule stays between its ends: of a user's code nobody can know."""
+        return False
 
     def _reached(self) -> tuple[Affine, ...]:
         """Return values that this schedule has at some update, the extremes if they are known."""

@@ -35,7 +35,7 @@ class Plan:
             final = None if length is None else part.final
             if length != 0:
                 self.starts.append(position)
-                self.curves.append(part.curve if isinstance(part, Phase) else part.coefficients)
+                self.curves.append(_curve_of(part))
             position += length or 0
         self.horizon = None if final is None else position
         if final is not None:
@@ -53,6 +53,13 @@ class Plan:
         after = bisect_right(self.starts, num_updates)
         stop = self.starts[after] if after < len(self.starts) else math.inf
         return Segment(self.starts[after - 1], stop, self.curves[after - 1])
+
+
+def _curve_of(part: Schedule) -> Callable[[int], tuple[float, float]]:
+    # A subclass of Phase may have coefficients of its own.
+    if isinstance(part, Phase) and type(part).segment is Phase.segment:
+        return part.curve
+    return part.coefficients
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -83,6 +83,10 @@ class Milestones(Schedule):
     def _ends(self) -> tuple[Affine, ...]:
         return (ONE, *(affine(value) for _, value in self.points))
 
+    @property
+    def _is_bounded(self) -> bool:
+        return True
+
     def __repr__(self) -> str:
         points = ", ".join(f"{at!r}: {value!r}" for at, value in self.points)
         return f"milestones({{{points}}})"
@@ -167,10 +171,6 @@ class FromFunction(Schedule):
 
     def _ends(self) -> tuple[Affine, ...]:
         return ()
-
-    @property
-    def _is_bounded(self) -> bool:
-        return False
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", None) or repr(self.function)
