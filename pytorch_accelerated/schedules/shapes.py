@@ -279,6 +279,16 @@ class InverseProportional(Shape):
     def is_ratio(self) -> bool:
         return True
 
+    def check(self, start: Affine, end: Affine) -> None:
+        super().check(start, end)
+        _, _, first, last = _one_kind(start, end)
+        if first / last > _LARGEST_RATIO:
+            raise ValueError(
+                f"{self.name}: from {sum(start):g} to {sum(end):g}, the start is more than "
+                f"{_LARGEST_RATIO:g} times the end. Give an end further from 0, such as "
+                "end=0.001, or use linear or cosine."
+            )
+
     def curve(self, start: Affine, end: Affine, length: int) -> Curve:
         offset, sign, first, last = _one_kind(start, end)
         ratio = first / last
@@ -382,6 +392,7 @@ class Custom(Shape):
 
 
 _HALF_PI = math.pi / 2.0
+_LARGEST_RATIO = 1e250  # times the updates of any phase, it is still finite
 
 
 def _positive(name: str, value: object) -> float:

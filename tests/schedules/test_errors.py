@@ -57,6 +57,8 @@ TABLE = [
     (lambda: phase(5, shape=lambda p: "x"), TypeError, ["shape(0)='x'", "a number"]),
     (lambda: cosine(5, shape=3), TypeError, ["shape"]),
     # Ratios
+    (lambda: inverse_proportional(9, 1.0, 1e-310), ValueError, ["from 1 to 1e-310", "end=0.001"]),
+    (lambda: inverse_proportional(9, end=1e-310)(0), ValueError, ["1e-310", "linear or cosine"]),
     *(
         (lambda case=case, make=make: case(make), ValueError, texts)
         for make in (exponential, inverse_proportional)
