@@ -566,7 +566,8 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         self._was_stepped = False
 
     def _finish_construction(self) -> None:
-        if "_fields" in vars(self):
+        # A subclass may have stepped or loaded a state in its own constructor already.
+        if "_fields" in vars(self) and not self._marks and not self._num_updates:
             due = self._due(0)
             self._doubt(due)
             self._write(due)

@@ -168,6 +168,30 @@ def test_a_constructor_that_forgets_the_base_class_is_told() -> None:
         Forgetful(sgd())
 
 
+@pytest.mark.parametrize("kind", [CosineLrScheduler, InverseLrScheduler])
+def test_a_constructor_may_load_a_state_or_step(kind: Any) -> None:
+    class Resumed(kind):  # type: ignore[misc]
+        def __init__(self, optimizer: Any, state: Any = None, steps: int = 0) -> None:
+            super().__init__(optimizer, *((1, 10) if kind is CosineLrScheduler else ()))
+            if state is not None:
+                self.load_state_dict(state)
+            for _ in range(steps):
+                self.step()
+
+    straight = Resumed(first := sgd([0.8]))
+    train(first, straight, 5)
+    made = [
+        Resumed(second := sgd([0.8]), straight.state_dict()),
+        Resumed(third := sgd([0.8]), steps=5),
+    ]
+    for scheduler, optimizer in zip(made, (second, third), strict=True):
+        assert scheduler.num_updates == 5
+        assert held(optimizer) == held(first)
+        scheduler.step()
+    straight.step()
+    assert held(second) == held(third) == held(first)
+
+
 def test_without_get_updated_values_there_is_no_scheduler() -> None:
     class Empty(SchedulerBase):
         pass
