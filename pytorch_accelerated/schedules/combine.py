@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -439,6 +440,19 @@ class Pair(Schedule):
             *(_fitted(part, begin, length, horizon) for part in (self.left, self.right))
         )
 
+    @cached_property
+    def _bounds(self) -> tuple[Affine, ...]:
+        # Of every pair of ends only what counts, or each part would double the number.
+        left, right = _extremes(self.left._ends()), _extremes(self.right._ends())
+        return _extremes(self._both(one, other) for one in left for other in right)
+
+    @abstractmethod
+    def _both(self, one: Affine, other: Affine) -> Affine:
+        """Return the value of the pair where the left says ``one`` and the right ``other``."""
+
+    def _ends(self) -> tuple[Affine, ...]:
+        return self._bounds
+
     @property
     def _is_bounded(self) -> bool:
         return self.left._is_bounded and self.right._is_bounded
@@ -478,12 +492,8 @@ class Sum(Pair):
 
         return Segment(start, min(left.stop, right.stop), added)
 
-    def _ends(self) -> tuple[Affine, ...]:
-        return tuple(
-            Affine(one.offset + other.offset, one.scale + other.scale)
-            for one in self.left._ends()
-            for other in self.right._ends()
-        )
+    def _both(self, one: Affine, other: Affine) -> Affine:
+        return Affine(one.offset + other.offset, one.scale + other.scale)
 
 
 class Product(Pair):
@@ -510,12 +520,8 @@ class Product(Pair):
                 "Only a curve of plain multiples can be a factor: drop absolute(…) there."
             )
 
-    def _ends(self) -> tuple[Affine, ...]:
-        return tuple(
-            Affine(one.offset * other.scale, one.scale * other.scale)
-            for one in self.left._ends()
-            for other in self.right._ends()
-        )
+    def _both(self, one: Affine, other: Affine) -> Affine:
+        return Affine(one.offset * other.scale, one.scale * other.scale)
 
 
 def _fitted(part: Schedule, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
@@ -603,6 +609,42 @@ def _shifted(row: PhaseRow, updates: int) -> PhaseRow:
     first = row.first + updates if isinstance(row.first, int) else row.first
     last = row.last + updates if isinstance(row.last, int) else row.last
     return row._replace(first=first, last=last)
+
+
+def _extremes(values: Iterable[Affine]) -> tuple[Affine, ...]:
+    """Return those of the values, each by both its numbers, that are extreme for some base.
+
+    ``offset + scale · base`` is the highest or lowest, whatever the base, at a corner of the
+    values' convex hull.
+    """
+    points = sorted(set(values))
+    for point in points:
+        if not all(map(math.isfinite, point)):
+            return (point,)  # there is no bound
+    if len(points) <= 2:
+        return tuple(points)
+    if points[0].offset == points[-1].offset:
+        return (points[0], points[-1])
+    if len({point.scale for point in points}) == 1:
+        return (points[0], points[-1])
+    return tuple(dict.fromkeys((*_chain(points), *_chain(points[::-1]))))
+
+
+def _chain(points: Iterable[Affine]) -> list[Affine]:
+    """Return half of the hull of sorted points, without those on a line (Andrew's algorithm)."""
+    from fractions import Fraction  # on use: its import takes 5 ms
+
+    chain: list[tuple[Affine, Fraction, Fraction]] = []
+    for point in points:
+        # Exactly, because a corner must not be lost to rounding.
+        x, y = Fraction(point.offset), Fraction(point.scale)
+        while len(chain) > 1:
+            (_, x0, y0), (_, x1, y1) = chain[-2:]
+            if (x1 - x0) * (y - y0) > (y1 - y0) * (x - x0):
+                break
+            chain.pop()
+        chain.append((point, x, y))
+    return [point for point, _, _ in chain]
 
 
 def _all_ends(parts: Iterable[Schedule]) -> tuple[Affine, ...]:

@@ -65,6 +65,18 @@ def test_a_chain_may_be_long():
     assert parse_schedule(" >> ".join(["linear(1)"] * 300)).horizon == 300
 
 
+def test_long_sums_and_products_are_read_at_once():
+    many = "+".join(["linear(1)"] * 31)
+    for text in (
+        f"constant(1) * ({many})",
+        f"({many}) * constant(1)",
+        "*".join(["cosine(5)"] * 12),
+    ):
+        schedule = parse_schedule(text)
+        assert len(schedule._ends()) <= 2
+        assert parse_schedule(repr(schedule)) == schedule
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

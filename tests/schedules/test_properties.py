@@ -3,6 +3,7 @@
 import copy
 import functools
 import math
+import operator
 import pickle
 import tracemalloc
 from itertools import pairwise
@@ -270,6 +271,49 @@ def test_a_table_shows_lengths_where_they_are_not_yet_laid_out():
 )
 def test_the_table_ends_with_the_value_that_stays(schedule, last_line):
     assert str(schedule).splitlines()[-1] == last_line
+
+
+TERMS = st.builds(
+    linear,
+    st.integers(1, 9),
+    start=st.one_of(st.floats(-2, 2), st.builds(absolute, st.floats(-2, 2))),
+    end=st.one_of(st.floats(-2, 2), st.builds(absolute, st.floats(-2, 2))),
+)
+FACTORS = st.builds(
+    linear, st.integers(1, 9), start=st.floats(-2, 2, width=16), end=st.floats(-2, 2)
+)
+
+
+@many
+@given(st.lists(TERMS, min_size=1, max_size=4), st.lists(FACTORS, max_size=2), st.floats(-3, 3))
+def test_few_ends_bound_a_sum_as_all_pairs_of_ends_do(terms, factors, base):
+    composed, every = terms[0], list(terms[0]._ends())
+    for term in terms[1:]:
+        composed += term
+        every = [(o + p, s + t) for o, s in every for p, t in term._ends()]
+    for factor in factors:
+        composed *= factor
+        every = [(o * t, s * t) for o, s in every for _, t in factor._ends()]
+    low, high, _ = bounds(composed, base)
+    values = [offset + scale * base for offset, scale in every]
+    assert low == pytest.approx(min(values), rel=1e-12, abs=1e-12)
+    assert high == pytest.approx(max(values), rel=1e-12, abs=1e-12)
+    assert set(composed._ends()) <= set(every)
+
+
+def test_long_sums_and_products_have_few_ends():
+    terms = [linear(n + 1, start=absolute(0.1 * n), end=1.0 / (n + 1)) for n in range(31)]
+    mixed = functools.reduce(operator.add, terms)
+    assert len(mixed._ends()) <= 2 * len(terms)
+    assert len(functools.reduce(operator.add, [linear(9)] * 31)._ends()) == 2
+    powers = functools.reduce(operator.mul, [linear(9, end=0.5)] * 12)
+    assert sorted(powers._ends()) == [(0.0, 0.5**11 * 0.5), (0.0, 1.0)]
+    both = functools.reduce(operator.mul, [mixed, *[cosine(9, end=0.5)] * 11])
+    assert len(both._ends()) <= 4 * len(terms)
+    periods = cosine(5, start=absolute(0.1), end=0.2).repeat(2_000, peak=0.999)
+    assert len((periods + periods)._ends()) <= 16
+    huge = functools.reduce(operator.mul, [linear(9, start=1e200)] * 12)
+    assert len(huge._ends()) == 1
 
 
 # What users make of the classes -------------------------------------------------------------
