@@ -278,10 +278,7 @@ class Schedule(Value, ABC):
         context = Horizon(total, num_updates_per_epoch)
         demand = self._demand(context)
         if demand is not None and demand > total:
-            raise ValueError(
-                f"{self!r} needs {float(demand):g} updates, but the horizon has {total}. "
-                "Make a phase shorter, or leave out the length of one: it takes the rest."
-            )
+            raise too_long(self, demand, total)
         return self._fit(0, total if demand is None else demand, context)
 
     def repeat(self, count: int, length: float = 1.0, peak: float = 1.0) -> Repeat:
@@ -387,6 +384,14 @@ class Schedule(Value, ABC):
         from pytorch_accelerated.schedules.table import phase_table
 
         return phase_table(self)
+
+
+def too_long(schedule: Schedule, demand: Exact, total: Exact) -> ValueError:
+    """Return the error for a schedule that takes more updates than there are."""
+    return ValueError(
+        f"{schedule!r} needs {float(demand):g} updates, but the horizon has {float(total):.12g}. "
+        "Make a phase shorter, or leave out the length of one: it takes the rest."
+    )
 
 
 def not_yet(schedule: Schedule) -> ValueError:

@@ -11,7 +11,14 @@ from functools import cached_property, partial
 from itertools import accumulate, islice
 from typing import ClassVar
 
-from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule, Segment, not_yet
+from pytorch_accelerated.schedules.base import (
+    Affine,
+    PhaseRow,
+    Schedule,
+    Segment,
+    not_yet,
+    too_long,
+)
 from pytorch_accelerated.schedules.lengths import Exact, Horizon, exact, finite, rounded, whole
 from pytorch_accelerated.schedules.phases import ONE, Phase
 
@@ -226,8 +233,7 @@ class Repeat(Schedule):
             self,
         )
         lengths = rounded((length * factor for factor in factors for length in first), begin)
-        change: Callable[[int, Affine], Affine] | None = None
-        result: list[Schedule] = []
+        periods: list[list[Phase]] = []
         for period, factor in enumerate(factors):
             own = lengths[period * len(phases) : (period + 1) * len(phases)]
             resized = [
@@ -235,14 +241,16 @@ class Repeat(Schedule):
                 for phase, length in zip(phases, own, strict=True)
             ]
             closed = Sequence(tuple(resized))._closed_parts
-            ends = list(_all_ends(closed))
-            change = change or _peak_change(ends, self.peak, self.count)
-            result.extend(
-                part.with_ends(partial(change, period))
-                for part in closed
-                if isinstance(part, Phase)
-            )
-        return tuple(result)
+            periods.append([part for part in closed if isinstance(part, Phase)])
+        # A period that was rounded to no update says nothing of how low the others go.
+        lasting = (parts for parts in periods if any(part.horizon for part in parts))
+        ends = list(_all_ends(next(lasting, periods[0])))
+        change = _peak_change(ends, self.peak, self.count)
+        return tuple(
+            part.with_ends(partial(change, period))
+            for period, parts in enumerate(periods)
+            for part in parts
+        )
 
     @cached_property
     def _plan(self) -> Plan:
@@ -429,13 +437,19 @@ class Pair(Schedule):
             yield PhaseRow(0, self.horizon, start, final, repr(self))
 
     def _demand(self, horizon: Horizon) -> Exact | None:
-        left, right = (
-            part._demand(horizon) if part.is_relative else part.horizon or 0
-            for part in (self.left, self.right)
-        )
+        left, right = self._demands(horizon)
         return None if left is None or right is None else max(left, right)
 
+    def _demands(self, horizon: Horizon) -> list[Exact | None]:
+        return [
+            part._demand(horizon) if part.is_relative else part.horizon or 0
+            for part in (self.left, self.right)
+        ]
+
     def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
+        for demand in self._demands(horizon):
+            if demand is not None and demand > length:
+                raise too_long(self, demand, length)
         return type(self)(
             *(_fitted(part, begin, length, horizon) for part in (self.left, self.right))
         )
@@ -598,6 +612,8 @@ def _peak_change(ends: list[Affine], peak: float, count: int) -> Callable[[int, 
             moved = top
         elif value == lowest:
             moved = lowest
+        elif highest == lowest:
+            moved = value * peak**period
         else:
             moved = lowest + (value - lowest) * ((top - lowest) / (highest - lowest))
         return Affine(moved, 0.0) if end.offset else Affine(0.0, moved)

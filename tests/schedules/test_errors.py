@@ -109,6 +109,15 @@ TABLE = [
         ValueError,
         ["needs 110 updates", "the horizon has 100", "shorter"],
     ),
+    *(
+        (make, ValueError, ["needs 10 updates", "the horizon has 5", "shorter"])
+        for make in (
+            lambda: (constant(10) + cosine()).over(5),
+            lambda: (cosine() * constant(10)).over(5),
+            lambda: (constant(3) >> 0.5 * (constant(10) + cosine())).over(8),
+            lambda: (constant() + (constant(10) + cosine(0.5))).over(5),
+        )
+    ),
     (lambda: (linear(50) >> linear()).over(10), ValueError, ["50 updates", "10", "shorter"]),
     (lambda: (linear(50) >> linear()).over(10), ValueError, ["linear(50) >> linear()"]),
     (lambda: cosine().repeat(2).over(9)(-1), ValueError, ["num_updates=-1", "at least 0"]),

@@ -1,10 +1,12 @@
 """Shares, epochs and the rest become whole updates that add up to the horizon exactly."""
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytorch_accelerated.schedules import constant, cosine, epochs, linear, milestones
+from pytorch_accelerated.schedules import constant, cosine, epochs, inverse_sqrt, linear, milestones
 
 HORIZONS = (0, 1, 2, 3, 6, 7, 10, 100, 101)
 
@@ -103,3 +105,13 @@ def test_over_twice_changes_nothing():
 def test_one_part_of_a_repeat_is_a_schedule_that_its_repr_builds():
     once = cosine(0.5).repeat(1).over(10)
     assert once == cosine(5, start=1.0, end=0.0)
+
+
+def test_periods_that_are_rounded_to_no_update_leave_the_others_their_peaks():
+    short = inverse_sqrt(0.05, timescale=5).repeat(2, peak=0.95).over(7)
+    assert short.horizon == 1
+    assert [short(k) for k in range(3)] == [0.95, *[pytest.approx(1 / math.sqrt(1.2))] * 2]
+    nothing = inverse_sqrt(0.05, timescale=5).repeat(2, peak=0.5).over(1)
+    assert (nothing.horizon, nothing(0)) == (0, 0.5)
+    with pytest.raises(ValueError, match=r"peak=0.9: after 2 periods .* is below the lowest"):
+        inverse_sqrt(0.05, timescale=5).repeat(2, peak=0.9).over(7)
