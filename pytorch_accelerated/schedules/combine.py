@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import accumulate, islice
-from typing import ClassVar
 
 from pytorch_accelerated.schedules.base import (
     Affine,
@@ -75,17 +74,25 @@ class Sequence(Schedule):
     """One schedule after another: what ``a >> b`` builds."""
 
     parts: tuple[Schedule, ...]
-    _closed_first: ClassVar[tuple[Schedule, ...]] = ()
+
+    # What comes first was tried when it was made; trying all of it for each `>>` again would make
+    # a chain of a thousand phases take 16 seconds.
+    @cached_property
+    def _closed_first(self) -> tuple[Schedule, ...]:
+        return ()
+
+    @cached_property
+    def _tried(self) -> tuple[Exact, Schedule | None, tuple[Schedule, ...]]:
+        """Of a far horizon what the parts take, which takes the rest, and the parts laid out."""
+        return 0, None, ()
 
     def __post_init__(self) -> None:
         flat: list[Schedule] = []
         for part in self.parts:
             flat.extend(part.parts if isinstance(part, Sequence) else (part,))
-        # What comes first was closed when it was made; closing it for each `>>` again would make a
-        # chain of a thousand phases take 16 seconds.
-        for first in self.parts[:1]:
-            if isinstance(first, Sequence) and not first.is_relative:
-                object.__setattr__(self, "_closed_first", first._closed_parts)
+        first = self.parts[0] if self.parts else None
+        if isinstance(first, Sequence) and not first.is_relative:
+            object.__setattr__(self, "_closed_first", first._closed_parts)
         object.__setattr__(self, "parts", tuple(flat))
         for part in flat[:-1]:
             if part.horizon is None and not part.is_relative:
@@ -96,15 +103,41 @@ class Sequence(Schedule):
         if not self.is_relative:
             self._plan.horizon  # noqa: B018  a phase that cannot follow another is found here
             return
-        demands = [part._demand(_FAR) for part in flat]
-        resting = [part for part, demand in zip(flat, demands, strict=True) if demand is None]
-        if len(resting) > 1:
-            raise ValueError(
-                f"{resting[0]!r} and {resting[1]!r} both take the rest of the horizon. "
-                "Give all but one of them a length."
-            )
-        _check_shares(self, sum((demand for demand in demands if demand is not None), 0))
-        self._fit(0, _FAR.num_updates, _FAR)
+        if isinstance(first, Sequence) and first.is_relative:
+            self._try(*first._tried, flat[len(first.parts) :])
+        elif isinstance(first, Sequence):
+            self._try(first.horizon or 0, None, (first,), flat[len(first.parts) :])
+        else:
+            self._try(0, None, (), flat)
+
+    def _try(
+        self,
+        known: Exact,
+        resting: Schedule | None,
+        before: tuple[Schedule, ...],
+        parts: list[Schedule],
+    ) -> None:
+        """Raise if ``parts`` cannot follow those that were tried before."""
+        demands = [part._demand(_FAR) for part in parts]
+        for part, demand in zip(parts, demands, strict=True):
+            if demand is not None:
+                known += demand
+            elif resting is None:
+                resting = part
+            else:
+                raise ValueError(
+                    f"{resting!r} and {part!r} both take the rest of the horizon. "
+                    "Give all but one of them a length."
+                )
+        _check_shares(self, known)
+        # Where a part lies, and how long the rest is, makes no difference to what can follow it.
+        rest = _FAR.num_updates - known
+        laid_out = (
+            part._fit(0, rest if demand is None else demand, _FAR) if part.is_relative else part
+            for part, demand in zip(parts, demands, strict=True)
+        )
+        far = Sequence((*before, *laid_out))
+        object.__setattr__(self, "_tried", (known, resting, (far,)))
 
     @cached_property
     def _plan(self) -> Plan:
