@@ -35,6 +35,9 @@ class Absolute(Value):
 
     value: float
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", finite("value", self.value))
+
     def __repr__(self) -> str:
         return f"absolute({self.value!r})"
 
@@ -55,16 +58,20 @@ def absolute(value: float) -> Absolute:
         >>> warmup(0, base=0.1), warmup(100, base=0.1)
         (1e-06, 0.1)
     """
-    return Absolute(finite("value", value))
+    return Absolute(value)
 
 
-def endpoint(name: str, value: object) -> float | Absolute:
+def endpoint(name: str, value: object) -> float | Absolute | Affine:
     """Return ``value`` as an end of a phase: a float (a multiple of the base) or an absolute."""
+    if isinstance(value, Affine):
+        return Affine(*(finite(f"{name}.{part}", x) for part, x in value._asdict().items()))
     return value if isinstance(value, Absolute) else finite(name, value)
 
 
-def affine(value: float | Absolute) -> Affine:
+def affine(value: float | Absolute | Affine) -> Affine:
     """Return an endpoint as offset and scale."""
+    if isinstance(value, Affine):
+        return value
     return Affine(value.value, 0.0) if isinstance(value, Absolute) else Affine(0.0, value)
 
 

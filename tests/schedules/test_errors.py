@@ -6,6 +6,12 @@ import re
 import pytest
 
 from pytorch_accelerated.schedules import (
+    Absolute,
+    Affine,
+    Epochs,
+    FromFunction,
+    Milestones,
+    Phase,
     absolute,
     constant,
     cosine,
@@ -20,6 +26,7 @@ from pytorch_accelerated.schedules import (
     polynomial,
     tanh,
 )
+from pytorch_accelerated.schedules.shapes import Linear
 
 # What is written → the error, and texts that its message holds.
 TABLE = [
@@ -169,6 +176,22 @@ TABLE = [
     (lambda: from_function(lambda k: math.nan)(3), ValueError, ["update 3", "nan", "finite"]),
     (lambda: from_function(lambda k: None)(3), TypeError, ["update 3", "None", "a number"]),
     (lambda: from_function(float, 2.5), ValueError, ["length=2.5", "write 2"]),
+    # Classes that are built without their functions
+    (lambda: Absolute(math.nan), ValueError, ["value=nan", "finite"]),
+    (lambda: Absolute("1"), TypeError, ["value='1'", "a number"]),
+    (lambda: Epochs(-1), ValueError, ["number=-1", "negative"]),
+    (lambda: Epochs(math.nan), ValueError, ["number=nan", "finite"]),
+    (lambda: Milestones(((30, 0.1), (20, 0.2))), ValueError, ["{30: 0.1, 20: 0.2}", "rise"]),
+    (lambda: Milestones(((30, 0.1), (30, 0.2))), ValueError, ["{30: 0.1, 30: 0.2}", "rise"]),
+    (lambda: Milestones(((-1, 0.1),)), ValueError, ["milestone=-1", "at least 0"]),
+    (lambda: Milestones(((1, math.inf),)), ValueError, ["the value at 1=inf", "finite"]),
+    (lambda: Milestones(()), ValueError, ["milestones({})", "{30: 0.1}"]),
+    (lambda: Phase(10, "cosine"), TypeError, ["shape='cosine'", "Write", "cosine(10)"]),
+    (lambda: Phase(10, Linear), TypeError, ["Linear", "is no shape"]),
+    (lambda: Phase(10, Linear(), end=Affine(0.0, math.inf)), ValueError, ["end.scale=inf"]),
+    (lambda: linear(10, end=Affine("a", 0.0)), TypeError, ["end.offset='a'"]),
+    (lambda: FromFunction(3), TypeError, ["function=3", "from_function(lambda k"]),
+    (lambda: FromFunction(float, 2.5), ValueError, ["length=2.5", "write 2"]),
 ]
 
 
@@ -180,6 +203,12 @@ def test_an_error_says_what_to_write_instead(write, kind, texts):
         write()
     for text in texts:
         assert re.search(re.escape(text), str(caught.value)), f"{text!r} in {caught.value}"
+
+
+def test_milestones_may_be_built_from_lists():
+    listed = Milestones([[10, 1], [20, absolute(0.5)]])
+    assert listed == milestones({10: 1.0, 20: absolute(0.5)})
+    assert hash(listed) == hash(milestones({10: 1.0, 20: absolute(0.5)}))
 
 
 def test_a_message_shows_no_lengths_that_nobody_wrote():
