@@ -134,8 +134,10 @@ class FieldSchedules:
                 schedule._columns(num_updates, [base])[0]
                 for schedule, base in zip(self.of(groups), bases, strict=True)
             ]
+        # Bases may have been changed since the ends were checked.
+        is_legal = not self.unknown and self.stays_legal(groups)
         for index, column in enumerate(columns):
-            if self.unknown or not math.isfinite(sum(column)):
+            if not is_legal or not math.isfinite(sum(column)):
                 for update, value in enumerate(column):
                     self._check(value, index, f"at update {update}")
         return columns

@@ -566,6 +566,10 @@ def test_a_base_that_is_changed_to_an_illegal_one_is_refused() -> None:
     with pytest.raises(ValueError, match=r"lr: -0.8 .* at update 4 is out of range"):
         scheduler.step()
     assert (held(optimizer), scheduler.num_updates) == ([0.4 * 0.85], 3)
+    with pytest.raises(ValueError, match=r"lr: -1.0 .* at update 0 is out of range"):
+        scheduler.preview()
+    optimizer.param_groups[0]["initial_lr"] = 0.8
+    assert scheduler.preview().value("lr", 4) == linear(10, end=0.5)(4, base=0.8)
 
 
 def test_a_users_function_inside_others_is_checked_as_well() -> None:
