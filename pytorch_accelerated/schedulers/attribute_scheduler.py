@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.schedulers.param_groups import _put, copied, mark, plain, same
 from pytorch_accelerated.schedulers.param_scheduler import checked_plan, for_the_run, over_the_run
+from pytorch_accelerated.schedulers.plain_state import saved_count, saved_entry
 from pytorch_accelerated.schedulers.scheduler_base import _alike, warn_at_the_caller
 from pytorch_accelerated.schedules import Schedule
 from pytorch_accelerated.schedules.lengths import finite, whole
@@ -251,7 +252,7 @@ class AttributeScheduler:
         for key, mine in (("format", _STATE_FORMAT), ("kind", "AttributeScheduler")):
             if state_dict[key] != mine:
                 raise ValueError(f"The state's {key} is {state_dict[key]!r}, but has to be {mine}.")
-        num_updates = whole("The state's num_updates", state_dict["num_updates"])
+        num_updates = saved_count("num_updates", state_dict["num_updates"])
         bases, values = (self._checked_rows(key, state_dict[key]) for key in ("bases", "values"))
         return num_updates, bases, values
 
@@ -265,7 +266,7 @@ class AttributeScheduler:
                     f"The state has {len(rows[name])} {key} for {name}, but there are "
                     f"{len(self._targets)} targets."
                 )
-            checked[name] = [finite(f"The state's {key} of {name}", value) for value in rows[name]]
+            checked[name] = [saved_entry(finite, f"{key} of {name}", value) for value in rows[name]]
         return checked
 
     def _warn_of_differences(

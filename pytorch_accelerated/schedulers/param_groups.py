@@ -180,21 +180,50 @@ class Field:
             )
         return number
 
-    def write(self, groups: Sequence[Group], values: Sequence[Value]) -> None:
-        """Put a checked value into each group; a tensor stays the tensor it is."""
+    def write(
+        self, groups: Sequence[Group], values: Sequence[Value], defaults: Group | None = None
+    ) -> None:
+        """Put a checked value into each group; a tensor stays the tensor it is.
+
+        PyTorch hands one tensor to all groups that were given none of their own, and keeps it in
+        the optimizer's defaults for groups to come. The first group keeps it; the others, and the
+        defaults, get copies of their own here, or each value would overwrite the one before.
+
+        Args:
+            groups: The groups.
+            values: A value for each.
+            defaults: What the optimizer gives to a group that is added.
+        """
         key = self.key
+        taken: dict[int, Value] = {}
         for group, value in zip(groups, values, strict=True):
             held = group[key]
             if type(held) is float and self.index is None:
                 group[key] = value
-            elif self.index is not None:
-                entries = [*held]
-                entries[self.index] = _put(held[self.index], value)
+                continue
+            own = self._own(held, group[self.initial_key], taken)
+            if self.index is not None:
+                entries = [*own]
+                entries[self.index] = _put(own[self.index], value)
                 group[key] = tuple(entries)
             elif isinstance(held, tuple | list):
-                group[key] = tuple(map(_put, held, value))
+                group[key] = tuple(map(_put, own, value))
             else:
-                group[key] = _put(held, value)
+                group[key] = _put(own, value)
+        if taken and defaults and key in defaults:
+            defaults[key] = self._own(held := defaults[key], held, taken)
+
+    def _own(self, held: Any, base: Value, taken: dict[int, Value]) -> Any:
+        """Return ``held`` with copies, which hold the base, of the tensors that are ``taken``."""
+        if not isinstance(held, tuple | list):
+            return _copied_if_taken(held, base, taken)
+        scheduled = [i for i in range(len(held)) if self.index in (None, i)]
+        if not any(isinstance(held[i], Tensor) for i in scheduled):
+            return held
+        entries = [*held]
+        for i in scheduled:
+            entries[i] = _copied_if_taken(held[i], base[i], taken)
+        return tuple(entries)
 
     def mark(self, groups: Sequence[Group], values: Sequence[Value]) -> list[Any]:
         """Return something to compare later, to see whether anybody else wrote to the field.
@@ -280,6 +309,15 @@ def _is_number(value: Any) -> bool:
         return True
     # NumPy's and other libraries' scalars and 0-d arrays.
     return getattr(value, "shape", None) == () and hasattr(value, "__float__")
+
+
+def _copied_if_taken(held: Any, base: Value, taken: dict[int, Value]) -> Any:
+    if not isinstance(held, Tensor):
+        return held
+    if id(held) not in taken:
+        taken[id(held)] = base
+        return held
+    return _put(copied(held).requires_grad_(held.requires_grad), taken[id(held)])
 
 
 def _put(held: Any, value: Value) -> Value:

@@ -134,8 +134,10 @@ class FieldSchedules:
                 schedule._columns(num_updates, [base])[0]
                 for schedule, base in zip(self.of(groups), bases, strict=True)
             ]
+        # Bases may have been changed since the ends were checked.
+        is_legal = not self.unknown and self.stays_legal(groups)
         for index, column in enumerate(columns):
-            if self.unknown or not math.isfinite(sum(column)):
+            if not is_legal or not math.isfinite(sum(column)):
                 for update, value in enumerate(column):
                     self._check(value, index, f"at update {update}")
         return columns
@@ -258,7 +260,15 @@ class _Scheduled(SchedulerBase):
         if not isinstance(state_dict, Mapping) or "plan" not in state_dict:
             return super()._checked_state(state_dict)
         rest = {key: value for key, value in state_dict.items() if key != "plan"}
-        return super()._checked_state(rest) | {"plan": plan_state.checked_rows(state_dict["plan"])}
+        state = super()._checked_state(rest)
+        for own in self._schedules:
+            values = state["values"].get(own.field.name, ())
+            if any(isinstance(value, bool | list | tuple) for value in values):
+                raise ValueError(
+                    f"The state's values for field {own.field.name!r} are {values!r}, but have to "
+                    "be a list with a number for each parameter group."
+                )
+        return state | {"plan": plan_state.checked_rows(state_dict["plan"])}
 
     def _restore(self, state: dict[str, Any]) -> None:
         if lines := self._plan_differences(state):

@@ -19,6 +19,7 @@ from pytorch_accelerated.schedulers.param_scheduler import (
     over_the_run,
     schedules_in,
 )
+from pytorch_accelerated.schedulers.plain_state import saved_count, saved_entry
 from pytorch_accelerated.schedules import constant
 from pytorch_accelerated.schedules.lengths import finite, whole
 
@@ -328,10 +329,8 @@ def _checked_memory(attributes: Mapping[str, Any]) -> dict[str, Any]:
     missing = [name for name in ("best", *_COUNTS) if name not in attributes]
     if missing:
         raise ValueError(f"The state lacks the attributes {', '.join(map(repr, missing))}.")
-    memory: dict[str, Any] = {
-        name: whole(f"The state's {name}", attributes[name]) for name in _COUNTS
-    }
+    memory: dict[str, Any] = {name: saved_count(name, attributes[name]) for name in _COUNTS}
     best = attributes["best"]
     infinite = isinstance(best, float) and math.isinf(best)
-    memory["best"] = best if best is None or infinite else finite("The state's best", best)
+    memory["best"] = best if best is None or infinite else saved_entry(finite, "best", best)
     return memory

@@ -9,8 +9,17 @@ import sys
 import warnings
 from abc import ABCMeta, abstractmethod
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import (
+    Iterator,
+    Mapping,
+    MutableMapping,
+    MutableSequence,
+    MutableSet,
+    Sequence,
+)
 from contextlib import contextmanager
+from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from torch import Tensor
@@ -18,7 +27,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from pytorch_accelerated.schedulers.param_groups import Field, Group, copied, plain, same
-from pytorch_accelerated.schedulers.plain_state import NotPlainError, from_plain, to_plain
+from pytorch_accelerated.schedulers.plain_state import (
+    NotPlainError,
+    from_plain,
+    like,
+    saved_count,
+    to_plain,
+)
 from pytorch_accelerated.schedules.lengths import whole
 
 if TYPE_CHECKING:
@@ -29,6 +44,7 @@ Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 Planned: TypeAlias = "dict[Field, list[array[float]]]"
 
 _STATE_FORMAT = 1
+_STATE_KEYS = {"format", "kind", "values", "attributes"}
 _PACKAGE = __name__.partition(".")[0] + "."
 
 
@@ -272,7 +288,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def _write(self, due: Due) -> None:
         groups = self.optimizer.param_groups
         for field, values in due:
-            field.write(groups, values)
+            field.write(groups, values, getattr(self.optimizer, "defaults", None))
             self._marks[field.name] = field.mark(groups, values)
 
     def _renew_marks(self) -> None:
@@ -371,13 +387,27 @@ class SchedulerBase(metaclass=_SchedulerMeta):
 
     def _plain_attributes(self) -> dict[str, Any]:
         attributes: dict[str, Any] = {}
+        lost: list[str] = []
         for name, value in vars(self).items():
-            if name not in self._own_attributes:
-                try:
-                    attributes[name] = to_plain(value)
-                except NotPlainError:
-                    continue
+            if name in self._own_attributes or self._is_cached(name):
+                continue
+            try:
+                attributes[name] = to_plain(value.value if isinstance(value, Enum) else value)
+            except NotPlainError as error:
+                if isinstance(value, MutableMapping | MutableSequence | MutableSet):
+                    lost.append(f"{name} is a {type(value).__name__} that is not saved: {error}")
+        if lost:
+            self._warn(
+                getattr(self, "_num_updates", 0),
+                lost,
+                "A resumed run has what the constructor makes. Keep plain values in it, or "
+                "override state_dict() and load_state_dict().",
+            )
         return attributes
+
+    def _is_cached(self, name: str) -> bool:
+        """Say whether an attribute is computed on use, so that it is no state."""
+        return isinstance(getattr(type(self), name, None), cached_property)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a state, and put the values that are due there in force.
@@ -396,9 +426,9 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             raise TypeError(f"state_dict={state_dict!r} is no dictionary.")
         if "kind" in state_dict:  # what another class has besides is not the point then
             self._check_kind(state_dict["kind"])
-        mine = SchedulerBase.state_dict(self) | self._position()
+        mine = _STATE_KEYS | self._position().keys()
         name = type(self).__name__
-        missing, extra = mine.keys() - state_dict.keys(), state_dict.keys() - mine.keys()
+        missing, extra = mine - state_dict.keys(), state_dict.keys() - mine
         if missing or extra:
             raise ValueError(
                 f"This is no state of {name}: "
@@ -422,19 +452,25 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             if not isinstance(field, str) or not _is_row(values):
                 raise ValueError(
                     f"The state's values for field {field!r} are {values!r}, but have to be a "
-                    "list with a number, or a list of numbers, for each parameter group."
+                    "list with a finite number, or a list of them, for each parameter group."
                 )
         self._check_fields(state["values"])
+        state["attributes"] = {
+            attribute: value
+            for attribute, value in state["attributes"].items()
+            if not (isinstance(attribute, str) and self._is_cached(attribute))
+        }
         for attribute in state["attributes"]:
             if not self._may_be_restored(attribute):
                 raise ValueError(
                     f"The state has an attribute {attribute!r}, which no state of {name} can set."
                 )
         state["attributes"] = {
-            attribute: _read(attribute, value) for attribute, value in state["attributes"].items()
+            attribute: _read(attribute, value, vars(self).get(attribute))
+            for attribute, value in state["attributes"].items()
         }
         if "num_updates" in state:
-            state["num_updates"] = whole("The state's num_updates", state["num_updates"])
+            state["num_updates"] = saved_count("num_updates", state["num_updates"])
         return state
 
     def _check_fields(self, values: Mapping[str, Any]) -> None:
@@ -566,7 +602,8 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         self._was_stepped = False
 
     def _finish_construction(self) -> None:
-        if "_fields" in vars(self):
+        # A subclass may have stepped or loaded a state in its own constructor already.
+        if "_fields" in vars(self) and not self._marks and not self._num_updates:
             due = self._due(0)
             self._doubt(due)
             self._write(due)
@@ -703,14 +740,22 @@ def _levels_to_the_caller() -> int:
 def _is_row(values: object) -> bool:
     """Say whether ``values`` are what a state holds of a field: numbers, or tuples of them."""
     return isinstance(values, list | tuple) and all(
-        isinstance(value, numbers.Real) or (isinstance(value, list | tuple) and _is_row(value))
+        (isinstance(value, numbers.Real) and _is_finite(value))
+        or (isinstance(value, list | tuple) and _is_row(value))
         for value in values
     )
 
 
-def _read(attribute: str, value: Any) -> Any:
+def _is_finite(value: numbers.Real) -> bool:
     try:
-        return from_plain(value)
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _read(attribute: str, value: Any, own: Any) -> Any:
+    try:
+        return like(from_plain(value), own)
     except Exception as error:
         raise ValueError(
             f"The state's attribute {attribute!r} is {value!r}, which cannot be read: {error}"

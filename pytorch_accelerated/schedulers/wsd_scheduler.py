@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.cosine_scheduler import not_negative, updates_in
 from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules, ParamScheduler
+from pytorch_accelerated.schedulers.plain_state import saved_count
 from pytorch_accelerated.schedules import (
     Schedule,
     Sequence,
@@ -234,7 +235,7 @@ class WSDLrScheduler(ParamScheduler):
             # A state of this very continuation is resumed; any other one is continued from.
             start = state["num_updates"]
             if isinstance(saved, Mapping) and saved.get("total_steps") == self.total_steps:
-                start = whole("The state's _continuation start", saved.get("start"))
+                start = saved_count("_continuation start", saved.get("start"))
             else:
                 state.pop("plan", None)  # another one is what was asked for
             continuation = {"start": start, "total_steps": self.total_steps}

@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytorch_accelerated.schedules.lengths import Exact, Horizon, finite, whole
-from pytorch_accelerated.schedules.value import Value
+from pytorch_accelerated.schedules.value import Value, comes_first
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview.plot import Picture
@@ -35,6 +35,9 @@ class Absolute(Value):
 
     value: float
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", finite("value", self.value))
+
     def __repr__(self) -> str:
         return f"absolute({self.value!r})"
 
@@ -55,16 +58,20 @@ def absolute(value: float) -> Absolute:
         >>> warmup(0, base=0.1), warmup(100, base=0.1)
         (1e-06, 0.1)
     """
-    return Absolute(finite("value", value))
+    return Absolute(value)
 
 
-def endpoint(name: str, value: object) -> float | Absolute:
+def endpoint(name: str, value: object) -> float | Absolute | Affine:
     """Return ``value`` as an end of a phase: a float (a multiple of the base) or an absolute."""
+    if isinstance(value, Affine):
+        return Affine(*(finite(f"{name}.{part}", x) for part, x in value._asdict().items()))
     return value if isinstance(value, Absolute) else finite(name, value)
 
 
-def affine(value: float | Absolute) -> Affine:
+def affine(value: float | Absolute | Affine) -> Affine:
     """Return an endpoint as offset and scale."""
+    if isinstance(value, Affine):
+        return value
     return Affine(value.value, 0.0) if isinstance(value, Absolute) else Affine(0.0, value)
 
 
@@ -114,6 +121,15 @@ class Schedule(Value, ABC):
         >>> schedule.horizon
         10000
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # Who overrides a built-in schedule's values means them: no shorter way leads past them,
+        # and nobody knows where they stay.
+        if sum("coefficients" in vars(base) for base in cls.__mro__) > 2:
+            for name in ("segment", "_is_bounded"):
+                if comes_first(cls, "coefficients", name):
+                    setattr(cls, name, vars(Schedule)[name])
 
     def __call__(self, num_updates: int, base: float = 1.0) -> float:
         """Return the value at update ``num_updates`` for a group whose base value is ``base``.
@@ -216,8 +232,8 @@ class Schedule(Value, ABC):
 
     @property
     def _is_bounded(self) -> bool:
-        """Whether the schedule stays between its ends: of a user's function nobody can know."""
-        return True
+        """Whether the schedule stays between its ends: of a user's code nobody can know."""
+        return False
 
     def _reached(self) -> tuple[Affine, ...]:
         """Return values that this schedule has at some update, the extremes if they are known."""
@@ -269,10 +285,7 @@ class Schedule(Value, ABC):
         context = Horizon(total, num_updates_per_epoch)
         demand = self._demand(context)
         if demand is not None and demand > total:
-            raise ValueError(
-                f"{self!r} needs {float(demand):g} updates, but the horizon has {total}. "
-                "Make a phase shorter, or leave out the length of one: it takes the rest."
-            )
+            raise too_long(self, demand, total)
         return self._fit(0, total if demand is None else demand, context)
 
     def repeat(self, count: int, length: float = 1.0, peak: float = 1.0) -> Repeat:
@@ -378,6 +391,14 @@ class Schedule(Value, ABC):
         from pytorch_accelerated.schedules.table import phase_table
 
         return phase_table(self)
+
+
+def too_long(schedule: Schedule, demand: Exact, total: Exact) -> ValueError:
+    """Return the error for a schedule that takes more updates than there are."""
+    return ValueError(
+        f"{schedule!r} needs {float(demand):g} updates, but the horizon has {float(total):.12g}. "
+        "Make a phase shorter, or leave out the length of one: it takes the rest."
+    )
 
 
 def not_yet(schedule: Schedule) -> ValueError:

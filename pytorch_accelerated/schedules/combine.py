@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import accumulate, islice
-from typing import ClassVar
 
-from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule, Segment, not_yet
+from pytorch_accelerated.schedules.base import (
+    Affine,
+    PhaseRow,
+    Schedule,
+    Segment,
+    not_yet,
+    too_long,
+)
 from pytorch_accelerated.schedules.lengths import Exact, Horizon, exact, finite, rounded, whole
 from pytorch_accelerated.schedules.phases import ONE, Phase
 
@@ -35,7 +42,7 @@ class Plan:
             final = None if length is None else part.final
             if length != 0:
                 self.starts.append(position)
-                self.curves.append(part.curve if isinstance(part, Phase) else part.coefficients)
+                self.curves.append(_curve_of(part))
             position += length or 0
         self.horizon = None if final is None else position
         if final is not None:
@@ -55,22 +62,37 @@ class Plan:
         return Segment(self.starts[after - 1], stop, self.curves[after - 1])
 
 
+def _curve_of(part: Schedule) -> Callable[[int], tuple[float, float]]:
+    # A subclass of Phase may have coefficients of its own.
+    if isinstance(part, Phase) and type(part).segment is Phase.segment:
+        return part.curve
+    return part.coefficients
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Sequence(Schedule):
     """One schedule after another: what ``a >> b`` builds."""
 
     parts: tuple[Schedule, ...]
-    _closed_first: ClassVar[tuple[Schedule, ...]] = ()
+
+    # What comes first was tried when it was made; trying all of it for each `>>` again would make
+    # a chain of a thousand phases take 16 seconds.
+    @cached_property
+    def _closed_first(self) -> tuple[Schedule, ...]:
+        return ()
+
+    @cached_property
+    def _tried(self) -> tuple[Exact, Schedule | None, tuple[Schedule, ...]]:
+        """Of a far horizon what the parts take, which takes the rest, and the parts laid out."""
+        return 0, None, ()
 
     def __post_init__(self) -> None:
         flat: list[Schedule] = []
         for part in self.parts:
             flat.extend(part.parts if isinstance(part, Sequence) else (part,))
-        # What comes first was closed when it was made; closing it for each `>>` again would make a
-        # chain of a thousand phases take 16 seconds.
-        for first in self.parts[:1]:
-            if isinstance(first, Sequence) and not first.is_relative:
-                object.__setattr__(self, "_closed_first", first._closed_parts)
+        first = self.parts[0] if self.parts else None
+        if isinstance(first, Sequence) and not first.is_relative:
+            object.__setattr__(self, "_closed_first", first._closed_parts)
         object.__setattr__(self, "parts", tuple(flat))
         for part in flat[:-1]:
             if part.horizon is None and not part.is_relative:
@@ -81,15 +103,41 @@ class Sequence(Schedule):
         if not self.is_relative:
             self._plan.horizon  # noqa: B018  a phase that cannot follow another is found here
             return
-        demands = [part._demand(_FAR) for part in flat]
-        resting = [part for part, demand in zip(flat, demands, strict=True) if demand is None]
-        if len(resting) > 1:
-            raise ValueError(
-                f"{resting[0]!r} and {resting[1]!r} both take the rest of the horizon. "
-                "Give all but one of them a length."
-            )
-        _check_shares(self, sum((demand for demand in demands if demand is not None), 0))
-        self._fit(0, _FAR.num_updates, _FAR)
+        if isinstance(first, Sequence) and first.is_relative:
+            self._try(*first._tried, flat[len(first.parts) :])
+        elif isinstance(first, Sequence):
+            self._try(first.horizon or 0, None, (first,), flat[len(first.parts) :])
+        else:
+            self._try(0, None, (), flat)
+
+    def _try(
+        self,
+        known: Exact,
+        resting: Schedule | None,
+        before: tuple[Schedule, ...],
+        parts: list[Schedule],
+    ) -> None:
+        """Raise if ``parts`` cannot follow those that were tried before."""
+        demands = [part._demand(_FAR) for part in parts]
+        for part, demand in zip(parts, demands, strict=True):
+            if demand is not None:
+                known += demand
+            elif resting is None:
+                resting = part
+            else:
+                raise ValueError(
+                    f"{resting!r} and {part!r} both take the rest of the horizon. "
+                    "Give all but one of them a length."
+                )
+        _check_shares(self, known)
+        # Where a part lies, and how long the rest is, makes no difference to what can follow it.
+        rest = _FAR.num_updates - known
+        laid_out = (
+            part._fit(0, rest if demand is None else demand, _FAR) if part.is_relative else part
+            for part, demand in zip(parts, demands, strict=True)
+        )
+        far = Sequence((*before, *laid_out))
+        object.__setattr__(self, "_tried", (known, resting, (far,)))
 
     @cached_property
     def _plan(self) -> Plan:
@@ -218,8 +266,7 @@ class Repeat(Schedule):
             self,
         )
         lengths = rounded((length * factor for factor in factors for length in first), begin)
-        change: Callable[[int, Affine], Affine] | None = None
-        result: list[Schedule] = []
+        periods: list[list[Phase]] = []
         for period, factor in enumerate(factors):
             own = lengths[period * len(phases) : (period + 1) * len(phases)]
             resized = [
@@ -227,14 +274,16 @@ class Repeat(Schedule):
                 for phase, length in zip(phases, own, strict=True)
             ]
             closed = Sequence(tuple(resized))._closed_parts
-            ends = list(_all_ends(closed))
-            change = change or _peak_change(ends, self.peak, self.count)
-            result.extend(
-                part.with_ends(partial(change, period))
-                for part in closed
-                if isinstance(part, Phase)
-            )
-        return tuple(result)
+            periods.append([part for part in closed if isinstance(part, Phase)])
+        # A period that was rounded to no update says nothing of how low the others go.
+        lasting = (parts for parts in periods if any(part.horizon for part in parts))
+        ends = list(_all_ends(next(lasting, periods[0])))
+        change = _peak_change(ends, self.peak, self.count)
+        return tuple(
+            part.with_ends(partial(change, period))
+            for period, parts in enumerate(periods)
+            for part in parts
+        )
 
     @cached_property
     def _plan(self) -> Plan:
@@ -421,16 +470,35 @@ class Pair(Schedule):
             yield PhaseRow(0, self.horizon, start, final, repr(self))
 
     def _demand(self, horizon: Horizon) -> Exact | None:
-        left, right = (
-            part._demand(horizon) if part.is_relative else part.horizon or 0
-            for part in (self.left, self.right)
-        )
+        left, right = self._demands(horizon)
         return None if left is None or right is None else max(left, right)
 
+    def _demands(self, horizon: Horizon) -> list[Exact | None]:
+        return [
+            part._demand(horizon) if part.is_relative else part.horizon or 0
+            for part in (self.left, self.right)
+        ]
+
     def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
+        for demand in self._demands(horizon):
+            if demand is not None and demand > length:
+                raise too_long(self, demand, length)
         return type(self)(
             *(_fitted(part, begin, length, horizon) for part in (self.left, self.right))
         )
+
+    @cached_property
+    def _bounds(self) -> tuple[Affine, ...]:
+        # Of every pair of ends only what counts, or each part would double the number.
+        left, right = _extremes(self.left._ends()), _extremes(self.right._ends())
+        return _extremes(self._both(one, other) for one in left for other in right)
+
+    @abstractmethod
+    def _both(self, one: Affine, other: Affine) -> Affine:
+        """Return the value of the pair where the left says ``one`` and the right ``other``."""
+
+    def _ends(self) -> tuple[Affine, ...]:
+        return self._bounds
 
     @property
     def _is_bounded(self) -> bool:
@@ -471,12 +539,8 @@ class Sum(Pair):
 
         return Segment(start, min(left.stop, right.stop), added)
 
-    def _ends(self) -> tuple[Affine, ...]:
-        return tuple(
-            Affine(one.offset + other.offset, one.scale + other.scale)
-            for one in self.left._ends()
-            for other in self.right._ends()
-        )
+    def _both(self, one: Affine, other: Affine) -> Affine:
+        return Affine(one.offset + other.offset, one.scale + other.scale)
 
 
 class Product(Pair):
@@ -503,12 +567,8 @@ class Product(Pair):
                 "Only a curve of plain multiples can be a factor: drop absolute(…) there."
             )
 
-    def _ends(self) -> tuple[Affine, ...]:
-        return tuple(
-            Affine(one.offset * other.scale, one.scale * other.scale)
-            for one in self.left._ends()
-            for other in self.right._ends()
-        )
+    def _both(self, one: Affine, other: Affine) -> Affine:
+        return Affine(one.offset * other.scale, one.scale * other.scale)
 
 
 def _fitted(part: Schedule, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
@@ -585,6 +645,8 @@ def _peak_change(ends: list[Affine], peak: float, count: int) -> Callable[[int, 
             moved = top
         elif value == lowest:
             moved = lowest
+        elif highest == lowest:
+            moved = value * peak**period
         else:
             moved = lowest + (value - lowest) * ((top - lowest) / (highest - lowest))
         return Affine(moved, 0.0) if end.offset else Affine(0.0, moved)
@@ -596,6 +658,42 @@ def _shifted(row: PhaseRow, updates: int) -> PhaseRow:
     first = row.first + updates if isinstance(row.first, int) else row.first
     last = row.last + updates if isinstance(row.last, int) else row.last
     return row._replace(first=first, last=last)
+
+
+def _extremes(values: Iterable[Affine]) -> tuple[Affine, ...]:
+    """Return those of the values, each by both its numbers, that are extreme for some base.
+
+    ``offset + scale · base`` is the highest or lowest, whatever the base, at a corner of the
+    values' convex hull.
+    """
+    points = sorted(set(values))
+    for point in points:
+        if not all(map(math.isfinite, point)):
+            return (point,)  # there is no bound
+    if len(points) <= 2:
+        return tuple(points)
+    if points[0].offset == points[-1].offset:
+        return (points[0], points[-1])
+    if len({point.scale for point in points}) == 1:
+        return (points[0], points[-1])
+    return tuple(dict.fromkeys((*_chain(points), *_chain(points[::-1]))))
+
+
+def _chain(points: Iterable[Affine]) -> list[Affine]:
+    """Return half of the hull of sorted points, without those on a line (Andrew's algorithm)."""
+    from fractions import Fraction  # on use: its import takes 5 ms
+
+    chain: list[tuple[Affine, Fraction, Fraction]] = []
+    for point in points:
+        # Exactly, because a corner must not be lost to rounding.
+        x, y = Fraction(point.offset), Fraction(point.scale)
+        while len(chain) > 1:
+            (_, x0, y0), (_, x1, y1) = chain[-2:]
+            if (x1 - x0) * (y - y0) > (y1 - y0) * (x - x0):
+                break
+            chain.pop()
+        chain.append((point, x, y))
+    return [point for point, _, _ in chain]
 
 
 def _all_ends(parts: Iterable[Schedule]) -> tuple[Affine, ...]:

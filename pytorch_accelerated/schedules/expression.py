@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytorch_accelerated.schedules.base import Schedule, absolute
+from pytorch_accelerated.schedules.base import Affine, Schedule, absolute
 from pytorch_accelerated.schedules.combine import Pair, Repeat, Scaled, Sequence
 from pytorch_accelerated.schedules.lengths import epochs
 from pytorch_accelerated.schedules.phases import (
@@ -42,6 +42,7 @@ VOCABULARY: Mapping[str, Callable[..., Any]] = {
         rex,
         sqrt,
         tanh,
+        Affine,
     )
 }
 _METHODS = ("repeat", "over")
@@ -163,7 +164,7 @@ class _Reader:
         if isinstance(node, ast.Dict):
             raise self._error(node, "a dictionary is only allowed as milestones({30: 0.1, …})")
         raise self._error(
-            node, "this is not allowed; numbers, the vocabulary's names, >>, *, + and - are"
+            node, "this is not allowed; numbers, the vocabulary's names, >>, * and + are"
         )
 
     def _constant(self, node: ast.Constant) -> float | None:
@@ -182,7 +183,9 @@ class _Reader:
     def _number(self, node: ast.expr) -> Any:
         value = self.read(node)
         if not isinstance(value, int | float):
-            raise self._error(node, "only a number can have a minus sign")
+            raise self._error(
+                node, "only a number can have a minus sign; for a schedule write -1.0 * …"
+            )
         return value
 
     def _operation(self, node: ast.BinOp) -> Any:
@@ -192,13 +195,21 @@ class _Reader:
                 if not isinstance(value, Schedule):
                     raise self._error(part, "only schedules can follow one another with >>")
             return self._built(node, Sequence, tuple(value for _, value in parts))
+        if isinstance(node.op, ast.Sub):
+            raise self._error(
+                node,
+                "a minus can only be the sign of a number; for a - b of two schedules write "
+                "a + -1.0 * b, and for a - b of two numbers the result",
+            )
         if not isinstance(node.op, ast.Mult | ast.Add):
-            raise self._error(node, "only the operators >>, *, + and - are allowed")
+            raise self._error(node, "only the operators >>, * and + are allowed")
         left, right = self.read(node.left), self.read(node.right)
         is_number = [isinstance(value, int | float) for value in (left, right)]
         if isinstance(node.op, ast.Mult) and all(is_number):
             return self._within(left * right, node)
         if isinstance(node.op, ast.Mult):
+            if not any(isinstance(value, Schedule) for value in (left, right)):
+                raise self._error(node, "only schedules and numbers can be multiplied")
             return self._built(node, lambda: left * right)
         if not (isinstance(left, Schedule) and isinstance(right, Schedule)):
             raise self._error(node, "only schedules can be added")

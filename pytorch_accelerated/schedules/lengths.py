@@ -28,6 +28,12 @@ class Epochs(Value):
 
     number: float
 
+    def __post_init__(self) -> None:
+        number = finite("number", self.number)
+        if number < 0:
+            raise ValueError(f"epochs(number={self.number!r}): a length cannot be negative.")
+        object.__setattr__(self, "number", number)
+
     def __repr__(self) -> str:
         number = int(self.number) if self.number == int(self.number) else self.number
         return f"epochs({number!r})"
@@ -54,10 +60,7 @@ def epochs(number: float) -> Epochs:
         >>> by_epoch.over(10_000, num_updates_per_epoch=100)
         linear(500, start=0.1) >> cosine(9500)
     """
-    value = finite("number", number)
-    if value < 0:
-        raise ValueError(f"epochs(number={number!r}): a length cannot be negative.")
-    return Epochs(value)
+    return Epochs(number)
 
 
 def finite(name: str, value: object) -> float:

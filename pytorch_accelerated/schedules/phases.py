@@ -45,6 +45,20 @@ from pytorch_accelerated.schedules.shapes import (
 ONE = Affine(0.0, 1.0)
 _LINE = Linear()
 
+# Shapes that stay between their ends; of a subclass of a user's nobody can know.
+_BOUNDED = (
+    Constant,
+    Cosine,
+    Exponential,
+    InverseProportional,
+    InverseSqrt,
+    Linear,
+    Polynomial,
+    Rex,
+    Sqrt,
+    Tanh,
+)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Phase(Schedule):
@@ -57,16 +71,21 @@ class Phase(Schedule):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "length", checked(self.length))
+        if not isinstance(self.shape, Shape):
+            raise TypeError(
+                f"shape={self.shape!r} is no shape, such as Cosine(). Write, for example, "
+                f"cosine({self.length!r}), or phase({self.length!r}, shape=…) for a function."
+            )
         for name in ("start", "end"):
             value = getattr(self, name)
-            if value is not None and not isinstance(value, Affine):
+            if value is not None:
                 object.__setattr__(self, name, endpoint(name, value))
         if self.shape.is_ratio:
             self._check_ratio()
 
     def _check_ratio(self) -> None:
         """Raise if the ends that are known already have no constant ratio."""
-        given = [_as_affine(end) for end in (self.start, self.end) if end is not None]
+        given = [affine(end) for end in (self.start, self.end) if end is not None]
         if not given:
             raise ValueError(
                 f"{self!r} falls to 0 when no end is given, and a constant ratio never gets "
@@ -83,9 +102,9 @@ class Phase(Schedule):
     def _ends_after(self, previous: Affine) -> tuple[int, Affine, Affine]:
         if self.is_relative or not isinstance(self.length, int):
             raise not_yet(self)
-        start = previous if self.start is None else _as_affine(self.start)
+        start = previous if self.start is None else affine(self.start)
         if self.end is not None:
-            end = _as_affine(self.end)
+            end = affine(self.end)
         else:
             end = self.shape.open_end(start, self.start is not None, self.length)
         self.shape.check(start, end)
@@ -127,7 +146,7 @@ class Phase(Schedule):
             length, start, end = self._fixed
             yield PhaseRow(0, length, start, end, label)
         else:
-            ends = [None if e is None else _as_affine(e) for e in (self.start, self.end)]
+            ends = [None if e is None else affine(e) for e in (self.start, self.end)]
             yield PhaseRow(_length_text(self.length), None, ends[0], ends[1], label)
 
     def resized(self, length: int, horizon: Horizon | None, growth: Exact) -> Phase:
@@ -152,7 +171,7 @@ class Phase(Schedule):
 
     @property
     def _is_bounded(self) -> bool:
-        return not isinstance(self.shape, Custom)
+        return type(self.shape) in _BOUNDED
 
     @property
     def _extras(self) -> str:
@@ -172,10 +191,6 @@ class Phase(Schedule):
         return f"{self.shape.name}({', '.join([*length, *extras, *ends])})"
 
 
-def _as_affine(end: float | Absolute | Affine) -> Affine:
-    return end if isinstance(end, Affine) else affine(end)
-
-
 def as_endpoint(end: Affine) -> float | Absolute | Affine:
     """Return the plainest way to write an end."""
     if end.offset == 0.0:
@@ -191,7 +206,7 @@ def _length_text(length: Length) -> str:
     return f"{length} updates" if isinstance(length, int) else f"{100 * length:g} %"
 
 
-End = float | Absolute | None
+End = float | Absolute | Affine | None
 
 
 def constant(length: Length = None, value: End = None) -> Schedule:

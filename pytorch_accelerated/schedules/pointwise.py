@@ -36,7 +36,24 @@ ONE = Affine(0.0, 1.0)
 class Milestones(Schedule):
     """Values that hold from given updates on; see :func:`milestones`."""
 
-    points: tuple[tuple[int | float | Epochs, float | Absolute], ...]
+    points: tuple[tuple[int | float | Epochs, float | Absolute | Affine], ...]
+
+    def __post_init__(self) -> None:
+        points: list[tuple[int | float | Epochs, float | Absolute | Affine]] = []
+        for at, value in self.points:
+            length = checked(at, "milestone")
+            if length is None:
+                raise ValueError(
+                    "milestones({None: …}): a milestone is an update, a share or epochs."
+                )
+            points.append((length, endpoint(f"the value at {at!r}", value)))
+        object.__setattr__(self, "points", tuple(points))
+        if not points:
+            raise ValueError("milestones({}): there is none. Write, for example, {30: 0.1}.")
+        for kind in (int, float, Epochs):
+            own = [x.number if isinstance(x, Epochs) else x for x, _ in points if type(x) is kind]
+            if any(one >= other for one, other in pairwise(own)):
+                raise ValueError(f"{self!r}: the milestones have to rise.")
 
     @cached_property
     def _steps(self) -> tuple[list[int], list[Affine]]:
@@ -83,12 +100,16 @@ class Milestones(Schedule):
     def _ends(self) -> tuple[Affine, ...]:
         return (ONE, *(affine(value) for _, value in self.points))
 
+    @property
+    def _is_bounded(self) -> bool:
+        return True
+
     def __repr__(self) -> str:
         points = ", ".join(f"{at!r}: {value!r}" for at, value in self.points)
         return f"milestones({{{points}}})"
 
 
-def milestones(values: Mapping[int | float | Epochs, float | Absolute]) -> Schedule:
+def milestones(values: Mapping[int | float | Epochs, float | Absolute | Affine]) -> Schedule:
     """Hold each value from its milestone on, that very update included; 1 before the first.
 
     ``value(k) = values[m]`` with m the last milestone that is ≤ k.
@@ -112,17 +133,7 @@ def milestones(values: Mapping[int | float | Epochs, float | Absolute]) -> Sched
             f"milestones({values!r}): write a dictionary from updates to values, for example "
             "milestones({30: 0.1, 60: 0.01})."
         )
-    points: list[tuple[int | float | Epochs, float | Absolute]] = []
-    for at, value in values.items():
-        length = checked(at, "milestone")
-        if length is None:
-            raise ValueError("milestones({None: …}): a milestone is an update, a share or epochs.")
-        points.append((length, endpoint(f"the value at {at!r}", value)))
-    for kind in (int, float, Epochs):
-        own = [at.number if isinstance(at, Epochs) else at for at, _ in points if type(at) is kind]
-        if any(one >= other for one, other in pairwise(own)):
-            raise ValueError(f"milestones({dict(points)!r}): the milestones have to rise.")
-    return Milestones(tuple(points))
+    return Milestones(tuple(values.items()))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,6 +142,14 @@ class FromFunction(Schedule):
 
     function: Callable[[int], float | Absolute]
     length: Length = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(
+                f"function={self.function!r} has to be a function of the number of updates, for "
+                "example from_function(lambda k: 0.99**k)."
+            )
+        object.__setattr__(self, "length", checked(self.length))
 
     def coefficients(self, num_updates: int) -> Affine:
         if self.is_relative:
@@ -168,10 +187,6 @@ class FromFunction(Schedule):
     def _ends(self) -> tuple[Affine, ...]:
         return ()
 
-    @property
-    def _is_bounded(self) -> bool:
-        return False
-
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", None) or repr(self.function)
         return f"from_function({name}{'' if self.length is None else f', {self.length!r}'})"
@@ -205,9 +220,4 @@ def from_function(function: Callable[[int], float | Absolute], length: Length = 
         >>> mine(3, base=0.8)
         0.1
     """
-    if not callable(function):
-        raise TypeError(
-            f"function={function!r} has to be a function of the number of updates, for example "
-            "from_function(lambda k: 0.99**k)."
-        )
-    return FromFunction(function, checked(length))
+    return FromFunction(function, length)

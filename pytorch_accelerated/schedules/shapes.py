@@ -13,7 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pytorch_accelerated.schedules.base import Affine
 from pytorch_accelerated.schedules.lengths import (
@@ -25,7 +25,7 @@ from pytorch_accelerated.schedules.lengths import (
     is_relative,
     nearest,
 )
-from pytorch_accelerated.schedules.value import Value
+from pytorch_accelerated.schedules.value import Value, comes_first
 
 Curve = Callable[[int], tuple[float, float]]
 
@@ -35,6 +35,14 @@ class Shape(Value, ABC):
     """How a phase gets from its start to its end, as a function of progress in [0, 1]."""
 
     name: ClassVar[str]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if not hasattr(cls, "name"):
+            cls.name = cls.__name__
+        # Who overrides a built-in shape's weights means them, not the curve that it has besides.
+        if comes_first(cls, "weights", "curve"):
+            cls.curve = Shape.curve  # type: ignore[method-assign]
 
     def __call__(self, progress: float) -> float:
         """Return the share of the way from start to end at ``progress`` in [0, 1]."""
@@ -95,12 +103,12 @@ class Shape(Value, ABC):
 
     def arguments(self) -> str:
         """Return the shape's own arguments as they are written in code."""
-        changed = (
-            (field.name, getattr(self, field.name))
-            for field in fields(self)
-            if getattr(self, field.name) != field.default
+        defaults = {field.name: field.default for field in fields(self)}
+        return "".join(
+            f", {name}={value!r}"
+            for name, value in self._contents().items()
+            if name not in defaults or value != defaults[name]
         )
-        return "".join(f", {name}={value!r}" for name, value in changed)
 
 
 class Constant(Shape):
@@ -271,6 +279,16 @@ class InverseProportional(Shape):
     def is_ratio(self) -> bool:
         return True
 
+    def check(self, start: Affine, end: Affine) -> None:
+        super().check(start, end)
+        _, _, first, last = _one_kind(start, end)
+        if first / last > _LARGEST_RATIO:
+            raise ValueError(
+                f"{self.name}: from {sum(start):g} to {sum(end):g}, the start is more than "
+                f"{_LARGEST_RATIO:g} times the end. Give an end further from 0, such as "
+                "end=0.001, or use linear or cosine."
+            )
+
     def curve(self, start: Affine, end: Affine, length: int) -> Curve:
         offset, sign, first, last = _one_kind(start, end)
         ratio = first / last
@@ -374,6 +392,7 @@ class Custom(Shape):
 
 
 _HALF_PI = math.pi / 2.0
+_LARGEST_RATIO = 1e250  # times the updates of any phase, it is still finite
 
 
 def _positive(name: str, value: object) -> float:

@@ -52,6 +52,44 @@ def test_fifty_updates_with_a_tensor_rate_take_one_graph(compiled_first: bool) -
     assert moved == pytest.approx(sum(DECAY(k, base=0.1) for k in range(NUM_UPDATES)), rel=0.05)
 
 
+UP = linear(NUM_UPDATES, end=1.5)
+
+
+@pytest.mark.parametrize(
+    ("run_first", "plans"),
+    [
+        (False, [DECAY, UP]),
+        # PyTorch's graph does not notice that groups no longer share a tensor (2.x): one that ran
+        # before goes on with the first group's for all, which is right where it is one plan.
+        (True, [DECAY, DECAY]),
+    ],
+)
+def test_a_compiled_step_over_groups_that_shared_a_tensor_follows_the_plan(
+    run_first: bool, plans: Any
+) -> None:
+    parameters = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    groups = [{"params": [parameter]} for parameter in parameters]
+    optimizer = torch.optim.SGD(groups, lr=torch.tensor(0.1, dtype=torch.float64))
+    counter = CompileCounterWithBackend("eager")
+    compiled = torch.compile(optimizer.step, backend=counter)
+
+    def moved() -> list[float]:
+        before = [parameter.detach().clone() for parameter in parameters]
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        compiled()
+        pairs = zip(before, parameters, strict=True)
+        return [float((was - now.detach())[0]) for was, now in pairs]
+
+    if run_first:
+        assert moved() == pytest.approx([0.1, 0.1])
+    scheduler = ParamScheduler(optimizer, lr=plans)
+    for k in range(NUM_UPDATES):
+        assert moved() == pytest.approx([plan(k, base=0.1) for plan in plans], abs=1e-6)
+        scheduler.step()
+    assert counter.frame_count == 1
+
+
 def test_fifty_updates_with_float_fields_take_at_most_two_graphs() -> None:
     parameter, optimizer = optimizer_with(0.1, weight_decay=0.1)
     counter = CompileCounterWithBackend("eager")

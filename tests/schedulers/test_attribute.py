@@ -364,6 +364,8 @@ def test_an_attribute_that_the_state_does_not_know_starts_from_what_it_held() ->
         (lambda s: s.update(format=9), "format is 9"),
         (lambda s: s.update(kind="schedules"), "kind is 'schedules'"),
         (lambda s: s.update(num_updates=-1), "num_updates=-1"),
+        (lambda s: s.update(num_updates="5"), "num_updates='5'"),
+        (lambda s: s.update(bases={"value": ["x"]}), "bases of value='x'"),
         (lambda s: s.update(bases=[1.0]), "'bases' entry"),
         (lambda s: s.update(values={"value": 1.0}), "'values' entry"),
         (lambda s: s.update(bases={"value": [1.0, 2.0]}), "2 bases for value"),

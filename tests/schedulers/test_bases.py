@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
+from collections import Counter, OrderedDict, defaultdict, deque
+from enum import Enum
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,6 +89,73 @@ def test_attributes_of_a_subclass_come_back_with_their_types() -> None:
     assert "function" not in scheduler.state_dict()["attributes"]
 
 
+class Mode(str, Enum):
+    FAST = "fast"
+    SLOW = "slow"
+
+
+class Level(Enum):
+    LOW = (1,)
+    HIGH = (2,)
+
+
+class Holding(InverseLrScheduler):
+    """Has all kinds of attributes that a subclass may set."""
+
+    def __init__(self, optimizer: Any) -> None:
+        super().__init__(optimizer)
+        self.mode, self.level = Mode.FAST, Level.LOW
+        self.recent: deque[float] = deque(maxlen=3)
+        self.seen: Counter[int] = Counter()
+        self.ordered: OrderedDict[str, int] = OrderedDict()
+        self.by_phase: defaultdict[str, list[float]] = defaultdict(list)
+        self.numbers: list[Any] = []
+
+    @cached_property
+    def table(self) -> list[int]:
+        return [1, 2, 3]
+
+
+def test_attributes_of_the_standard_library_and_numpy_come_back() -> None:
+    scheduler = Holding(sgd())
+    assert scheduler.table == [1, 2, 3]
+    scheduler.mode, scheduler.level = Mode.SLOW, Level.HIGH
+    scheduler.recent.extend([1.0, 2.0, 3.0, 4.0])
+    scheduler.seen.update([3, 3, 5])
+    scheduler.ordered.update(b=1, a=2)
+    scheduler.by_phase["warm"].append(0.5)
+    scheduler.numbers = [np.float32(0.1), np.int64(3), np.bool_(True), np.str_("a"), Mode.SLOW]
+    state = scheduler.state_dict()
+    assert "table" not in state["attributes"]
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    for saved in (json.loads(json.dumps(state)), torch.load(file, weights_only=True)):
+        fresh = Holding(sgd())
+        assert fresh.table is not None
+        fresh.load_state_dict(saved)
+        for name in ("mode", "level", "recent", "seen", "ordered", "by_phase", "numbers"):
+            assert getattr(fresh, name) == getattr(scheduler, name), name
+            assert type(getattr(fresh, name)) is type(getattr(scheduler, name)), name
+        assert fresh.recent.maxlen == 3
+        fresh.by_phase["cool"].append(1.0)
+        # As a state had it that was saved before.
+        fresh.load_state_dict({**saved, "attributes": {**saved["attributes"], "table": [9]}})
+        assert fresh.table == [1, 2, 3]
+    state["attributes"]["mode"] = "medium"
+    with pytest.raises(ValueError, match=r"attribute 'mode' is 'medium'"):
+        Holding(sgd()).load_state_dict(state)
+
+
+def test_a_container_that_cannot_be_saved_is_not_lost_without_a_word() -> None:
+    scheduler = Holding(sgd())
+    scheduler.numbers = [torch.ones(1)]
+    with pytest.warns(SchedulerWarning, match=r"numbers is a list that is not saved: tensor"):
+        state = scheduler.state_dict()
+    assert "numbers" not in state["attributes"]
+    Holding(sgd()).load_state_dict(state)
+
+
 def test_a_subclass_with_a_state_of_its_own_keeps_it() -> None:
     class Own(InverseLrScheduler):
         def state_dict(self) -> dict[str, Any]:
@@ -109,6 +181,10 @@ def test_a_subclass_with_a_state_of_its_own_keeps_it() -> None:
         (lambda s: s.update(kind="StepLR"), "'StepLR'"),
         (lambda s: s.update(num_updates=-1), "num_updates=-1"),
         (lambda s: s.update(num_updates=1.5), "fractional"),
+        (lambda s: s.update(num_updates=1.0), "num_updates=1.0"),
+        (lambda s: s.update(num_updates="5"), "num_updates='5'"),
+        (lambda s: s.update(num_updates=10**400), "num_updates is a number of 1329 bits"),
+        (lambda s: s.update(values={"lr": [10**400]}), "finite"),
         (lambda s: s.update(values=[0.1]), "'values' entry"),
         (lambda s: s.update(values={"lr": [0.1, 0.2]}), "2 values"),
         (lambda s: s.update(values={"lr": [float("nan")]}), "finite"),
@@ -166,6 +242,30 @@ def test_a_constructor_that_forgets_the_base_class_is_told() -> None:
 
     with pytest.raises(TypeError, match=r"Forgetful\.__init__ has to call"):
         Forgetful(sgd())
+
+
+@pytest.mark.parametrize("kind", [CosineLrScheduler, InverseLrScheduler])
+def test_a_constructor_may_load_a_state_or_step(kind: Any) -> None:
+    class Resumed(kind):  # type: ignore[misc]
+        def __init__(self, optimizer: Any, state: Any = None, steps: int = 0) -> None:
+            super().__init__(optimizer, *((1, 10) if kind is CosineLrScheduler else ()))
+            if state is not None:
+                self.load_state_dict(state)
+            for _ in range(steps):
+                self.step()
+
+    straight = Resumed(first := sgd([0.8]))
+    train(first, straight, 5)
+    made = [
+        Resumed(second := sgd([0.8]), straight.state_dict()),
+        Resumed(third := sgd([0.8]), steps=5),
+    ]
+    for scheduler, optimizer in zip(made, (second, third), strict=True):
+        assert scheduler.num_updates == 5
+        assert held(optimizer) == held(first)
+        scheduler.step()
+    straight.step()
+    assert held(second) == held(third) == held(first)
 
 
 def test_without_get_updated_values_there_is_no_scheduler() -> None:
@@ -297,6 +397,10 @@ def test_a_built_in_schedulers_state_without_values_is_refused() -> None:
     scheduler = ParamScheduler(sgd([0.1]), lr=linear(5))
     with pytest.raises(ValueError, match=r"have no field 'lr'"):
         scheduler.load_state_dict({**scheduler.state_dict(), "values": {}})
+    for values in ([float("nan"), 1.0], [float("inf")], [True], [[0.1, 0.2]], [10**400]):
+        with pytest.raises(ValueError, match=r"values for field 'lr'"):
+            scheduler.load_state_dict({**scheduler.state_dict(), "values": {"lr": values}})
+    assert held(scheduler.optimizer) == [0.1]
 
 
 def test_a_field_that_is_scheduled_only_later_is_restored_with_its_optimizer() -> None:

@@ -413,6 +413,70 @@ def test_law_6_a_tensor_stays_that_very_tensor(example: Example, dtype: torch.dt
         assert held(optimizer) == pytest.approx(held(other), rel=1e-6)
 
 
+def sharing(*names: str) -> torch.optim.Adam:
+    """Adam with a group for each name, all of which hold the one tensor of its defaults."""
+    groups = [
+        {"params": [p], "name": n} for p, n in zip(parameters(len(names)), names, strict=True)
+    ]
+    betas = (torch.tensor(0.5, dtype=torch.float64), torch.tensor(0.99))
+    rate = torch.tensor(0.5, dtype=torch.float64)
+    return torch.optim.Adam(groups, lr=rate, betas=betas, capturable=False, foreach=False)
+
+
+def test_law_6_groups_that_share_a_tensor_run_each_by_its_own_schedule() -> None:
+    optimizer = sharing("a", "b", "c")
+    rate, (beta1, beta2) = optimizer.defaults["lr"], optimizer.defaults["betas"]
+    down, up = linear(10, end=0.0), linear(10, end=1.5)
+    scheduler = ParamScheduler(
+        optimizer, lr={"a": down, "b": up, "c": down}, beta1=[down, up, down]
+    )
+    recorder = Recorder(optimizer)
+    train(optimizer, scheduler, 10)
+    assert recorder.used == [[s(k, base=0.5) for s in (down, up, down)] for k in range(10)]
+    assert [betas[0] for betas in held(optimizer, "betas")] == [0.0, 0.75, 0.0]
+    first = optimizer.param_groups[0]
+    assert first["lr"] is rate
+    assert first["betas"][0] is beta1
+    assert all(group["betas"][1] is beta2 for group in optimizer.param_groups)
+
+
+def test_law_6_a_failing_constructor_leaves_a_shared_tensor_shared() -> None:
+    optimizer = sharing("a", "b")
+    rate = optimizer.defaults["lr"]
+    with pytest.raises(ValueError, match="below 1"):
+        ParamScheduler(optimizer, lr=linear(10), beta1=linear(10, end=3.0))
+    assert all(group["lr"] is rate for group in optimizer.param_groups)
+    assert optimizer.defaults["lr"] is rate
+
+
+def test_law_4_a_group_added_later_has_the_base_of_the_defaults_not_a_decayed_tensor() -> None:
+    optimizer = sharing("a")
+    scheduler = ParamScheduler(optimizer, lr=linear(10, end=0.0), beta1=linear(10, end=0.0))
+    rate = optimizer.param_groups[0]["lr"]
+    train(optimizer, scheduler, 5)
+    optimizer.add_param_group({"params": parameters(1)})
+    optimizer.add_param_group({"params": parameters(1)})
+    train(optimizer, scheduler, 1)
+    assert held(optimizer) == [linear(10, end=0.0)(6, base=0.5)] * 3
+    assert [betas[0] for betas in held(optimizer, "betas")] == held(optimizer)
+    assert [group["initial_lr"] for group in optimizer.param_groups] == [0.5] * 3
+    assert optimizer.param_groups[0]["lr"] is rate
+
+
+def test_law_6_groups_that_share_a_tensor_again_after_a_restore_are_parted_again() -> None:
+    optimizer = sharing("a", "b")
+    down, up = linear(10, end=0.0), linear(10, end=1.5)
+    scheduler = ParamScheduler(optimizer, lr=[down, up])
+    train(optimizer, scheduler, 2)
+    state = copy.deepcopy(optimizer.state_dict())
+    state["param_groups"][1]["lr"] = state["param_groups"][0]["lr"]
+    optimizer.load_state_dict(state)
+    with pytest.warns(SchedulerWarning, match="group 1 held lr=0.4"):
+        train(optimizer, scheduler, 1)
+    train(optimizer, scheduler, 2)
+    assert held(optimizer) == [down(5, base=0.5), up(5, base=0.5)]
+
+
 @every_stateful
 def test_law_6_plain_fields_get_plain_values(example: Example) -> None:
     optimizer = optimizer_for([0.1, 0.2])

@@ -22,6 +22,7 @@ from pytorch_accelerated.schedulers import (
     StatelessParamScheduler,
 )
 from pytorch_accelerated.schedules import (
+    Phase,
     absolute,
     constant,
     cosine,
@@ -32,6 +33,7 @@ from pytorch_accelerated.schedules import (
     milestones,
     phase,
 )
+from pytorch_accelerated.schedules.shapes import Linear, Shape
 from tests.recording import Recorder, adamw, held, parameters, sgd, train, update, used_in
 
 DOWN = linear(4, end=0.0)
@@ -500,6 +502,34 @@ def test_a_users_shape_is_checked_between_its_ends() -> None:
         ParamScheduler(sgd([0.4]), lr=linear(5, end=-1.0) >> from_function(lambda k: 1.0))
 
 
+class Overshoot(Shape):
+    """Below its end on the way there, and for a moment no number."""
+
+    def weights(self, done: float, left: float) -> tuple[float, float]:
+        x = math.nan if done == 0.2 else overshoot(done)
+        return 1.0 - x, x
+
+
+class Dipping(Phase):
+    """Another way to leave the ends."""
+
+    def coefficients(self, num_updates: int) -> tuple[float, float]:
+        return 0.0, math.nan if num_updates == 2 else 1.0 - 0.3 * num_updates
+
+
+@pytest.mark.parametrize("schedule", [phase(10, shape=Overshoot(), end=0.0), Dipping(10, Linear())])
+def test_code_of_a_users_own_is_checked_at_each_step(schedule: Any) -> None:
+    optimizer = sgd([0.4])
+    scheduler = ParamScheduler(optimizer, lr=schedule)
+    train(optimizer, scheduler, 1)
+    with pytest.raises(ValueError, match=r"lr: nan .* at update 2 is not finite"):
+        scheduler.step()
+    with pytest.raises(ValueError, match=r"lr: -0\.\d* .* at update 4 is out of range"):
+        scheduler.step(4)
+    with pytest.raises(ValueError, match=r"lr: nan .* at update 2 is not finite"):
+        scheduler.preview()
+
+
 @pytest.mark.parametrize(
     ("plan", "lowest"),
     [
@@ -536,6 +566,10 @@ def test_a_base_that_is_changed_to_an_illegal_one_is_refused() -> None:
     with pytest.raises(ValueError, match=r"lr: -0.8 .* at update 4 is out of range"):
         scheduler.step()
     assert (held(optimizer), scheduler.num_updates) == ([0.4 * 0.85], 3)
+    with pytest.raises(ValueError, match=r"lr: -1.0 .* at update 0 is out of range"):
+        scheduler.preview()
+    optimizer.param_groups[0]["initial_lr"] = 0.8
+    assert scheduler.preview().value("lr", 4) == linear(10, end=0.5)(4, base=0.8)
 
 
 def test_a_users_function_inside_others_is_checked_as_well() -> None:

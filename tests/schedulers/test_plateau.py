@@ -373,6 +373,8 @@ def test_the_constructor_decides_and_the_memory_is_kept() -> None:
         (lambda s: s["attributes"].update(best={"__float__": ["nan"]}), "best=nan"),
         (lambda s: s["attributes"].update(num_reductions=-1), "num_reductions=-1"),
         (lambda s: s["attributes"].update(num_bad_reports=0.5), "num_bad_reports=0.5"),
+        (lambda s: s["attributes"].update(num_reductions="1"), "num_reductions='1'"),
+        (lambda s: s["attributes"].update(num_reductions=10**400), "num_reductions is a number of"),
     ],
 )
 def test_a_damaged_state_is_refused_and_changes_nothing(change: Any, words: str) -> None:
@@ -382,7 +384,7 @@ def test_a_damaged_state_is_refused_and_changes_nothing(change: Any, words: str)
     damaged = copy.deepcopy(state)
     damaged["num_updates"] = 9
     change(damaged)
-    with pytest.raises((ValueError, TypeError), match=words):
+    with pytest.raises(ValueError, match=words):
         scheduler.load_state_dict(damaged)
     assert scheduler.state_dict() == state
 

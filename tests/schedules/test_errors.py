@@ -6,6 +6,12 @@ import re
 import pytest
 
 from pytorch_accelerated.schedules import (
+    Absolute,
+    Affine,
+    Epochs,
+    FromFunction,
+    Milestones,
+    Phase,
     absolute,
     constant,
     cosine,
@@ -20,6 +26,7 @@ from pytorch_accelerated.schedules import (
     polynomial,
     tanh,
 )
+from pytorch_accelerated.schedules.shapes import Linear
 
 # What is written → the error, and texts that its message holds.
 TABLE = [
@@ -57,6 +64,8 @@ TABLE = [
     (lambda: phase(5, shape=lambda p: "x"), TypeError, ["shape(0)='x'", "a number"]),
     (lambda: cosine(5, shape=3), TypeError, ["shape"]),
     # Ratios
+    (lambda: inverse_proportional(9, 1.0, 1e-310), ValueError, ["from 1 to 1e-310", "end=0.001"]),
+    (lambda: inverse_proportional(9, end=1e-310)(0), ValueError, ["1e-310", "linear or cosine"]),
     *(
         (lambda case=case, make=make: case(make), ValueError, texts)
         for make in (exponential, inverse_proportional)
@@ -106,6 +115,15 @@ TABLE = [
         lambda: (linear(50) >> linear(0.6)).over(100),
         ValueError,
         ["needs 110 updates", "the horizon has 100", "shorter"],
+    ),
+    *(
+        (make, ValueError, ["needs 10 updates", "the horizon has 5", "shorter"])
+        for make in (
+            lambda: (constant(10) + cosine()).over(5),
+            lambda: (cosine() * constant(10)).over(5),
+            lambda: (constant(3) >> 0.5 * (constant(10) + cosine())).over(8),
+            lambda: (constant() + (constant(10) + cosine(0.5))).over(5),
+        )
     ),
     (lambda: (linear(50) >> linear()).over(10), ValueError, ["50 updates", "10", "shorter"]),
     (lambda: (linear(50) >> linear()).over(10), ValueError, ["linear(50) >> linear()"]),
@@ -158,6 +176,22 @@ TABLE = [
     (lambda: from_function(lambda k: math.nan)(3), ValueError, ["update 3", "nan", "finite"]),
     (lambda: from_function(lambda k: None)(3), TypeError, ["update 3", "None", "a number"]),
     (lambda: from_function(float, 2.5), ValueError, ["length=2.5", "write 2"]),
+    # Classes that are built without their functions
+    (lambda: Absolute(math.nan), ValueError, ["value=nan", "finite"]),
+    (lambda: Absolute("1"), TypeError, ["value='1'", "a number"]),
+    (lambda: Epochs(-1), ValueError, ["number=-1", "negative"]),
+    (lambda: Epochs(math.nan), ValueError, ["number=nan", "finite"]),
+    (lambda: Milestones(((30, 0.1), (20, 0.2))), ValueError, ["{30: 0.1, 20: 0.2}", "rise"]),
+    (lambda: Milestones(((30, 0.1), (30, 0.2))), ValueError, ["{30: 0.1, 30: 0.2}", "rise"]),
+    (lambda: Milestones(((-1, 0.1),)), ValueError, ["milestone=-1", "at least 0"]),
+    (lambda: Milestones(((1, math.inf),)), ValueError, ["the value at 1=inf", "finite"]),
+    (lambda: Milestones(()), ValueError, ["milestones({})", "{30: 0.1}"]),
+    (lambda: Phase(10, "cosine"), TypeError, ["shape='cosine'", "Write", "cosine(10)"]),
+    (lambda: Phase(10, Linear), TypeError, ["Linear", "is no shape"]),
+    (lambda: Phase(10, Linear(), end=Affine(0.0, math.inf)), ValueError, ["end.scale=inf"]),
+    (lambda: linear(10, end=Affine("a", 0.0)), TypeError, ["end.offset='a'"]),
+    (lambda: FromFunction(3), TypeError, ["function=3", "from_function(lambda k"]),
+    (lambda: FromFunction(float, 2.5), ValueError, ["length=2.5", "write 2"]),
 ]
 
 
@@ -169,6 +203,12 @@ def test_an_error_says_what_to_write_instead(write, kind, texts):
         write()
     for text in texts:
         assert re.search(re.escape(text), str(caught.value)), f"{text!r} in {caught.value}"
+
+
+def test_milestones_may_be_built_from_lists():
+    listed = Milestones([[10, 1], [20, absolute(0.5)]])
+    assert listed == milestones({10: 1.0, 20: absolute(0.5)})
+    assert hash(listed) == hash(milestones({10: 1.0, 20: absolute(0.5)}))
 
 
 def test_a_message_shows_no_lengths_that_nobody_wrote():

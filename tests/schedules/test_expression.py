@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from pytorch_accelerated.schedules import (
+    Affine,
     absolute,
     constant,
     cosine,
@@ -35,6 +36,12 @@ SCHEDULES = [
     0.5 * cosine(10).repeat(3) + -0.25 * rex(5),
     (linear(3) >> cosine(4, end=0.2)).repeat(3, length=2.0, peak=0.5) >> constant(2),
     cosine().repeat(4),
+    linear(5) + -1.0 * linear(3),
+    (
+        linear(3, end=0.5) + constant(3, value=absolute(0.1)) >> cosine(4) >> constant(5)
+    )._closed_parts[1],
+    linear(5, start=Affine(0.1, 0.5)) >> constant(3, value=Affine(1.0, 2.0)),
+    milestones({5: Affine(0.1, 0.5)}),
 ]
 
 
@@ -65,6 +72,18 @@ def test_a_chain_may_be_long():
     assert parse_schedule(" >> ".join(["linear(1)"] * 300)).horizon == 300
 
 
+def test_long_sums_and_products_are_read_at_once():
+    many = "+".join(["linear(1)"] * 31)
+    for text in (
+        f"constant(1) * ({many})",
+        f"({many}) * constant(1)",
+        "*".join(["cosine(5)"] * 12),
+    ):
+        schedule = parse_schedule(text)
+        assert len(schedule._ends()) <= 2
+        assert parse_schedule(repr(schedule)) == schedule
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -80,8 +99,13 @@ def test_a_chain_may_be_long():
         ("linear(5, strt=1.0)", "column 1: linear.* unexpected keyword argument 'strt'"),
         ("linear(-5)", "column 1: length=-5 is too small"),
         ("linear(5) >> 3", "'3' at column 14: only schedules can follow"),
-        ("linear(5) - linear(3)", r"only the operators >>, \*, \+ and - are"),
-        ("-linear(5)", "only a number can have a minus sign"),
+        ("linear(5) - linear(3)", r"column 1: .* write a \+ -1\.0 \* b,"),
+        ("linear(5 - 3)", r"column 8: .* of two numbers the result"),
+        ("linear(5) / 2", r"only the operators >>, \* and \+ are"),
+        ("-linear(5)", r"only a number can have a minus sign; for a schedule write -1.0 \* …"),
+        ("Affine(1, 2) * 1000000000", "only schedules and numbers can be multiplied"),
+        ("linear(5, end=Affine(1, linear(2)))", "end.scale=linear"),
+        ("Affine(1, 2)", "has to be a schedule"),
         ("linear(5) + 1", "only schedules can be added"),
         ("linear(5, {1: 2})", "a dictionary is only allowed as milestones"),
         ("milestones({**{}})", "not allowed"),

@@ -1,10 +1,23 @@
 """Shares, epochs and the rest become whole updates that add up to the horizon exactly."""
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytorch_accelerated.schedules import constant, cosine, epochs, linear, milestones
+from pytorch_accelerated.schedules import (
+    Phase,
+    Sequence,
+    absolute,
+    constant,
+    cosine,
+    epochs,
+    exponential,
+    inverse_sqrt,
+    linear,
+    milestones,
+)
 
 HORIZONS = (0, 1, 2, 3, 6, 7, 10, 100, 101)
 
@@ -103,3 +116,32 @@ def test_over_twice_changes_nothing():
 def test_one_part_of_a_repeat_is_a_schedule_that_its_repr_builds():
     once = cosine(0.5).repeat(1).over(10)
     assert once == cosine(5, start=1.0, end=0.0)
+
+
+def test_periods_that_are_rounded_to_no_update_leave_the_others_their_peaks():
+    short = inverse_sqrt(0.05, timescale=5).repeat(2, peak=0.95).over(7)
+    assert short.horizon == 1
+    assert [short(k) for k in range(3)] == [0.95, *[pytest.approx(1 / math.sqrt(1.2))] * 2]
+    nothing = inverse_sqrt(0.05, timescale=5).repeat(2, peak=0.5).over(1)
+    assert (nothing.horizon, nothing(0)) == (0, 0.5)
+    with pytest.raises(ValueError, match=r"peak=0.9: after 2 periods .* is below the lowest"):
+        inverse_sqrt(0.05, timescale=5).repeat(2, peak=0.9).over(7)
+
+
+def test_a_chain_that_grows_in_a_loop_is_tried_part_by_part(monkeypatch):
+    fitted = []
+    fit = Phase._fit
+    monkeypatch.setattr(Phase, "_fit", lambda self, *a: fitted.append(self) or fit(self, *a))
+    chain = linear(10, start=0.0)
+    for _ in range(50):
+        chain = chain >> linear(0.01, end=0.5)
+    chain = chain >> constant() >> exponential(0.1, end=0.01)
+    assert len(fitted) == 52
+    assert chain == Sequence(chain.parts)
+    assert chain.over(1_000).horizon == 1_000
+    with pytest.raises(ValueError, match=r"both take the rest"):
+        chain >> linear()
+    with pytest.raises(ValueError, match=r"add up to 102 % of the horizon"):
+        chain >> linear(0.42)
+    with pytest.raises(ValueError, match=r"exponential: .* partly absolute"):
+        chain >> exponential(0.1, end=absolute(0.1))

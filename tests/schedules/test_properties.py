@@ -1,7 +1,9 @@
 """What holds for every schedule that can be composed."""
 
 import copy
+import functools
 import math
+import operator
 import pickle
 import tracemalloc
 from itertools import pairwise
@@ -13,14 +15,18 @@ from hypothesis import strategies as st
 from pytorch_accelerated.preview import preview
 from pytorch_accelerated.schedules import (
     Phase,
+    Schedule,
     Sequence,
+    Sum,
     absolute,
     constant,
     cosine,
     linear,
     milestones,
+    phase,
     rex,
 )
+from pytorch_accelerated.schedules.shapes import Cosine, Exponential, Linear, Shape
 from tests.strategies import (
     BASES,
     NAMES,
@@ -265,3 +271,150 @@ def test_a_table_shows_lengths_where_they_are_not_yet_laid_out():
 )
 def test_the_table_ends_with_the_value_that_stays(schedule, last_line):
     assert str(schedule).splitlines()[-1] == last_line
+
+
+TERMS = st.builds(
+    linear,
+    st.integers(1, 9),
+    start=st.one_of(st.floats(-2, 2), st.builds(absolute, st.floats(-2, 2))),
+    end=st.one_of(st.floats(-2, 2), st.builds(absolute, st.floats(-2, 2))),
+)
+FACTORS = st.builds(
+    linear, st.integers(1, 9), start=st.floats(-2, 2, width=16), end=st.floats(-2, 2)
+)
+
+
+@many
+@given(st.lists(TERMS, min_size=1, max_size=4), st.lists(FACTORS, max_size=2), st.floats(-3, 3))
+def test_few_ends_bound_a_sum_as_all_pairs_of_ends_do(terms, factors, base):
+    composed, every = terms[0], list(terms[0]._ends())
+    for term in terms[1:]:
+        composed += term
+        every = [(o + p, s + t) for o, s in every for p, t in term._ends()]
+    for factor in factors:
+        composed *= factor
+        every = [(o * t, s * t) for o, s in every for _, t in factor._ends()]
+    low, high, _ = bounds(composed, base)
+    values = [offset + scale * base for offset, scale in every]
+    assert low == pytest.approx(min(values), rel=1e-12, abs=1e-12)
+    assert high == pytest.approx(max(values), rel=1e-12, abs=1e-12)
+    assert set(composed._ends()) <= set(every)
+
+
+def test_long_sums_and_products_have_few_ends():
+    terms = [linear(n + 1, start=absolute(0.1 * n), end=1.0 / (n + 1)) for n in range(31)]
+    mixed = functools.reduce(operator.add, terms)
+    assert len(mixed._ends()) <= 2 * len(terms)
+    assert len(functools.reduce(operator.add, [linear(9)] * 31)._ends()) == 2
+    powers = functools.reduce(operator.mul, [linear(9, end=0.5)] * 12)
+    assert sorted(powers._ends()) == [(0.0, 0.5**11 * 0.5), (0.0, 1.0)]
+    both = functools.reduce(operator.mul, [mixed, *[cosine(9, end=0.5)] * 11])
+    assert len(both._ends()) <= 4 * len(terms)
+    periods = cosine(5, start=absolute(0.1), end=0.2).repeat(2_000, peak=0.999)
+    assert len((periods + periods)._ends()) <= 16
+    huge = functools.reduce(operator.mul, [linear(9, start=1e200)] * 12)
+    assert len(huge._ends()) == 1
+
+
+# What users make of the classes -------------------------------------------------------------
+
+
+class Halved(Phase):
+    def coefficients(self, num_updates):
+        offset, scale = super().coefficients(num_updates)
+        return 0.5 * offset, 0.5 * scale
+
+
+class Squared(Cosine):
+    def weights(self, done, left):
+        of_end = super().weights(done, left)[1] ** 2
+        return 1.0 - of_end, of_end
+
+
+class SquaredFirst:
+    def weights(self, done, left):
+        return 1.0 - done**2, done**2
+
+
+class SquaredLine(SquaredFirst, Exponential):
+    is_ratio = False
+
+
+class Double(Sum):
+    def coefficients(self, num_updates):
+        offset, scale = super().coefficients(num_updates)
+        return 2.0 * offset, 2.0 * scale
+
+
+OVERRIDDEN = [
+    (Halved(10, Linear()), lambda k: 0.5 * (1 - k / 10)),
+    (phase(10, shape=Squared()), lambda k: 1 - math.sin(math.pi / 2 * k / 10) ** 4),
+    (phase(10, shape=SquaredLine(), end=0.0), lambda k: 1 - (k / 10) ** 2),
+    (Double(linear(10), constant(10)), lambda k: 2 * (2 - k / 10)),
+]
+
+
+@pytest.mark.parametrize(("schedule", "expected"), OVERRIDDEN, ids=lambda s: type(s).__name__)
+def test_what_a_subclass_overrides_counts_everywhere(schedule, expected):
+    for composed, scale in ((schedule, 1.0), (0.5 * schedule >> constant(3), 0.5)):
+        values = [pytest.approx(scale * expected(k), abs=1e-15) for k in range(11)]
+        assert [composed(k) for k in range(11)] == values
+        assert list(composed.values(11)) == values
+        segments = [composed.segment(k) for k in range(11)]
+        assert [s.curve(k - s.start)[1] for k, s in enumerate(segments)] == values
+        assert not composed._is_bounded
+
+
+class Halving(Schedule):
+    """A plain class, as any other in Python."""
+
+    def __init__(self, every, table=()):
+        self.every = every
+        self.table = table
+
+    @functools.cached_property
+    def rate(self):
+        return 0.5 ** (1 / self.every)
+
+    def coefficients(self, num_updates):
+        return 0.0, self.rate**num_updates
+
+    horizon = None
+    is_relative = False
+
+    def _rows(self):
+        return iter(())
+
+    def _demand(self, horizon):
+        return 0
+
+    def _fit(self, begin, length, horizon):
+        return self
+
+    def _ends(self):
+        return ()
+
+
+class Back(Shape):
+    def __init__(self, overshoot):
+        self.overshoot = overshoot
+
+    def weights(self, done, left):
+        x = done + self.overshoot * done * left
+        return 1 - x, x
+
+
+def test_plain_classes_compare_hash_print_and_pickle_by_what_they_have_set():
+    one, same, other = Halving(3), Halving(3), Halving(4)
+    assert one(3) == pytest.approx(0.5)
+    assert one == same != other
+    assert hash(one) == hash(same)
+    assert repr(one) == "Halving(every=3, table=())"
+    assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == one
+    assert one + one == same + same
+    assert hash(Halving(3, [1])) == hash(Halving(3, [1]))
+    assert str(one)
+    assert Back(1.0) == Back(1.0) != Back(2.0)
+    assert phase(5, shape=Back(1.0)) != phase(5, shape=Back(2.0))
+    assert len({Back(1.0), Back(1.0), Back(2.0)}) == 2
+    assert repr(phase(5, shape=Back(2.0), end=0.5)) == "Back(5, overshoot=2.0, end=0.5)"
