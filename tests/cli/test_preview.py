@@ -172,6 +172,60 @@ def test_a_schedulers_arguments_come_from_a_file(run, tmp_path, arguments, confi
     assert rows_of("a.csv")[1] == ["0", "0.0", "0.3"]
 
 
+OF_COSINE = ["CosineLrScheduler", "--total_num_epochs=3", "--num_update_steps_per_epoch=5"]
+COSINE_CONFIG = "CosineLrScheduler: {total_num_epochs: 3, num_update_steps_per_epoch: 5}\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments"),
+    [
+        ("log: false", ["--base", "0.1", "--num_updates", "7", *OF_COSINE]),
+        ("log: false", ["--base.lr", "0.1", *OF_COSINE, "--num_updates", "7"]),
+        (f"base: 0.1\nnum_updates: 7\nscheduler: CosineLrScheduler\n{COSINE_CONFIG}", []),
+        (f"num_updates: 7\n{COSINE_CONFIG}", ["--base", "0.1"]),
+        ("base: 0.1\nnum_updates: 7\n", OF_COSINE),
+    ],
+    ids=["before the name", "around it", "file", "file and line", "file before the name"],
+)
+def test_options_beside_the_schedulers_name_count_as_well(run, tmp_path, config, arguments):
+    (tmp_path / "plan.yaml").write_text(config)
+    given = ["preview", "--config", "plan.yaml", "-o", "a.csv", *arguments]
+    assert run(*given) == (0, "", "")
+    planned = CosineLrScheduler(sgd([0.1]), 3, 5).preview(7)
+    assert [float(row[2]) for row in rows_of("a.csv")[1:]] == list(planned["lr"][0])
+
+
+def test_scale_and_epochs_may_stand_before_the_schedulers_name(run, tmp_path):
+    given = ["preview", "--num_updates_per_epoch", "4", "--log", "true"]
+    assert run(*given, "WSDLrScheduler", "--total_steps", "8", "-o", "a.csv")[0] == 0
+    assert rows_of("a.csv")[0] == ["update", "epoch", "lr"]
+    assert run(*given, "WSDLrScheduler", "--total_steps", "8", "-o", "a.html")[0] == 0
+    assert '"log": true' in (tmp_path / "a.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments", "message"),
+    [
+        (COSINE_CONFIG[:-2] + ", base: 0.3}", ["--base", "0.7"], "base is given twice, as 0.7"),
+        ("base: 0.3", [*OF_COSINE, "--base", "0.7"], "for CosineLrScheduler as 0.7"),
+        (
+            "num_updates_per_epoch: 4",
+            OF_COSINE,
+            "CosineLrScheduler has num_update_steps_per_epoch=5",
+        ),
+        (f"schedule: linear(10)\n{COSINE_CONFIG}", [], "both a schedule, 'linear(10)', and"),
+        (COSINE_CONFIG[:-2] + ", bogus: 3}", [], "CosineLrScheduler has no option 'bogus'"),
+        (f"{COSINE_CONFIG}CosineLrScheduler.bogus: 3", [], "has no option 'bogus': use total_num"),
+        ("CosineLrScheduler: 3", [], "CosineLrScheduler: 3 has to map arguments to values"),
+    ],
+)
+def test_options_that_cannot_count_are_refused(run, tmp_path, config, arguments, message):
+    (tmp_path / "plan.yaml").write_text(config)
+    code, out, err = run("preview", "--config", "plan.yaml", *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
