@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -12,8 +13,9 @@ from pytorch_accelerated.preview.values import Column, alike
 def kept_points(values: Sequence[float], joints: Iterable[int], most: int = 2000) -> list[int]:
     """Return the positions to draw of a long curve: none is made up, and no extreme is lost.
 
-    Of each of ``most / 2`` stretches of equal length the highest and the lowest value are kept,
-    and so are both ends of the curve and both sides of every joint (up to ``most`` joints).
+    Of each of ``most / 2`` stretches of equal length the highest and the lowest number are kept,
+    and so are both ends of the curve and both sides of every joint (up to ``most`` joints). Of
+    values that are no numbers, NaN and infinity, one of a stretch is kept: there is a gap.
 
     Args:
         values: The curve, update by update.
@@ -33,9 +35,24 @@ def kept_points(values: Sequence[float], joints: Iterable[int], most: int = 2000
     step = -(-count // max(1, most // 2))
     for start in range(0, count, step):
         stretch = values[start : start + step]
-        kept.add(start + stretch.index(min(stretch)))
-        kept.add(start + stretch.index(max(stretch)))
+        numbers = finite(stretch)
+        if numbers:
+            kept.add(start + stretch.index(min(numbers)))
+            kept.add(start + stretch.index(max(numbers)))
+        if len(numbers) < len(stretch):
+            kept.add(start + next(i for i, x in enumerate(stretch) if not math.isfinite(x)))
     return sorted(kept)
+
+
+def finite(values: Sequence[float]) -> Sequence[float]:
+    """Return the values without NaN and infinity, with which nothing can be drawn or compared.
+
+    Example:
+        >>> list(finite([1.0, float("nan"), 2.0]))
+        [1.0, 2.0]
+    """
+    # A sum shows quickly that there are none; where it overflows, each value is looked at.
+    return values if math.isfinite(sum(values)) else packed(filter(math.isfinite, values))
 
 
 def spans_decades(curves: Sequence[Sequence[float]]) -> bool:
@@ -44,6 +61,7 @@ def spans_decades(curves: Sequence[Sequence[float]]) -> bool:
     That is so if the middle 60 % of them, or the highest ones of different curves, are a factor
     of 50 apart. A short warmup from, or a floor at, nearly nothing does not count.
     """
+    curves = [finite(curve) for curve in curves]
     highest = [max(curve, default=0.0) for curve in curves]
     if any(value < 0.0 for curve in curves for value in [min(curve, default=0.0)]):
         return False

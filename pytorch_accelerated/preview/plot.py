@@ -272,6 +272,7 @@ def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> N
     axes.set_ylabel("loss", color=_INK)
     if log or (log is None and spans_decades([y])):
         axes.set_yscale("log")
+    y = packed(value if math.isfinite(value) else math.nan for value in y)  # a gap
     at = kept_points(y, ())
     window = max(1, len(y) // 50)
     many = window > 1
@@ -295,11 +296,20 @@ def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> N
 
 
 def _running_mean(values: Sequence[float], window: int) -> Sequence[float]:
-    """Return the mean of the values up to half a ``window`` away from each position."""
-    sums = [0.0, *accumulate(values)]
+    """Return the mean of the values up to half a ``window`` away from each position.
+
+    NaN and infinity are left out: one of them would spread to the mean of all that follows.
+    """
+    sums = [0.0, *accumulate(value if math.isfinite(value) else 0.0 for value in values)]
+    counts = [0, *accumulate(map(math.isfinite, values))]
     half = window // 2
     spans = ((max(0, k - half), min(len(values), k + half + 1)) for k in range(len(values)))
-    return packed((sums[stop] - sums[start]) / (stop - start) for start, stop in spans)
+    return packed(
+        (sums[stop] - sums[start]) / (counts[stop] - counts[start])
+        if counts[stop] > counts[start]
+        else math.nan
+        for start, stop in spans
+    )
 
 
 def _tidy(axes: Axes) -> None:

@@ -170,6 +170,24 @@ def test_applied_values_lie_over_the_plan_with_the_loss_below():
     assert drawn(different, 1) == [[(0, 1.0), (100, 0.5)]]
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_is_a_gap_in_the_line_and_left_out_of_the_mean(bad):
+    loss = [4.0] * 2500 + [bad] + [2.0] * 2498 + [bad]
+    figure = preview(linear(5000)).plot(loss=loss)
+    thin, thick = drawn(figure, 1)
+    assert [update for update, value in thin if math.isnan(value)] == [2500, 4999]
+    assert {value for _, value in thin if not math.isnan(value)} == {2.0, 4.0}
+    values = [value for _, value in thick]
+    assert (values[0], values[-1]) == (4.0, 2.0)
+    assert all(2.0 <= value <= 4.0 for value in values)
+
+
+def test_a_long_loss_without_numbers_is_drawn_as_nothing():
+    figure = preview(linear(5000)).plot(loss=[math.nan] * 5000)
+    figure.draw_without_rendering()
+    assert all(math.isnan(value) for line in drawn(figure, 1) for _, value in line)
+
+
 @pytest.mark.parametrize(
     "figure",
     [
@@ -245,6 +263,12 @@ def test_thinning_keeps_ends_joints_and_extremes(values, joints):
     assert {j for j in joints if j < len(values)} <= set(kept)
     assert min(values) in [values[k] for k in kept]
     assert max(values) in [values[k] for k in kept]
+
+
+def test_thinning_skips_what_is_no_number_but_keeps_the_gap():
+    values = [1.0, 2.0, math.nan, 3.0, *[math.inf] * 4, 5.0, 4.0, 4.0, 4.5]
+    kept = kept_points(packed(values), [], most=6)
+    assert kept == [0, 2, 3, 4, 8, 9, 11]
 
 
 def test_nothing_and_negative_values_span_no_decades():
