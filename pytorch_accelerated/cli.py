@@ -27,7 +27,7 @@ _OUTPUTS = (*_PICTURES, ".html", ".csv")
 _MOST_UPDATES = 20_000_000
 _MOST_NESTING = 10  # deeper YAML is no plan, and much deeper YAML kills its parser
 _PLACES = ("command", "folder")  # what is given by its place
-_SHARED = ("base", "num_updates", "log", "config", "output")  # of schedules and schedulers
+_SHARED = ("base", "num_updates", "log", "output")  # of schedules and schedulers
 
 EXAMPLES = f"""\
 examples:
@@ -309,7 +309,7 @@ def _check_options(what: str, scheduler: str, options: Any) -> None:
             f"{{{own[1]}: 10}}."
         )
     for name in options:
-        if name not in allowed:
+        if str(name).partition(".")[0] not in allowed:
             raise UsageError(
                 f"{what}: {scheduler} has no option {name!r}: use {', '.join(allowed)}."
             )
@@ -371,7 +371,7 @@ def _of_both(options: Namespace, scheduler: str) -> Namespace:
             "one of them can be shown; leave the other out."
         )
     own: Namespace = options[scheduler]
-    for name in (one for one in _SHARED if one != "config"):
+    for name in _SHARED:
         if options[name] is None:
             continue
         if own[name] is not None and own[name] != options[name]:
@@ -505,7 +505,8 @@ def _of_scheduler(name: str, options: Namespace, per_epoch: int | None) -> Previ
 
     from pytorch_accelerated.preview import preview
 
-    arguments = {key: value for key, value in options.as_dict().items() if key not in _SHARED}
+    others = (*_SHARED, "config")
+    arguments = {key: value for key, value in options.as_dict().items() if key not in others}
     own_per_epoch = arguments.get("num_update_steps_per_epoch")
     if None not in (per_epoch, own_per_epoch) and per_epoch != own_per_epoch:
         raise UsageError(

@@ -183,9 +183,10 @@ COSINE_CONFIG = "CosineLrScheduler: {total_num_epochs: 3, num_update_steps_per_e
         ("log: false", ["--base.lr", "0.1", *OF_COSINE, "--num_updates", "7"]),
         (f"base: 0.1\nnum_updates: 7\nscheduler: CosineLrScheduler\n{COSINE_CONFIG}", []),
         (f"num_updates: 7\n{COSINE_CONFIG}", ["--base", "0.1"]),
+        (f"num_updates: 7\n{COSINE_CONFIG[:-2]}, base: {{lr: 0.1}}}}", []),
         ("base: 0.1\nnum_updates: 7\n", OF_COSINE),
     ],
-    ids=["before the name", "around it", "file", "file and line", "file before the name"],
+    ids=["before the name", "around it", "file", "file and line", "field", "file before the name"],
 )
 def test_options_beside_the_schedulers_name_count_as_well(run, tmp_path, config, arguments):
     (tmp_path / "plan.yaml").write_text(config)
