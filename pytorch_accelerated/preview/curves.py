@@ -7,7 +7,9 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-from pytorch_accelerated.preview.values import Column, alike
+from pytorch_accelerated.preview.values import Column, alike, entries
+
+_LARGEST = 1e150  # on a drawing's axis
 
 
 def kept_points(values: Sequence[float], joints: Iterable[int], most: int = 2000) -> list[int]:
@@ -55,6 +57,11 @@ def finite(values: Sequence[float]) -> Sequence[float]:
     return values if math.isfinite(sum(values)) else packed(filter(math.isfinite, values))
 
 
+def drawable(value: float, log: bool) -> bool:
+    """Say whether a value has a place on an axis: beyond these, libraries' arithmetic overflows."""
+    return (1.0 / _LARGEST if log else -_LARGEST) <= value <= _LARGEST
+
+
 def spans_decades(curves: Sequence[Sequence[float]]) -> bool:
     """Say whether values are easier to read on a logarithmic scale.
 
@@ -87,18 +94,24 @@ def packed(values: Iterable[float]) -> array[float]:
 def curves(
     groups: Sequence[str], columns: Sequence[Column]
 ) -> list[tuple[list[str], Sequence[float]]]:
-    """Return names and numbers of what differs; entries of tuples are curves of their own."""
+    """Return names and numbers of what differs; entries of tuples are curves of their own.
+
+    Where a group has no value there is NaN. What has no number at all is no curve.
+    """
     single: list[tuple[str, Column]] = []
     for name, column in zip(groups, columns, strict=False):
-        filled = [value for value in column if value is not None]
-        if filled and isinstance(filled[0], tuple | list):
-            single += [
-                (f"{name}[{i}]", packed(value[i] for value in filled))  # type: ignore[index]
-                for i in range(len(filled[0]))
-            ]
+        value = next((value for value in column if value is not None), None)
+        if isinstance(value, tuple | list):
+            single += [(f"{name}[{i}]", _numbers(entries(column, i))) for i in range(len(value))]
         else:
-            single.append((name, packed(filled)))  # type: ignore[arg-type]
-    return alike(single)  # type: ignore[return-value]
+            single.append((name, _numbers(column)))  # type: ignore[arg-type]
+    return [(names, column) for names, column in alike(single) if finite(column)]  # type: ignore
+
+
+def _numbers(column: Sequence[float | None]) -> array[float]:
+    if isinstance(column, array):
+        return column
+    return packed(math.nan if value is None else value for value in column)
 
 
 # Okabe and Ito's colours, which colour-blind people tell apart as well.

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pytorch_accelerated.preview.make import updates_of
-from pytorch_accelerated.preview.values import Column, Preview
+from pytorch_accelerated.preview.values import Column, Preview, entries
 from pytorch_accelerated.schedulers.attribute_scheduler import AttributeScheduler
 from pytorch_accelerated.schedulers.param_groups import Field, Group, copied, plain
 from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules
@@ -247,7 +247,7 @@ class Record:
         """Return the values of a field, for each group."""
         result: list[Column] = []
         for column in self.held[field.key]:
-            values = column if field.index is None else [value[field.index] for value in column]
+            values = column if field.index is None else entries(column, field.index)
             is_plain = all(type(value) is float for value in values)
             result.append(array("d", values) if is_plain else values)
         return result

@@ -8,13 +8,14 @@ import sys
 from itertools import combinations, pairwise
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes._base import _AxesBase
 from matplotlib.axis import Tick
 from matplotlib.text import Annotation, Text
 
-from pytorch_accelerated.preview import preview
+from pytorch_accelerated.preview import Preview, preview
 from pytorch_accelerated.preview.curves import kept_points, packed, spans_decades
 from pytorch_accelerated.preview.plot import spread
 from pytorch_accelerated.schedulers import ParamScheduler
@@ -168,6 +169,36 @@ def test_applied_values_lie_over_the_plan_with_the_loss_below():
     assert (100, 0.2) in drawn(different)[1]
     assert "first at update 100" in different._supxlabel.get_text()
     assert drawn(different, 1) == [[(0, 1.0), (100, 0.5)]]
+
+
+@pytest.mark.parametrize("log", [None, True, False])
+def test_values_that_overflow_end_the_line(log):
+    native = torch.optim.lr_scheduler.ExponentialLR(sgd([0.1]), 10.0)
+    figure = preview(native, 400).plot(log=log)
+    figure.draw_without_rendering()
+    (line,) = drawn(figure)
+    numbers = [update for update, value in line if not math.isnan(value)]
+    assert numbers == list(range(numbers[-1] + 1))
+    assert 100 < len(numbers) < 310
+
+
+def test_groups_without_the_field_have_no_line_and_later_ones_begin_later():
+    momentum = [[0.9, 0.8, 0.7], [None, None, None], [None, 0.5, 0.4]]
+    figure = Preview({"lr": [[0.1] * 3] * 3, "momentum": momentum}).plot()
+    figure.draw_without_rendering()
+    whole, later = drawn(figure, 1)
+    assert whole == [(0, 0.9), (1, 0.8), (2, 0.7)]
+    assert math.isnan(later[0][1])
+    assert later[1:] == [(1, 0.5), (2, 0.4)]
+    assert {"group 0", "group 2"} <= {text.get_text() for text in texts(figure)}
+
+
+@pytest.mark.parametrize("column", [[], [None, None], [math.nan, math.inf]])
+@pytest.mark.parametrize("log", [None, True, False])
+def test_without_a_number_there_is_a_picture_without_a_line(column, log):
+    figure = Preview({"lr": [column]}).plot(log=log)
+    figure.draw_without_rendering()
+    assert drawn(figure) == []
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

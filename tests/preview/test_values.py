@@ -444,6 +444,42 @@ def test_one_update_is_a_preview():
     assert repr(planned) == "<Preview of value for 1 group, updates 0 to 0>"
 
 
+def test_groups_without_a_field_have_no_value_in_tables(tmp_path):
+    betas = [[(0.9, 0.99)] * 2, [None, (0.5, 0.6)]]
+    planned = Preview(
+        {"lr": [[0.1, 0.2]] * 2, "momentum": [[0.9, 0.8], [None] * 2], "betas": betas}
+    )
+    assert [line.split()[3:] for line in str(planned).splitlines()] == [
+        ["lr", "momentum[0]", "momentum[1]", "betas[0]", "betas[1]"],
+        ["0.1", "0.9", "none", "(0.9,", "0.99)", "none"],
+        ["0.2", "0.8", "none", "(0.9,", "0.99)", "(0.5,", "0.6)"],
+    ]
+    assert planned.to_csv().splitlines()[1:] == [
+        "0,0.1,0.1,0.9,,0.9,0.99,,",
+        "1,0.2,0.2,0.8,,0.9,0.99,0.5,0.6",
+    ]
+    planned.save_html(tmp_path / "a.html")
+    assert '"y": [null, 0.5]' in (tmp_path / "a.html").read_text()
+
+
+def test_values_that_are_no_numbers_are_gaps_in_the_page_and_words_in_the_table(tmp_path):
+    planned = Preview({"lr": [[0.1, float("nan"), float("inf")]]})
+    assert [line.split()[-1] for line in str(planned).splitlines()] == ["lr", "0.1", "nan", "inf"]
+    planned.save_html(tmp_path / "a.html")
+    assert (
+        '"y": [0.1, null, null], "text": ["0.1", "nan", "inf"]' in (tmp_path / "a.html").read_text()
+    )
+
+
+def test_no_updates_are_a_preview(tmp_path):
+    planned = Preview({"lr": [[]]})
+    assert str(planned) == "no updates"
+    assert planned.to_csv() == "update\n"
+    assert planned.to_frame().empty
+    planned.save_html(tmp_path / "a.html")
+    assert "All 0 updates are drawn" in (tmp_path / "a.html").read_text()
+
+
 def test_columns_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="of one length"):
         Preview({"lr": [[0.1, 0.2], [0.1]]})
