@@ -353,6 +353,7 @@ def _preview(options: Namespace) -> int:
         made = _of_scheduler(name, own, per_epoch) if name else _of_schedules(options)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
+    _check_finite(made)
     if output is not None:
         try:
             _write(made, output, suffix, own.log)
@@ -520,6 +521,22 @@ def _of_scheduler(name: str, options: Namespace, per_epoch: int | None) -> Previ
     scheduler = _scheduler_classes()[name](optimizer, **arguments)
     _check_number(options.num_updates or scheduler._num_planned_updates() or 0, len(bases))
     return preview(scheduler, options.num_updates, num_updates_per_epoch=own_per_epoch or per_epoch)
+
+
+def _check_finite(made: Preview) -> None:
+    import math
+
+    for field in made.fields:
+        for group, column in zip(made.groups, made[field], strict=True):
+            values: Any = column  # of schedules, so numbers
+            if math.isfinite(sum(values)):
+                continue  # quicker than looking at each
+            bad = next((k for k, value in enumerate(values) if not math.isfinite(value)), None)
+            if bad is not None:
+                raise UsageError(
+                    f"{field} of group {group} is {values[bad]} at update {bad}, which no "
+                    "optimizer can use: write another --base or other values."
+                )
 
 
 def _check_number(num_updates: int, num_curves: int) -> None:

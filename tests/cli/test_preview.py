@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from pytorch_accelerated import __version__
 from pytorch_accelerated.cli import main
-from pytorch_accelerated.preview import preview
+from pytorch_accelerated.preview import Preview, preview
 from pytorch_accelerated.preview.terminal import even_ticks, sketch
 from pytorch_accelerated.schedulers import CosineLrScheduler, WSDLrScheduler
 from pytorch_accelerated.schedules import constant, cosine, exponential, linear, milestones
@@ -266,6 +267,14 @@ def test_options_that_cannot_count_are_refused(run, tmp_path, config, arguments,
             ["preview", "--schedule", "cosine(9_999_999)", "--base", "[1, 2, 3]"],
             "6,666,666 are allowed for 3 curves",
         ),
+        (
+            ["preview", "--schedule", "linear(10, start=2.0)", "--base", "1.7e308", "-o", "a.html"],
+            "lr of group 0 is inf at update 0",
+        ),
+        (
+            ["preview", "--schedule", "linear(9, end=-2.0)", "--base", "[1, 1.7e308]"],
+            "lr of group 1 is -inf at update 7, which no optimizer can use: write another --base",
+        ),
         (["checkpoints"], "required: folder"),
         (["preview", "CosineLrScheduler", "--total_num_epochs", "3"], "num_update_steps_per_epoch"),
         (
@@ -284,6 +293,27 @@ def test_bad_usage_is_exit_code_2_and_one_line(run, tmp_path, arguments, message
     assert err.count("\n") == 1
     assert message in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("log", ["true", "false"])
+@pytest.mark.parametrize(
+    "output", [[], ["-o", "a.png"], ["-o", "a.html"]], ids=["text", "png", "html"]
+)
+@pytest.mark.parametrize(
+    ("schedule", "base"),
+    [
+        ("linear(10)", "5e-324"),
+        ("constant(10)", "5e-324"),
+        ("linear(10)", "1.7e308"),
+        ("linear(10, start=-1.0, end=1.0)", "1.7e308"),
+        ("exponential(10, end=1e-300)", "1"),
+        ("linear(10)", "[1e-250, 1e-150, 1e150, 1e300]"),
+    ],
+)
+def test_the_largest_and_smallest_numbers_are_shown(run, schedule, base, output, log):
+    given = ["preview", "--schedule", schedule, "--base", base, "--log", log, *output]
+    code, _, err = run(*given)
+    assert (code, err) == (0, "")
 
 
 def test_help_lists_commands_options_and_examples(run):
@@ -358,6 +388,15 @@ def test_a_sketch_of_decades_has_powers_of_ten():
     text = sketch(preview(exponential(100, end=1e-4)), width=60)
     for power in ("0.1", "0.01", "0.001"):
         assert f"{power}┤" in text
+
+
+@pytest.mark.parametrize("log", [None, True, False])
+def test_a_sketch_leaves_out_what_is_no_number(log):
+    made = Preview({"lr": [[0.1, math.nan, 0.2, math.inf], [None, 0.1, 0.1, 0.1], [None] * 4]})
+    text = sketch(made, width=60, log=log)
+    assert re.search(r"0\.[12]┤.*[⠁-⣿]", text)
+    assert sketch(Preview({"lr": [[math.nan], [None]]}), log=log)
+    assert sketch(Preview({"lr": [[]]}), log=log) == "no updates"
 
 
 @pytest.mark.parametrize(
