@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import csv
 import io
+import random
 import warnings
 from typing import Any
 
+import numpy
 import pandas
 import pytest
 import torch
@@ -166,6 +168,27 @@ def test_previews_touch_nothing_real(make):
     assert list(map(id, optimizer.param_groups)) == groups
     after = [p for g in optimizer.param_groups for p in g["params"]]
     assert all(torch.equal(one, other) for one, other in zip(parameters, after, strict=True))
+
+
+class Jittered(StatefulSchedulerBase):
+    """Draws from every global generator."""
+
+    def get_updated_values(self, num_updates):
+        noise = torch.rand(()).item() + random.random() + numpy.random.random()
+        return [value * (1.0 + noise) for value in self.base_lr_values]
+
+
+def test_a_preview_draws_nothing_from_the_global_generators():
+    scheduler = Jittered(sgd([0.1]))
+
+    def states() -> Any:
+        return (torch.get_rng_state().tolist(), random.getstate(), repr(numpy.random.get_state()))
+
+    before = states()
+    planned = preview(scheduler, 9)
+    assert states() == before
+    assert len(set(planned["lr"][0])) == 9
+    assert applied_by(scheduler.optimizer, scheduler, 9, "lr") == planned.to_dict()["lr"]
 
 
 def test_a_group_that_was_added_since_is_previewed_but_not_adopted():
