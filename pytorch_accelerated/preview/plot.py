@@ -114,7 +114,7 @@ class _Panel:
         style = {"linewidth": 1.8} if applied is None else {"linewidth": 5.5, "alpha": 0.35}
         drawn = [values for _, values in self.curves]
         for (_, values), colour in zip(self.curves, self.colours, strict=True):
-            self._line(values, self.preview.first_update, colour, style)
+            self._line(values, self.preview._drawn_updates, colour, style)
         if applied is not None:
             own = {
                 name: colour
@@ -122,7 +122,8 @@ class _Panel:
                 for name in names
             }
             for names, values in curves(self.preview.groups, applied):
-                self._line(values, first_applied, own.get(names[0], _INK), {"linewidth": 1.2})
+                updates = range(first_applied, first_applied + len(values))
+                self._line(values, updates, own.get(names[0], _INK), {"linewidth": 1.2})
                 drawn.append(values)
         self._limit(drawn)
         self._shade()
@@ -130,13 +131,13 @@ class _Panel:
             self._name()
 
     def _line(
-        self, values: Sequence[float], first: int, colour: Any, style: dict[str, Any]
+        self, values: Sequence[float], updates: Sequence[int], colour: Any, style: dict[str, Any]
     ) -> None:
-        at = kept_points(values, [row.first - first for row in self.rows])
+        at = kept_points(values, [row.first - updates[0] for row in self.rows])
         y = [values[k] if drawable(values[k], self.is_log) else math.nan for k in at]
         if len(values) <= 40:
             style = {**style, "marker": "o", "markersize": 7 if len(values) == 1 else 3.5}
-        self.axes.plot([first + k for k in at], y, color=colour, solid_joinstyle="round", **style)
+        self.axes.plot([updates[k] for k in at], y, color=colour, solid_joinstyle="round", **style)
 
     def _limit(self, drawn: Sequence[Sequence[float]]) -> None:
         """Leave room for the phases' names above the curves."""

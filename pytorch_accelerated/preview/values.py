@@ -98,6 +98,11 @@ class Preview:
         """The updates that are shown."""
         return range(self.first_update, self.num_updates)
 
+    @property
+    def _drawn_updates(self) -> Sequence[int]:
+        """The updates that the columns have values for: all, but in a sample for drawing."""
+        return self.updates
+
     def __len__(self) -> int:
         return self._size
 

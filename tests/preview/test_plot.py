@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from itertools import combinations, pairwise
+import time
+from itertools import combinations, islice, pairwise
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from matplotlib.text import Annotation, Text
 
 from pytorch_accelerated.preview import Preview, preview
 from pytorch_accelerated.preview.curves import kept_points, packed, spans_decades
+from pytorch_accelerated.preview.notebook import Sampled
 from pytorch_accelerated.preview.plot import spread
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import (
@@ -258,6 +260,54 @@ def test_a_notebook_shows_picture_and_table():
     assert "10    100  1      0    cosine" in html
     for without_values in (linear(0.1) >> cosine(), from_function(lambda k: 1.0)):
         assert "<img" not in without_values._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        linear(2_000_000_000, start=0.0) >> cosine(298_000_000_000),
+        linear(10, start=0.0) >> cosine(10**9, end=0.1) >> linear(5, start=0.1, end=0.0),
+        cosine(200).repeat(10**8),
+        cosine(10**6).repeat(20, length=1.5, peak=0.5) * milestones({10**7: 0.5}),
+        from_function(lambda k: 1.0 / (1 + k), length=10**8),
+    ],
+    ids=["two phases", "short ends", "many phases", "product", "function"],
+)
+def test_a_notebook_shows_a_plan_of_any_length_at_once(schedule):
+    started = time.perf_counter()
+    assert "data:image/png" in schedule._repr_html_()
+    assert time.perf_counter() - started < 5.0
+    sampled = Sampled(schedule)
+    figure = sampled.picture()
+    figure.draw_without_rendering()
+    (line,) = drawn(figure)
+    assert len(line) <= 2_000
+    assert all(value == schedule(update) for update, value in line)
+    assert (line[0][0], line[-1][0]) == (0, len(sampled) - 1)
+    updates = {update for update, _ in line}
+    horizon = schedule.horizon
+    assert {horizon - 1, horizon} <= updates
+    joints = [row.first for row in islice(schedule.phases, 40)] if schedule._num_rows < 40 else []
+    assert {side for joint in joints[1:] for side in (joint - 1, joint)} <= updates
+    assert overlaps(figure) == []
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        linear(20_000, start=0.0) >> cosine(60_000, end=0.1) >> constant(10_000),
+        cosine(200).repeat(500),
+        exponential(50_000, end=1e-5),
+    ],
+)
+def test_a_sample_and_the_whole_give_the_same_picture(schedule):
+    whole, sampled = schedule.plot(), Sampled(schedule).picture()
+    assert whole.axes[0].get_ylim() == sampled.axes[0].get_ylim()
+    assert whole.axes[0].get_xlim() == sampled.axes[0].get_xlim()
+    shown = ([text.get_text() for text in texts(figure)] for figure in (whole, sampled))
+    named, others = ([text for text in some if "phases" not in text] for some in shown)
+    assert named == others
+    assert whole.axes[0].get_yscale() == sampled.axes[0].get_yscale()
 
 
 def test_without_matplotlib_the_notebook_shows_the_table(monkeypatch):
