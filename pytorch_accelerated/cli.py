@@ -27,6 +27,7 @@ _OUTPUTS = (*_PICTURES, ".html", ".csv")
 _MOST_UPDATES = 20_000_000
 _MOST_NESTING = 10  # deeper YAML is no plan, and much deeper YAML kills its parser
 _PLACES = ("command", "folder")  # what is given by its place
+_SHARED = ("base", "num_updates", "log", "output")  # of schedules and schedulers
 
 EXAMPLES = f"""\
 examples:
@@ -197,17 +198,17 @@ def _add_schedulers(parser: ArgumentParser) -> None:
         summary = (inspect.getdoc(kind) or name).partition("\n")[0]
         own = _new_parser(summary)
         own.add_class_arguments(kind, None, skip={"optimizer"})
-        _add_common(own)
+        _add_common(own, name)
         schedulers.add_subcommand(name, own, help=summary)
 
 
-def _add_common(parser: ArgumentParser) -> None:
+def _add_common(parser: ArgumentParser, scheduler: str | None = None) -> None:
     parser.add_argument(
         "--base",
-        type=float | list[float] | dict[str, float | list[float]],
-        default=1.0,
-        help="The base value, or a list with one for each parameter group; for several fields "
-        "--base.lr 3e-4 --base.weight_decay 0.1.",
+        type=float | list[float] | dict[str, float | list[float]] | None,
+        default=None,
+        help="The base value, 1.0 by default, or a list with one for each parameter group; for "
+        "several fields --base.lr 3e-4 --base.weight_decay 0.1.",
     )
     parser.add_argument(
         "--num_updates",
@@ -221,7 +222,8 @@ def _add_common(parser: ArgumentParser) -> None:
         default=None,
         help="Whether scales are logarithmic; by default, where values span decades.",
     )
-    parser.add_argument("--config", action=_config_action(), help="A YAML file with these options.")
+    action = _config_action(scheduler)
+    parser.add_argument("--config", action=action, help="A YAML file with these options.")
     parser.add_argument(
         "-o",
         "--output",
@@ -231,7 +233,7 @@ def _add_common(parser: ArgumentParser) -> None:
     )
 
 
-def _config_action() -> type[Any]:
+def _config_action(scheduler: str | None) -> type[Any]:
     # The name that jsonargparse means to be public is of no use to mypy.
     from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
@@ -241,14 +243,19 @@ def _config_action() -> type[Any]:
         def __call__(
             self, parser: Any, cfg: Any, values: Any, option_string: str | None = None
         ) -> None:
-            _check_config(values)
+            _check_config(values, scheduler)
             super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
 
     return ConfigFile
 
 
-def _check_config(given: str) -> None:
-    """Raise if a file, or a text in its place, is no YAML mapping that can be a set of options."""
+def _check_config(given: str, scheduler: str | None) -> None:
+    """Raise if a file, or a text in its place, is no YAML mapping that can be a set of options.
+
+    Args:
+        given: The file or the text.
+        scheduler: The scheduler whose options these are; None for those of ``preview`` itself.
+    """
     import yaml
 
     what, text = "--config", given
@@ -285,6 +292,27 @@ def _check_config(given: str) -> None:
     several = [key for key in options if key.endswith("Scheduler")]
     if len(several) > 1 and chosen is None:
         raise UsageError(f"{what} has several schedulers, {', '.join(several)}; only one is shown.")
+    for key, value in ({scheduler: options} if scheduler else options).items():
+        name, _, own = key.partition(".")
+        if name in _scheduler_classes():
+            _check_options(what, name, {own: value} if own else value)
+
+
+def _check_options(what: str, scheduler: str, options: Any) -> None:
+    """Raise if a scheduler's part of a file has what the scheduler does not take."""
+    # The parser fails over these, with a message that says nothing.
+    own = list(inspect.signature(_scheduler_classes()[scheduler]).parameters)
+    allowed = [*own[1:], *_SHARED]  # own[0] is the optimizer
+    if not isinstance(options, dict):
+        raise UsageError(
+            f"{what}: {scheduler}: {options!r} has to map arguments to values, such as "
+            f"{{{own[1]}: 10}}."
+        )
+    for name in options:
+        if str(name).partition(".")[0] not in allowed:
+            raise UsageError(
+                f"{what}: {scheduler} has no option {name!r}: use {', '.join(allowed)}."
+            )
 
 
 def _scheduler_classes() -> dict[str, type]:
@@ -313,17 +341,19 @@ def _checkpoints(options: Namespace) -> int:
 
 def _preview(options: Namespace) -> int:
     name = options.get("scheduler")
-    own = options[name] if name else options
-    output = options.output if own.output is None else own.output
+    own = _of_both(options, name) if name else options
+    output = own.output
     suffix = Path(output).suffix.lower() if output is not None else ""
     if output is not None and suffix not in _OUTPUTS:
         raise UsageError(
             f"-o {output or '(nothing)'}: the file's name has to end in {', '.join(_OUTPUTS)}."
         )
     try:
-        made = _of_scheduler(name, own) if name else _of_schedules(options)
+        per_epoch = options.num_updates_per_epoch
+        made = _of_scheduler(name, own, per_epoch) if name else _of_schedules(options)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
+    _check_finite(made)
     if output is not None:
         try:
             _write(made, output, suffix, own.log)
@@ -332,6 +362,27 @@ def _preview(options: Namespace) -> int:
     else:
         _show(made, own.log)
     return 0
+
+
+def _of_both(options: Namespace, scheduler: str) -> Namespace:
+    """Return a scheduler's options, with those that stand before or beside its name."""
+    if options.schedule is not None:
+        raise UsageError(
+            f"there is both a schedule, {options.schedule!r}, and a scheduler, {scheduler}: only "
+            "one of them can be shown; leave the other out."
+        )
+    own: Namespace = options[scheduler]
+    for name in _SHARED:
+        if options[name] is None:
+            continue
+        if own[name] is not None and own[name] != options[name]:
+            raise UsageError(
+                f"{name} is given twice, as {options[name]!r} and for {scheduler} as "
+                f"{own[name]!r}: write one of them; what stands after the scheduler's name on the "
+                "command line wins over a file."
+            )
+        own[name] = options[name]
+    return own
 
 
 def _write(made: Preview, output: str, suffix: str, log: bool | None) -> None:
@@ -434,6 +485,7 @@ def _named_part(part: str, count: int) -> tuple[str, str]:
 
 
 def _bases(given: Any, schedules: dict[str, Any]) -> dict[str, list[float]]:
+    given = 1.0 if given is None else given
     by_field = given if isinstance(given, dict) else dict.fromkeys(schedules, given)
     for field in by_field:
         if field not in schedules:
@@ -449,21 +501,42 @@ def _bases(given: Any, schedules: dict[str, Any]) -> dict[str, list[float]]:
     return {f: values * count if len(values) == 1 else values for f, values in lists.items()}
 
 
-def _of_scheduler(name: str, options: Namespace) -> Preview:
+def _of_scheduler(name: str, options: Namespace, per_epoch: int | None) -> Preview:
     import torch
 
     from pytorch_accelerated.preview import preview
 
-    shared = ("base", "num_updates", "log", "config", "output")
-    arguments = {key: value for key, value in options.as_dict().items() if key not in shared}
+    others = (*_SHARED, "config")
+    arguments = {key: value for key, value in options.as_dict().items() if key not in others}
+    own_per_epoch = arguments.get("num_update_steps_per_epoch")
+    if None not in (per_epoch, own_per_epoch) and per_epoch != own_per_epoch:
+        raise UsageError(
+            f"--num_updates_per_epoch {per_epoch}: {name} has num_update_steps_per_epoch="
+            f"{own_per_epoch}; write only that."
+        )
     (bases,) = _bases(options.base, {"lr": None}).values()
     optimizer = torch.optim.SGD(
         [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": base} for base in bases]
     )
     scheduler = _scheduler_classes()[name](optimizer, **arguments)
     _check_number(options.num_updates or scheduler._num_planned_updates() or 0, len(bases))
-    per_epoch = arguments.get("num_update_steps_per_epoch")
-    return preview(scheduler, options.num_updates, num_updates_per_epoch=per_epoch)
+    return preview(scheduler, options.num_updates, num_updates_per_epoch=own_per_epoch or per_epoch)
+
+
+def _check_finite(made: Preview) -> None:
+    import math
+
+    for field in made.fields:
+        for group, column in zip(made.groups, made[field], strict=True):
+            values: Any = column  # of schedules, so numbers
+            if math.isfinite(sum(values)):
+                continue  # quicker than looking at each
+            bad = next((k for k, value in enumerate(values) if not math.isfinite(value)), None)
+            if bad is not None:
+                raise UsageError(
+                    f"{field} of group {group} is {values[bad]} at update {bad}, which no "
+                    "optimizer can use: write another --base or other values."
+                )
 
 
 def _check_number(num_updates: int, num_curves: int) -> None:

@@ -86,15 +86,15 @@ class ScheduleMonitorCallback(TrainerCallback):
 
     def _start(self) -> None:
         self._applied: Applied = {field: [] for field in self.fields or ()}
-        self._num_plain = 0
+        self._num_plain: dict[str, int] = {}
 
     @property
     def applied(self) -> Applied:
         """By field: for each update in order, the values of all groups, ``None`` for no value."""
-        for updates in self._applied.values():
-            for index in range(self._num_plain, len(updates)):
+        for field, updates in self._applied.items():
+            for index in range(self._num_plain.get(field, 0), len(updates)):
                 updates[index] = [plain_value(value) for value in updates[index]]
-        self._num_plain = max(map(len, self._applied.values()), default=0)
+            self._num_plain[field] = len(updates)
         return {field: [list(values) for values in all_] for field, all_ in self._applied.items()}
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
@@ -102,17 +102,21 @@ class ScheduleMonitorCallback(TrainerCallback):
             self._start()
         self._is_resumed = False
         groups = trainer.optimizer.param_groups
-        if self.fields is None:
-            for field in scheduled_fields(groups):
-                self._applied.setdefault(field, [])
-            return
-        for field in self.fields:
+        for field in scheduled_fields(groups) if self.fields is None else self.fields:
+            self._add(field)
+        for field in self.fields or ():
             if not any(field in group for group in groups):
                 known = sorted({str(key) for group in groups for key in group} - {"params"})
                 raise ValueError(
                     f"no parameter group has the field {field!r} that is to be monitored; "
                     f"there are: {', '.join(known)}"
                 )
+
+    def _add(self, field: str) -> None:
+        """Record a field, with no values for the updates that a resumed run has made without it."""
+        if field not in self._applied:
+            others = next(iter(self._applied.values()), [])
+            self._applied[field] = [[None] * len(values) for values in others]
 
     def on_optimizer_step_end(self, trainer: Trainer, **kwargs: Any) -> None:
         groups = trainer.optimizer.param_groups
@@ -127,7 +131,7 @@ class ScheduleMonitorCallback(TrainerCallback):
             field: [list(values) for values in updates]
             for field, updates in state_dict["applied"].items()
         }
-        self._num_plain = max(map(len, self._applied.values()), default=0)
+        self._num_plain = {field: len(updates) for field, updates in self._applied.items()}
         self._is_resumed = True
 
     def write_json(self, path: str | Path) -> None:

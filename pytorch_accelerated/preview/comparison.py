@@ -6,9 +6,10 @@ import math
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
-from pytorch_accelerated.preview.values import Preview
+from pytorch_accelerated.preview.values import Preview, named
 
 Applied: TypeAlias = "Preview | Mapping[str, Sequence[Sequence[Any]]]"
 
@@ -41,6 +42,8 @@ class Comparison:
         mismatch: What else does not fit, such as the number of updates, in words.
         unplanned: The fields that were recorded, but not planned, so that nothing could be
             compared; ``betas[0]`` if of the betas only ``beta2`` was planned.
+        joined: Field, group and update where there are values only from that update on, as the
+            group was added then, or the field scheduled; what was planned before is not compared.
     """
 
     num_updates: int
@@ -48,24 +51,39 @@ class Comparison:
     difference: Difference | None = None
     mismatch: str = ""
     unplanned: tuple[str, ...] = ()
+    joined: tuple[tuple[str, str, int], ...] = ()
 
     def __bool__(self) -> bool:
         return self.difference is None and not self.mismatch
 
     def __str__(self) -> str:
-        left_out = f"recorded, but not planned: {', '.join(self.unplanned)}"
+        notes = list(self._joined_texts())
+        if self.unplanned:
+            notes.append(f"recorded, but not planned: {', '.join(self.unplanned)}")
         if self:
             text = f"applied == planned ({self.num_updates} updates, {self.num_values} values)"
-            return f"{text}; {left_out}" if self.unplanned else text
-        parts = (str(self.difference or ""), self.mismatch, left_out if self.unplanned else "")
+            return "; ".join([text, *notes])
+        parts = (str(self.difference or ""), self.mismatch, *notes)
         return f"applied != planned: {'; '.join(part for part in parts if part)}"
+
+    def _joined_texts(self) -> Iterator[str]:
+        groups: dict[tuple[int, str], list[str]] = {}  # by update and fields
+        for group in dict.fromkeys(group for _, group, _ in self.joined):
+            own = [(field, update) for field, name, update in self.joined if name == group]
+            for update in dict.fromkeys(update for _, update in own):
+                fields = ", ".join(field for field, other in own if other == update)
+                groups.setdefault((update, fields), []).append(group)
+        for (update, fields), names in groups.items():
+            who = f"group {names[0]} has" if len(names) == 1 else f"groups {named(names)} have"
+            yield f"{who} values from update {update} on ({fields})"
 
 
 def compare(planned: Preview, applied: Applied) -> Comparison:
     """Say whether every planned value was applied, bit for bit, or where the first one was not.
 
     A field that was planned but not recorded is a difference. One that was recorded but not
-    planned is none; the result names it.
+    planned is none, and neither is one that has no values before a group was added; the result
+    names both.
 
     Args:
         planned: The preview.
@@ -88,6 +106,7 @@ def compare(planned: Preview, applied: Applied) -> Comparison:
     first = max(planned.first_update, first_applied)
     found: list[Difference] = []
     mismatches: list[str] = []
+    joined: list[tuple[str, str, int]] = []
     num_updates = num_values = 0
     for field in planned.fields:
         columns = applied_columns(applied, field)
@@ -101,13 +120,19 @@ def compare(planned: Preview, applied: Applied) -> Comparison:
             )
         for group, mine, theirs in zip(planned.groups, planned[field], columns, strict=False):
             last = min(planned.num_updates, first_applied + len(theirs))
-            of_plan = mine[first - planned.first_update : max(0, last - planned.first_update)]
-            of_run = theirs[first - first_applied : max(0, last - first_applied)]
+            begin = max(first, min(first_applied + _num_missing(theirs), last))
+            before = mine[first - planned.first_update : begin - planned.first_update]
+            if all(value is None for value in before):  # so there was nothing to apply
+                begin = first
+            else:
+                joined.append((field, group, begin))
+            of_plan = mine[begin - planned.first_update : max(0, last - planned.first_update)]
+            of_run = theirs[begin - first_applied : max(0, last - first_applied)]
             num_updates = max(num_updates, len(of_plan))
             num_values += len(of_plan)
             at = _first_difference(of_plan, of_run)
             if at is not None:
-                found.append(Difference(first + at, field, group, of_plan[at], of_run[at]))
+                found.append(Difference(begin + at, field, group, of_plan[at], of_run[at]))
             if (planned.first_update, planned.num_updates) != (first, last):
                 mismatches.append(
                     f"updates {planned.first_update} to {planned.num_updates - 1} were planned, "
@@ -125,6 +150,7 @@ def compare(planned: Preview, applied: Applied) -> Comparison:
         difference,
         "; ".join(dict.fromkeys(mismatches)),
         tuple(_unplanned(planned, applied)),
+        tuple(joined),
     )
 
 
@@ -139,16 +165,19 @@ def _unplanned(planned: Preview, applied: Applied) -> Iterator[str]:
             yield field
             continue
         rows = [] if isinstance(applied, Preview) else applied[field]
-        sizes = [len(value) for row in rows[:1] for value in row if isinstance(value, tuple | list)]
+        sizes = [len(value) for row in rows for value in row if isinstance(value, tuple | list)]
         yield from (f"{field}[{i}]" for i in range(max(sizes, default=0)) if i not in entries)
 
 
 def applied_columns(applied: Applied, field: str) -> list[Sequence[Any]] | None:
-    """Return for each group the applied values of a field; None if there are none."""
+    """Return for each group the applied values of a field; None if there are none.
+
+    A group that was added while the run went on has None for the updates before.
+    """
     if isinstance(applied, Preview):
         return [*applied[field]] if field in applied.fields else None
     if field in applied:
-        return [list(column) for column in zip(*applied[field], strict=True)] or [[]]
+        return [list(column) for column in zip_longest(*applied[field])] or [[]]
     from pytorch_accelerated.schedulers.param_scheduler import field_of
 
     whole = field_of(field)
@@ -156,8 +185,13 @@ def applied_columns(applied: Applied, field: str) -> list[Sequence[Any]] | None:
         return None
     return [
         [value if value is None else value[whole.index] for value in column]
-        for column in zip(*applied[whole.key], strict=True)
+        for column in zip_longest(*applied[whole.key])
     ] or [[]]
+
+
+def _num_missing(applied: Sequence[Any]) -> int:
+    """Return how many updates ran before the first value was recorded, if there is one."""
+    return next((at for at, value in enumerate(applied) if value is not None), 0)
 
 
 def _first_difference(planned: Sequence[Any], applied: Sequence[Any]) -> int | None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-from pytorch_accelerated.preview.values import Column, alike
+from pytorch_accelerated.preview.values import Column, alike, entries
+
+_LARGEST = 1e150  # on a drawing's axis
 
 
 def kept_points(values: Sequence[float], joints: Iterable[int], most: int = 2000) -> list[int]:
     """Return the positions to draw of a long curve: none is made up, and no extreme is lost.
 
-    Of each of ``most / 2`` stretches of equal length the highest and the lowest value are kept,
-    and so are both ends of the curve and both sides of every joint (up to ``most`` joints).
+    Of each of ``most / 2`` stretches of equal length the highest and the lowest number are kept,
+    and so are both ends of the curve and both sides of every joint (up to ``most`` joints). Of
+    values that are no numbers, NaN and infinity, one of a stretch is kept: there is a gap.
 
     Args:
         values: The curve, update by update.
@@ -33,9 +37,29 @@ def kept_points(values: Sequence[float], joints: Iterable[int], most: int = 2000
     step = -(-count // max(1, most // 2))
     for start in range(0, count, step):
         stretch = values[start : start + step]
-        kept.add(start + stretch.index(min(stretch)))
-        kept.add(start + stretch.index(max(stretch)))
+        numbers = finite(stretch)
+        if numbers:
+            kept.add(start + stretch.index(min(numbers)))
+            kept.add(start + stretch.index(max(numbers)))
+        if len(numbers) < len(stretch):
+            kept.add(start + next(i for i, x in enumerate(stretch) if not math.isfinite(x)))
     return sorted(kept)
+
+
+def finite(values: Sequence[float]) -> Sequence[float]:
+    """Return the values without NaN and infinity, with which nothing can be drawn or compared.
+
+    Example:
+        >>> list(finite([1.0, float("nan"), 2.0]))
+        [1.0, 2.0]
+    """
+    # A sum shows quickly that there are none; where it overflows, each value is looked at.
+    return values if math.isfinite(sum(values)) else packed(filter(math.isfinite, values))
+
+
+def drawable(value: float, log: bool) -> bool:
+    """Say whether a value has a place on an axis: beyond these, libraries' arithmetic overflows."""
+    return (1.0 / _LARGEST if log else -_LARGEST) <= value <= _LARGEST
 
 
 def spans_decades(curves: Sequence[Sequence[float]]) -> bool:
@@ -44,6 +68,7 @@ def spans_decades(curves: Sequence[Sequence[float]]) -> bool:
     That is so if the middle 60 % of them, or the highest ones of different curves, are a factor
     of 50 apart. A short warmup from, or a floor at, nearly nothing does not count.
     """
+    curves = [finite(curve) for curve in curves]
     highest = [max(curve, default=0.0) for curve in curves]
     if any(value < 0.0 for curve in curves for value in [min(curve, default=0.0)]):
         return False
@@ -69,18 +94,24 @@ def packed(values: Iterable[float]) -> array[float]:
 def curves(
     groups: Sequence[str], columns: Sequence[Column]
 ) -> list[tuple[list[str], Sequence[float]]]:
-    """Return names and numbers of what differs; entries of tuples are curves of their own."""
+    """Return names and numbers of what differs; entries of tuples are curves of their own.
+
+    Where a group has no value there is NaN. What has no number at all is no curve.
+    """
     single: list[tuple[str, Column]] = []
     for name, column in zip(groups, columns, strict=False):
-        filled = [value for value in column if value is not None]
-        if filled and isinstance(filled[0], tuple | list):
-            single += [
-                (f"{name}[{i}]", packed(value[i] for value in filled))  # type: ignore[index]
-                for i in range(len(filled[0]))
-            ]
+        value = next((value for value in column if value is not None), None)
+        if isinstance(value, tuple | list):
+            single += [(f"{name}[{i}]", _numbers(entries(column, i))) for i in range(len(value))]
         else:
-            single.append((name, packed(filled)))  # type: ignore[arg-type]
-    return alike(single)  # type: ignore[return-value]
+            single.append((name, _numbers(column)))  # type: ignore[arg-type]
+    return [(names, column) for names, column in alike(single) if finite(column)]  # type: ignore
+
+
+def _numbers(column: Sequence[float | None]) -> array[float]:
+    if isinstance(column, array):
+        return column
+    return packed(math.nan if value is None else value for value in column)
 
 
 # Okabe and Ito's colours, which colour-blind people tell apart as well.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -20,7 +21,7 @@ _MOST_SHADED = 200
 def page(preview: Preview, *, title: str | None = None, log: bool | None = None) -> str:
     """Return the page of a preview; see :meth:`Preview.save_html`."""
     panels = [_panel(preview, field, log) for field in preview.fields]
-    drawn = max(len(curve["x"]) for panel in panels for curve in panel["curves"])
+    drawn = max((len(curve["x"]) for panel in panels for curve in panel["curves"]), default=0)
     data = {
         "panels": panels,
         "groups": list(preview.groups),
@@ -30,7 +31,7 @@ def page(preview: Preview, *, title: str | None = None, log: bool | None = None)
         "position": preview.position or None,
     }
     note = f"All {len(preview):,} updates are drawn."
-    if drawn < len(preview):
+    if 0 < drawn < len(preview):
         note = (
             f"Of {len(preview):,} updates up to {drawn:,} are drawn for each curve, with their "
             "exact values: both sides of every joint, the highest and lowest of every stretch."
@@ -66,7 +67,7 @@ def _panel(preview: Preview, field: str, log: bool | None) -> dict[str, Any]:
 
 
 def _colours(preview: Preview, found: list[Any]) -> list[str]:
-    shared = len(found) == 1 < len(preview.groups)
+    shared = len(found) == 1 < len(preview.groups) == len(found[0][0])
     return [SHARED] if shared else colours(len(found))
 
 
@@ -80,7 +81,8 @@ def _curve(
         "label": "all groups" if len(names) == len(preview.groups) > 1 else named(names),
         "colour": colour,
         "x": [first + k for k in at],
-        "y": [column[k] for k in at],
+        # JSON has no NaN and no infinity; None is a gap.
+        "y": [column[k] if math.isfinite(column[k]) else None for k in at],
         "text": [repr(column[k]) for k in at],
     }
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-import random
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -16,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pytorch_accelerated.preview.randomness import randomness_kept
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedulers.param_groups import plain
 from pytorch_accelerated.schedules import exponential
@@ -132,7 +130,7 @@ def find_lr(
         raise ValueError(f"smoothing={smoothing!r} has to be at least 0 and below 1.")
     if finite("divergence", divergence) <= 1.0:
         raise ValueError(f"divergence={divergence!r} has to be above 1.")
-    with _rng_kept(dataloader):
+    with randomness_kept(_generators_of(dataloader)):
         twin, loss_twin, optimizer_twin = _copies(model, loss_func, optimizer)
         twin.train()
         run = _run(twin, loss_twin, optimizer_twin, dataloader, (lowest, highest, num_updates))
@@ -291,24 +289,9 @@ def _copies(model: nn.Module, loss_func: Any, optimizer: Any) -> tuple[nn.Module
     return twin, loss_twin, optimizer_twin
 
 
-@contextmanager
-def _rng_kept(dataloader: Any) -> Iterator[None]:
-    """Put the states of all random number generators back at the end."""
+def _generators_of(dataloader: Any) -> list[torch.Generator]:
     samplers = [dataloader]
     for name in ("sampler", "batch_sampler"):
         samplers += [getattr(one, name) for one in list(samplers) if hasattr(one, name)]
     found = [getattr(sampler, "generator", None) for sampler in samplers]
-    generators = [one for one in found if isinstance(one, torch.Generator)]
-    states = [generator.get_state() for generator in generators]
-    python = random.getstate()
-    numpy: Any = sys.modules.get("numpy.random")
-    of_numpy = numpy.get_state() if numpy is not None else None
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
-        random.setstate(python)
-        if numpy is not None:
-            numpy.set_state(of_numpy)
+    return [one for one in found if isinstance(one, torch.Generator)]

@@ -19,6 +19,8 @@ from pytorch_accelerated.preview.curves import (
     SHARED,
     colours,
     curves,
+    drawable,
+    finite,
     kept_points,
     packed,
     spans_decades,
@@ -97,10 +99,11 @@ class _Panel:
         self.rows = preview.rows_of(field)
         self.curves = curves(preview.groups, preview[field])
         # Where groups have colours, a curve of all of them has none of theirs.
-        shared = has_own and len(self.curves) == 1 < len(preview.groups)
+        is_of_all = len(self.curves) == 1 and len(self.curves[0][0]) == len(preview.groups)
+        shared = has_own and is_of_all and len(preview.groups) > 1
         self.colours = [SHARED] if shared else colours(len(self.curves))
         values = [values for _, values in self.curves]
-        has_logarithms = any(max(curve, default=0.0) > 0.0 for curve in values)
+        has_logarithms = any(drawable(value, True) for curve in values for value in curve)
         self.is_log = has_logarithms and (spans_decades(values) if log is None else log)
         axes.set_ylabel(field, color=_INK)
         if self.is_log:
@@ -111,7 +114,7 @@ class _Panel:
         style = {"linewidth": 1.8} if applied is None else {"linewidth": 5.5, "alpha": 0.35}
         drawn = [values for _, values in self.curves]
         for (_, values), colour in zip(self.curves, self.colours, strict=True):
-            self._line(values, self.preview.first_update, colour, style)
+            self._line(values, self.preview._drawn_updates, colour, style)
         if applied is not None:
             own = {
                 name: colour
@@ -119,7 +122,8 @@ class _Panel:
                 for name in names
             }
             for names, values in curves(self.preview.groups, applied):
-                self._line(values, first_applied, own.get(names[0], _INK), {"linewidth": 1.2})
+                updates = range(first_applied, first_applied + len(values))
+                self._line(values, updates, own.get(names[0], _INK), {"linewidth": 1.2})
                 drawn.append(values)
         self._limit(drawn)
         self._shade()
@@ -127,23 +131,23 @@ class _Panel:
             self._name()
 
     def _line(
-        self, values: Sequence[float], first: int, colour: Any, style: dict[str, Any]
+        self, values: Sequence[float], updates: Sequence[int], colour: Any, style: dict[str, Any]
     ) -> None:
-        at = kept_points(values, [row.first - first for row in self.rows])
-        y = [math.nan if self.is_log and values[k] <= 0.0 else values[k] for k in at]
+        at = kept_points(values, [row.first - updates[0] for row in self.rows])
+        y = [values[k] if drawable(values[k], self.is_log) else math.nan for k in at]
         if len(values) <= 40:
             style = {**style, "marker": "o", "markersize": 7 if len(values) == 1 else 3.5}
-        self.axes.plot([first + k for k in at], y, color=colour, solid_joinstyle="round", **style)
+        self.axes.plot([updates[k] for k in at], y, color=colour, solid_joinstyle="round", **style)
 
     def _limit(self, drawn: Sequence[Sequence[float]]) -> None:
         """Leave room for the phases' names above the curves."""
         values = [value for curve in drawn for value in (*_ends(curve, self.is_log),)]
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         if self.is_log and low > 0.0:
-            decades = max(math.log10(high / low), 0.3)
+            decades = max(math.log10(high) - math.log10(low), 0.3)
             self.axes.set_ylim(low * 10 ** (-0.06 * decades), high * 10 ** (0.2 * decades))
             return
-        span = (high - low) or abs(high) or 1.0
+        span = max((high - low) or abs(high) or 1.0, 1e-300)
         if low >= 0.0 and low < 0.5 * span:
             self.axes.set_ylim(-0.04 * span, high + 0.2 * span)
         else:
@@ -181,14 +185,14 @@ class _Panel:
 
     def _name(self) -> None:
         """Write the groups' names to the right of their lines' ends, none over another."""
+        numbers = [finite(values) for _, values in self.curves]
         order = sorted(
-            range(len(self.curves)),
-            key=lambda i: (self._height(self.curves[i][1][-1]), sum(self.curves[i][1])),
+            range(len(numbers)), key=lambda i: (self._height(numbers[i][-1]), sum(numbers[i]))
         )
         hidden = len(order) - _MOST_LABELS
         if hidden > 0:
             order = [*order[: _MOST_LABELS // 2], *order[-_MOST_LABELS // 2 :]]
-        wanted = [self._height(self.curves[i][1][-1]) for i in order]
+        wanted = [self._height(numbers[i][-1]) for i in order]
         heights = spread(wanted, 0.088)
         for i, end, height in zip(order, wanted, heights, strict=True):
             self.axes.annotate(
@@ -228,12 +232,14 @@ class _Panel:
         first, count = self.preview.first_update, len(self.preview)
         near = range(-count // 10, count // 10 + 1, max(1, count // 50))
         at = {min(max(update - first + step, 0), count - 1) for step in near}
-        taken = [self._height(values[k]) for _, values in self.curves for k in at]
+        near_values = [finite([values[k] for k in at]) for _, values in self.curves]
+        taken = [self._height(value) for values in near_values for value in values] or [0.0]
         return max((0.05, 0.3, 0.55, 0.8), key=lambda y: min(abs(y - other) for other in taken))
 
     def _height(self, value: float) -> float:
         """Return where a value is, as a share of the panel's height."""
         low, high = self.axes.get_ylim()
+        value = min(max(value, low), high)
         if self.is_log:
             value, low, high = (math.log10(max(one, low)) for one in (value, low, high))
         return (value - low) / (high - low)
@@ -258,8 +264,10 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
     return [middle + gap * (i - (count - 1) / 2) for middle, count in blocks for i in range(count)]
 
 
-def _ends(curve: Sequence[float], positive: bool) -> tuple[float, ...]:
-    values = [value for value in curve if value > 0.0] if positive else curve
+def _ends(curve: Sequence[float], log: bool) -> tuple[float, ...]:
+    values = finite(curve)
+    if not (len(values) and drawable(min(values), log) and drawable(max(values), log)):
+        values = [value for value in values if drawable(value, log)]
     return (min(values), max(values)) if len(values) else ()
 
 
@@ -272,6 +280,7 @@ def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> N
     axes.set_ylabel("loss", color=_INK)
     if log or (log is None and spans_decades([y])):
         axes.set_yscale("log")
+    y = packed(value if drawable(value, log=False) else math.nan for value in y)  # a gap
     at = kept_points(y, ())
     window = max(1, len(y) // 50)
     many = window > 1
@@ -295,11 +304,20 @@ def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> N
 
 
 def _running_mean(values: Sequence[float], window: int) -> Sequence[float]:
-    """Return the mean of the values up to half a ``window`` away from each position."""
-    sums = [0.0, *accumulate(values)]
+    """Return the mean of the values up to half a ``window`` away from each position.
+
+    NaN and infinity are left out: one of them would spread to the mean of all that follows.
+    """
+    sums = [0.0, *accumulate(value if math.isfinite(value) else 0.0 for value in values)]
+    counts = [0, *accumulate(map(math.isfinite, values))]
     half = window // 2
     spans = ((max(0, k - half), min(len(values), k + half + 1)) for k in range(len(values)))
-    return packed((sums[stop] - sums[start]) / (stop - start) for start, stop in spans)
+    return packed(
+        (sums[stop] - sums[start]) / (counts[stop] - counts[start])
+        if counts[stop] > counts[start]
+        else math.nan
+        for start, stop in spans
+    )
 
 
 def _tidy(axes: Axes) -> None:
@@ -355,9 +373,9 @@ def _mark_position(axes: Axes, preview: Preview, named_in: _Panel | None) -> Non
 
 def _x_axes(axes: Sequence[Axes], preview: Preview) -> None:
     bottom = axes[-1]
-    bottom.set_xlim(preview.first_update - 0.5, preview.num_updates - 0.5)
+    bottom.set_xlim(preview.first_update - 0.5, preview.first_update + max(len(preview), 1) - 0.5)
     bottom.set_xlabel("update", color=_INK)
-    if len(preview) == 1:
+    if len(preview) <= 1:
         bottom.set_xticks([preview.first_update])
     else:
         bottom.xaxis.set_major_locator(MaxNLocator(9, integer=True, steps=_STEPS))

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pytorch_accelerated.preview.make import updates_of
-from pytorch_accelerated.preview.values import Column, Preview
+from pytorch_accelerated.preview.randomness import randomness_kept
+from pytorch_accelerated.preview.values import Column, Preview, entries
 from pytorch_accelerated.schedulers.attribute_scheduler import AttributeScheduler
 from pytorch_accelerated.schedulers.param_groups import Field, Group, copied, plain
 from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules
@@ -149,6 +150,7 @@ def _as_held(column: array[float], held: Any) -> array[float]:
     return array("d", exact.to(held.dtype).to(torch.float64).tolist())
 
 
+@randomness_kept()
 def _simulated(scheduler: Any, num_updates: int, names: list[str]) -> Preview:
     is_ours = isinstance(scheduler, SchedulerBase)
     is_counting = not is_ours or isinstance(scheduler, StatefulSchedulerBase)
@@ -247,7 +249,7 @@ class Record:
         """Return the values of a field, for each group."""
         result: list[Column] = []
         for column in self.held[field.key]:
-            values = column if field.index is None else [value[field.index] for value in column]
+            values = column if field.index is None else entries(column, field.index)
             is_plain = all(type(value) is float for value in values)
             result.append(array("d", values) if is_plain else values)
         return result

@@ -6,7 +6,7 @@ import math
 
 import plotext
 
-from pytorch_accelerated.preview.curves import curves, kept_points, spans_decades
+from pytorch_accelerated.preview.curves import curves, drawable, kept_points, spans_decades
 from pytorch_accelerated.preview.values import Preview, named
 
 _HEIGHT = 15
@@ -24,6 +24,8 @@ def sketch(
         log: Whether the scales are logarithmic; by default, where values span decades.
         colour: Whether to use a terminal's colours.
     """
+    if not len(preview):
+        return "no updates"
     return "\n".join(_panel(preview, field, width, log, colour) for field in preview.fields)
 
 
@@ -40,7 +42,7 @@ def _panel(preview: Preview, field: str, width: int, log: bool | None, colour: b
     for names, column in groups:
         joints = [row.first - preview.first_update for row in preview.rows_of(field)]
         kept = kept_points(column, joints, _MOST_POINTS)
-        kept = [k for k in kept if column[k] > 0.0 or not is_log]
+        kept = [k for k in kept if drawable(column[k], is_log)]
         heights = [math.log10(column[k]) if is_log else column[k] for k in kept]
         if not kept:
             continue
@@ -69,7 +71,7 @@ def even_ticks(low: float, high: float, whole: bool = False) -> list[float]:
         >>> even_ticks(0, 9_999, whole=True)
         [0.0, 2000.0, 4000.0, 6000.0, 8000.0]
     """
-    if low == high:
+    if high - low < 1e-300:  # a step between them would be no number
         return [low]
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytorch_accelerated.preview.comparison import Applied
     from pytorch_accelerated.preview.plot import Loss, Picture
 
-Value: TypeAlias = "float | tuple[float, ...]"
+Value: TypeAlias = "float | tuple[float, ...] | None"  # None where a group has no such field
 Column: TypeAlias = "Sequence[Value]"
 
 _MOST_ROWS = 40
@@ -98,6 +98,11 @@ class Preview:
         """The updates that are shown."""
         return range(self.first_update, self.num_updates)
 
+    @property
+    def _drawn_updates(self) -> Sequence[int]:
+        """The updates that the columns have values for: all, but in a sample for drawing."""
+        return self.updates
+
     def __len__(self) -> int:
         return self._size
 
@@ -161,17 +166,17 @@ class Preview:
             for field, columns in self._columns.items()
         }
 
-    def _flat(self) -> Iterator[tuple[str, Sequence[float]]]:
+    def _flat(self) -> Iterator[tuple[str, Sequence[float | None]]]:
         """Yield a header and numbers, with the entries of tuples apart."""
         for field, columns in self._columns.items():
             for group, column in zip(self.groups, columns, strict=False):
                 place = f"/{group}" if len(columns) > 1 else ""
-                if isinstance(column, array) or not isinstance(column[0], tuple):
+                value = next((value for value in column if value is not None), None)
+                if not isinstance(value, tuple):
                     yield f"{field}{place}", column  # type: ignore[misc]
                     continue
-                for index in range(len(column[0])):
-                    entries = [value[index] for value in column]  # type: ignore[index]
-                    yield f"{field}[{index}]{place}", entries
+                for index in range(len(value)):
+                    yield f"{field}[{index}]{place}", entries(column, index)
 
     def to_csv(self, path: str | PathLike[str] | None = None) -> str | None:
         """Write a line for each update, with a column for each field and group.
@@ -280,6 +285,8 @@ class Preview:
 
     def _found(self, column: Column) -> list[tuple[int, str]]:
         """Phases of values that nobody has described: the stretches where they stay."""
+        if not column:
+            return []
         starts = [self.first_update]
         previous = column[0]
         for update, value in zip(self.updates, column, strict=True):
@@ -303,6 +310,8 @@ class Preview:
     def _rows(
         self, labels_by_field: Mapping[str, list[list[tuple[int, str]]]]
     ) -> tuple[PreviewRow, ...]:
+        if not self._size:
+            return ()
         everything = [labels for groups in labels_by_field.values() for labels in groups]
         joints = {start for labels in everything for start, _ in labels} | {self.first_update}
         starts = sorted(joint for joint in joints if joint in self.updates)
@@ -353,7 +362,8 @@ class Preview:
     def _span(self, column: Column, row: PreviewRow) -> str:
         first = column[row.first - self.first_update]
         last = column[row.last - self.first_update]
-        return value_text(first) if first == last else f"{value_text(first)} → {value_text(last)}"
+        is_one = first == last or (first != first and last != last)  # NaN equals nothing
+        return value_text(first) if is_one else f"{value_text(first)} → {value_text(last)}"
 
     def __str__(self) -> str:
         """Return the table."""
@@ -369,6 +379,8 @@ class Preview:
 
 def value_text(value: Value) -> str:
     """Return a value in six digits."""
+    if value is None:
+        return "none"
     if isinstance(value, tuple):
         return f"({', '.join(map(value_text, value))})"
     return f"{value:.6g}"
@@ -394,12 +406,24 @@ def alike(curves: Iterable[tuple[str, Column]]) -> list[tuple[list[str], Column]
     result: list[tuple[list[str], Column]] = []
     for name, column in curves:
         for names, other in result:
-            if column == other:
+            if column == other or _same_bytes(column, other):
                 names.append(name)
                 break
         else:
             result.append(([name], column))
     return result
+
+
+def _same_bytes(one: Column, other: Column) -> bool:
+    """Say whether two arrays are the same with NaN, which equals nothing, taken for equal."""
+    if not isinstance(one, array) or not isinstance(other, array):
+        return False
+    return memoryview(one).cast("B") == memoryview(other).cast("B")
+
+
+def entries(column: Column, index: int) -> list[float | None]:
+    """Return one entry of each tuple in a column."""
+    return [None if value is None else value[index] for value in column]  # type: ignore[index]
 
 
 def named(names: list[str]) -> str:

@@ -117,6 +117,30 @@ def test_a_resumed_run_goes_on_with_the_record(make_trainer, train, tmp_path):
     assert second.applied == {"lr": [[0.05]] * 6}
 
 
+@pytest.mark.parametrize("fields", [None, ["lr", "momentum"]])
+def test_a_field_that_a_resumed_run_adds_has_no_values_before(
+    make_trainer, train, tmp_path, fields
+):
+    first = ScheduleMonitorCallback(["lr"])
+    train(make_trainer(first), create_scheduler_fn=decay)
+    second = ScheduleMonitorCallback(fields)
+    second.load_state_dict(first.state_dict())
+    trainer = make_trainer(second)
+
+    def momentum_in_a_tensor(optimizer):
+        scheduler = Momentum(optimizer)
+        optimizer.param_groups[0]["initial_momentum"] = torch.tensor(0.5)
+        optimizer.param_groups[0]["momentum"] = torch.tensor(0.5)
+        return scheduler
+
+    train(trainer, create_scheduler_fn=momentum_in_a_tensor)
+    second.write_json(tmp_path / "applied.json")
+    expected = [[None]] * 6 + [[(torch.tensor(0.5) / (1 + k)).item()] for k in range(6)]
+    assert second.read_json(tmp_path / "applied.json")["momentum"] == expected
+    assert all(type(value) is float for (value,) in second.applied["momentum"][6:])
+    assert len(second.applied["lr"]) == 12
+
+
 def test_changing_what_was_read_changes_nothing_in_the_record(make_trainer, train):
     monitor = ScheduleMonitorCallback()
     train(make_trainer(monitor))

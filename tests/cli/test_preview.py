@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from pytorch_accelerated import __version__
 from pytorch_accelerated.cli import main
-from pytorch_accelerated.preview import preview
+from pytorch_accelerated.preview import Preview, preview
 from pytorch_accelerated.preview.terminal import even_ticks, sketch
 from pytorch_accelerated.schedulers import CosineLrScheduler, WSDLrScheduler
 from pytorch_accelerated.schedules import constant, cosine, exponential, linear, milestones
@@ -172,6 +173,61 @@ def test_a_schedulers_arguments_come_from_a_file(run, tmp_path, arguments, confi
     assert rows_of("a.csv")[1] == ["0", "0.0", "0.3"]
 
 
+OF_COSINE = ["CosineLrScheduler", "--total_num_epochs=3", "--num_update_steps_per_epoch=5"]
+COSINE_CONFIG = "CosineLrScheduler: {total_num_epochs: 3, num_update_steps_per_epoch: 5}\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments"),
+    [
+        ("log: false", ["--base", "0.1", "--num_updates", "7", *OF_COSINE]),
+        ("log: false", ["--base.lr", "0.1", *OF_COSINE, "--num_updates", "7"]),
+        (f"base: 0.1\nnum_updates: 7\nscheduler: CosineLrScheduler\n{COSINE_CONFIG}", []),
+        (f"num_updates: 7\n{COSINE_CONFIG}", ["--base", "0.1"]),
+        (f"num_updates: 7\n{COSINE_CONFIG[:-2]}, base: {{lr: 0.1}}}}", []),
+        ("base: 0.1\nnum_updates: 7\n", OF_COSINE),
+    ],
+    ids=["before the name", "around it", "file", "file and line", "field", "file before the name"],
+)
+def test_options_beside_the_schedulers_name_count_as_well(run, tmp_path, config, arguments):
+    (tmp_path / "plan.yaml").write_text(config)
+    given = ["preview", "--config", "plan.yaml", "-o", "a.csv", *arguments]
+    assert run(*given) == (0, "", "")
+    planned = CosineLrScheduler(sgd([0.1]), 3, 5).preview(7)
+    assert [float(row[2]) for row in rows_of("a.csv")[1:]] == list(planned["lr"][0])
+
+
+def test_scale_and_epochs_may_stand_before_the_schedulers_name(run, tmp_path):
+    given = ["preview", "--num_updates_per_epoch", "4", "--log", "true"]
+    assert run(*given, "WSDLrScheduler", "--total_steps", "8", "-o", "a.csv")[0] == 0
+    assert rows_of("a.csv")[0] == ["update", "epoch", "lr"]
+    assert run(*given, "WSDLrScheduler", "--total_steps", "8", "-o", "a.html")[0] == 0
+    assert '"log": true' in (tmp_path / "a.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments", "message"),
+    [
+        (COSINE_CONFIG[:-2] + ", base: 0.3}", ["--base", "0.7"], "base is given twice, as 0.7"),
+        ("base: 0.3", [*OF_COSINE, "--base", "0.7"], "for CosineLrScheduler as 0.7"),
+        (
+            "num_updates_per_epoch: 4",
+            OF_COSINE,
+            "CosineLrScheduler has num_update_steps_per_epoch=5",
+        ),
+        (f"schedule: linear(10)\n{COSINE_CONFIG}", [], "both a schedule, 'linear(10)', and"),
+        (COSINE_CONFIG[:-2] + ", bogus: 3}", [], "CosineLrScheduler has no option 'bogus'"),
+        (f"{COSINE_CONFIG}CosineLrScheduler.bogus: 3", [], "has no option 'bogus': use total_num"),
+        ("CosineLrScheduler: 3", [], "CosineLrScheduler: 3 has to map arguments to values"),
+    ],
+)
+def test_options_that_cannot_count_are_refused(run, tmp_path, config, arguments, message):
+    (tmp_path / "plan.yaml").write_text(config)
+    code, out, err = run("preview", "--config", "plan.yaml", *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -211,6 +267,14 @@ def test_a_schedulers_arguments_come_from_a_file(run, tmp_path, arguments, confi
             ["preview", "--schedule", "cosine(9_999_999)", "--base", "[1, 2, 3]"],
             "6,666,666 are allowed for 3 curves",
         ),
+        (
+            ["preview", "--schedule", "linear(10, start=2.0)", "--base", "1.7e308", "-o", "a.html"],
+            "lr of group 0 is inf at update 0",
+        ),
+        (
+            ["preview", "--schedule", "linear(9, end=-2.0)", "--base", "[1, 1.7e308]"],
+            "lr of group 1 is -inf at update 7, which no optimizer can use: write another --base",
+        ),
         (["checkpoints"], "required: folder"),
         (["preview", "CosineLrScheduler", "--total_num_epochs", "3"], "num_update_steps_per_epoch"),
         (
@@ -229,6 +293,27 @@ def test_bad_usage_is_exit_code_2_and_one_line(run, tmp_path, arguments, message
     assert err.count("\n") == 1
     assert message in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("log", ["true", "false"])
+@pytest.mark.parametrize(
+    "output", [[], ["-o", "a.png"], ["-o", "a.html"]], ids=["text", "png", "html"]
+)
+@pytest.mark.parametrize(
+    ("schedule", "base"),
+    [
+        ("linear(10)", "5e-324"),
+        ("constant(10)", "5e-324"),
+        ("linear(10)", "1.7e308"),
+        ("linear(10, start=-1.0, end=1.0)", "1.7e308"),
+        ("exponential(10, end=1e-300)", "1"),
+        ("linear(10)", "[1e-250, 1e-150, 1e150, 1e300]"),
+    ],
+)
+def test_the_largest_and_smallest_numbers_are_shown(run, schedule, base, output, log):
+    given = ["preview", "--schedule", schedule, "--base", base, "--log", log, *output]
+    code, _, err = run(*given)
+    assert (code, err) == (0, "")
 
 
 def test_help_lists_commands_options_and_examples(run):
@@ -303,6 +388,15 @@ def test_a_sketch_of_decades_has_powers_of_ten():
     text = sketch(preview(exponential(100, end=1e-4)), width=60)
     for power in ("0.1", "0.01", "0.001"):
         assert f"{power}┤" in text
+
+
+@pytest.mark.parametrize("log", [None, True, False])
+def test_a_sketch_leaves_out_what_is_no_number(log):
+    made = Preview({"lr": [[0.1, math.nan, 0.2, math.inf], [None, 0.1, 0.1, 0.1], [None] * 4]})
+    text = sketch(made, width=60, log=log)
+    assert re.search(r"0\.[12]┤.*[⠁-⣿]", text)
+    assert sketch(Preview({"lr": [[math.nan], [None]]}), log=log)
+    assert sketch(Preview({"lr": [[]]}), log=log) == "no updates"
 
 
 @pytest.mark.parametrize(

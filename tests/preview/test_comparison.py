@@ -87,6 +87,73 @@ def test_a_missing_value_is_a_difference():
     assert "applied None" in str(compare(plan(), applied))
 
 
+def test_a_group_that_joined_is_compared_from_then_on():
+    applied = plan().to_dict()
+    for field in applied:
+        applied[field][:4] = [values[:1] for values in applied[field][:4]]
+    result = compare(plan(), applied)
+    assert result
+    assert (result.num_updates, result.num_values) == (10, 32)
+    assert result.joined == (("lr", "1", 4), ("weight_decay", "1", 4))
+    assert str(result) == (
+        "applied == planned (10 updates, 32 values); "
+        "group 1 has values from update 4 on (lr, weight_decay)"
+    )
+    applied["lr"][6][1] = 7.0
+    result = compare(plan(), applied)
+    assert not result
+    assert str(result) == (
+        f"applied != planned: first at update 6, field 'lr', group 1: "
+        f"planned {plan().value('lr', 6, 1)!r}, applied 7.0; "
+        "group 1 has values from update 4 on (lr, weight_decay)"
+    )
+
+
+def test_a_field_that_was_recorded_later_is_compared_from_then_on():
+    applied = plan().to_dict()
+    applied["weight_decay"][:3] = [[None, None]] * 3
+    result = compare(plan(), applied)
+    assert result
+    assert str(result).endswith(
+        "(10 updates, 34 values); groups 0, 1 have values from update 3 on (weight_decay)"
+    )
+    applied["weight_decay"] = [[None, None]] * 10
+    assert "planned 0.02, applied None" in str(compare(plan(), applied))
+
+
+def test_a_group_that_left_is_a_difference():
+    applied = plan().to_dict()
+    applied["lr"][6:] = [values[:1] for values in applied["lr"][6:]]
+    assert str(compare(plan(), applied)).startswith(
+        "applied != planned: first at update 6, field 'lr'"
+    )
+
+
+def test_a_group_that_nobody_planned_and_that_joined_is_a_difference():
+    planned = preview(linear(4, end=0.0))
+    result = compare(planned, {"value": [[1.0], [0.75], [0.5, 0.1], [0.25, 0.1]]})
+    assert str(result) == "applied != planned: 'value' was planned for 1 groups and applied to 2"
+
+
+def test_entries_of_betas_of_a_group_that_joined_are_compared_from_then_on():
+    planned = ParamScheduler(adamw([0.1, 0.2]), beta2=linear(4, end=0.9)).preview()
+    betas = [[(0.9, value) for value in values] for values in planned.to_dict()["beta2"]]
+    betas[0].pop()
+    assert str(compare(planned, {"betas": betas})) == (
+        "applied == planned (4 updates, 7 values); group 1 has values from update 1 on (beta2); "
+        "recorded, but not planned: betas[0]"
+    )
+    figure = planned.plot(applied={"betas": betas})
+    assert "group 1 has values from update 1 on" in figure._supxlabel.get_text()
+
+
+def test_values_that_were_planned_as_none_are_compared():
+    planned = Preview({"momentum": [[0.9, 0.8], [None, None], [None, 0.5]]})
+    result = compare(planned, planned.to_dict())
+    assert result
+    assert (result.num_values, result.joined) == (6, ())
+
+
 def test_fields_that_were_only_recorded_are_named():
     recorded = {**plan().to_dict(), "momentum": [[0.9, 0.9]] * 10, "eps": [[0.1, 0.1]] * 10}
     result = compare(plan(), recorded)

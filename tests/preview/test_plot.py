@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from itertools import combinations, pairwise
+import time
+from itertools import combinations, islice, pairwise
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes._base import _AxesBase
 from matplotlib.axis import Tick
 from matplotlib.text import Annotation, Text
 
-from pytorch_accelerated.preview import preview
+from pytorch_accelerated.preview import Preview, preview
 from pytorch_accelerated.preview.curves import kept_points, packed, spans_decades
+from pytorch_accelerated.preview.notebook import Sampled
 from pytorch_accelerated.preview.plot import spread
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import (
@@ -170,6 +173,54 @@ def test_applied_values_lie_over_the_plan_with_the_loss_below():
     assert drawn(different, 1) == [[(0, 1.0), (100, 0.5)]]
 
 
+@pytest.mark.parametrize("log", [None, True, False])
+def test_values_that_overflow_end_the_line(log):
+    native = torch.optim.lr_scheduler.ExponentialLR(sgd([0.1]), 10.0)
+    figure = preview(native, 400).plot(log=log)
+    figure.draw_without_rendering()
+    (line,) = drawn(figure)
+    numbers = [update for update, value in line if not math.isnan(value)]
+    assert numbers == list(range(numbers[-1] + 1))
+    assert 100 < len(numbers) < 310
+
+
+def test_groups_without_the_field_have_no_line_and_later_ones_begin_later():
+    momentum = [[0.9, 0.8, 0.7], [None, None, None], [None, 0.5, 0.4]]
+    figure = Preview({"lr": [[0.1] * 3] * 3, "momentum": momentum}).plot()
+    figure.draw_without_rendering()
+    whole, later = drawn(figure, 1)
+    assert whole == [(0, 0.9), (1, 0.8), (2, 0.7)]
+    assert math.isnan(later[0][1])
+    assert later[1:] == [(1, 0.5), (2, 0.4)]
+    assert {"group 0", "group 2"} <= {text.get_text() for text in texts(figure)}
+
+
+@pytest.mark.parametrize("column", [[], [None, None], [math.nan, math.inf]])
+@pytest.mark.parametrize("log", [None, True, False])
+def test_without_a_number_there_is_a_picture_without_a_line(column, log):
+    figure = Preview({"lr": [column]}).plot(log=log)
+    figure.draw_without_rendering()
+    assert drawn(figure) == []
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_is_a_gap_in_the_line_and_left_out_of_the_mean(bad):
+    loss = [4.0] * 2500 + [bad] + [2.0] * 2498 + [bad]
+    figure = preview(linear(5000)).plot(loss=loss)
+    thin, thick = drawn(figure, 1)
+    assert [update for update, value in thin if math.isnan(value)] == [2500, 4999]
+    assert {value for _, value in thin if not math.isnan(value)} == {2.0, 4.0}
+    values = [value for _, value in thick]
+    assert (values[0], values[-1]) == (4.0, 2.0)
+    assert all(2.0 <= value <= 4.0 for value in values)
+
+
+def test_a_long_loss_without_numbers_is_drawn_as_nothing():
+    figure = preview(linear(5000)).plot(loss=[math.nan] * 5000)
+    figure.draw_without_rendering()
+    assert all(math.isnan(value) for line in drawn(figure, 1) for _, value in line)
+
+
 @pytest.mark.parametrize(
     "figure",
     [
@@ -211,6 +262,54 @@ def test_a_notebook_shows_picture_and_table():
         assert "<img" not in without_values._repr_html_()
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        linear(2_000_000_000, start=0.0) >> cosine(298_000_000_000),
+        linear(10, start=0.0) >> cosine(10**9, end=0.1) >> linear(5, start=0.1, end=0.0),
+        cosine(200).repeat(10**8),
+        cosine(10**6).repeat(20, length=1.5, peak=0.5) * milestones({10**7: 0.5}),
+        from_function(lambda k: 1.0 / (1 + k), length=10**8),
+    ],
+    ids=["two phases", "short ends", "many phases", "product", "function"],
+)
+def test_a_notebook_shows_a_plan_of_any_length_at_once(schedule):
+    started = time.perf_counter()
+    assert "data:image/png" in schedule._repr_html_()
+    assert time.perf_counter() - started < 5.0
+    sampled = Sampled(schedule)
+    figure = sampled.picture()
+    figure.draw_without_rendering()
+    (line,) = drawn(figure)
+    assert len(line) <= 2_000
+    assert all(value == schedule(update) for update, value in line)
+    assert (line[0][0], line[-1][0]) == (0, len(sampled) - 1)
+    updates = {update for update, _ in line}
+    horizon = schedule.horizon
+    assert {horizon - 1, horizon} <= updates
+    joints = [row.first for row in islice(schedule.phases, 40)] if schedule._num_rows < 40 else []
+    assert {side for joint in joints[1:] for side in (joint - 1, joint)} <= updates
+    assert overlaps(figure) == []
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        linear(20_000, start=0.0) >> cosine(60_000, end=0.1) >> constant(10_000),
+        cosine(200).repeat(500),
+        exponential(50_000, end=1e-5),
+    ],
+)
+def test_a_sample_and_the_whole_give_the_same_picture(schedule):
+    whole, sampled = schedule.plot(), Sampled(schedule).picture()
+    assert whole.axes[0].get_ylim() == sampled.axes[0].get_ylim()
+    assert whole.axes[0].get_xlim() == sampled.axes[0].get_xlim()
+    shown = ([text.get_text() for text in texts(figure)] for figure in (whole, sampled))
+    named, others = ([text for text in some if "phases" not in text] for some in shown)
+    assert named == others
+    assert whole.axes[0].get_yscale() == sampled.axes[0].get_yscale()
+
+
 def test_without_matplotlib_the_notebook_shows_the_table(monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_accelerated.preview.plot", None)
     assert cosine(10)._repr_html_().startswith("<pre>cosine(10)")
@@ -245,6 +344,12 @@ def test_thinning_keeps_ends_joints_and_extremes(values, joints):
     assert {j for j in joints if j < len(values)} <= set(kept)
     assert min(values) in [values[k] for k in kept]
     assert max(values) in [values[k] for k in kept]
+
+
+def test_thinning_skips_what_is_no_number_but_keeps_the_gap():
+    values = [1.0, 2.0, math.nan, 3.0, *[math.inf] * 4, 5.0, 4.0, 4.0, 4.5]
+    kept = kept_points(packed(values), [], most=6)
+    assert kept == [0, 2, 3, 4, 8, 9, 11]
 
 
 def test_nothing_and_negative_values_span_no_decades():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import csv
 import io
+import random
 import warnings
 from typing import Any
 
+import numpy
 import pandas
 import pytest
 import torch
@@ -166,6 +168,27 @@ def test_previews_touch_nothing_real(make):
     assert list(map(id, optimizer.param_groups)) == groups
     after = [p for g in optimizer.param_groups for p in g["params"]]
     assert all(torch.equal(one, other) for one, other in zip(parameters, after, strict=True))
+
+
+class Jittered(StatefulSchedulerBase):
+    """Draws from every global generator."""
+
+    def get_updated_values(self, num_updates):
+        noise = torch.rand(()).item() + random.random() + numpy.random.random()
+        return [value * (1.0 + noise) for value in self.base_lr_values]
+
+
+def test_a_preview_draws_nothing_from_the_global_generators():
+    scheduler = Jittered(sgd([0.1]))
+
+    def states() -> Any:
+        return (torch.get_rng_state().tolist(), random.getstate(), repr(numpy.random.get_state()))
+
+    before = states()
+    planned = preview(scheduler, 9)
+    assert states() == before
+    assert len(set(planned["lr"][0])) == 9
+    assert applied_by(scheduler.optimizer, scheduler, 9, "lr") == planned.to_dict()["lr"]
 
 
 def test_a_group_that_was_added_since_is_previewed_but_not_adopted():
@@ -442,6 +465,42 @@ def test_one_update_is_a_preview():
     planned = preview(constant(1, value=0.5))
     assert str(planned).splitlines()[1].split() == ["constant", "0", "0", "0.5"]
     assert repr(planned) == "<Preview of value for 1 group, updates 0 to 0>"
+
+
+def test_groups_without_a_field_have_no_value_in_tables(tmp_path):
+    betas = [[(0.9, 0.99)] * 2, [None, (0.5, 0.6)]]
+    planned = Preview(
+        {"lr": [[0.1, 0.2]] * 2, "momentum": [[0.9, 0.8], [None] * 2], "betas": betas}
+    )
+    assert [line.split()[3:] for line in str(planned).splitlines()] == [
+        ["lr", "momentum[0]", "momentum[1]", "betas[0]", "betas[1]"],
+        ["0.1", "0.9", "none", "(0.9,", "0.99)", "none"],
+        ["0.2", "0.8", "none", "(0.9,", "0.99)", "(0.5,", "0.6)"],
+    ]
+    assert planned.to_csv().splitlines()[1:] == [
+        "0,0.1,0.1,0.9,,0.9,0.99,,",
+        "1,0.2,0.2,0.8,,0.9,0.99,0.5,0.6",
+    ]
+    planned.save_html(tmp_path / "a.html")
+    assert '"y": [null, 0.5]' in (tmp_path / "a.html").read_text()
+
+
+def test_values_that_are_no_numbers_are_gaps_in_the_page_and_words_in_the_table(tmp_path):
+    planned = Preview({"lr": [[0.1, float("nan"), float("inf")]]})
+    assert [line.split()[-1] for line in str(planned).splitlines()] == ["lr", "0.1", "nan", "inf"]
+    planned.save_html(tmp_path / "a.html")
+    assert (
+        '"y": [0.1, null, null], "text": ["0.1", "nan", "inf"]' in (tmp_path / "a.html").read_text()
+    )
+
+
+def test_no_updates_are_a_preview(tmp_path):
+    planned = Preview({"lr": [[]]})
+    assert str(planned) == "no updates"
+    assert planned.to_csv() == "update\n"
+    assert planned.to_frame().empty
+    planned.save_html(tmp_path / "a.html")
+    assert "All 0 updates are drawn" in (tmp_path / "a.html").read_text()
 
 
 def test_columns_of_different_lengths_are_refused():
