@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
@@ -47,6 +49,19 @@ class NewMetrics:
                 self._counts[name] = len(values)
                 new[name] = values[-1]
         return new
+
+
+def numbers_in(values: Iterable[Any]) -> list[float]:
+    """Those of a metric's values that are single numbers: users record other things, too.
+
+    Args:
+        values: The values.
+    """
+    numbers = []
+    for value in values:
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):
+            numbers.append(float(value))
+    return numbers
 
 
 class LogMetricsCallback(TrainerCallback):

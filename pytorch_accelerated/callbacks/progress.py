@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
+from pytorch_accelerated.callbacks.log_metrics import numbers_in
 from pytorch_accelerated.terminal import (
     BarColumn,
     Console,
@@ -213,19 +212,6 @@ class PrintProgressCallback(TrainerCallback):
 
     def on_evaluation_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
         trainer.print("Finished evaluation run")
-
-
-def numbers_in(values: Iterable[Any]) -> list[float]:
-    """Those of a metric's values that are single numbers: users record other things, too.
-
-    Args:
-        values: The values.
-    """
-    numbers = []
-    for value in values:
-        with contextlib.suppress(TypeError, ValueError, RuntimeError):
-            numbers.append(float(value))
-    return numbers
 
 
 def summary_table(run_history: Any) -> Table:

@@ -10,7 +10,7 @@ import torch
 from accelerate.tracking import filter_trackers
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
-from pytorch_accelerated.callbacks.log_metrics import NewMetrics
+from pytorch_accelerated.callbacks.log_metrics import NewMetrics, numbers_in
 from pytorch_accelerated.callbacks.schedule_monitor import (
     copy_of_value,
     plain_value,
@@ -129,7 +129,8 @@ class LogToTrackersCallback(TrainerCallback):
         self._flush(trainer)
 
     def _log_metrics(self, trainer: Trainer) -> None:
-        metrics = {name: float(value) for name, value in self._new.take(trainer).items()}
+        new = self._new.take(trainer)
+        metrics = {name: one for name, value in new.items() for one in numbers_in([value])}
         if metrics:
             trainer._accelerator.log(metrics, step=self._num_updates)
 

@@ -103,6 +103,18 @@ def test_every_scheduled_field_of_every_group_is_logged(train):
     }  # fmt: skip
 
 
+def test_metrics_that_are_no_numbers_are_left_out(train, make_trainer):
+    class Confusion(TrainerCallback):
+        def on_train_epoch_end(self, trainer, **kwargs):
+            trainer.run_history.update_metric("train_per_class", [0.1, 0.2])
+
+    tracker = InMemory()
+    train(make_trainer(LogToTrackersCallback(tracker), Confusion()))
+    names = {name for values in tracker.values.values() for name in values}
+    assert "train_loss_epoch" in names
+    assert "train_per_class" not in names
+
+
 def test_a_stopped_run_is_written_to_its_last_update_and_closed(make_trainer, train, probe):
     def stop(trainer):
         if stopper.counts["on_update_end"] == 3:
