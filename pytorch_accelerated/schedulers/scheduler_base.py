@@ -372,8 +372,9 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def state_dict(self) -> dict[str, Any]:
         """Return the scheduler's state as plain values, fit for JSON.
 
-        It holds the values in force and the plain attributes (numbers, strings, and containers
-        of them) that the subclass has set; others, such as functions, the constructor makes again.
+        It holds the values in force and the plain attributes (numbers, strings, enum members, and
+        the standard containers of them) that the subclass has set; others, such as functions, the
+        constructor makes again.
         """
         return {
             "format": _STATE_FORMAT,
@@ -641,9 +642,9 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """Return the scheduler's state as plain values, fit for JSON.
 
-        It holds the count, the values in force and the plain attributes (numbers, strings, and
-        containers of them) that the subclass has set; others, such as functions, the constructor
-        makes again.
+        It holds the count, the values in force and the plain attributes (numbers, strings, enum
+        members, and the standard containers of them) that the subclass has set; others, such as
+        functions, the constructor makes again.
         """
         return super().state_dict() | self._position()
 

@@ -45,7 +45,7 @@ from pytorch_accelerated.schedules.shapes import (
 ONE = Affine(0.0, 1.0)
 _LINE = Linear()
 
-# Shapes that stay between their ends; of a subclass of a user's nobody can know.
+# Shapes that stay between their ends; of a subclass of one nobody can know.
 _BOUNDED = (
     Constant,
     Cosine,
@@ -171,7 +171,7 @@ class Phase(Schedule):
 
     @property
     def _is_bounded(self) -> bool:
-        return type(self.shape) in _BOUNDED
+        return type(self) is Phase and type(self.shape) in _BOUNDED
 
     @property
     def _extras(self) -> str:

@@ -346,7 +346,14 @@ class Double(Sum):
         return 2.0 * offset, 2.0 * scale
 
 
+class Curved(Phase):
+    @property
+    def curve(self):
+        return lambda position: (0.0, 3.0 - position)
+
+
 OVERRIDDEN = [
+    (Curved(10, Linear(), end=-7.0), lambda k: 3 - k),
     (Halved(10, Linear()), lambda k: 0.5 * (1 - k / 10)),
     (phase(10, shape=Squared()), lambda k: 1 - math.sin(math.pi / 2 * k / 10) ** 4),
     (phase(10, shape=SquaredLine(), end=0.0), lambda k: 1 - (k / 10) ** 2),
