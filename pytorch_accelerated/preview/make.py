@@ -36,7 +36,8 @@ def preview(
     Args:
         scheduler: A scheduler of this library or of PyTorch, several for one optimizer, or a
             schedule.
-        num_updates: How many updates the run has; by default the horizon.
+        num_updates: How many updates the run has; by default the horizon, or, of a scheduler that
+            runs on copies and is past it, as many again from where it is.
         base: For a schedule, the base value, or one for each parameter group.
         num_updates_per_epoch: For showing updates in epochs as well.
 

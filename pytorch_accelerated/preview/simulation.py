@@ -23,6 +23,8 @@ from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules
 from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase
 from pytorch_accelerated.schedules.base import PhaseRow
 
+_FEW = 100  # updates to show of a scheduler that says of none ahead
+
 
 class Stub(Optimizer):
     """An optimizer that has copies of another one's groups, parameters of no size, and no step."""
@@ -64,7 +66,8 @@ def of_schedulers(schedulers: Sequence[Any], num_updates: int | None) -> Preview
     horizons = [_horizon_of(scheduler) for scheduler in bare]
     horizon = max((h for h in horizons if h is not None), default=None)
     total = updates_of(bare[0], num_updates, horizon)
-    return reduce(or_, (_of_one(scheduler, total) for scheduler in bare))
+    is_asked = num_updates is not None
+    return reduce(or_, (_of_one(scheduler, total, is_asked) for scheduler in bare))
 
 
 def _horizon_of(scheduler: Any) -> int | None:
@@ -91,7 +94,7 @@ def _unwrapped(scheduler: Any) -> Any:
     return inner
 
 
-def _of_one(scheduler: Any, num_updates: int) -> Preview:
+def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
     if isinstance(scheduler, AttributeScheduler):
         return _of_attributes(scheduler, num_updates)
     # Copies, as a group that was added since gets its base value here.
@@ -113,7 +116,7 @@ def _of_one(scheduler: Any, num_updates: int) -> Preview:
             return Preview(
                 columns, 0, names, phases, position=getattr(scheduler, "num_updates", None)
             )
-    return _simulated(scheduler, num_updates, names)
+    return _simulated(scheduler, num_updates, names, is_asked)
 
 
 def _of_attributes(scheduler: AttributeScheduler, num_updates: int) -> Preview:
@@ -151,10 +154,13 @@ def _as_held(column: array[float], held: Any) -> array[float]:
 
 
 @randomness_kept()
-def _simulated(scheduler: Any, num_updates: int, names: list[str]) -> Preview:
+def _simulated(scheduler: Any, num_updates: int, names: list[str], is_asked: bool) -> Preview:
     is_ours = isinstance(scheduler, SchedulerBase)
     is_counting = not is_ours or isinstance(scheduler, StatefulSchedulerBase)
     position = _position_of(scheduler) if is_counting else 0
+    if num_updates <= position and not is_asked:
+        # Past its horizon, as after a warmup, the default is to look as far ahead once more.
+        num_updates = position + max(num_updates, _FEW)
     if num_updates <= position:
         raise ValueError(
             f"num_updates={num_updates!r}: {type(scheduler).__name__} has made {position} updates "

@@ -5,6 +5,9 @@ import torch
 from torch import nn
 
 from pytorch_accelerated.callbacks import ScheduleMonitorCallback
+from pytorch_accelerated.preview import compare, preview
+from pytorch_accelerated.schedulers import ParamScheduler
+from pytorch_accelerated.schedules import linear
 from pytorch_accelerated.trainer import Trainer
 
 
@@ -65,6 +68,26 @@ def test_all_groups_are_recorded_also_those_added_later(make_trainer, train, pro
     trainer = Trainer(model, nn.MSELoss(), optimizer, [monitor, probe(on_update_end=add)])
     train(trainer, max_num_train_steps=3)
     assert monitor.applied == {"lr": [[0.1], [0.1, 0.01], [0.1, 0.01]]}
+
+
+def test_a_run_with_a_group_that_joined_is_compared_with_its_plan(make_trainer, train, probe):
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD([{"params": [model.weight], "lr": 0.1}])
+
+    def add(trainer):
+        if trainer.num_updates == 6:
+            optimizer.add_param_group({"params": [model.bias], "lr": 0.01})
+            trainer.scheduler.step_update(trainer.num_updates)
+
+    monitor = ScheduleMonitorCallback()
+    callbacks = [monitor, probe(on_train_epoch_start=add)]
+    trainer = Trainer(model, nn.MSELoss(), optimizer, callbacks)
+    schedule = ParamScheduler.create_scheduler_fn(lr=linear(end=0.0))
+    train(trainer, num_epochs=3, create_scheduler_fn=schedule)
+    planned = preview(trainer.scheduler)
+    assert str(compare(planned, monitor.applied)) == (
+        "applied == planned (18 updates, 30 values); group 1 has values from update 6 on (lr)"
+    )
 
 
 def test_tensor_values_are_copied_on_the_device_and_read_at_the_end(monkeypatch):

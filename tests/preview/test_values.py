@@ -22,6 +22,7 @@ from pytorch_accelerated.schedulers import (
     AttributeScheduler,
     CosineLrScheduler,
     ParamScheduler,
+    PlateauLrScheduler,
     StatefulSchedulerBase,
     StatelessParamScheduler,
 )
@@ -233,6 +234,18 @@ def test_asking_for_less_than_was_made_is_an_error():
     applied_by(optimizer, scheduler, 5, "lr")
     with pytest.raises(ValueError, match="num_updates=5: MilestoneLrScheduler has made 5 updates"):
         scheduler.preview(5)
+
+
+@pytest.mark.parametrize("warmup", [3, 200])
+def test_past_the_horizon_a_scheduler_that_has_to_run_is_shown_further_ahead(warmup):
+    scheduler = PlateauLrScheduler(sgd([0.8]), factor=0.5, warmup=linear(warmup, start=0.0))
+    applied_by(scheduler.optimizer, scheduler, warmup, "lr")
+    planned = scheduler.preview()
+    assert planned.updates == range(warmup, warmup + max(warmup, 100))
+    assert set(planned["lr"][0]) == {0.8}
+    assert f"now: {warmup}" in [text.get_text() for text in scheduler.plot().axes[0].texts]
+    with pytest.raises(ValueError, match=f"num_updates={warmup}: PlateauLrScheduler has made"):
+        scheduler.preview(warmup)
 
 
 def test_stateless_schedulers_are_previewed_from_update_0():
