@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -126,6 +128,17 @@ class Processes:
             messages = gather_object([None if self._stop is None else str(self._stop)])
             self._stop = None
             raise StopTrainingError(next(text for text in messages if text is not None))
+
+    def _before_workers_start(self, loader: Any) -> None:
+        """Let a collective operation's thread end before a data loader forks its workers.
+
+        When gloo is done, its thread gives back Python objects, for which it takes a lock of the
+        interpreter. Before Python 3.12, a process that is forked just then waits for that lock
+        for ever: under load, one in some hundred epochs.
+        """
+        has_workers = getattr(loader, "num_workers", 0)
+        if has_workers and self._num_processes > 1 and sys.version_info < (3, 12):
+            time.sleep(0.01)
 
     def _weights_are_finite(self) -> bool:
         """Whether no weight is a NaN or infinity; all processes find the same."""

@@ -672,6 +672,7 @@ class Trainer(Preparation):
             self._random_at_epoch_start = self._random_state()
         self._train_generator.manual_seed(loop.epoch_seed())
         tell_epoch(train_dl, loop.epoch)
+        self._before_workers_start(train_dl)
         if not loop.batch:
             return train_dl
         left = batches_after(train_dl, loop.batch)
@@ -819,6 +820,7 @@ class Trainer(Preparation):
     def _evaluate_batches(self, valid_dl: Any) -> None:
         """Go through the batches, whose number may differ between processes."""
         self._eval_generator.manual_seed(self._loop.epoch_seed())
+        self._before_workers_start(valid_dl)
         for batch in valid_dl:
             self._fire("on_eval_step_start")
             with torch.no_grad():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -250,6 +251,26 @@ def without_batches(as_stream, workers):
     return {"trained": trained, "evaluated": evaluated, "updates": trainer.num_updates}
 
 
+def quiet_before_workers():
+    """Seconds from the last reduction to each fork."""
+    last, pauses = [time.monotonic()], []
+    all_reduce = torch.distributed.all_reduce
+
+    def noted(*args, **kwargs):
+        work = all_reduce(*args, **kwargs)
+        last[0] = time.monotonic()
+        return work
+
+    torch.distributed.all_reduce = noted
+    # It cannot be taken back, and is of no harm to later cases.
+    os.register_at_fork(before=lambda: pauses.append(time.monotonic() - last[0]))
+    try:
+        without_batches(False, 1)
+    finally:
+        torch.distributed.all_reduce = all_reduce
+    return list(pauses)
+
+
 class Items(Trainer):
     def calculate_train_batch_loss(self, batch):
         values, items = batch
@@ -462,6 +483,7 @@ def main(folder):
         same_global_batches,
         evaluated_within_training,
         every_sample_in_an_epoch,
+        quiet_before_workers,
         told_the_epoch,
         gathered,
         too_little_data,

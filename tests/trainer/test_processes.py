@@ -186,6 +186,15 @@ def test_samples_without_batches_are_shared(cases, as_stream, workers):
     assert sorted(evaluated) == list(range(7))
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="a fork waits for threads itself")
+def test_workers_are_not_forked_while_a_collective_operation_ends(cases):
+    # A fork that falls into it hangs now and then; what can be seen each time is the pause.
+    of_all = cases("quiet_before_workers")
+    for pauses in of_all:
+        assert len(pauses) == 4  # training and evaluation in each of two epochs
+        assert len(of_all) == 1 or min(pauses) >= 0.01
+
+
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_losses_over_items_are_weighed_by_the_windows_items_of_all_processes(cases, accumulate):
     of_all = cases(f"items {accumulate}")
