@@ -100,8 +100,8 @@ SAME_FUNCTION = (
     "bit; sines of whole vectors would be quicker, and differ in the last digit"
 )
 SHARED_PROCESSOR = (
-    "the processor is shared with others, and one round differs from the next by more than what "
-    "the Trainer adds: see the spread"
+    "the processor is shared with others, and one round differs from the next by more than the "
+    "candidates do: see the spread"
 )
 FASTER = "faster than every peer"
 
@@ -110,6 +110,7 @@ def faster_than_all(figures: Mapping[str, Figure], name: str, peers: Iterable[st
     return Goal(
         FASTER,
         all(figures[name].seconds < figures[peer].seconds for peer in peers),
+        SHARED_PROCESSOR,
     )
 
 
@@ -129,7 +130,7 @@ def stepping(settings: Settings) -> list[Row]:
     rows: list[Row] = []
     for groups in stepping.GROUPS[:2] if settings.quick else stepping.GROUPS:
         makers = stepping.candidates(groups, settings.reference)
-        figures = settings.figures(makers, 41 if groups <= 64 else 21)
+        figures = settings.figures(makers, 101)
         ours = ("ParamScheduler", "CosineLrScheduler")
         peers = [name for name in list(figures)[1:] if name not in ours]
         goals: Goals = {}
@@ -150,7 +151,7 @@ def tensors(settings: Settings) -> list[Row]:
     rows: list[Row] = []
     for groups in stepping.GROUPS[:2] if settings.quick else stepping.GROUPS:
         makers = stepping.tensor_candidates(groups)
-        figures = settings.figures(makers, 21)
+        figures = settings.figures(makers, 41)
         torchs = figures["torch LambdaLR"]
         own = figures["ParamScheduler"]
         goal = Goal("faster than torch's own fill_ for each group", own.seconds < torchs.seconds)
