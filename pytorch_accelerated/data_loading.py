@@ -603,8 +603,10 @@ def accumulation_windows(
             yield first_batch + given, batch, size, given + 1 == start + size
             given += 1
     if remaining is not None and given != remaining:
+        num_dropped = given % window_size
         warnings.warn(
             f"the training data loader gave {given} batches in this epoch, but its length is "
-            f"{remaining}: the updates of this run were planned for the latter",
+            f"{remaining}: the updates of this run were planned for the latter"
+            + (f", and the last {num_dropped} batches make no update" if num_dropped else ""),
             stacklevel=2,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import numbers
 import os
 import warnings
@@ -139,6 +140,7 @@ class Trainer(Preparation):
         self._eval_generator = EpochGenerator()
         self._window_size = 1
         self._window_items: list[Any] = []
+        self._before_window: tuple[dict[str, Any], LossTracker] | None = None
         self._stop: StopTrainingError | None = None
         self._can_save_state = False
         self._was_compiled = False
@@ -570,7 +572,7 @@ class Trainer(Preparation):
             try:
                 self._train_epochs_left()
             except StopTrainingError as stop:
-                self._is_between_updates = True
+                self._leave_window()
                 self._save_states_asked_for()
                 self._save_at_end(stopped=str(stop))
                 raise
@@ -631,35 +633,87 @@ class Trainer(Preparation):
         return self._has_reached_limit()
 
     def _train_batches(self, train_dl: Any) -> None:
-        """Go through the batches, from the loop's position to the epoch's end or the limit."""
+        """Go through the batches, from the loop's position to the epoch's end or the limit.
+
+        The last epoch goes on with another pass for as many updates as mixed precision skipped.
+        """
+        loop = self._loop
+        # A run that went on from within a second pass may have more epochs now.
+        if not loop.num_repeats or self._has_skipped_updates_to_make():
+            self._train_pass(train_dl)
+        while self._has_skipped_updates_to_make():
+            loop.repeat_epoch()
+            num_updates = loop.num_updates
+            self._train_pass(train_dl)
+            if loop.num_updates == num_updates:
+                warnings.warn(
+                    f"the run ends after {num_updates} of {self._config.max_num_train_steps} "
+                    f"updates: mixed precision skips all, since no gradient is finite",
+                    stacklevel=2,
+                )
+                break
+        self._restore_random_if_due(in_epoch=True)
+        was_whole = loop.num_repeats or loop.batch == length(train_dl)
+        loop.is_cut_short = self._has_reached_limit() and not was_whole
+
+    def _has_skipped_updates_to_make(self) -> bool:
+        config, loop = self._config, self._loop
+        return (
+            loop.num_skipped > 0
+            and loop.epoch + 1 == config.num_epochs
+            and config.max_num_train_steps is not None
+            and not self._has_reached_limit()
+        )
+
+    def _train_pass(self, train_dl: Any) -> None:
+        """Go through the batches that are left of a pass over the data."""
         loop, steps = self._loop, self._config.gradient_accumulation_steps
         is_alone = self._num_processes == 1
-        batches_of_epoch = length(train_dl)
-        if not self._has_reached_limit():
-            loader = self._batches_left(train_dl)
-            windows = accumulation_windows(loader, steps, first_batch=loop.batch)
-            for step, batch, self._window_size, completes_window in windows:
-                if completes_window or is_alone:
+        if self._has_reached_limit():
+            return
+        loader = self._batches_left(train_dl)
+        windows = accumulation_windows(loader, steps, first_batch=loop.batch)
+        self._remember_before_window()
+        for step, batch, self._window_size, completes_window in windows:
+            if completes_window or is_alone:
+                batch_output = self._perform_forward_and_backward_passes(batch, step)
+            else:
+                with self._accelerator.no_sync(self.model):
                     batch_output = self._perform_forward_and_backward_passes(batch, step)
-                else:
-                    with self._accelerator.no_sync(self.model):
-                        batch_output = self._perform_forward_and_backward_passes(batch, step)
-                was_updated = completes_window and self._update()
-                if completes_window:
-                    loop.batch = step + 1
-                self._fire("on_train_step_end", batch=batch, batch_output=batch_output, step=step)
-                self._is_between_updates = completes_window
-                if was_updated:
-                    self._fire("on_update_end")
-                if completes_window:
-                    self._save_states_asked_for()
-                    if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
-                        self._agree_on_stop()
-                    self._after_update(was_updated)
-                    if self._has_reached_limit():
-                        break
-        self._restore_random_if_due(in_epoch=True)
-        loop.is_cut_short = self._has_reached_limit() and loop.batch != batches_of_epoch
+            was_updated = completes_window and self._update(step)
+            self._fire("on_train_step_end", batch=batch, batch_output=batch_output, step=step)
+            self._is_between_updates = completes_window
+            if was_updated:
+                self._fire("on_update_end")
+            if completes_window:
+                self._save_states_asked_for()
+                if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
+                    self._agree_on_stop()
+                self._after_update(was_updated)
+                if self._has_reached_limit():
+                    break
+                self._remember_before_window()
+        else:
+            if not self._is_between_updates:  # the loader has fewer batches than its length says
+                self.optimizer_zero_grad()
+                self._window_items = []
+                self._is_between_updates = True
+                loop.batch = step + 1
+                self._save_states_asked_for()
+        self._before_window = None
+
+    def _remember_before_window(self) -> None:
+        """Keep what a window of several batches changes, as a stop may come within it."""
+        if self._checkpoints is not None and self._config.gradient_accumulation_steps > 1:
+            self._before_window = self._random_state(), copy.deepcopy(self._loss_tracker)
+
+    def _leave_window(self) -> None:
+        """Go back to the last update that was made, if a stop came within the next one."""
+        if self._before_window is not None:
+            random_state, self._loss_tracker = self._before_window
+            self._put_random_state(random_state)
+        self._before_window = None
+        self._is_between_updates = True
 
     def _batches_left(self, train_dl: Any) -> Any:
         """The batches of the epoch at hand from the loop's position on."""
@@ -671,7 +725,7 @@ class Trainer(Preparation):
         else:
             self._random_at_epoch_start = self._random_state()
         self._train_generator.manual_seed(loop.epoch_seed())
-        tell_epoch(train_dl, loop.epoch)
+        tell_epoch(train_dl, loop.data_epoch)
         self._before_workers_start(train_dl)
         if not loop.batch:
             return train_dl
@@ -706,25 +760,31 @@ class Trainer(Preparation):
         weighed: Tensor = loss * num_items
         return weighed
 
-    def _update(self) -> bool:
+    def _update(self, step: int) -> bool:
         """Make an optimizer update with the gradients of a window; returns whether it was made.
 
         Mixed precision skips an update whose gradients are not finite.
         """
-        config = self._config
+        config, loop = self._config, self._loop
         if self._window_items:
             self._divide_by_items()
         if config.gradient_clip_value is not None or config.gradient_clip_norm is not None:
             self._clip_gradients()
         self.optimizer_step()
+        loop.batch, self._before_window = step + 1, None
         was_made: bool = not self._accelerator.optimizer_step_was_skipped
         if was_made:
-            self._loop.num_updates += 1
+            loop.num_updates += 1
             if self._gradient_norm is not None:
                 self._norm_tracker.update(self._gradient_norm)
-            self._fire("on_optimizer_step_end")
-            if self.scheduler is not None:
-                self.scheduler_step()
+            try:
+                self._fire("on_optimizer_step_end")
+            finally:
+                # No error or stop of a callback's may part the schedule from the updates.
+                if self.scheduler is not None:
+                    self.scheduler_step()
+        else:
+            loop.num_skipped += 1
         self.optimizer_zero_grad()
         return was_made
 

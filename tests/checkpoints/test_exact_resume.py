@@ -19,6 +19,7 @@ from pytorch_accelerated.schedulers import CosineLrScheduler, ParamScheduler, Sc
 from pytorch_accelerated.schedules import linear
 from pytorch_accelerated.trainer import Trainer
 from tests.checkpoints.runs import Data, DieAt, Interrupted, Net, make, names, outcome, sgd, train
+from tests.trainer.tiny import StopAt
 
 
 def straight_and_interrupted(tmp_path, *, deaths=(5, 3, 9), trainer=make, **kwargs):
@@ -671,6 +672,22 @@ def test_a_stopped_run_is_over_unless_told_where_to_go_on(tmp_path, event, accum
     assert "it was stopped: that will do" in capsys.readouterr().out
     on = train(make(), tmp_path, resume=tmp_path / names(tmp_path)[-1], **kwargs)
     assert on.num_updates == 18 // accumulate
+
+
+@pytest.mark.parametrize(
+    ("event", "times"),
+    [("on_train_step_end", n) for n in range(1, 8)]
+    + [("on_train_step_start", 3), ("on_optimizer_step_end", 1), ("on_optimizer_step_end", 2)],
+)
+def test_a_run_goes_on_exactly_from_a_stop_within_an_update(tmp_path, event, times):
+    kwargs = {
+        "gradient_accumulation_steps": 3,
+        "create_scheduler_fn": CosineLrScheduler.create_scheduler_fn(),
+    }
+    straight = outcome(train(make(), **kwargs))
+    train(make(StopAt(event, times)), tmp_path, **kwargs)
+    again = train(make(), tmp_path, resume=tmp_path / names(tmp_path)[-1], **kwargs)
+    assert outcome(again) == straight
 
 
 def test_a_second_run_of_the_same_trainer_can_resume(tmp_path):

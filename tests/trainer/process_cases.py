@@ -101,6 +101,7 @@ def scheduled(samples, accumulate, limit, skipped):
         "used": record.used,
         "left": [group["lr"] for group in trainer.optimizer.param_groups],
         "num_updates": trainer.num_updates,
+        "num_skipped": trainer._loop.num_skipped,
         "placeholders": resolved,
         "per_epoch": config.num_update_steps_per_epoch,
         "horizon": config.max_num_train_steps,

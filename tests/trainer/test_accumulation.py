@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from pytorch_accelerated import Trainer
-from tests.trainer.tiny import Record, StopAt, make_trainer, numbers, ones
+from pytorch_accelerated.callbacks import TrainerCallback
+from tests.trainer.tiny import Record, StopAt, Stream, make_trainer, numbers, ones
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 3, 4, 7])
@@ -176,6 +177,41 @@ def test_a_loader_that_gives_less_than_its_length_is_reported():
                 ones(4), 1, per_device_batch_size=1, gradient_accumulation_steps=accumulate
             )
         assert record.gradients == [1.0] * (3 // accumulate)
+
+
+@pytest.mark.filterwarnings("ignore:the training data loader gave")
+def test_batches_that_no_update_was_made_with_are_out_of_the_next_epoch(tmp_path):
+    class Short(Stream):
+        def __len__(self):
+            return 6
+
+    class Save(TrainerCallback):
+        def on_training_run_epoch_end(self, trainer, **kwargs):
+            trainer.save_training_state(tmp_path / f"{trainer.run_history.current_epoch}")
+
+        def on_train_step_end(self, trainer, step, **kwargs):
+            if step == 4:  # of 5, in windows of 3
+                trainer.save_training_state(
+                    tmp_path / f"{trainer.run_history.current_epoch} within"
+                )
+
+    def train(num_epochs, *callbacks, **kwargs):
+        trainer = make_trainer(record := Record(), *callbacks)
+        trainer.train(
+            Short(numbers(1, 2, 3, 4, 5)), num_epochs, per_device_batch_size=1,
+            gradient_accumulation_steps=3, **kwargs,
+        )  # fmt: skip
+        return trainer, record
+
+    straight, record = train(2, Save())
+    assert record.gradients == [2.0, 2.0]  # of 1, 2, 3; 4 and 5 made no update
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "1 within", "2", "2 within"]
+    for name in ("1", "1 within"):
+        resumed, rest = train(2, resume=tmp_path / name)
+        assert rest.gradients == [2.0]
+        assert resumed.model.weight == straight.model.weight
+        losses = [t.run_history.get_metric_values("train_loss_epoch") for t in (straight, resumed)]
+        assert losses[0] == losses[1]
 
 
 def test_a_loss_without_gradient_is_refused():

@@ -109,19 +109,17 @@ def test_every_process_updates_with_exactly_the_previewed_values(
     of_all = cases(f"scheduled {samples} {accumulate} {limit} {skipped}")
     per_epoch = ceil(ceil(samples / 4) / accumulate)
     horizon = min(3 * per_epoch, limit or 10**9)
-    num_skipped = {(False, 1): 0, (False, 3): 0, (True, 1): 2, (True, 3): 1}[skipped, accumulate]
-    num_updates = min(horizon, 3 * per_epoch - num_skipped)
     values = preview(horizon)
+    num_skipped = {(False, 1): 0, (False, 3): 0, (True, 1): 2, (True, 3): 1}[skipped, accumulate]
     for of_one in of_all:
         assert of_one["processes"] == len(of_all)
-        assert of_one["num_updates"] == num_updates
+        assert of_one["num_updates"] == horizon
+        assert of_one["num_skipped"] == num_skipped
         assert of_one["per_epoch"] == per_epoch
         assert of_one["horizon"] == horizon
-        assert of_one["used"] == values[:num_updates]
-        assert of_one["left"] == values[num_updates]
+        assert of_one["used"] == values[:horizon]
+        assert of_one["left"] == values[horizon] == [1e-4, 1e-4]
         assert of_one["weights"] == of_all[0]["weights"]
-    if num_updates == horizon:
-        assert of_all[0]["left"] == [1e-4, 1e-4]
     assert of_all[0]["placeholders"] == {
         "epochs": str(Fraction(horizon, per_epoch)),
         "per_epoch": per_epoch,
