@@ -142,10 +142,15 @@ class Processes:
 
     def _weights_are_finite(self) -> bool:
         """Whether no weight is a NaN or infinity; all processes find the same."""
-        flags = [parameter.isfinite().all() for parameter in self.model.parameters()]
-        if not flags:
+        parameters = [parameter.detach() for parameter in self.model.parameters()]
+        if not parameters:
             return True
-        num_finite = torch.stack(flags).all().float()
+        # Only finite numbers have a finite sum, which takes a tenth of the time; large ones may
+        # have an infinite one.
+        are_finite = torch.stack([parameter.sum().isfinite() for parameter in parameters]).all()
+        if not are_finite:
+            are_finite = torch.stack([parameter.isfinite().all() for parameter in parameters]).all()
+        num_finite = are_finite.float()
         if self._num_processes > 1:
             # They have to decide alike, also if each holds a part of the weights.
             num_finite = self._accelerator.reduce(num_finite, reduction="sum")

@@ -252,16 +252,27 @@ def test_damaged_ones_further_on_do_not_count(tmp_path):
     verify(tmp_path / "update_000000008")
 
 
-def test_weights_that_are_no_numbers_do_not_take_the_place_of_good_ones(tmp_path):
-    class Ruin(TrainerCallback):
-        def on_update_end(self, trainer, **kwargs):
-            if trainer.num_updates == 9:
-                with torch.no_grad():
-                    trainer.get_model().last.bias.fill_(float("nan"))
+class Fill(TrainerCallback):
+    def __init__(self, value):
+        self.value = value
 
+    def on_update_end(self, trainer, **kwargs):
+        if trainer.num_updates == 9:
+            with torch.no_grad():
+                trainer.get_model().first.bias.copy_(torch.tensor(self.value))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_numbers_do_not_take_the_place_of_good_ones(tmp_path, value):
+    ruin = Fill([0.0, value, 0.0, -value])
     with pytest.warns(UserWarning, match=r"no checkpoint is saved at update \d+: .* NaN"):
-        train(make(Ruin()), tmp_path, keep_last=1)
+        train(make(ruin), tmp_path, keep_last=1)
     assert names(tmp_path) == ["update_000000008"]
+
+
+def test_large_weights_are_saved_though_their_sum_is_infinite(tmp_path):
+    train(make(Fill([3e38, 3e38, 3e38, 3e38])), tmp_path, max_num_train_steps=9)
+    assert names(tmp_path)[-1] == "update_000000009_end"
 
 
 # In the background
