@@ -20,6 +20,7 @@ from torch.utils.data import (
     BatchSampler,
     DataLoader,
     Dataset,
+    DistributedSampler,
     IterableDataset,
     IterDataPipe,
     Subset,
@@ -27,7 +28,7 @@ from torch.utils.data import (
     get_worker_info,
 )
 
-from pytorch_accelerated.checkpoints.random_state import seed_generators
+from pytorch_accelerated.checkpoints import random_state
 
 MAX_DEFAULT_WORKERS = 4
 
@@ -204,11 +205,14 @@ def prepare_loader(
 
     Raises:
         TypeError: There are several processes, and the loader is no PyTorch one.
+        ValueError: There are several processes, and a sampler takes the share of one.
     """
     for owner in _owners(loader):
         if getattr(owner, "generator", "none to give") is None:
             generator.lend(owner)
 
+    if accelerator.num_processes > 1 and isinstance(loader, DataLoader):
+        loader = _drawn_alike(loader, generator)
     prepared = _of_this_process(loader, accelerator, even_batches)
     inner = getattr(prepared, "base_dataloader", prepared)
     if type(inner) is not DataLoader or not inner.num_workers:
@@ -262,6 +266,52 @@ def _of_this_process(loader: Any, accelerator: Accelerator, even_batches: bool) 
         # draws for that one would be drawn again when a run is resumed.
         return prepared.base_dataloader
     return prepared
+
+
+def _drawn_alike(loader: DataLoader[Any], generator: EpochGenerator) -> DataLoader[Any]:
+    """A loader whose samplers give the same order on every process, for these share it out."""
+    samplers = _owners(loader)[1:]
+    for sampler in samplers:
+        if isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1:
+            raise ValueError(
+                "a sampler is a DistributedSampler, which gives each process a share of the data: "
+                "the Trainer shares the batches itself, so leave the sampler out (training data "
+                "is shuffled by default) or give one that goes through all data"
+            )
+    is_known = all(type(one).__module__.startswith("torch.utils.data") for one in samplers)
+    if is_known or type(loader) is not DataLoader or isinstance(loader.dataset, IterableDataset):
+        return loader
+    if loader.batch_sampler is not None:
+        return _rebuilt(loader, batch_sampler=_DrawnAlike(loader.batch_sampler, generator))
+    if isinstance(loader.sampler, BatchSampler):
+        return _rebuilt(loader, sampler=_DrawnAlike(loader.sampler, generator), batch_size=None)
+    ones = BatchSampler(loader.sampler, 1, drop_last=False)
+    return _rebuilt(loader, sampler=_Unpacked(_DrawnAlike(ones, generator)), batch_size=None)
+
+
+class _DrawnAlike(BatchSampler):
+    """A batch sampler that may draw from the global generators, which differ between processes."""
+
+    def __init__(self, batch_sampler: Any, generator: EpochGenerator) -> None:
+        self.batch_sampler = batch_sampler
+        self.generator = generator
+        self.sampler = getattr(batch_sampler, "sampler", None)  # type: ignore[assignment]
+        self.batch_size = getattr(batch_sampler, "batch_size", None)  # type: ignore[assignment]
+        self.drop_last = getattr(batch_sampler, "drop_last", False)
+
+    def __iter__(self) -> Iterator[Any]:
+        state = random_state.Own(self.generator.initial_seed())
+        with state:
+            batches = iter(self.batch_sampler)
+        while True:
+            with state:
+                batch = list(itertools.islice(batches, 1))
+            if not batch:
+                return
+            yield batch[0]
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
 
 
 class _Batch(list[Any]):
@@ -327,7 +377,7 @@ class _Seeded(_Wrapper, Dataset[Any]):
 
     def _take_seed(self, batch: Any) -> Any:
         if isinstance(batch, _Batch) and get_worker_info() is not None:
-            seed_generators(batch.seed)
+            random_state.seed_generators(batch.seed)
         return list(batch)
 
     def __len__(self) -> int:
@@ -348,7 +398,7 @@ class _SeededStream(_Wrapper, IterableDataset[Any]):
         worker = get_worker_info()
         if worker is not None:
             seed, epoch = self._shared.tolist()
-            seed_generators(seed + self._first_worker + worker.id)
+            random_state.seed_generators(seed + self._first_worker + worker.id)
             self._tell_epoch(epoch)
         return iter(self._wrapped)
 

@@ -57,3 +57,37 @@ def seed_generators(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed % 2**63)
+
+
+class Own:
+    """A state of Python's, NumPy's and PyTorch's generators that is in force in ``with`` only.
+
+    Args:
+        seed: A whole number that it begins with.
+    """
+
+    def __init__(self, seed: int) -> None:
+        others = _states()
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.default_generator.manual_seed(seed % 2**63)
+        self._own = _states()
+        _put_states(others)
+
+    def __enter__(self) -> None:
+        self._others = _states()
+        _put_states(self._own)
+
+    def __exit__(self, *exception: object) -> None:
+        self._own = _states()
+        _put_states(self._others)
+
+
+def _states() -> tuple[Any, Any, torch.Tensor]:
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()
+
+
+def _put_states(states: tuple[Any, Any, torch.Tensor]) -> None:
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    torch.set_rng_state(states[2])

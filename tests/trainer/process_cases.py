@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sys
 import time
 from functools import partial
 from math import ceil
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import BatchSampler, TensorDataset
 
 from pytorch_accelerated import Trainer
 from pytorch_accelerated import TrainerPlaceholderValues as T
@@ -172,6 +174,71 @@ def every_sample_in_an_epoch():
     trainer = scale_trainer(kind=Seen)
     trainer.train(numbers(*map(float, range(16))), 1, per_device_batch_size=2)
     return {"seen": trainer.seen}
+
+
+class Buckets:
+    """Batches in an order that is drawn from Python's generator."""
+
+    def __len__(self):
+        return 7
+
+    def __iter__(self):
+        batches = [list(range(start, min(start + 3, 21))) for start in range(0, 21, 3)]
+        random.shuffle(batches)
+        return iter(batches)
+
+
+class Picked(Buckets):
+    """Draws each batch when it is asked for."""
+
+    batch_size = 3
+
+    def __iter__(self):
+        left = list(range(21))
+        while left:
+            yield [left.pop(np.random.randint(len(left))) for _ in range(3)]
+
+
+class Permuted(torch.utils.data.Sampler):
+    def __len__(self):
+        return 21
+
+    def __iter__(self):
+        return iter(torch.randperm(21).tolist())
+
+
+SAMPLERS = {
+    "batches": lambda: {"batch_sampler": Buckets()},
+    "batches one by one": lambda: {"batch_sampler": Picked()},
+    "samples": lambda: {"sampler": Permuted()},
+    "samples with workers": lambda: {"sampler": Permuted(), "num_workers": 1},
+    "lists of samples": lambda: {
+        "sampler": BatchSampler(Permuted(), 3, drop_last=False),
+        "batch_size": None,
+    },
+}
+
+
+def drawn_by_samplers(name, seed):
+    trainer = scale_trainer(kind=Seen)
+    data = numbers(*map(float, range(21)))
+    for loader in (SAMPLERS[name](), SAMPLERS[name]()):
+        trainer.train(
+            data, 2, data, per_device_batch_size=3, seed=seed,
+            train_dataloader_kwargs=loader, eval_dataloader_kwargs=loader,
+        )  # fmt: skip
+    return {"seen": trainer.seen, "evaluated": trainer.evaluated, "left": random.random()}
+
+
+def shared_twice():
+    data = numbers(*map(float, range(8)))
+    sampler = torch.utils.data.DistributedSampler(data, WORLD, RANK)
+    trainer = scale_trainer()
+    try:
+        trainer.train(data, 1, train_dataloader_kwargs={"sampler": sampler})
+    except ValueError as error:
+        return {"error": str(error), "updates": trainer.num_updates}
+    return {"error": None, "updates": trainer.num_updates}
 
 
 class ByEpoch(torch.utils.data.Sampler):
@@ -480,7 +547,13 @@ def main(folder):
             "on_training_run_start": 1,
         }.items()
     }
+    cases |= {
+        f"drawn by samplers {name} {seed}": partial(drawn_by_samplers, name, seed)
+        for name in SAMPLERS
+        for seed in (None, 5)
+    }
     for case in (
+        shared_twice,
         same_global_batches,
         evaluated_within_training,
         every_sample_in_an_epoch,

@@ -184,6 +184,41 @@ def test_samples_without_batches_are_shared(cases, as_stream, workers):
     assert sorted(evaluated) == list(range(7))
 
 
+@pytest.mark.parametrize("seed", [None, 5])
+@pytest.mark.parametrize(
+    "name",
+    ["batches", "batches one by one", "samples", "samples with workers", "lists of samples"],
+)
+def test_every_sample_is_used_also_if_samplers_draw_from_the_global_generators(cases, name, seed):
+    of_all = cases(f"drawn by samplers {name} {seed}")
+    rounds = -(-7 // len(of_all))
+    for epoch in range(4):  # two runs of two epochs
+        seen = [
+            sample
+            for of_one in of_all
+            for sample in of_one["seen"][epoch * rounds * 3 : (epoch + 1) * rounds * 3]
+        ]
+        assert set(seen) == set(range(21))
+        assert len(seen) == rounds * len(of_all) * 3
+    evaluated = [sample for of_one in of_all for sample in of_one["evaluated"]]
+    assert sorted(evaluated) == sorted([*range(21)] * 4)
+    orders = [of_all[0]["seen"][epoch * rounds * 3 :][: rounds * 3] for epoch in range(4)]
+    assert orders[0] != orders[1]
+    assert (orders[:2] == orders[2:]) == (seed is not None)
+    if seed is not None:
+        assert len({of_one["left"] for of_one in of_all}) == len(of_all)
+
+
+def test_a_sampler_that_shares_the_data_itself_is_refused(cases):
+    of_all = cases("shared_twice")
+    for of_one in of_all:
+        if len(of_all) == 1:
+            assert of_one == {"error": None, "updates": 1}
+        else:
+            assert "a sampler is a DistributedSampler" in of_one["error"]
+            assert of_one["updates"] == 0
+
+
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="a fork waits for threads itself")
 def test_workers_are_not_forked_while_a_collective_operation_ends(cases):
     # A fork that falls into it hangs now and then; what can be seen each time is the pause.
