@@ -141,6 +141,7 @@ class Trainer(Preparation):
         self._window_items: list[Any] = []
         self._stop: StopTrainingError | None = None
         self._can_save_state = False
+        self._is_running = False
         self._was_compiled = False
         self._marked_modules = []
         self._is_plain = True
@@ -239,7 +240,13 @@ class Trainer(Preparation):
             TypeError: ``create_scheduler_fn`` is or returns something unsuitable.
             CheckpointError: The checkpoint to go on from is incomplete or damaged.
             OSError: A checkpoint could not be written.
+            RuntimeError: A run of this Trainer is on.
         """
+        if self._is_running:
+            raise RuntimeError(
+                "train() was called while a run of this Trainer is on, by one of its callbacks or "
+                "methods: call it when the run is over, or train another Trainer"
+            )
         num_epochs = whole_number("num_epochs", num_epochs)
         per_device_batch_size = _checked_batch_size(
             per_device_batch_size,
@@ -343,6 +350,10 @@ class Trainer(Preparation):
 
         The run history keeps what it has.
 
+        A callback may call it while a run is on, on every process, say for another data set after
+        each epoch: then the model is evaluated as it is at that moment, no event is fired, and
+        the run goes on as if nothing had been.
+
         Args:
             dataset: The data; by default the evaluation data of the latest run.
             per_device_batch_size: Batch size of one process.
@@ -355,13 +366,19 @@ class Trainer(Preparation):
         if dataset is None and self.eval_dataset is None:
             raise ValueError("dataset is None, and no run has had evaluation data: give a dataset")
         per_device_batch_size = _checked_batch_size(per_device_batch_size, dataloader_kwargs)
-        self.eval_dataset = self.eval_dataset if dataset is None else dataset
-        self.collate_fn = self.collate_fn if collate_fn is None else collate_fn
-        self.train_dataset = None
-        with self._run():
+        is_within_run = self._is_running
+        with self._evaluation_within_run() if is_within_run else self._run():
+            self.eval_dataset = self.eval_dataset if dataset is None else dataset
+            self.collate_fn = self.collate_fn if collate_fn is None else collate_fn
+            self.train_dataset = None
             self._eval_dataloader = self.create_eval_dataloader(
                 batch_size=per_device_batch_size, eval_dl_kwargs=dataloader_kwargs
             )
+            if is_within_run:
+                self._prepare_eval_dataloader()
+                self._check_eval_batch_size()
+                self._run_eval_epoch(self._eval_dataloader, is_training=False)
+                return
             self._prepare()
             self.run_config = self._create_run_config(
                 per_device_batch_size=per_device_batch_size,
@@ -810,7 +827,8 @@ class Trainer(Preparation):
                 name = "eval_loss_epoch" if is_training else "evaluation_loss"
                 name = "intermediate_eval_loss" if is_intermediate else name
                 self.run_history.update_metric(name, self._mean(self._loss_tracker))
-                self._loop.is_evaluated = self._loop.is_trained and not is_intermediate
+                if is_training and not is_intermediate:
+                    self._loop.is_evaluated = self._loop.is_trained
                 self._announce(None, "on_eval_epoch_end", is_intermediate=is_intermediate)
         finally:
             self._loss_tracker = outer_tracker
