@@ -122,8 +122,12 @@ class Preparation(Checkpointing):
                 self.optimizer = self.optimizer.optimizer
             self._train_generator.take_back()
             self._eval_generator.take_back()
-            for tracker in self._accelerator.trackers:
-                tracker.finish()
+            try:
+                # No event: callbacks that hold on to something beyond the run let go of it.
+                self.callback_handler.call_event("_on_run_over", self)
+            finally:
+                for tracker in self._accelerator.trackers:
+                    tracker.finish()
 
     @contextmanager
     def _evaluation_within_run(self) -> Iterator[None]:

@@ -120,6 +120,9 @@ class ModelEmaCallback(SaveBestModelCallback):
     def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
         self._is_training_run = False
 
+    def _on_run_over(self, trainer: Trainer) -> None:
+        self._handler.call_event("_on_run_over", trainer)
+
     def _save(self, trainer: Trainer, extra: dict[str, Any]) -> None:
         with self._averaged_model(trainer):
             super()._save(trainer, extra)
