@@ -236,7 +236,8 @@ class Trainer(Preparation):
 
         Raises:
             ValueError: An argument is out of range, the data is empty, a checkpoint has done more
-                updates than this run is to have, or ``checkpoint_dir`` holds those of another run.
+                updates than this run is to have or is of another kind of optimizer, or
+                ``checkpoint_dir`` holds those of another run.
             TypeError: ``create_scheduler_fn`` is or returns something unsuitable.
             CheckpointError: The checkpoint to go on from is incomplete or damaged.
             OSError: A checkpoint could not be written.
@@ -287,16 +288,11 @@ class Trainer(Preparation):
         self.eval_dataset = eval_dataset
         self.create_scheduler_fn = create_scheduler_fn
         self.collate_fn = collate_fn
-        if reset_run_history and resume_from is None:
-            self.run_history.reset()
         with self._run(), self._checkpoints_of_run(folder, checkpoint_every, keep_last):
             saved = self._find_state(resume, folder)
             if seed is not None:
                 set_seed(seed, device_specific=True)
-            self._loop = LoopState(
-                data_seed=self._draw_data_seed(seed),
-                first_history_epoch=self.run_history.current_epoch,
-            )
+            self._loop = LoopState(data_seed=self._draw_data_seed(seed))
             self._train_dataloader = self.create_train_dataloader(
                 batch_size=per_device_batch_size, train_dl_kwargs=train_dataloader_kwargs
             )
@@ -332,7 +328,12 @@ class Trainer(Preparation):
             self._start_trackers()
             self._scheduler_metric = scheduler_metric
             self._start_scheduler()
-            if saved is not None:
+            # What could not work was refused above, and has cost no metrics.
+            if reset_run_history and resume_from is None:
+                self.run_history.reset()
+            if saved is None:
+                self._loop.first_history_epoch = self.run_history.current_epoch
+            else:
                 self._go_on(saved, self._plan)
                 if saved["stopped"] is not None and resume == "auto":
                     self._stopped = saved["stopped"]

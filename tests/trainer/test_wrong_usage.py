@@ -79,6 +79,28 @@ def test_data_that_cannot_be_trained_on(data, error, message):
         make_trainer().train(data, 1)
 
 
+@pytest.mark.parametrize(
+    ("data", "wrong"),
+    [
+        (5, {}),
+        (ones(0), {}),
+        (ones(4), {"eval_dataset": 5}),
+        (ones(4), {"create_scheduler_fn": "cosine"}),
+        (ones(4), {"train_dataloader_kwargs": {"batch_size": 8, "drop_last": True}}),
+        (ones(4), {"resume_from": "nowhere"}),
+    ],
+)
+def test_what_is_refused_costs_no_metrics(data, wrong):
+    trainer = make_trainer()
+    trainer.train(ones(4), 2)
+    before = trainer.run_history.state_dict()
+    with pytest.raises((TypeError, ValueError, OSError)):
+        trainer.train(data, 1, **wrong)
+    assert trainer.run_history.state_dict() == before
+    trainer.train(ones(4), 1)
+    assert trainer.run_history.current_epoch == 2
+
+
 def test_evaluation_data_that_is_a_loader():
     with pytest.raises(TypeError, match=r"^dataset is a DataLoader"):
         make_trainer().evaluate(DataLoader(ones(4)))
