@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -238,7 +238,8 @@ class Trainer(Preparation):
             ValueError: An argument is out of range, the data is empty, a checkpoint has done more
                 updates than this run is to have or is of another kind of optimizer, or
                 ``checkpoint_dir`` holds those of another run.
-            TypeError: ``create_scheduler_fn`` is or returns something unsuitable.
+            TypeError: An argument is of a wrong type, or ``create_scheduler_fn`` returns something
+                unsuitable.
             CheckpointError: The checkpoint to go on from is incomplete or damaged.
             OSError: A checkpoint could not be written.
             RuntimeError: A run of this Trainer is on.
@@ -248,6 +249,8 @@ class Trainer(Preparation):
                 "train() was called while a run of this Trainer is on, by one of its callbacks or "
                 "methods: call it when the run is over, or train another Trainer"
             )
+        _check_loader_kwargs("train_dataloader_kwargs", train_dataloader_kwargs)
+        _check_loader_kwargs("eval_dataloader_kwargs", eval_dataloader_kwargs)
         num_epochs = whole_number("num_epochs", num_epochs)
         per_device_batch_size = _checked_batch_size(
             per_device_batch_size,
@@ -270,6 +273,9 @@ class Trainer(Preparation):
             checkpoint_every = whole_number("checkpoint_every", checkpoint_every, else_none=True)
         if keep_last is not None:
             keep_last = whole_number("keep_last", keep_last, else_none=True)
+        _check_folder("checkpoint_dir", checkpoint_dir)
+        _check_folder("resume_from", resume_from)
+        _check_folder("resume", resume, " of checkpoints, a checkpoint in one, or 'auto'")
         if checkpoint_dir is None and (checkpoint_every, keep_last) != (None, None):
             raise ValueError("checkpoint_every and keep_last need a checkpoint_dir: give one")
         if checkpoint_dir is None and resume == "auto":
@@ -366,6 +372,7 @@ class Trainer(Preparation):
         """
         if dataset is None and self.eval_dataset is None:
             raise ValueError("dataset is None, and no run has had evaluation data: give a dataset")
+        _check_loader_kwargs("dataloader_kwargs", dataloader_kwargs)
         per_device_batch_size = _checked_batch_size(per_device_batch_size, dataloader_kwargs)
         is_within_run = self._is_running
         with self._evaluation_within_run() if is_within_run else self._run():
@@ -498,10 +505,18 @@ class Trainer(Preparation):
         inputs, targets = _inputs_and_targets(batch)
         outputs = self.model(inputs)
         return {
-            "loss": self.loss_func(outputs, targets),
+            "loss": self._loss(outputs, targets),
             "model_outputs": outputs,
             "batch_size": len(targets),
         }
+
+    def _loss(self, outputs: Any, targets: Any) -> Any:
+        if self.loss_func is None:
+            raise TypeError(
+                "loss_func is None: give one, such as torch.nn.MSELoss(), or override "
+                "calculate_train_batch_loss and calculate_eval_batch_loss"
+            )
+        return self.loss_func(outputs, targets)
 
     def backward_step(self, loss: Tensor) -> None:
         """Add the gradients of a loss.
@@ -550,7 +565,7 @@ class Trainer(Preparation):
             inputs, targets = _inputs_and_targets(batch)
             outputs = self.model(inputs)
             return {
-                "loss": self.loss_func(outputs, targets),
+                "loss": self._loss(outputs, targets),
                 "model_outputs": outputs,
                 "batch_size": len(targets),
             }
@@ -909,6 +924,24 @@ def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
             f"a batch is a {type(batch).__name__}, of which [0] and [1] are not input and target: "
             f"override calculate_train_batch_loss and calculate_eval_batch_loss to take it apart"
         ) from None
+
+
+def _check_loader_kwargs(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(
+            f"{name} is {value!r}: give a dict of arguments for the data loader, such as "
+            f"{{'num_workers': 2}}"
+        )
+
+
+def _check_folder(name: str, value: Any, kind: str = "") -> None:
+    if value is None:
+        return
+    error = f"{name} is {value!r}: give the path of a folder{kind}"
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(error)
+    if value == "":
+        raise ValueError(f"{error}; '.' is the present one")
 
 
 def _checked_batch_size(value: Any, *loader_kwargs: dict[str, Any] | None) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -108,6 +110,34 @@ def test_evaluation_data_that_is_a_loader():
         make_trainer().evaluate([])
     with pytest.raises(ValueError, match=r"^eval_dataset is empty"):
         make_trainer().train(ones(4), 1, eval_dataset=[])
+
+
+@pytest.mark.parametrize("kwargs", [[1], "shuffle", 5])
+def test_arguments_of_loaders_that_are_no_dict(kwargs):
+    message = rf"dataloader_kwargs is {re.escape(repr(kwargs))}: give a dict"
+    for name in ("train_dataloader_kwargs", "eval_dataloader_kwargs"):
+        with pytest.raises(TypeError, match=rf"^{name} is .*{{'num_workers': 2}}"):
+            make_trainer().train(ones(4), 1, **{name: kwargs})
+    with pytest.raises(TypeError, match=f"^{message}"):
+        make_trainer().evaluate(ones(4), dataloader_kwargs=kwargs)
+
+
+@pytest.mark.parametrize("name", ["resume", "resume_from", "checkpoint_dir"])
+@pytest.mark.parametrize("value", ["", True, 5, b"runs"])
+def test_folders_that_are_none(name, value):
+    error = ValueError if value == "" else TypeError
+    allowed = r".* or 'auto'" if name == "resume" else ""
+    with pytest.raises(error, match=f"^{name} is {value!r}: give .*folder{allowed}"):
+        make_trainer().train(ones(4), 1, **{name: value})
+
+
+def test_no_loss_function():
+    trainer = Trainer(model := Scale(), None, sgd(model), callbacks=())
+    message = "^loss_func is None: give .* or override calculate_train_batch_loss"
+    with pytest.raises(TypeError, match=message):
+        trainer.train(ones(4), 1)
+    with pytest.raises(TypeError, match=message):
+        trainer.evaluate(ones(4))
 
 
 def sgd(model):
