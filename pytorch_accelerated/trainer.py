@@ -772,8 +772,9 @@ class Trainer(Preparation):
         total = torch.as_tensor(sum(items), device=self.device)
         if self._num_processes > 1:
             total = self._accelerator.reduce(total)
-        # Distributed training has averaged the gradients over the processes.
-        factor = self._num_processes / total.clamp(min=1)
+        # Distributed training has averaged the gradients over the processes. Without items they
+        # are 0 already.
+        factor = self._num_processes / torch.where(total > 0, total, 1)
         for parameter in self.model.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(factor)
