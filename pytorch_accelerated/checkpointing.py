@@ -279,6 +279,7 @@ class Checkpointing(Processes):
             RuntimeError: No training run is on, so there is nothing to restore into.
             FileNotFoundError: There is no such folder.
             CheckpointError: It is incomplete or damaged.
+            ValueError: It holds the state of another kind of optimizer.
         """
         if not self._can_save_state:
             raise RuntimeError(
@@ -286,6 +287,7 @@ class Checkpointing(Processes):
                 f"be restored: call train(…, resume_from={os.fspath(input_dir)!r})"
             )
         saved = self._read_state(self._checked_folder(Path(input_dir)))
+        _check_kind(self.optimizer, saved)
         self._warn_of(self._restore_objects(saved, is_new=False), saved)
         self._restore_generators(saved)
         if self._random_to_restore is not None:
@@ -500,6 +502,7 @@ class Checkpointing(Processes):
         """Go to the place in the data, in terms of this run's batches."""
         loop = LoopState(**saved["loop"])
         check_not_behind(loop, now)
+        _check_kind(self.optimizer, saved)
         if saved["plan"] is not None:
             loop = transferred(loop, Plan(**saved["plan"]), now)
         self._loop = loop
@@ -688,6 +691,22 @@ class Checkpointing(Processes):
                 raise RuntimeError(f"in the main process: {messages[0]}")
         if error is not None:
             raise error
+
+
+def _check_kind(optimizer: Any, saved: SavedState) -> None:
+    """Refuse the state of another kind of optimizer; that of a base class may fit."""
+    if saved["plan"] is None:
+        return
+    optimizer = getattr(optimizer, "optimizer", optimizer)
+    before = saved["plan"]["optimizer"]
+    # The module may be another, such as that of a script which is imported now.
+    if before.rpartition(".")[2] not in {kind.__name__ for kind in type(optimizer).__mro__}:
+        raise ValueError(
+            f"the optimizer is a {scheduler_states.class_name(optimizer)}, but the checkpoint "
+            f"{saved.folder} holds the state of a {before}: give the Trainer such an optimizer "
+            f"again; or, to go on from the weights alone, load its model.safetensors into the "
+            f"model with safetensors.torch.load_file, and begin a new run in another folder"
+        )
 
 
 def _check_groups(optimizer: Any, saved: SavedState) -> None:

@@ -49,6 +49,17 @@ _PLAIN = {
     DistributedType.MULTI_GPU,
 }
 
+# What an evaluation of other data within a run replaces.
+_OF_EVALUATION = (
+    "callback_handler",
+    "collate_fn",
+    "eval_dataset",
+    "train_dataset",
+    "_eval_dataloader",
+    "_eval_dl_kwargs",
+    "_eval_generator",
+)
+
 # What Accelerate leaves on a module that it has prepared, wrapped or not.
 _ACCELERATES_MARKS = {"forward", "_original_forward", "_is_accelerate_prepared"}
 
@@ -74,6 +85,7 @@ class Preparation(Checkpointing):
     _pad_uneven_eval_batches: bool
     _train_generator: EpochGenerator
     _eval_generator: EpochGenerator
+    _is_running: bool
     _was_compiled: bool
     _marked_modules: list[tuple[nn.Module, dict[str, Any]]]
     _is_plain: bool
@@ -97,19 +109,47 @@ class Preparation(Checkpointing):
         self._gradient_norm = None
         self._stop = None
         self.callback_handler.look_again()
+        self._is_running = True
         try:
             yield
         except StopTrainingError as stop:
             self.print(stop)
         finally:
+            self._is_running = False
             self._is_between_updates = True
             self._unwrap()
             if isinstance(self.optimizer, AcceleratedOptimizer):
                 self.optimizer = self.optimizer.optimizer
             self._train_generator.take_back()
             self._eval_generator.take_back()
-            for tracker in self._accelerator.trackers:
-                tracker.finish()
+            try:
+                # No event: callbacks that hold on to something beyond the run let go of it.
+                self.callback_handler.call_event("_on_run_over", self)
+            finally:
+                for tracker in self._accelerator.trackers:
+                    tracker.finish()
+
+    @contextmanager
+    def _evaluation_within_run(self) -> Iterator[None]:
+        """Let a run evaluate other data; afterwards everything is the run's own again.
+
+        Callbacks see nothing of it: what they gather is the run's.
+        """
+        before = {name: getattr(self, name) for name in _OF_EVALUATION}
+        is_bare = not self._marked_modules  # at the run's end
+        self.callback_handler = CallbackHandler()
+        self._eval_generator = EpochGenerator()
+        try:
+            if is_bare:
+                self._note_modules()
+                self.model = self._accelerator.prepare_model(self.model, evaluation_mode=True)
+            yield
+        finally:
+            if is_bare:
+                self._unwrap()
+            self._eval_generator.take_back()
+            for name, value in before.items():
+                setattr(self, name, value)
 
     def _unwrap(self) -> None:
         self.model = self._accelerator.unwrap_model(
@@ -152,13 +192,17 @@ class Preparation(Checkpointing):
         _check_processes_are_joined(accelerator.num_processes)
         return accelerator
 
-    def _prepare(self) -> None:
-        self._fire("on_prepare_start")
+    def _note_modules(self) -> None:
+        """Note what Accelerate is about to put on the model, which it may have of its own."""
         modules = (self.model, getattr(self.model, "_orig_mod", self.model))
         self._marked_modules = [
             (module, {name: vars(module)[name] for name in _ACCELERATES_MARKS & set(vars(module))})
             for module in modules
         ]
+
+    def _prepare(self) -> None:
+        self._fire("on_prepare_start")
+        self._note_modules()
         accelerator = self._accelerator
         self._is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
         if self._train_dataloader is not None:
@@ -204,12 +248,15 @@ class Preparation(Checkpointing):
                 self._train_dataloader, accelerator, self._train_generator, even_batches=True
             )
         if self._eval_dataloader is not None:
-            self._eval_dataloader = prepare_loader(
-                self._eval_dataloader,
-                accelerator,
-                self._eval_generator,
-                even_batches=self._pad_uneven_eval_batches,
-            )
+            self._prepare_eval_dataloader()
+
+    def _prepare_eval_dataloader(self) -> None:
+        self._eval_dataloader = prepare_loader(
+            self._eval_dataloader,
+            self._accelerator,
+            self._eval_generator,
+            even_batches=self._pad_uneven_eval_batches,
+        )
 
     def _check_nothing_was_unfrozen(self) -> None:
         """Refuse gradients that distributed training, set up without them, would not exchange."""

@@ -6,7 +6,7 @@ import copy
 import numbers
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +143,7 @@ class Trainer(Preparation):
         self._before_window: tuple[dict[str, Any], LossTracker] | None = None
         self._stop: StopTrainingError | None = None
         self._can_save_state = False
+        self._is_running = False
         self._was_compiled = False
         self._marked_modules = []
         self._is_plain = True
@@ -237,11 +238,21 @@ class Trainer(Preparation):
 
         Raises:
             ValueError: An argument is out of range, the data is empty, a checkpoint has done more
-                updates than this run is to have, or ``checkpoint_dir`` holds those of another run.
-            TypeError: ``create_scheduler_fn`` is or returns something unsuitable.
+                updates than this run is to have or is of another kind of optimizer, or
+                ``checkpoint_dir`` holds those of another run.
+            TypeError: An argument is of a wrong type, or ``create_scheduler_fn`` returns something
+                unsuitable.
             CheckpointError: The checkpoint to go on from is incomplete or damaged.
             OSError: A checkpoint could not be written.
+            RuntimeError: A run of this Trainer is on.
         """
+        if self._is_running:
+            raise RuntimeError(
+                "train() was called while a run of this Trainer is on, by one of its callbacks or "
+                "methods: call it when the run is over, or train another Trainer"
+            )
+        _check_loader_kwargs("train_dataloader_kwargs", train_dataloader_kwargs)
+        _check_loader_kwargs("eval_dataloader_kwargs", eval_dataloader_kwargs)
         num_epochs = whole_number("num_epochs", num_epochs)
         per_device_batch_size = _checked_batch_size(
             per_device_batch_size,
@@ -264,6 +275,9 @@ class Trainer(Preparation):
             checkpoint_every = whole_number("checkpoint_every", checkpoint_every, else_none=True)
         if keep_last is not None:
             keep_last = whole_number("keep_last", keep_last, else_none=True)
+        _check_folder("checkpoint_dir", checkpoint_dir)
+        _check_folder("resume_from", resume_from)
+        _check_folder("resume", resume, " of checkpoints, a checkpoint in one, or 'auto'")
         if checkpoint_dir is None and (checkpoint_every, keep_last) != (None, None):
             raise ValueError("checkpoint_every and keep_last need a checkpoint_dir: give one")
         if checkpoint_dir is None and resume == "auto":
@@ -282,16 +296,11 @@ class Trainer(Preparation):
         self.eval_dataset = eval_dataset
         self.create_scheduler_fn = create_scheduler_fn
         self.collate_fn = collate_fn
-        if reset_run_history and resume_from is None:
-            self.run_history.reset()
         with self._run(), self._checkpoints_of_run(folder, checkpoint_every, keep_last):
             saved = self._find_state(resume, folder)
             if seed is not None:
                 set_seed(seed, device_specific=True)
-            self._loop = LoopState(
-                data_seed=self._draw_data_seed(seed),
-                first_history_epoch=self.run_history.current_epoch,
-            )
+            self._loop = LoopState(data_seed=self._draw_data_seed(seed))
             self._train_dataloader = self.create_train_dataloader(
                 batch_size=per_device_batch_size, train_dl_kwargs=train_dataloader_kwargs
             )
@@ -327,7 +336,12 @@ class Trainer(Preparation):
             self._start_trackers()
             self._scheduler_metric = scheduler_metric
             self._start_scheduler()
-            if saved is not None:
+            # What could not work was refused above, and has cost no metrics.
+            if reset_run_history and resume_from is None:
+                self.run_history.reset()
+            if saved is None:
+                self._loop.first_history_epoch = self.run_history.current_epoch
+            else:
                 self._go_on(saved, self._plan)
                 if saved["stopped"] is not None and resume == "auto":
                     self._stopped = saved["stopped"]
@@ -345,6 +359,10 @@ class Trainer(Preparation):
 
         The run history keeps what it has.
 
+        A callback may call it while a run is on, on every process, say for another data set after
+        each epoch: then the model is evaluated as it is at that moment, no event is fired, and
+        the run goes on as if nothing had been.
+
         Args:
             dataset: The data; by default the evaluation data of the latest run.
             per_device_batch_size: Batch size of one process.
@@ -356,14 +374,21 @@ class Trainer(Preparation):
         """
         if dataset is None and self.eval_dataset is None:
             raise ValueError("dataset is None, and no run has had evaluation data: give a dataset")
+        _check_loader_kwargs("dataloader_kwargs", dataloader_kwargs)
         per_device_batch_size = _checked_batch_size(per_device_batch_size, dataloader_kwargs)
-        self.eval_dataset = self.eval_dataset if dataset is None else dataset
-        self.collate_fn = self.collate_fn if collate_fn is None else collate_fn
-        self.train_dataset = None
-        with self._run():
+        is_within_run = self._is_running
+        with self._evaluation_within_run() if is_within_run else self._run():
+            self.eval_dataset = self.eval_dataset if dataset is None else dataset
+            self.collate_fn = self.collate_fn if collate_fn is None else collate_fn
+            self.train_dataset = None
             self._eval_dataloader = self.create_eval_dataloader(
                 batch_size=per_device_batch_size, eval_dl_kwargs=dataloader_kwargs
             )
+            if is_within_run:
+                self._prepare_eval_dataloader()
+                self._check_eval_batch_size()
+                self._run_eval_epoch(self._eval_dataloader, is_training=False)
+                return
             self._prepare()
             self.run_config = self._create_run_config(
                 per_device_batch_size=per_device_batch_size,
@@ -482,10 +507,18 @@ class Trainer(Preparation):
         inputs, targets = _inputs_and_targets(batch)
         outputs = self.model(inputs)
         return {
-            "loss": self.loss_func(outputs, targets),
+            "loss": self._loss(outputs, targets),
             "model_outputs": outputs,
             "batch_size": len(targets),
         }
+
+    def _loss(self, outputs: Any, targets: Any) -> Any:
+        if self.loss_func is None:
+            raise TypeError(
+                "loss_func is None: give one, such as torch.nn.MSELoss(), or override "
+                "calculate_train_batch_loss and calculate_eval_batch_loss"
+            )
+        return self.loss_func(outputs, targets)
 
     def backward_step(self, loss: Tensor) -> None:
         """Add the gradients of a loss.
@@ -534,7 +567,7 @@ class Trainer(Preparation):
             inputs, targets = _inputs_and_targets(batch)
             outputs = self.model(inputs)
             return {
-                "loss": self.loss_func(outputs, targets),
+                "loss": self._loss(outputs, targets),
                 "model_outputs": outputs,
                 "batch_size": len(targets),
             }
@@ -799,8 +832,9 @@ class Trainer(Preparation):
         total = torch.as_tensor(sum(items), device=self.device)
         if self._num_processes > 1:
             total = self._accelerator.reduce(total)
-        # Distributed training has averaged the gradients over the processes.
-        factor = self._num_processes / total.clamp(min=1)
+        # Distributed training has averaged the gradients over the processes. Without items they
+        # are 0 already.
+        factor = self._num_processes / torch.where(total > 0, total, 1)
         for parameter in self.model.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(factor)
@@ -870,7 +904,8 @@ class Trainer(Preparation):
                 name = "eval_loss_epoch" if is_training else "evaluation_loss"
                 name = "intermediate_eval_loss" if is_intermediate else name
                 self.run_history.update_metric(name, self._mean(self._loss_tracker))
-                self._loop.is_evaluated = self._loop.is_trained and not is_intermediate
+                if is_training and not is_intermediate:
+                    self._loop.is_evaluated = self._loop.is_trained
                 self._announce(None, "on_eval_epoch_end", is_intermediate=is_intermediate)
         finally:
             self._loss_tracker = outer_tracker
@@ -950,6 +985,24 @@ def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
             f"a batch is a {type(batch).__name__}, of which [0] and [1] are not input and target: "
             f"override calculate_train_batch_loss and calculate_eval_batch_loss to take it apart"
         ) from None
+
+
+def _check_loader_kwargs(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(
+            f"{name} is {value!r}: give a dict of arguments for the data loader, such as "
+            f"{{'num_workers': 2}}"
+        )
+
+
+def _check_folder(name: str, value: Any, kind: str = "") -> None:
+    if value is None:
+        return
+    error = f"{name} is {value!r}: give the path of a folder{kind}"
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(error)
+    if value == "":
+        raise ValueError(f"{error}; '.' is the present one")
 
 
 def _checked_batch_size(value: Any, *loader_kwargs: dict[str, Any] | None) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from pytorch_accelerated.callbacks.base import CallbackHandler
 from pytorch_accelerated.callbacks.save_best_model import SaveBestModelCallback
@@ -119,6 +120,11 @@ class ModelEmaCallback(SaveBestModelCallback):
 
     def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
         self._is_training_run = False
+        self._make_plain()
+
+    def _on_run_over(self, trainer: Trainer) -> None:
+        self._make_plain()
+        self._handler.call_event("_on_run_over", trainer)
 
     def _save(self, trainer: Trainer, extra: dict[str, Any]) -> None:
         with self._averaged_model(trainer):
@@ -139,6 +145,11 @@ class ModelEmaCallback(SaveBestModelCallback):
         finally:
             trainer.model = trained
 
+    def _make_plain(self) -> None:
+        # It is a copy of the model as the run had prepared it, and was evaluated like that.
+        if self.ema_model is not None:
+            _forget_preparation(self.ema_model.module)
+
     def state_dict(self) -> dict[str, Any]:
         average = {} if self.ema_model is None else self.ema_model.state_dict()
         return {**super().state_dict(), "average": average}
@@ -146,3 +157,15 @@ class ModelEmaCallback(SaveBestModelCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self._resumed_average = state_dict["average"] or None
+
+
+def _forget_preparation(module: nn.Module) -> None:
+    """Take off what Accelerate has put on a module that has no wrapper any more."""
+    attributes = vars(module)
+    attributes.pop("_is_accelerate_prepared", None)
+    forward = attributes.pop("_original_forward", None)
+    if forward is None:
+        return
+    del attributes["forward"]
+    if getattr(forward, "__func__", forward) is not type(module).forward:
+        module.forward = forward

@@ -95,6 +95,10 @@ class ProgressBarCallback(TrainerCallback):
     def on_evaluation_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
         self._close()
 
+    def _on_run_over(self, trainer: Trainer) -> None:
+        # An error has ended it: rich would keep the cursor hidden and standard output replaced.
+        self._close()
+
     def _open(self, trainer: Trainer, description: str, loader: Any) -> _Bar | None:
         console = self.console or Console()
         if not trainer._accelerator.is_local_main_process or not (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from pytorch_accelerated.callbacks.metric_watch import MetricWatcher
 
@@ -25,7 +28,8 @@ class SaveBestModelCallback(MetricWatcher):
         save_optimizer: Whether the file holds the optimizer's state.
         save_scheduler: Whether the file holds the scheduler's state.
         load_saved_checkpoint: Whether to load the file at the run's end. Only what this run has
-            saved is loaded.
+            saved is loaded; if that is gone, or ``save_path`` has changed since a part of the run
+            that saved it, there is a warning instead.
 
     Attributes:
         best_metric: The best value so far, or ``None``.
@@ -50,11 +54,11 @@ class SaveBestModelCallback(MetricWatcher):
         self.save_optimizer = save_optimizer
         self.save_scheduler = save_scheduler
         self.load_saved_checkpoint = load_saved_checkpoint
-        self._has_saved = False
+        self._saved_to: str | None = None
 
     def reset(self) -> None:
         super().reset()
-        self._has_saved = False
+        self._saved_to = None
 
     def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         value = self.current_value(trainer)
@@ -63,12 +67,25 @@ class SaveBestModelCallback(MetricWatcher):
             self._save(trainer, {self.watch_metric: value})
 
     def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        if self.load_saved_checkpoint and self._has_saved:
-            trainer.load_checkpoint(
-                self.save_path,
-                load_optimizer=self.save_optimizer,
-                load_scheduler=self.save_scheduler,
+        if not self.load_saved_checkpoint or self._saved_to is None:
+            return
+        is_same = self._saved_to == str(self.save_path)
+        is_there = torch.tensor([int(is_same and Path(self.save_path).is_file())])
+        # Each machine has a file of its own; all processes have to load it, or none.
+        if not trainer.gather(is_there.to(trainer.device)).all():
+            problem = "which is gone" if is_same else f"but save_path is {self.save_path} now"
+            warnings.warn(
+                f"the best model is not loaded: that of epoch {self.best_metric_epoch} was saved "
+                f"to {self._saved_to}, {problem}. The model is as training has left it; "
+                f"load_checkpoint() loads a file",
+                stacklevel=2,
             )
+            return
+        trainer.load_checkpoint(
+            self.save_path,
+            load_optimizer=self.save_optimizer,
+            load_scheduler=self.save_scheduler,
+        )
 
     def _save(self, trainer: Trainer, extra: dict[str, Any]) -> None:
         trainer.save_checkpoint(
@@ -77,11 +94,11 @@ class SaveBestModelCallback(MetricWatcher):
             save_optimizer=self.save_optimizer,
             save_scheduler=self.save_scheduler,
         )
-        self._has_saved = True
+        self._saved_to = str(self.save_path)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "has_saved": self._has_saved}
+        return {**super().state_dict(), "saved_to": self._saved_to}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self._has_saved = state_dict["has_saved"]
+        self._saved_to = state_dict["saved_to"]

@@ -171,6 +171,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _aside(target: Path, suffix: str) -> Path:
+    target = target if target.name else target.absolute()  # "." tells no name
     return target.with_name(f".{target.name}{suffix}")
 
 

@@ -1,7 +1,11 @@
 import copy
+from contextlib import nullcontext
+from types import MethodType
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from pytorch_accelerated.callbacks import (
@@ -12,6 +16,7 @@ from pytorch_accelerated.callbacks import (
     TrainerCallback,
 )
 from pytorch_accelerated.ema import ModelEma
+from pytorch_accelerated.trainer import Trainer
 
 
 @pytest.fixture
@@ -228,3 +233,65 @@ def test_batch_norms_counter_is_followed(make_trainer, train, ema):
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
     train(make_trainer(callback, model=model), num_epochs=2)
     assert callback.ema_model.module[1].num_batches_tracked.item() == 12
+
+
+@pytest.fixture
+def own_accelerator_state():
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+class Mixed(Trainer):
+    def _create_accelerator(self):
+        return Accelerator(mixed_precision="bf16")
+
+
+@pytest.mark.usefixtures("own_accelerator_state")
+@pytest.mark.parametrize("error", [False, True])
+@pytest.mark.parametrize("has_own_forward", [False, True])
+def test_mixed_precision_leaves_no_trace_on_the_average(
+    make_trainer, train, ema, probe, error, has_own_forward
+):
+    dtypes, plain = [], []
+
+    class Watched(nn.Linear):
+        def forward(self, x):
+            output = super().forward(x)
+            dtypes.append(output.dtype)
+            return output
+
+    def look(trainer):
+        plain.append("_original_forward" not in vars(callback.ema_model.module))
+        if error:
+            raise RuntimeError("disk full")
+
+    callback = ema()
+    model = Watched(3, 1)
+    if has_own_forward:
+        model.forward = MethodType(lambda self, x: Watched.forward(self, x) + 1, model)
+    trainer = make_trainer(callback, probe(on_training_run_end=look), model=model, trainer=Mixed)
+    with pytest.raises(RuntimeError, match="disk full") if error else nullcontext():
+        train(trainer)
+
+    averaged = callback.ema_model.module
+    assert set(dtypes) == {torch.bfloat16}
+    assert plain == [True]
+    assert averaged(torch.ones(1, 3)).dtype == torch.float32
+    assert dtypes.pop() == torch.float32
+    assert {"_original_forward", "_is_accelerate_prepared"}.isdisjoint(vars(averaged))
+    assert ("forward" in vars(averaged)) is has_own_forward
+    expected = nn.functional.linear(torch.ones(1, 3), averaged.weight, averaged.bias)
+    assert torch.equal(averaged(torch.ones(1, 3)), expected + has_own_forward)
+
+
+@pytest.mark.usefixtures("own_accelerator_state")
+def test_nor_does_a_run_that_is_interrupted(make_trainer, train, ema, probe):
+    def interrupt(trainer, **kwargs):
+        raise KeyboardInterrupt
+
+    callback = ema()
+    trainer = make_trainer(callback, probe(on_train_epoch_end=interrupt), trainer=Mixed)
+    with pytest.raises(KeyboardInterrupt):
+        train(trainer)
+    assert {"forward", "_original_forward"}.isdisjoint(vars(callback.ema_model.module))

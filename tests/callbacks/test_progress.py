@@ -1,14 +1,17 @@
 import io
+import sys
 
 import pytest
 from rich.console import Console
 
 from pytorch_accelerated.callbacks import (
     LogMetricsCallback,
+    ModelEmaCallback,
     PrintProgressCallback,
     ProgressBarCallback,
     StepBasedEvaluationCallback,
     StopTrainingError,
+    TrainerCallback,
 )
 
 
@@ -64,6 +67,58 @@ def test_bars_close_after_a_stop(make_trainer, train, terminal, probe):
         assert bars.pbar is None
         assert bars.eval_pbar is None
         assert terminal._live_stack == []
+
+
+class Interrupt(TrainerCallback):
+    def __init__(self, event, error):
+        self.error = error
+        setattr(self, event, self._raise)
+
+    def _raise(self, trainer, **kwargs):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError])
+@pytest.mark.parametrize("event", ["on_train_step_end", "on_eval_step_end"])
+def test_whatever_ends_a_run_gives_the_terminal_back(make_trainer, train, terminal, event, error):
+    bars = ProgressBarCallback(console=terminal)
+    stdout, stderr = sys.stdout, sys.stderr
+    with pytest.raises(error):
+        train(make_trainer(bars, Interrupt(event, error)))
+    assert_is_given_back(terminal)
+    assert (sys.stdout, sys.stderr) == (stdout, stderr)
+    assert bars.pbar is None
+    assert bars.eval_pbar is None
+
+
+def assert_is_given_back(terminal):
+    shown = terminal.file.getvalue()
+    hidden, visible = "\x1b[?25l", "\x1b[?25h"
+    assert shown.count(hidden) == shown.count(visible) > 0
+    assert shown.rindex(visible) > shown.rindex(hidden)
+    assert terminal._live_stack == []
+
+
+def test_an_interrupted_evaluation_run_gives_the_terminal_back(make_trainer, dataset, terminal):
+    bars = ProgressBarCallback(console=terminal)
+    stdout = sys.stdout
+    with pytest.raises(KeyboardInterrupt):
+        make_trainer(bars, Interrupt("on_eval_step_end", KeyboardInterrupt)).evaluate(dataset)
+    assert_is_given_back(terminal)
+    assert sys.stdout is stdout
+
+
+def test_so_does_an_interrupted_evaluation_of_averaged_weights(
+    make_trainer, train, terminal, tmp_path
+):
+    bars = ProgressBarCallback(console=terminal)
+    interrupt = Interrupt("on_eval_step_end", KeyboardInterrupt)
+    ema = ModelEmaCallback(save_path=tmp_path / "ema.pt", callbacks=[bars, interrupt])
+    stdout = sys.stdout
+    with pytest.raises(KeyboardInterrupt):
+        train(make_trainer(ema))
+    assert_is_given_back(terminal)
+    assert sys.stdout is stdout
 
 
 def test_an_evaluation_within_an_epoch_has_its_bar_and_training_goes_on(

@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pytest
@@ -148,3 +149,50 @@ def test_state_survives_a_checkpoint(make_trainer, train, path):
 
     assert (resumed.best_metric, resumed.best_metric_epoch) == (1.0, 2)
     assert torch.equal(trainer.get_model().weight, load(path)["model_state_dict"]["weight"])
+
+
+def test_a_resumed_run_loads_the_best_model_of_its_first_part(make_trainer, train, probe, tmp_path):
+    recorder, weights = weights_after_each_epoch(probe)
+    run = {"checkpoint_dir": tmp_path / "run", "resume": "auto"}
+    path = tmp_path / "best.pt"
+    train(make_trainer(SaveBestModelCallback(path, "score"), recorder).script(1.0), **run)
+    trainer = make_trainer(SaveBestModelCallback(path, "score")).script(2.0)
+    with pytest.warns(UserWarning, match="num_epochs: 1 before, 2 now"):
+        train(trainer, num_epochs=2, **run)
+    assert torch.equal(trainer.get_model().weight, weights[0])
+
+
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_a_file_that_the_run_has_not_saved_is_not_loaded(
+    make_trainer, train, probe, tmp_path, is_moved
+):
+    """Nor is one missed that is gone: training was not for nothing."""
+    recorder, weights = weights_after_each_epoch(probe)
+    run = {"checkpoint_dir": tmp_path / "run", "resume": "auto"}
+    path, of_another_run = tmp_path / "best.pt", tmp_path / "other.pt"
+    train(make_trainer(SaveBestModelCallback(path, "score")).script(1.0), **run)
+    train(make_trainer(SaveBestModelCallback(of_another_run, "score"), lr=0.5).script(1.0))
+    if not is_moved:
+        path.unlink()
+
+    saver = SaveBestModelCallback(of_another_run if is_moved else path, "score")
+    trainer = make_trainer(saver, recorder).script(2.0)
+    problem = f"but save_path is {of_another_run} now" if is_moved else "which is gone"
+    with (
+        pytest.warns(UserWarning, match="num_epochs: 1 before, 2 now"),
+        pytest.warns(UserWarning, match=re.escape(f"epoch 1 was saved to {path}, {problem}")),
+    ):
+        train(trainer, num_epochs=2, **run)
+
+    assert torch.equal(trainer.get_model().weight, weights[0])
+    assert saver.best_metric == 1.0
+
+
+def test_a_better_model_after_resuming_is_loaded_from_the_new_path(make_trainer, train, tmp_path):
+    run = {"checkpoint_dir": tmp_path / "run", "resume": "auto"}
+    train(make_trainer(SaveBestModelCallback(tmp_path / "old.pt", "score")).script(2.0), **run)
+    trainer = make_trainer(SaveBestModelCallback(tmp_path / "new.pt", "score")).script(1.0, 3.0)
+    with pytest.warns(UserWarning, match="num_epochs: 1 before, 3 now"):
+        train(trainer, num_epochs=3, **run)
+    best = load(tmp_path / "new.pt")["model_state_dict"]["weight"]
+    assert torch.equal(trainer.get_model().weight, best)

@@ -169,3 +169,16 @@ def test_the_trainers_own_trackers_are_used_and_closed_once(make_trainer, train,
     assert tracker.values[6]["evaluation_loss"] == pytest.approx(
         tracker.values[6]["eval_loss_epoch"]
     )
+
+
+def test_other_data_that_a_callback_evaluates_is_logged_with_the_epoch(
+    make_trainer, train, probe, dataset
+):
+    tracker = InMemory()
+    evaluate = probe(on_training_run_epoch_end=lambda trainer: trainer.evaluate(dataset))
+    trainer = make_trainer(LogToTrackersCallback(), evaluate, log_with=tracker)
+    train(trainer, num_epochs=2)
+    for num_updates in (6, 12):
+        logged = tracker.values[num_updates]
+        assert logged["evaluation_loss"] == pytest.approx(logged["eval_loss_epoch"])
+    assert tracker.finished == 1

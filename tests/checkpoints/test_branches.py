@@ -110,6 +110,15 @@ def test_a_place_without_checkpoints_is_an_error(tmp_path):
         train(make(), tmp_path / "run", resume=tmp_path)
 
 
+@pytest.mark.parametrize("inside", ["", "update_000000006_end"])
+def test_the_present_folder_is_one_to_go_on_from(tmp_path, monkeypatch, inside):
+    train(make(), tmp_path / "run", num_epochs=1)
+    monkeypatch.chdir(tmp_path / "run" / inside)
+    with pytest.warns(UserWarning, match="num_epochs: 1 before, 3 now"):
+        resumed = train(make(), tmp_path / "branch", resume=".")
+    assert outcome(resumed) == outcome(train(make()))
+
+
 def test_auto_begins_where_there_is_nothing_to_go_on_from(tmp_path):
     assert train(make(), tmp_path / "new" / "folder").num_updates == 18
 

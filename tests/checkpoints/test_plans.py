@@ -489,3 +489,66 @@ def test_the_optimizer_has_to_fit(tmp_path):
 
     with pytest.raises(ValueError, match=r"has 4 parameter groups, .* it has 1"):
         train(make(optimizer=two_groups), tmp_path)
+
+
+def adamw(model):
+    return torch.optim.AdamW(model.parameters(), lr=0.005)
+
+
+def weights_and_lr(trainer):
+    weights = {name: value.tolist() for name, value in trainer.get_model().state_dict().items()}
+    return weights, trainer.optimizer.param_groups[0]["lr"]
+
+
+def test_another_optimizer_is_refused_before_anything_has_changed(tmp_path):
+    train(make(), tmp_path, num_epochs=1)
+    trainer = train(make(optimizer=adamw), num_epochs=1)
+    before = outcome(trainer)
+    message = (
+        r"the optimizer is a torch\.optim\.adamw\.AdamW, but the checkpoint .*update_000000006_end "
+        r"holds the state of a torch\.optim\.sgd\.SGD: give .* its model\.safetensors"
+    )
+    with pytest.raises(ValueError, match=message):
+        train(trainer, tmp_path)
+    assert {**outcome(trainer), "updates": 6} == before
+    assert names(tmp_path) == ["update_000000004", "update_000000006_end"]
+
+
+def test_a_state_of_another_optimizer_is_refused_within_a_run(tmp_path):
+    train(make(), tmp_path, num_epochs=1)
+
+    class Load(TrainerCallback):
+        def on_training_run_start(self, trainer, **kwargs):
+            before = weights_and_lr(trainer)
+            with pytest.raises(ValueError, match=r"is a torch\.optim\.adamw\.AdamW, but"):
+                trainer.load_training_state(tmp_path / "update_000000006_end")
+            assert weights_and_lr(trainer) == before
+
+    train(make(Load(), optimizer=adamw), num_epochs=1)
+
+
+class Logged(torch.optim.SGD):
+    """The same optimizer for all that a state has to do with."""
+
+
+def test_a_subclass_of_the_optimizer_goes_on_with_its_state(tmp_path):
+    straight = outcome(train(make(), tmp_path / "straight"))
+    interrupted(tmp_path / "died")
+    trainer, _, warning = go_on(
+        tmp_path / "died",
+        optimizer=lambda model: Logged(model.parameters(), lr=0.005, momentum=0.9),
+    )
+    assert re.search(r"optimizer: 'torch\.optim\.sgd\.SGD' before, .*Logged' now", warning)
+    assert {**outcome(trainer), "applied": []} == straight
+
+
+def test_a_fused_optimizer_is_the_same(tmp_path):
+    interrupted(tmp_path)
+    trainer, _, warning = go_on(
+        tmp_path,
+        optimizer=lambda model: torch.optim.SGD(
+            model.parameters(), lr=0.005, momentum=0.9, fused=True
+        ),
+    )
+    assert trainer.num_updates == 18
+    assert warning == ""

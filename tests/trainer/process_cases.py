@@ -169,6 +169,22 @@ def evaluated_within_training():
     return {"losses": losses}
 
 
+class EvaluateOtherData(TrainerCallback):
+    def on_training_run_epoch_end(self, trainer, **kwargs):
+        trainer.evaluate(numbers(*map(float, range(5))), per_device_batch_size=2)
+
+    on_training_run_end = on_training_run_epoch_end
+
+
+def evaluated_other_data_within_training():
+    trainer = scale_trainer(EvaluateOtherData())
+    trainer.train(numbers(*[1.0] * 8), 2, per_device_batch_size=8 // WORLD)
+    return {
+        "losses": trainer.run_history.get_metric_values("evaluation_loss"),
+        "updates": trainer.num_updates,
+    }
+
+
 def every_sample_in_an_epoch():
     torch.manual_seed(RANK)
     trainer = scale_trainer(kind=Seen)
@@ -556,6 +572,7 @@ def main(folder):
         shared_twice,
         same_global_batches,
         evaluated_within_training,
+        evaluated_other_data_within_training,
         every_sample_in_an_epoch,
         quiet_before_workers,
         told_the_epoch,

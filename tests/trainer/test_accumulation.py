@@ -81,6 +81,35 @@ def test_losses_over_items_are_weighed_by_the_items_of_the_window(accumulate, ex
     assert [float(g) for g in record.gradients] == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("as_tensor", [True, False])
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        # (1·0.125 + 2·0.375) / 0.5
+        ((0.125, 0.375), 1.75),
+        ((0.0, 0.25), 2.0),
+        ((0.0, 0.0), 0.0),
+    ],
+)
+def test_items_may_be_weights_that_add_up_to_less_than_1(weights, expected, as_tensor):
+    class Weighed(Trainer):
+        def calculate_train_batch_loss(self, batch):
+            weight = batch[1].sum()
+            output = super().calculate_train_batch_loss(batch)
+            return {**output, "num_items_in_batch": weight if as_tensor else float(weight)}
+
+    data = torch.utils.data.TensorDataset(torch.tensor([1.0, 2.0]), torch.tensor(weights))
+    trainer = make_trainer(record := Record(), kind=Weighed)
+    trainer.train(
+        data,
+        1,
+        per_device_batch_size=1,
+        gradient_accumulation_steps=2,
+        train_dataloader_kwargs={"shuffle": False},
+    )
+    assert record.gradients == [expected]
+
+
 def test_items_for_a_part_of_a_window_are_refused():
     class Half(TokenTrainer):
         def calculate_train_batch_loss(self, batch):

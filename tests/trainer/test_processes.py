@@ -158,6 +158,13 @@ def test_processes_may_evaluate_different_numbers_of_batches_within_training(cas
     assert len(of_all[0]["losses"]) == 6
 
 
+def test_other_data_is_evaluated_within_training(cases):
+    # Each update takes 0.5 from the weight, and the data have a mean of 2.
+    expected = {"losses": [-1.0, -2.0, -2.0], "updates": 2}
+    of_all = cases("evaluated_other_data_within_training")
+    assert of_all == [expected] * len(of_all)
+
+
 def test_processes_that_were_seeded_differently_share_one_order(cases):
     seen = [value for of_one in cases("every_sample_in_an_epoch") for value in of_one["seen"]]
     assert sorted(seen) == list(range(16))

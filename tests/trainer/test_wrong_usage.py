@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,28 @@ def test_data_that_cannot_be_trained_on(data, error, message):
         make_trainer().train(data, 1)
 
 
+@pytest.mark.parametrize(
+    ("data", "wrong"),
+    [
+        (5, {}),
+        (ones(0), {}),
+        (ones(4), {"eval_dataset": 5}),
+        (ones(4), {"create_scheduler_fn": "cosine"}),
+        (ones(4), {"train_dataloader_kwargs": {"batch_size": 8, "drop_last": True}}),
+        (ones(4), {"resume_from": "nowhere"}),
+    ],
+)
+def test_what_is_refused_costs_no_metrics(data, wrong):
+    trainer = make_trainer()
+    trainer.train(ones(4), 2)
+    before = trainer.run_history.state_dict()
+    with pytest.raises((TypeError, ValueError, OSError)):
+        trainer.train(data, 1, **wrong)
+    assert trainer.run_history.state_dict() == before
+    trainer.train(ones(4), 1)
+    assert trainer.run_history.current_epoch == 2
+
+
 def test_evaluation_data_that_is_a_loader():
     with pytest.raises(TypeError, match=r"^dataset is a DataLoader"):
         make_trainer().evaluate(DataLoader(ones(4)))
@@ -86,6 +110,34 @@ def test_evaluation_data_that_is_a_loader():
         make_trainer().evaluate([])
     with pytest.raises(ValueError, match=r"^eval_dataset is empty"):
         make_trainer().train(ones(4), 1, eval_dataset=[])
+
+
+@pytest.mark.parametrize("kwargs", [[1], "shuffle", 5])
+def test_arguments_of_loaders_that_are_no_dict(kwargs):
+    message = rf"dataloader_kwargs is {re.escape(repr(kwargs))}: give a dict"
+    for name in ("train_dataloader_kwargs", "eval_dataloader_kwargs"):
+        with pytest.raises(TypeError, match=rf"^{name} is .*{{'num_workers': 2}}"):
+            make_trainer().train(ones(4), 1, **{name: kwargs})
+    with pytest.raises(TypeError, match=f"^{message}"):
+        make_trainer().evaluate(ones(4), dataloader_kwargs=kwargs)
+
+
+@pytest.mark.parametrize("name", ["resume", "resume_from", "checkpoint_dir"])
+@pytest.mark.parametrize("value", ["", True, 5, b"runs"])
+def test_folders_that_are_none(name, value):
+    error = ValueError if value == "" else TypeError
+    allowed = r".* or 'auto'" if name == "resume" else ""
+    with pytest.raises(error, match=f"^{name} is {value!r}: give .*folder{allowed}"):
+        make_trainer().train(ones(4), 1, **{name: value})
+
+
+def test_no_loss_function():
+    trainer = Trainer(model := Scale(), None, sgd(model), callbacks=())
+    message = "^loss_func is None: give .* or override calculate_train_batch_loss"
+    with pytest.raises(TypeError, match=message):
+        trainer.train(ones(4), 1)
+    with pytest.raises(TypeError, match=message):
+        trainer.evaluate(ones(4))
 
 
 def sgd(model):
