@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object, recursively_apply
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from pytorch_accelerated.callbacks import CallbackHandler, StopTrainingError
 from pytorch_accelerated.tracking import LossTracker
@@ -179,3 +181,28 @@ class Processes:
         padded[: len(tensor)] = tensor
         parts = self._accelerator.gather(padded).split(max(lengths))
         return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)])
+
+
+@contextmanager
+def no_buffer_broadcast(model: nn.Module) -> Iterator[None]:
+    """Let processes evaluate different numbers of batches.
+
+    Distributed training sends the first process's buffers to the others before each forward
+    pass, also in evaluation. Here that is done once.
+
+    Args:
+        model: The model, prepared or not.
+    """
+    model = getattr(model, "_orig_mod", model)
+    if not isinstance(model, DistributedDataParallel) or not model.broadcast_buffers:
+        yield
+        return
+    for buffer in model.buffers():
+        torch.distributed.broadcast(buffer, 0)
+    # A forward pass without gradients changes the latter, on those processes that make one.
+    before = model.broadcast_buffers, model.require_forward_param_sync
+    model.broadcast_buffers = False
+    try:
+        yield
+    finally:
+        model.broadcast_buffers, model.require_forward_param_sync = before

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import numbers
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,6 @@ from accelerate.utils import (
     set_seed,
 )
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from pytorch_accelerated import scheduling
@@ -43,9 +40,17 @@ from pytorch_accelerated.placeholders import (
     replace_trainer_placeholder_values,
 )
 from pytorch_accelerated.preparation import Preparation
-from pytorch_accelerated.processes import STOP_CHECK_INTERVAL
+from pytorch_accelerated.processes import STOP_CHECK_INTERVAL, no_buffer_broadcast
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
+from pytorch_accelerated.user_input import (
+    check_folder,
+    check_loader_kwargs,
+    check_positive,
+    checked_batch_size,
+    inputs_and_targets,
+    loss_and_size,
+)
 from pytorch_accelerated.utils import whole_number, worker_init_fn
 
 __all__ = [
@@ -251,10 +256,10 @@ class Trainer(Preparation):
                 "train() was called while a run of this Trainer is on, by one of its callbacks or "
                 "methods: call it when the run is over, or train another Trainer"
             )
-        _check_loader_kwargs("train_dataloader_kwargs", train_dataloader_kwargs)
-        _check_loader_kwargs("eval_dataloader_kwargs", eval_dataloader_kwargs)
+        check_loader_kwargs("train_dataloader_kwargs", train_dataloader_kwargs)
+        check_loader_kwargs("eval_dataloader_kwargs", eval_dataloader_kwargs)
         num_epochs = whole_number("num_epochs", num_epochs)
-        per_device_batch_size = _checked_batch_size(
+        per_device_batch_size = checked_batch_size(
             per_device_batch_size,
             train_dataloader_kwargs,
             *([] if eval_dataset is None else [eval_dataloader_kwargs]),
@@ -266,8 +271,8 @@ class Trainer(Preparation):
             max_num_train_steps = whole_number(
                 "max_num_train_steps", max_num_train_steps, else_none=True
             )
-        _check_positive("gradient_clip_value", gradient_clip_value)
-        _check_positive("gradient_clip_norm", gradient_clip_norm)
+        check_positive("gradient_clip_value", gradient_clip_value)
+        check_positive("gradient_clip_norm", gradient_clip_norm)
         if seed is not None:
             seed = whole_number("seed", seed, at_least=0, else_none=True)
 
@@ -275,9 +280,9 @@ class Trainer(Preparation):
             checkpoint_every = whole_number("checkpoint_every", checkpoint_every, else_none=True)
         if keep_last is not None:
             keep_last = whole_number("keep_last", keep_last, else_none=True)
-        _check_folder("checkpoint_dir", checkpoint_dir)
-        _check_folder("resume_from", resume_from)
-        _check_folder("resume", resume, " of checkpoints, a checkpoint in one, or 'auto'")
+        check_folder("checkpoint_dir", checkpoint_dir)
+        check_folder("resume_from", resume_from)
+        check_folder("resume", resume, " of checkpoints, a checkpoint in one, or 'auto'")
         if checkpoint_dir is None and (checkpoint_every, keep_last) != (None, None):
             raise ValueError("checkpoint_every and keep_last need a checkpoint_dir: give one")
         if checkpoint_dir is None and resume == "auto":
@@ -374,8 +379,8 @@ class Trainer(Preparation):
         """
         if dataset is None and self.eval_dataset is None:
             raise ValueError("dataset is None, and no run has had evaluation data: give a dataset")
-        _check_loader_kwargs("dataloader_kwargs", dataloader_kwargs)
-        per_device_batch_size = _checked_batch_size(per_device_batch_size, dataloader_kwargs)
+        check_loader_kwargs("dataloader_kwargs", dataloader_kwargs)
+        per_device_batch_size = checked_batch_size(per_device_batch_size, dataloader_kwargs)
         is_within_run = self._is_running
         with self._evaluation_within_run() if is_within_run else self._run():
             self.eval_dataset = self.eval_dataset if dataset is None else dataset
@@ -504,7 +509,7 @@ class Trainer(Preparation):
             such as tokens, and an update is made with the mean over all items of its window of
             batches, over all processes. Otherwise it is the mean of the window's batch losses.
         """
-        inputs, targets = _inputs_and_targets(batch)
+        inputs, targets = inputs_and_targets(batch)
         outputs = self.model(inputs)
         return {
             "loss": self._loss(outputs, targets),
@@ -564,7 +569,7 @@ class Trainer(Preparation):
             As in `calculate_train_batch_loss`.
         """
         with torch.no_grad():
-            inputs, targets = _inputs_and_targets(batch)
+            inputs, targets = inputs_and_targets(batch)
             outputs = self.model(inputs)
             return {
                 "loss": self._loss(outputs, targets),
@@ -894,7 +899,7 @@ class Trainer(Preparation):
         outer_tracker, self._loss_tracker = self._loss_tracker, LossTracker()
         try:
             self.model.eval()
-            with _no_buffer_broadcast(self.model):
+            with no_buffer_broadcast(self.model):
                 self._announce(
                     self.eval_epoch_start, "on_eval_epoch_start", is_intermediate=is_intermediate
                 )
@@ -927,25 +932,7 @@ class Trainer(Preparation):
 
     def _track_loss(self, batch_output: dict[str, Any], source: str) -> Tensor:
         """Add the loss of a batch to those of the epoch."""
-        try:
-            loss, batch_size = batch_output["loss"], batch_output["batch_size"]
-        except (TypeError, KeyError):
-            raise TypeError(
-                f"{source} returned {type(batch_output).__name__} without 'loss' and "
-                f"'batch_size': return a dict with both"
-            ) from None
-        if not isinstance(loss, Tensor) or loss.dim() != 0:
-            raise TypeError(
-                f"{source} returned the loss {loss!r}: it has to be a tensor that holds one "
-                f"number and has no dimension, such as the mean over the batch"
-            )
-        if not isinstance(batch_size, Tensor) and (
-            not isinstance(batch_size, numbers.Real) or batch_size < 0
-        ):
-            raise ValueError(
-                f"{source} returned the batch_size {batch_size!r}: it has to be the number of "
-                f"samples that the loss is a mean of"
-            )
+        loss, batch_size = loss_and_size(batch_output, source)
         self._loss_tracker.update(loss, batch_size)
         return loss
 
@@ -975,72 +962,3 @@ class TrainerWithTimmScheduler(Trainer):
     def _position_for_schedulers(self, loop: LoopState, is_new: bool) -> scheduler_states.Position:
         position = super()._position_for_schedulers(loop, is_new)
         return replace(position, epochs_told=loop.epoch)
-
-
-def _inputs_and_targets(batch: Any) -> tuple[Any, Any]:
-    try:
-        return batch[0], batch[1]
-    except (TypeError, KeyError, IndexError):
-        raise TypeError(
-            f"a batch is a {type(batch).__name__}, of which [0] and [1] are not input and target: "
-            f"override calculate_train_batch_loss and calculate_eval_batch_loss to take it apart"
-        ) from None
-
-
-def _check_loader_kwargs(name: str, value: Any) -> None:
-    if value is not None and not isinstance(value, Mapping):
-        raise TypeError(
-            f"{name} is {value!r}: give a dict of arguments for the data loader, such as "
-            f"{{'num_workers': 2}}"
-        )
-
-
-def _check_folder(name: str, value: Any, kind: str = "") -> None:
-    if value is None:
-        return
-    error = f"{name} is {value!r}: give the path of a folder{kind}"
-    if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(error)
-    if value == "":
-        raise ValueError(f"{error}; '.' is the present one")
-
-
-def _checked_batch_size(value: Any, *loader_kwargs: dict[str, Any] | None) -> Any:
-    """The batch size as an int; it may be ``None`` where the loaders' own arguments tell."""
-    is_told = [
-        any((kwargs or {}).get(name) is not None for name in ("batch_size", "batch_sampler"))
-        for kwargs in loader_kwargs
-    ]
-    if value is None and all(is_told):
-        return None
-    return whole_number("per_device_batch_size", value)
-
-
-def _check_positive(name: str, value: Any) -> None:
-    if value is None:
-        return
-    is_number = isinstance(value, (numbers.Real, Tensor)) and not isinstance(value, bool)
-    if not is_number or not value > 0:
-        raise ValueError(f"{name} is {value!r}: give a positive number, or None for no clipping")
-
-
-@contextmanager
-def _no_buffer_broadcast(model: nn.Module) -> Iterator[None]:
-    """Let processes evaluate different numbers of batches.
-
-    Distributed training sends the first process's buffers to the others before each forward
-    pass, also in evaluation. Here that is done once.
-    """
-    model = getattr(model, "_orig_mod", model)
-    if not isinstance(model, DistributedDataParallel) or not model.broadcast_buffers:
-        yield
-        return
-    for buffer in model.buffers():
-        torch.distributed.broadcast(buffer, 0)
-    # A forward pass without gradients changes the latter, on those processes that make one.
-    before = model.broadcast_buffers, model.require_forward_param_sync
-    model.broadcast_buffers = False
-    try:
-        yield
-    finally:
-        model.broadcast_buffers, model.require_forward_param_sync = before
