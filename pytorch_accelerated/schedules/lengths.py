@@ -84,7 +84,11 @@ def whole(name: str, value: object, minimum: int = 0) -> int:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         hint = ""
-        if isinstance(value, numbers.Real) and math.isfinite(value):
+        if isinstance(value, numbers.Real) and not math.isfinite(value):
+            raise ValueError(
+                f"{name}={value!r} is not finite, but has to be a whole number."
+            ) from None
+        if isinstance(value, numbers.Real):
             hint = f" Write {name}={round(float(value))}."
             if float(value) != round(float(value)):
                 raise ValueError(
