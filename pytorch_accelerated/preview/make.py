@@ -29,6 +29,7 @@ def preview(
     Nothing real is touched. Built-in schedulers evaluate their schedules, by the very functions
     that training calls. A scheduler of your own or of PyTorch runs on copies of the optimizer's
     parameter groups, from the update where it is now; the preview's ``first_update`` says which.
+    Several schedulers are shown from where all of them are.
     Of an :class:`~pytorch_accelerated.schedulers.AttributeScheduler` the fields are attributes and
     the groups targets, so it is previewed apart from an optimizer's schedulers; a setter that
     rounds or clips what it is given is not called.

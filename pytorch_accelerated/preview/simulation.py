@@ -67,7 +67,15 @@ def of_schedulers(schedulers: Sequence[Any], num_updates: int | None) -> Preview
     horizon = max((h for h in horizons if h is not None), default=None)
     total = updates_of(bare[0], num_updates, horizon)
     is_asked = num_updates is not None
-    return reduce(or_, (_of_one(scheduler, total, is_asked) for scheduler in bare))
+    made = [_of_one(scheduler, total, is_asked) for scheduler in bare]
+    # One that is past its horizon looks further ahead, and one that has to run starts from now.
+    last = max(one.num_updates for one in made)
+    made = [
+        one if one.num_updates == last else _of_one(scheduler, last, True)
+        for scheduler, one in zip(bare, made, strict=True)
+    ]
+    first = max(one.first_update for one in made)
+    return reduce(or_, (one._since(first) for one in made))
 
 
 def _horizon_of(scheduler: Any) -> int | None:

@@ -321,6 +321,42 @@ def test_several_schedulers_of_one_optimizer_are_previewed_together():
         planned | planned
 
 
+def after_updates(optimizer, schedulers, number):
+    for _ in range(number):
+        update(optimizer)
+        for scheduler in schedulers:
+            scheduler.step()
+    return schedulers
+
+
+def test_several_schedulers_are_previewed_from_the_update_where_one_that_has_to_run_is():
+    optimizer = adamw([0.1], weight_decay=0.1)
+    rate = PlateauLrScheduler(optimizer, warmup=linear(10, start=0.0))
+    decay = ParamScheduler(optimizer, weight_decay=linear(8, end=0.0) >> constant(92))
+    schedulers = after_updates(optimizer, [rate, decay], 5)
+    made = preview(schedulers, 100)
+    assert made.updates == range(5, 100)
+    assert made.position == 5
+    assert made.value("lr", 5) == pytest.approx(0.05)
+    assert made.value("lr", 10) == 0.1
+    assert made.value("weight_decay", 5) == pytest.approx(0.1 * 3 / 8)
+    assert list(made["weight_decay"][0]) == list(decay.preview()["weight_decay"][0])[5:]
+    assert [(row.phase, row.first, row.last) for row in made.rows_of("weight_decay")] == [
+        ("linear", 5, 7),
+        ("constant", 8, 99),
+    ]
+    assert preview(schedulers[::-1], 100).updates == range(5, 100)
+
+
+def test_several_schedulers_past_their_horizon_are_shown_equally_far_ahead():
+    optimizer = adamw([0.1], weight_decay=0.1)
+    rate = PlateauLrScheduler(optimizer)
+    decay = ParamScheduler(optimizer, weight_decay=linear(4, end=0.0))
+    made = preview(after_updates(optimizer, [rate, decay], 6))
+    assert made.updates == range(6, 106)
+    assert set(made["weight_decay"][0]) == {0.0}
+
+
 def test_a_wrapped_scheduler_is_previewed(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
     from accelerate import Accelerator
