@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PROGRAM = "pytorch-accelerated"
 _PICTURES = (".png", ".svg", ".pdf")
 _OUTPUTS = (*_PICTURES, ".html", ".csv")
-_MOST_UPDATES = 20_000_000
 _MOST_NESTING = 10  # deeper YAML is no plan, and much deeper YAML kills its parser
 _PLACES = ("command", "folder")  # what is given by its place
 _SHARED = ("base", "num_updates", "log", "output")  # of schedules and schedulers
@@ -540,9 +539,11 @@ def _check_finite(made: Preview) -> None:
 
 
 def _check_number(num_updates: int, num_curves: int) -> None:
-    if num_updates * num_curves > _MOST_UPDATES:
+    from pytorch_accelerated.preview.make import MOST_UPDATES
+
+    if num_updates * num_curves > MOST_UPDATES:
         raise UsageError(
-            f"{num_updates:,} updates are too many to show; {_MOST_UPDATES // num_curves:,} are "
+            f"{num_updates:,} updates are too many to show; {MOST_UPDATES // num_curves:,} are "
             f"allowed{f' for {num_curves} curves' if num_curves > 1 else ''}. Write a smaller "
             "--num_updates."
         )

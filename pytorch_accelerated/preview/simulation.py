@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pytorch_accelerated.preview.make import updates_of
+from pytorch_accelerated.preview.make import check_number, updates_of
 from pytorch_accelerated.preview.randomness import randomness_kept
 from pytorch_accelerated.preview.values import Column, Preview, entries
 from pytorch_accelerated.schedulers.attribute_scheduler import AttributeScheduler
@@ -104,6 +104,7 @@ def _unwrapped(scheduler: Any) -> Any:
 
 def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
     if isinstance(scheduler, AttributeScheduler):
+        check_number(num_updates)
         return _of_attributes(scheduler, num_updates)
     # Copies, as a group that was added since gets its base value here.
     groups = [dict(group) for group in scheduler.optimizer.param_groups]
@@ -111,6 +112,8 @@ def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
     if isinstance(scheduler, SchedulerBase):
         for field in scheduler._fields.values():
             field.adopt(groups)
+        if scheduler._planned(1, groups) is not None:
+            check_number(num_updates)
         planned = scheduler._planned(num_updates, groups)
         if planned is not None:
             columns = {
@@ -174,6 +177,7 @@ def _simulated(scheduler: Any, num_updates: int, names: list[str], is_asked: boo
             f"num_updates={num_updates!r}: {type(scheduler).__name__} has made {position} updates "
             "already, and its preview starts from there. Write a larger number."
         )
+    check_number(num_updates - position)
     if is_counting:
         _refuse_metrics(scheduler)
     twin = _twin_of(scheduler)

@@ -18,8 +18,8 @@ from matplotlib.text import Annotation, Text
 
 from pytorch_accelerated.preview import Preview, preview
 from pytorch_accelerated.preview.curves import kept_points, packed, spans_decades
-from pytorch_accelerated.preview.notebook import Sampled
 from pytorch_accelerated.preview.plot import spread
+from pytorch_accelerated.preview.sampled import Sampled
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import (
     constant,
@@ -278,7 +278,7 @@ def test_a_notebook_shows_a_plan_of_any_length_at_once(schedule):
     assert "data:image/png" in schedule._repr_html_()
     assert time.perf_counter() - started < 5.0
     sampled = Sampled(schedule)
-    figure = sampled.picture()
+    figure = sampled.plot()
     figure.draw_without_rendering()
     (line,) = drawn(figure)
     assert len(line) <= 2_000
@@ -301,13 +301,44 @@ def test_a_notebook_shows_a_plan_of_any_length_at_once(schedule):
     ],
 )
 def test_a_sample_and_the_whole_give_the_same_picture(schedule):
-    whole, sampled = schedule.plot(), Sampled(schedule).picture()
+    whole, sampled = schedule.plot(), Sampled(schedule).plot()
     assert whole.axes[0].get_ylim() == sampled.axes[0].get_ylim()
     assert whole.axes[0].get_xlim() == sampled.axes[0].get_xlim()
     shown = ([text.get_text() for text in texts(figure)] for figure in (whole, sampled))
     named, others = ([text for text in some if "phases" not in text] for some in shown)
     assert named == others
     assert whole.axes[0].get_yscale() == sampled.axes[0].get_yscale()
+
+
+LONG = linear(10**9, start=0.0) >> cosine(99 * 10**9, end=0.1)
+
+
+@pytest.mark.parametrize("base", [3e-4, [0.1, 0.02]])
+def test_a_plan_of_any_length_is_drawn_at_once(base):
+    figure = LONG.plot(base=base, title="Mine")
+    bases = base if isinstance(base, list) else [base]
+    lines = drawn(figure)
+    assert len(lines) == len(bases)
+    for line, one in zip(lines, bases, strict=True):
+        assert len(line) <= 2_000
+        assert all(value == LONG(update, one) for update, value in line)
+        assert (line[0][0], line[-1][0]) == (0, 104 * 10**9 - 1)
+    assert {"cosine", "Mine"} <= {text.get_text() for text in texts(figure)}
+    (line,) = drawn(LONG.plot(2 * 10**9, base=0.1))
+    assert line[-1] == (2 * 10**9 - 1, LONG(2 * 10**9 - 1, 0.1))
+    endless = from_function(lambda k: 1.0 / (1 + k))
+    assert drawn(endless.plot(10**9))[0][-1] == (10**9 - 1, 1e-9)
+
+
+def test_a_plan_of_any_length_says_what_is_wrong_when_drawn():
+    with pytest.raises(ValueError, match="20,000,000 are allowed"):
+        LONG.plot(applied=[1.0])
+    with pytest.raises(ValueError, match=r"num_updates=1000000000000\.5 is a fractional count"):
+        LONG.plot(1e12 + 0.5)
+    with pytest.raises(ValueError, match="base=nan is not finite"):
+        LONG.plot(base=math.nan)
+    with pytest.raises(ValueError, match="over"):
+        (linear(0.1) >> cosine()).plot(10**12)
 
 
 def test_without_matplotlib_the_notebook_shows_the_table(monkeypatch):

@@ -397,6 +397,35 @@ def test_what_has_no_horizon_needs_a_number():
         preview(linear(0.5) >> constant())
 
 
+BILLIONS = linear(10**9, start=0.0) >> cosine(99 * 10**9, end=0.1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: BILLIONS,
+        lambda: StatelessParamScheduler(sgd([0.1]), lr=BILLIONS),
+        lambda: ParamScheduler(sgd([0.1]), lr=BILLIONS),
+        lambda: AttributeScheduler(torch.nn.Dropout(0.5), p=BILLIONS),
+        lambda: PlateauLrScheduler(sgd([0.1]), warmup=BILLIONS),
+    ],
+)
+def test_more_updates_than_fit_into_memory_are_refused_at_once(make):
+    with pytest.raises(ValueError, match=r"100,000,000,000 updates are too many .* num_updates=…"):
+        preview(make())
+    with pytest.raises(ValueError, match=r"20,000,001 updates are too many to show; 20,000,000"):
+        preview(make(), 20_000_001)
+    assert len(preview(make(), 3)) == 3
+
+
+def test_a_few_updates_after_many_are_shown():
+    scheduler = lr_scheduler.LambdaLR(sgd([1.0]), lambda k: 1 / k if k else 1.0)
+    scheduler.last_epoch = 10**9
+    made = preview(scheduler, 10**9 + 2)
+    assert made.updates == range(10**9, 10**9 + 2)
+    assert made.value("lr", 10**9 + 1) == 1 / (10**9 + 1)
+
+
 def test_what_cannot_be_previewed_is_refused_in_words():
     with pytest.raises(TypeError, match="neither a schedule nor a scheduler"):
         preview(3)
