@@ -64,6 +64,11 @@ def preview(
         num_updates = whole("num_updates", num_updates, 1)
     if num_updates_per_epoch is not None:
         num_updates_per_epoch = whole("num_updates_per_epoch", num_updates_per_epoch, 1)
+    if isinstance(scheduler, str):
+        raise TypeError(
+            f"scheduler={scheduler!r} is a string. For the schedule that it describes write "
+            f"parse_schedule({scheduler!r}), from pytorch_accelerated.schedules.expression."
+        )
     if isinstance(scheduler, Schedule):
         result = _of_schedule(scheduler, num_updates, base)
     else:

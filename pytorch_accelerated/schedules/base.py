@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from pytorch_accelerated.schedules.lengths import Exact, Horizon, finite, whole
 from pytorch_accelerated.schedules.value import Value, comes_first
@@ -326,9 +326,35 @@ class Schedule(Value, ABC):
     def __add__(self, other: object) -> Sum:
         from pytorch_accelerated.schedules.combine import Sum
 
+        if isinstance(other, numbers.Real):
+            raise _no_operator(f"schedule + {other!r}", f"schedule + constant(1, value={other!r})")
         if not isinstance(other, Schedule):
             return NotImplemented
         return Sum(self, other)
+
+    def __radd__(self, other: object) -> NoReturn:
+        raise _no_operator(f"{other!r} + schedule", f"constant(1, value={other!r}) + schedule")
+
+    def __sub__(self, other: object) -> NoReturn:
+        if isinstance(other, numbers.Real):
+            raise _no_operator(f"schedule - {other!r}", f"schedule + constant(1, value={-other!r})")
+        raise _no_operator("a - b", "a + -1.0 * b")
+
+    def __rsub__(self, other: object) -> NoReturn:
+        instead = f"constant(1, value={other!r}) + -1.0 * schedule"
+        raise _no_operator(f"{other!r} - schedule", instead)
+
+    def __neg__(self) -> NoReturn:
+        raise _no_operator("-schedule", "-1.0 * schedule")
+
+    def __truediv__(self, other: object) -> NoReturn:
+        if isinstance(other, numbers.Real):
+            raise _no_operator(f"schedule / {other!r}", f"(1 / {other!r}) * schedule")
+        raise _no_operator("a / b", "from_function(lambda k: a(k) / b(k))")
+
+    def __rtruediv__(self, other: object) -> NoReturn:
+        instead = f"from_function(lambda k: {other!r} / schedule(k))"
+        raise _no_operator(f"{other!r} / schedule", instead)
 
     def __mul__(self, other: object) -> Scaled | Product:
         from pytorch_accelerated.schedules.combine import Product, Scaled
@@ -392,6 +418,13 @@ class Schedule(Value, ABC):
         from pytorch_accelerated.schedules.table import phase_table
 
         return phase_table(self)
+
+
+def _no_operator(written: str, instead: str) -> TypeError:
+    return TypeError(
+        f"{written} is not defined: schedules follow one another with >>, are added with + and "
+        f"multiplied with *. Write {instead}."
+    )
 
 
 def too_long(schedule: Schedule, demand: Exact, total: Exact) -> ValueError:

@@ -426,6 +426,11 @@ def test_a_few_updates_after_many_are_shown():
     assert made.value("lr", 10**9 + 1) == 1 / (10**9 + 1)
 
 
+def test_a_text_is_no_schedule_before_it_is_read():
+    with pytest.raises(TypeError, match=r"'cosine\(3\)' is a string.* parse_schedule\('cosine"):
+        preview("cosine(3)")
+
+
 def test_what_cannot_be_previewed_is_refused_in_words():
     with pytest.raises(TypeError, match="neither a schedule nor a scheduler"):
         preview(3)
