@@ -62,7 +62,7 @@ def _rows(schedule: Schedule, num_updates: int) -> tuple[PhaseRow, ...]:
     if schedule._num_rows <= _MOST_PHASES:
         return schedule._rows_within(num_updates)
     text = f"{schedule._num_rows:,} phases"
-    return (PhaseRow(0, schedule.horizon, None, None, text),)
+    return (PhaseRow(0, None, None, None, text),)
 
 
 def _spread_over(num_updates: int) -> Iterator[int]:

@@ -18,7 +18,7 @@ from matplotlib.text import Annotation, Text
 
 from pytorch_accelerated.preview import Preview, preview
 from pytorch_accelerated.preview.curves import kept_points, packed, spans_decades
-from pytorch_accelerated.preview.plot import spread
+from pytorch_accelerated.preview.plot import side_by_side, spread
 from pytorch_accelerated.preview.sampled import Sampled
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import (
@@ -26,6 +26,7 @@ from pytorch_accelerated.schedules import (
     cosine,
     exponential,
     from_function,
+    inverse_sqrt,
     linear,
     milestones,
 )
@@ -118,6 +119,52 @@ def test_phases_are_named_and_epochs_are_on_top():
     assert {"linear", "cosine", "constant", "update", "epoch", "Mine"} <= set(shown)
     top = figure.axes[0].child_axes[0]
     assert top.get_xlim() == pytest.approx((-0.01, 9.99))
+
+
+NARROW = [
+    linear(20, start=0.0) >> cosine(900, end=0.1) >> constant(80),
+    linear(5, start=0.0)
+    >> cosine(960, end=0.1)
+    >> constant(5)
+    >> linear(25, end=0.5)
+    >> exponential(5, end=0.01),
+    constant(1) >> linear(1) >> cosine(1, end=0.0) >> exponential(997, start=1.0, end=0.01),
+    (linear(10, start=0.0) >> cosine(15)).repeat(19),
+    cosine(997) >> linear(1, start=0.0) >> constant(1) >> linear(1, end=0.5),
+    linear(300, start=0.0) >> inverse_sqrt(20, timescale=5) >> cosine(500),
+]
+
+
+@pytest.mark.parametrize("schedule", NARROW, ids=range(len(NARROW)))
+def test_narrow_phases_are_named_as_well(schedule):
+    figure = schedule.plot()
+    shown = [text.get_text() for text in texts(figure)]
+    named = {row.phase for row in preview(schedule, schedule.horizon + 1).rows}
+    assert "holds" in named
+    for name in named:
+        assert name in shown or f"{name[:23]}…" in shown
+    assert overlaps(figure) == []
+
+
+def test_narrow_phases_of_one_name_are_named_together():
+    shown = {text.get_text() for text in texts(cosine(20).repeat(20).plot())}
+    assert "20 × cosine" in shown
+    assert "cosine" not in shown
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 0.2)), max_size=20))
+def test_names_are_side_by_side(boxes):
+    wanted, widths = sorted(middle for middle, _ in boxes), [width for _, width in boxes]
+    middles = side_by_side(wanted, widths)
+    places = list(zip(middles, widths, strict=True))
+    assert all(b - a >= (v + w) / 2 - 1e-9 for (a, v), (b, w) in pairwise(places))
+    assert all(middle - width / 2 >= -1e-9 for middle, width in places)
+    if sum(widths) <= 1.0:
+        assert all(middle + width / 2 <= 1.0 + 1e-9 for middle, width in places)
+    if all(w - v / 2 >= 0 and w + v / 2 <= 1 for w, v in zip(wanted, widths, strict=True)) and all(
+        b - a >= (v + w) / 2 for (a, v), (b, w) in pairwise(zip(wanted, widths, strict=True))
+    ):
+        assert middles == pytest.approx(wanted)
 
 
 def test_the_position_is_marked():
