@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.measure import Measured
 
-REQUIREMENT = "pytorch-accelerated==0.1.*"
+REQUIREMENT = "pytorch-accelerated==0.1.61"
 ROOT = Path(__file__).parent.parent
 
 

@@ -23,7 +23,7 @@ from benchmarks import groups, report
 from benchmarks.measure import stay_on_one_core
 from benchmarks.reference import REQUIREMENT, ROOT, Reference, install
 
-PEERS = ("torch", "accelerate", "lightning", "transformers", "pytorch-ignite", "optax")
+PEERS = ("torch", "accelerate", "lightning", "transformers", "pytorch-ignite", "optax", "timm")
 ALONE = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",

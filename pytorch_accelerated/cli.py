@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PROGRAM = "pytorch-accelerated"
 _PICTURES = (".png", ".svg", ".pdf")
 _OUTPUTS = (*_PICTURES, ".html", ".csv")
-_MOST_UPDATES = 20_000_000
 _MOST_NESTING = 10  # deeper YAML is no plan, and much deeper YAML kills its parser
 _PLACES = ("command", "folder")  # what is given by its place
 _SHARED = ("base", "num_updates", "log", "output")  # of schedules and schedulers
@@ -443,11 +442,49 @@ def _of_schedules(options: Namespace) -> Preview:
     previews = []
     for field, schedule in schedules.items():
         one = preview(schedule, num_updates, base=bases[field], num_updates_per_epoch=per_epoch)
+        is_given = options.base is not None
+        if isinstance(options.base, dict):
+            is_given = field in options.base
+        _check_range(field, schedule, bases[field], one["value"], is_given)
         phases = [schedule._rows_within(num_updates)] * len(bases[field])
         previews.append(
             Preview({field: one["value"]}, 0, (), {field: phases}, one.num_updates_per_epoch)
         )
     return reduce(or_, previews)
+
+
+def _check_range(
+    field: str, schedule: Schedule, bases: list[float], columns: Any, is_given: bool
+) -> None:
+    """Raise for what a scheduler would refuse.
+
+    Args:
+        field: The field.
+        schedule: Its schedule.
+        bases: The base value of each group.
+        columns: The values of each group, update by update.
+        is_given: Whether the bases are real ones, and not 1.0 because nobody gave any.
+    """
+    import math
+
+    from pytorch_accelerated.schedules.ranges import bounds, out_of_range
+
+    lower, upper = bounds(field)
+
+    def is_legal(value: float, is_real: bool) -> bool:
+        # What is not finite is found later; a multiple of 1.0 may well be one of 0.9.
+        return not math.isfinite(value) or (value >= lower and (value < upper or not is_real))
+
+    for group, (base, column) in enumerate(zip(bases, columns, strict=True)):
+        for offset, scale in schedule._reached():
+            value = offset + scale * base
+            if not is_legal(value, is_given or scale == 0.0):
+                raise out_of_range(field, value, group, f"in {schedule!r}")
+        if all(is_legal(offset + scale * base, is_given) for offset, scale in schedule._ends()):
+            continue
+        for update, value in enumerate(column):
+            if not is_legal(value, is_given):
+                raise out_of_range(field, value, group, f"at update {update}")
 
 
 def _read(given: str | dict[str, str]) -> dict[str, Schedule]:
@@ -540,9 +577,11 @@ def _check_finite(made: Preview) -> None:
 
 
 def _check_number(num_updates: int, num_curves: int) -> None:
-    if num_updates * num_curves > _MOST_UPDATES:
+    from pytorch_accelerated.preview.make import MOST_UPDATES
+
+    if num_updates * num_curves > MOST_UPDATES:
         raise UsageError(
-            f"{num_updates:,} updates are too many to show; {_MOST_UPDATES // num_curves:,} are "
+            f"{num_updates:,} updates are too many to show; {MOST_UPDATES // num_curves:,} are "
             f"allowed{f' for {num_curves} curves' if num_curves > 1 else ''}. Write a smaller "
             "--num_updates."
         )

@@ -12,7 +12,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Rational, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "+": operator.add,
@@ -29,6 +29,13 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ceil": math.ceil,
     "trunc": math.trunc,
 }
+
+ONLY_IN_PARTIALS = (
+    "Placeholders are filled in only where they are arguments of a functools.partial: write "
+    "create_scheduler_fn=functools.partial(…) instead of a lambda or function that uses them, "
+    "for example functools.partial(make, epochs=TrainerPlaceholderValues.NUM_EPOCHS) for a "
+    "function make(optimizer, epochs)"
+)
 
 
 def _binary(symbol: str) -> Callable[[Any, Any], TrainerPlaceholderValues]:
@@ -56,6 +63,16 @@ def _unary(symbol: str) -> Callable[..., TrainerPlaceholderValues]:
     return method
 
 
+def _not_yet(use: str) -> Callable[..., NoReturn]:
+    def method(self: Any, *others: Any) -> NoReturn:
+        raise TypeError(
+            f"{self!r} is a placeholder, which has no number before the run starts: it cannot be "
+            f"{use}. {ONLY_IN_PARTIALS}"
+        )
+
+    return method
+
+
 @dataclass(frozen=True, repr=False)
 class TrainerPlaceholderValues:
     """A number of the run to come, or arithmetic on such numbers.
@@ -77,7 +94,8 @@ class TrainerPlaceholderValues:
     So ``NUM_EPOCHS * NUM_UPDATE_STEPS_PER_EPOCH`` always is the number of updates that the run
     makes, whichever limit ends it. The operators ``+ - * / // % **``, `abs`, `round` and
     `math.floor`, `math.ceil`, `math.trunc` work with numbers and other placeholders, on either
-    side.
+    side. Which of two numbers is larger is known only in the run, so ``<`` and the like, `float`
+    and `int` raise a `TypeError`.
 
     Example:
         >>> T = TrainerPlaceholderValues
@@ -107,6 +125,9 @@ class TrainerPlaceholderValues:
     __pow__, __rpow__ = _binary("**"), _reflected("**")
     __neg__, __abs__, __round__ = _unary("neg"), _unary("abs"), _unary("round")
     __floor__, __ceil__, __trunc__ = _unary("floor"), _unary("ceil"), _unary("trunc")
+    __lt__ = __le__ = __gt__ = __ge__ = _not_yet("compared")
+    __float__, __int__ = _not_yet("made a float"), _not_yet("made an int")
+    __index__ = _not_yet("used as an integer")
 
     @classmethod
     def placeholder_set(cls) -> set[str]:

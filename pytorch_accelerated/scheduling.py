@@ -12,6 +12,7 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from pytorch_accelerated.placeholders import (
+    ONLY_IN_PARTIALS,
     TrainerPlaceholderValues,
     find_placeholders,
     replace_trainer_placeholder_values,
@@ -31,12 +32,6 @@ class NeedsRun(Protocol):
             horizon: Number of optimizer updates of the run.
             num_updates_per_epoch: Number of updates in an epoch, ``None`` if not known.
         """
-
-
-_ONLY_IN_PARTIALS = (
-    "Placeholders are filled in only where they are arguments of a functools.partial: write "
-    "create_scheduler_fn=functools.partial(…) instead of a lambda or function that uses them"
-)
 
 
 def make_schedulers(trainer: Any, factories: Any) -> Any:
@@ -113,8 +108,10 @@ def _make(trainer: Any, factory: Any) -> Any:
     try:
         scheduler = factory(trainer.optimizer)
     except (TypeError, ValueError) as error:
+        if ONLY_IN_PARTIALS in str(error):
+            raise
         if any(name in str(error) for name in TrainerPlaceholderValues.placeholder_set()):
-            raise type(error)(f"{error} {_ONLY_IN_PARTIALS}") from error
+            raise type(error)(f"{error} {ONLY_IN_PARTIALS}") from error
         if isinstance(factory, type) and not _takes_an_optimizer_alone(factory):
             own = getattr(factory, "create_scheduler_fn", None)
             instead = f"functools.partial({factory.__name__}, …) with its arguments"
@@ -140,7 +137,7 @@ def _make(trainer: Any, factory: Any) -> Any:
         if unresolved:
             raise ValueError(
                 f"placeholders reached {type(one).__name__} unresolved: {unresolved}. "
-                f"{_ONLY_IN_PARTIALS}"
+                f"{ONLY_IN_PARTIALS}"
             )
         if isinstance(one, ReduceLROnPlateau):
             _keep_bases(one)

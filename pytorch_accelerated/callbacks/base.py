@@ -308,18 +308,18 @@ class CallbackHandler:
         self._methods.clear()
         self.add_callbacks(callbacks)
 
-    def add_callback(self, callback: Any) -> None:
+    def add_callback(self, cb: Any) -> None:
         """Append a callback.
 
         Args:
-            callback: An instance, or a class that needs no arguments.
+            cb: An instance, or a class that needs no arguments.
 
         Raises:
             TypeError: It is no callback, or a class that needs arguments.
             ValueError: This very instance is here already, or one of its methods is almost, but
                 not quite, called like an event.
         """
-        callback = _as_callback(callback)
+        callback = _as_callback(cb)
         if any(callback is present for present in self._callbacks):
             raise ValueError(f"this instance of {type(callback).__name__} was added before")
         _check_event_names(callback)

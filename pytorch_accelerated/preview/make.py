@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Scheduler: TypeAlias = "SchedulerBase | AttributeScheduler | LRScheduler"
 
+MOST_UPDATES = 20_000_000  # of which every value is held in memory
+
 
 def preview(
     scheduler: Schedule | Scheduler | Sequence[Scheduler],
@@ -29,6 +31,7 @@ def preview(
     Nothing real is touched. Built-in schedulers evaluate their schedules, by the very functions
     that training calls. A scheduler of your own or of PyTorch runs on copies of the optimizer's
     parameter groups, from the update where it is now; the preview's ``first_update`` says which.
+    Several schedulers are shown from where all of them are.
     Of an :class:`~pytorch_accelerated.schedulers.AttributeScheduler` the fields are attributes and
     the groups targets, so it is previewed apart from an optimizer's schedulers; a setter that
     rounds or clips what it is given is not called.
@@ -43,7 +46,8 @@ def preview(
 
     Raises:
         ValueError: If there is no horizon and no ``num_updates``, if fewer updates are asked for
-            than have been made, or if the scheduler has no plan because it follows a metric.
+            than have been made, if they are more than 20 million, or if the scheduler has no plan
+            because it follows a metric.
         TypeError: If something is no schedule or scheduler, or cannot be copied.
 
     Example:
@@ -60,6 +64,11 @@ def preview(
         num_updates = whole("num_updates", num_updates, 1)
     if num_updates_per_epoch is not None:
         num_updates_per_epoch = whole("num_updates_per_epoch", num_updates_per_epoch, 1)
+    if isinstance(scheduler, str):
+        raise TypeError(
+            f"scheduler={scheduler!r} is a string. For the schedule that it describes write "
+            f"parse_schedule({scheduler!r}), from pytorch_accelerated.schedules.expression."
+        )
     if isinstance(scheduler, Schedule):
         result = _of_schedule(scheduler, num_updates, base)
     else:
@@ -74,14 +83,51 @@ def preview(
 def _of_schedule(
     schedule: Schedule, num_updates: int | None, base: float | Sequence[float]
 ) -> Preview:
-    bases = [finite("base", one) for one in (base if isinstance(base, Sequence) else [base])]
-    if not bases:
-        raise ValueError("base=[] is empty: write a base value for each parameter group.")
+    bases = _bases(base)
     schedule.coefficients(0)  # one that is still relative says so
     num_updates = updates_of(schedule, num_updates, schedule.horizon)
+    check_number(num_updates)
     columns = schedule._columns(num_updates, bases)
     phases = schedule._rows_within(num_updates)
     return Preview({"value": columns}, phases={"value": [phases] * len(bases)})
+
+
+def _bases(base: float | Sequence[float]) -> list[float]:
+    bases = [finite("base", one) for one in (base if isinstance(base, Sequence) else [base])]
+    if not bases:
+        raise ValueError("base=[] is empty: write a base value for each parameter group.")
+    return bases
+
+
+def for_drawing(
+    schedule: Schedule, num_updates: int | None, base: float | Sequence[float], is_compared: bool
+) -> Preview:
+    """Return a schedule's preview, or, if it would be too long, a sample of one.
+
+    Args:
+        schedule: The schedule.
+        num_updates: How many updates to draw; by default a few more than the horizon.
+        base: As for :func:`preview`.
+        is_compared: Whether every value is needed.
+    """
+    from pytorch_accelerated.preview.sampled import Sampled, shown_of
+
+    if num_updates is None and schedule.horizon is not None:
+        num_updates = shown_of(schedule.horizon)
+    if num_updates is None or is_compared or num_updates <= MOST_UPDATES:
+        return preview(schedule, num_updates, base=base)
+    schedule.coefficients(0)  # one that is still relative says so
+    return Sampled(schedule, whole("num_updates", num_updates), _bases(base))
+
+
+def check_number(num_updates: int) -> None:
+    """Raise if so many updates are too many to show."""
+    if num_updates > MOST_UPDATES:
+        raise ValueError(
+            f"{num_updates:,} updates are too many to show; {MOST_UPDATES:,} are allowed. Write a "
+            "smaller num_updates=…, or draw the schedule with its plot(), which looks at a few "
+            "of its updates."
+        )
 
 
 def updates_of(what: object, num_updates: int | None, horizon: int | None) -> int:

@@ -6,8 +6,9 @@ import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any, TypeAlias
+from itertools import accumulate, groupby
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,7 +26,7 @@ from pytorch_accelerated.preview.curves import (
     packed,
     spans_decades,
 )
-from pytorch_accelerated.preview.values import Column, Preview, named
+from pytorch_accelerated.preview.values import Column, Preview, PreviewRow, named
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview.lr_range import LrRange
@@ -38,6 +39,9 @@ _MOST_LABELS = 16
 _WIDTH, _PANEL = 9.0, 2.5
 _STEPS = [1, 2, 5, 10]
 _CHARACTER = 0.0095  # about how wide a letter of a phase's name is, as a share of a panel
+_UPRIGHT = 0.02  # and how wide a name that is written upwards
+_RISE = 0.026  # and how high each of its letters
+_MOST_UPRIGHT = 24
 
 
 class Picture(Figure):
@@ -105,6 +109,7 @@ class _Panel:
         values = [values for _, values in self.curves]
         has_logarithms = any(drawable(value, True) for curve in values for value in curve)
         self.is_log = has_logarithms and (spans_decades(values) if log is None else log)
+        self.names = _names(self.rows, preview.first_update, len(preview))
         axes.set_ylabel(field, color=_INK)
         if self.is_log:
             axes.set_yscale("log")
@@ -143,39 +148,39 @@ class _Panel:
         """Leave room for the phases' names above the curves."""
         values = [value for curve in drawn for value in (*_ends(curve, self.is_log),)]
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
+        longest = max((len(name.text) for name in self.names if name.is_upright), default=0)
+        share = min(0.06 + _RISE * longest, 0.3)
+        above = max(0.2, 1.05 * share / (1.0 - share))
         if self.is_log and low > 0.0:
             decades = max(math.log10(high) - math.log10(low), 0.3)
-            self.axes.set_ylim(low * 10 ** (-0.06 * decades), high * 10 ** (0.2 * decades))
+            self.axes.set_ylim(low * 10 ** (-0.06 * decades), high * 10 ** (above * decades))
             return
         span = max((high - low) or abs(high) or 1.0, 1e-300)
         if low >= 0.0 and low < 0.5 * span:
-            self.axes.set_ylim(-0.04 * span, high + 0.2 * span)
+            self.axes.set_ylim(-0.04 * span, high + above * span)
         else:
-            self.axes.set_ylim(low - 0.06 * span, high + 0.2 * span)
+            self.axes.set_ylim(low - 0.06 * span, high + above * span)
 
     def _shade(self) -> None:
+        for name in self.names:
+            self._phase_name(name)
         if len(self.rows) > _MOST_SHADED:
-            self._phase_name(0.5, f"{len(self.rows)} phases")
             return
-        total = max(1, len(self.preview))
         for index, row in enumerate(self.rows):
             left, right = row.first - 0.5, row.last + 0.5
             if index % 2:
                 self.axes.axvspan(left, right, color=_SHADE, linewidth=0, zorder=0)
             if index:
                 self.axes.axvline(left, color=_LINE, linewidth=0.8, zorder=0.5)
-            share = (row.last + 1 - row.first) / total
-            if len(row.phase) * _CHARACTER < share:
-                place = (row.first + row.last + 1 - 2 * self.preview.first_update) / 2 / total
-                self._phase_name(place, row.phase)
 
-    def _phase_name(self, place: float, text: str) -> None:
+    def _phase_name(self, name: _Name) -> None:
         preview = self.preview
-        x = preview.first_update - 0.5 + place * len(preview)
+        x = preview.first_update - 0.5 + name.middle * len(preview)
         self.axes.text(
             x,
             0.965,
-            text,
+            name.text,
+            rotation=90 if name.is_upright else 0,
             transform=self.axes.get_xaxis_transform(),
             ha="center",
             va="top",
@@ -234,7 +239,11 @@ class _Panel:
         at = {min(max(update - first + step, 0), count - 1) for step in near}
         near_values = [finite([values[k] for k in at]) for _, values in self.curves]
         taken = [self._height(value) for values in near_values for value in values] or [0.0]
-        return max((0.05, 0.3, 0.55, 0.8), key=lambda y: min(abs(y - other) for other in taken))
+        place = (update - first) / max(1, count)
+        upright = [n for n in self.names if n.is_upright and abs(n.middle - place) < 0.15]
+        floor = min((0.84 - _RISE * len(name.text) for name in upright), default=1.0)
+        free = [y for y in (0.05, 0.3, 0.55, 0.8) if y <= floor] or [0.05]
+        return max(free, key=lambda y: min(abs(y - other) for other in taken))
 
     def _height(self, value: float) -> float:
         """Return where a value is, as a share of the panel's height."""
@@ -243,6 +252,71 @@ class _Panel:
         if self.is_log:
             value, low, high = (math.log10(max(one, low)) for one in (value, low, high))
         return (value - low) / (high - low)
+
+
+class _Name(NamedTuple):
+    """A phase's name: the band that it is for and its middle, as shares of the panel's width."""
+
+    text: str
+    left: float
+    right: float
+    middle: float
+    is_upright: bool
+
+    @property
+    def width(self) -> float:
+        return _UPRIGHT if self.is_upright else len(self.text) * _CHARACTER
+
+
+def _names(rows: Sequence[PreviewRow], first_update: int, count: int) -> list[_Name]:
+    """Return the phases' names: level where there is room for that, and upright elsewhere."""
+    if len(rows) > _MOST_SHADED:
+        return [_Name(f"{len(rows)} phases", 0.0, 1.0, 0.5, False)]
+
+    def is_narrow(row: PreviewRow) -> bool:
+        return len(row.phase) * _CHARACTER * count >= row.last + 1 - row.first
+
+    names: list[_Name] = []
+    for (phase, narrow), alike in groupby(rows, key=lambda row: (row.phase, is_narrow(row))):
+        same = list(alike)
+        for some in [same] if narrow else [[row] for row in same]:
+            left = (some[0].first - first_update) / count
+            right = (some[-1].last + 1 - first_update) / count
+            text = phase if len(some) == 1 else f"{len(some)} × {phase}"
+            is_upright = len(text) * _CHARACTER >= right - left
+            if is_upright and len(text) > _MOST_UPRIGHT:
+                text = text[: _MOST_UPRIGHT - 1] + "…"
+            names.append(_Name(text, left, right, (left + right) / 2, is_upright))
+    while True:
+        middles = side_by_side([name.middle for name in names], [name.width for name in names])
+        pushed_out = [
+            i
+            for i, (name, middle) in enumerate(zip(names, middles, strict=True))
+            if not name.is_upright
+            and not name.left <= middle - name.width / 2 <= name.right - name.width
+        ]
+        if not pushed_out:
+            return [n._replace(middle=x) for n, x in zip(names, middles, strict=True)]
+        names[pushed_out[0]] = names[pushed_out[0]]._replace(is_upright=True)
+
+
+def side_by_side(wanted: Sequence[float], widths: Sequence[float]) -> list[float]:
+    """Return middles from 0 to 1 so that nothing overlaps, near the ``wanted`` ones, which rise.
+
+    Example:
+        >>> [round(middle, 3) for middle in side_by_side([0.0, 0.01, 0.5], [0.02, 0.02, 0.1])]
+        [0.01, 0.03, 0.5]
+    """
+    places = [end - width / 2 for end, width in zip(accumulate(widths), widths, strict=True)]
+    blocks: list[list[float]] = []  # how far to move what touches
+    for want, place in zip(wanted, places, strict=True):
+        blocks.append([want - place])
+        while len(blocks) > 1 and fmean(blocks[-2]) > fmean(blocks[-1]):
+            last = blocks.pop()
+            blocks[-1] += last
+    room = max(1.0 - sum(widths), 0.0)
+    moves = [min(max(fmean(block), 0.0), room) for block in blocks for _ in block]
+    return [place + move for place, move in zip(places, moves, strict=True)]
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:

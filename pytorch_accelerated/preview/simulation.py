@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pytorch_accelerated.preview.make import updates_of
+from pytorch_accelerated.preview.make import check_number, updates_of
 from pytorch_accelerated.preview.randomness import randomness_kept
 from pytorch_accelerated.preview.values import Column, Preview, entries
 from pytorch_accelerated.schedulers.attribute_scheduler import AttributeScheduler
@@ -67,7 +67,15 @@ def of_schedulers(schedulers: Sequence[Any], num_updates: int | None) -> Preview
     horizon = max((h for h in horizons if h is not None), default=None)
     total = updates_of(bare[0], num_updates, horizon)
     is_asked = num_updates is not None
-    return reduce(or_, (_of_one(scheduler, total, is_asked) for scheduler in bare))
+    made = [_of_one(scheduler, total, is_asked) for scheduler in bare]
+    # One that is past its horizon looks further ahead, and one that has to run starts from now.
+    last = max(one.num_updates for one in made)
+    made = [
+        one if one.num_updates == last else _of_one(scheduler, last, True)
+        for scheduler, one in zip(bare, made, strict=True)
+    ]
+    first = max(one.first_update for one in made)
+    return reduce(or_, (one._since(first) for one in made))
 
 
 def _horizon_of(scheduler: Any) -> int | None:
@@ -96,6 +104,7 @@ def _unwrapped(scheduler: Any) -> Any:
 
 def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
     if isinstance(scheduler, AttributeScheduler):
+        check_number(num_updates)
         return _of_attributes(scheduler, num_updates)
     # Copies, as a group that was added since gets its base value here.
     groups = [dict(group) for group in scheduler.optimizer.param_groups]
@@ -103,6 +112,8 @@ def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
     if isinstance(scheduler, SchedulerBase):
         for field in scheduler._fields.values():
             field.adopt(groups)
+        if scheduler._planned(1, groups) is not None:
+            check_number(num_updates)
         planned = scheduler._planned(num_updates, groups)
         if planned is not None:
             columns = {
@@ -166,6 +177,7 @@ def _simulated(scheduler: Any, num_updates: int, names: list[str], is_asked: boo
             f"num_updates={num_updates!r}: {type(scheduler).__name__} has made {position} updates "
             "already, and its preview starts from there. Write a larger number."
         )
+    check_number(num_updates - position)
     if is_counting:
         _refuse_metrics(scheduler)
     twin = _twin_of(scheduler)

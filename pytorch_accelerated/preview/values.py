@@ -157,6 +157,20 @@ class Preview:
             self.position if other.position is None else other.position,
         )
 
+    def _since(self, first_update: int) -> Preview:
+        """Return the part from ``first_update`` on."""
+        skipped = first_update - self.first_update
+        if not skipped:
+            return self
+        return Preview(
+            {field: [c[skipped:] for c in columns] for field, columns in self._columns.items()},
+            first_update,
+            self.groups,
+            self._phases,
+            self.num_updates_per_epoch,
+            self.position,
+        )
+
     # Out ------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, list[list[Value]]]:

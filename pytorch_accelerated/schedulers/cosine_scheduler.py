@@ -90,7 +90,9 @@ class CosineLrScheduler(ParamScheduler):
         num_cooldown_epochs: float = 0,
     ) -> None:
         steps = whole("num_update_steps_per_epoch", num_update_steps_per_epoch, 1)
-        self.total_iterations = updates_in("total_num_epochs", total_num_epochs, steps)
+        self.total_iterations = updates_in(
+            "total_num_epochs", total_num_epochs, steps, is_total=True
+        )
         self.warmup_iterations = updates_in("num_warmup_epochs", num_warmup_epochs, steps)
         self.num_cooldown_iterations = updates_in("num_cooldown_epochs", num_cooldown_epochs, steps)
         self.k_decay = finite("k_decay", k_decay)
@@ -101,8 +103,6 @@ class CosineLrScheduler(ParamScheduler):
         self.warmup_lr_init = not_negative("warmup_starting_lr", warmup_starting_lr)
         self.warmup_lr_ratio = _ratio("warmup_starting_lr_ratio", warmup_starting_lr_ratio)
         annealing = self.total_iterations - self.warmup_iterations - self.num_cooldown_iterations
-        if self.total_iterations == 0:
-            raise ValueError(f"total_num_epochs={total_num_epochs!r} has to be above 0.")
         if annealing < 0:
             raise ValueError(
                 f"num_warmup_epochs={num_warmup_epochs!r} and num_cooldown_epochs="
@@ -175,13 +175,18 @@ class CosineLrScheduler(ParamScheduler):
         )
 
 
-def updates_in(name: str, epochs: object, num_updates_per_epoch: int) -> int:
-    """Return the updates in so many epochs; raise if that is no whole number."""
+def updates_in(
+    name: str, epochs: object, num_updates_per_epoch: int, is_total: bool = False
+) -> int:
+    """Return the updates in so many epochs; raise if that is no whole number, or no total."""
     from fractions import Fraction  # on use: its import takes 5 ms
 
     number = epochs if isinstance(epochs, Fraction) else exact(finite(name, epochs))
+    if is_total and number == 0:
+        raise ValueError(f"{name}={epochs!r} has to be above 0.")
     if number < 0:
-        raise ValueError(f"{name}={epochs!r} is negative; it has to be 0 or more.")
+        least = "above 0" if is_total else "0 or more"
+        raise ValueError(f"{name}={epochs!r} is negative; it has to be {least}.")
     updates = number * num_updates_per_epoch
     if updates.denominator != 1:
         raise ValueError(

@@ -27,11 +27,9 @@ from pytorch_accelerated.schedulers.scheduler_base import (
     _untied,
 )
 from pytorch_accelerated.schedules import Schedule
+from pytorch_accelerated.schedules.ranges import bounds, out_of_range
 
 Plan: TypeAlias = "Schedule | Mapping[str | int, Schedule] | Sequence[Schedule]"
-
-_BELOW_ONE = ("beta1", "beta2", "beta3", "momentum")
-_NOT_NEGATIVE = ("lr", "weight_decay")
 
 # Attributes that the state of one of the library's own schedulers may have, next to its position.
 _REMEMBERED = {"_continuation"}
@@ -46,13 +44,12 @@ def field_of(name: str) -> Field:
 class FieldSchedules:
     """The schedules of one field: one for all groups, or one for each."""
 
-    __slots__ = ("field", "legal", "plan", "unknown", "upper")
+    __slots__ = ("field", "lower", "plan", "unknown", "upper")
 
     def __init__(self, field: Field, plan: Plan) -> None:
         self.field = field
         self.plan: Any = checked_plan(field.name, plan)
-        self.legal = field.name in (*_BELOW_ONE, *_NOT_NEGATIVE)
-        self.upper = 1.0 if field.name in _BELOW_ONE else math.inf
+        self.lower, self.upper = bounds(field.name)
         # A user's own function can only be checked as it is evaluated.
         self.unknown = not all(schedule._is_bounded for schedule in schedules_in(self.plan))
 
@@ -166,20 +163,11 @@ class FieldSchedules:
         )
 
     def _is_allowed(self, value: float) -> bool:
-        return math.isfinite(value) and (not self.legal or 0.0 <= value < self.upper)
+        return math.isfinite(value) and self.lower <= value < self.upper
 
     def _check(self, value: float, index: int, where: str) -> None:
-        if not math.isfinite(value):
-            raise ValueError(
-                f"{self.field.name}: {value!r} for parameter group {index} {where} is not finite."
-            )
         if not self._is_allowed(value):
-            allowed = "0 or more" if self.upper == math.inf else "at least 0 and below 1"
-            raise ValueError(
-                f"{self.field.name}: {value!r} for parameter group {index} {where} is out of "
-                f"range; it has to be {allowed}. Plain numbers in a schedule are multiples of "
-                "the group's base value; write absolute(…) for a value that is meant as it stands."
-            )
+            raise out_of_range(self.field.name, value, index, where)
 
 
 class _Scheduled(SchedulerBase):

@@ -112,7 +112,7 @@ class PlateauLrScheduler(ParamScheduler):
         self.cooldown = whole("cooldown", cooldown)
         self.min_lr: float | list[float] = (
             [not_negative("min_lr", floor) for floor in min_lr]
-            if isinstance(min_lr, Iterable)
+            if isinstance(min_lr, Iterable) and getattr(min_lr, "ndim", 1) != 0
             else not_negative("min_lr", min_lr)
         )
         #: The best metric reported so far; None before the first.

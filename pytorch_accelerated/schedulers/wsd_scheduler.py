@@ -347,10 +347,7 @@ def _total(
     by_epoch = (num_epochs, num_update_steps_per_epoch)
     if total_steps is None and None not in by_epoch:
         steps = whole("num_update_steps_per_epoch", num_update_steps_per_epoch, 1)
-        total = updates_in("num_epochs", num_epochs, steps)
-        if total == 0:
-            raise ValueError(f"num_epochs={num_epochs!r} has to be above 0.")
-        return total
+        return updates_in("num_epochs", num_epochs, steps, is_total=True)
     if total_steps is not None and by_epoch == (None, None):
         return whole("total_steps", total_steps, 1)
     raise ValueError(

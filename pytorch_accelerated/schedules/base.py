@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from pytorch_accelerated.schedules.lengths import Exact, Horizon, finite, whole
 from pytorch_accelerated.schedules.value import Value, comes_first
@@ -326,9 +326,35 @@ class Schedule(Value, ABC):
     def __add__(self, other: object) -> Sum:
         from pytorch_accelerated.schedules.combine import Sum
 
+        if isinstance(other, numbers.Real):
+            raise _no_operator(f"schedule + {other!r}", f"schedule + constant(1, value={other!r})")
         if not isinstance(other, Schedule):
             return NotImplemented
         return Sum(self, other)
+
+    def __radd__(self, other: object) -> NoReturn:
+        raise _no_operator(f"{other!r} + schedule", f"constant(1, value={other!r}) + schedule")
+
+    def __sub__(self, other: object) -> NoReturn:
+        if isinstance(other, numbers.Real):
+            raise _no_operator(f"schedule - {other!r}", f"schedule + constant(1, value={-other!r})")
+        raise _no_operator("a - b", "a + -1.0 * b")
+
+    def __rsub__(self, other: object) -> NoReturn:
+        instead = f"constant(1, value={other!r}) + -1.0 * schedule"
+        raise _no_operator(f"{other!r} - schedule", instead)
+
+    def __neg__(self) -> NoReturn:
+        raise _no_operator("-schedule", "-1.0 * schedule")
+
+    def __truediv__(self, other: object) -> NoReturn:
+        if isinstance(other, numbers.Real):
+            raise _no_operator(f"schedule / {other!r}", f"(1 / {other!r}) * schedule")
+        raise _no_operator("a / b", "from_function(lambda k: a(k) / b(k))")
+
+    def __rtruediv__(self, other: object) -> NoReturn:
+        instead = f"from_function(lambda k: {other!r} / schedule(k))"
+        raise _no_operator(f"{other!r} / schedule", instead)
 
     def __mul__(self, other: object) -> Scaled | Product:
         from pytorch_accelerated.schedules.combine import Product, Scaled
@@ -360,6 +386,8 @@ class Schedule(Value, ABC):
     def plot(self, num_updates: int | None = None, base: float = 1.0, **options: Any) -> Picture:
         """Draw the schedule with matplotlib, its phases shaded and named.
 
+        Of more than 20 million updates only some 1500 are looked at.
+
         Args:
             num_updates: How many updates to draw; by default the horizon and a little of what
                 holds after it.
@@ -374,11 +402,10 @@ class Schedule(Value, ABC):
             ValueError: If a length is still relative, or the schedule has no horizon and there is
                 no ``num_updates``.
         """
-        from pytorch_accelerated.preview import preview
+        from pytorch_accelerated.preview.make import for_drawing
 
-        if num_updates is None and self.horizon is not None:
-            num_updates = self.horizon + max(1, self.horizon // 25)
-        return preview(self, num_updates, base=base).plot(**options)
+        is_compared = options.get("applied") is not None
+        return for_drawing(self, num_updates, base, is_compared).plot(**options)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the picture, if there is one to draw, and the table."""
@@ -391,6 +418,13 @@ class Schedule(Value, ABC):
         from pytorch_accelerated.schedules.table import phase_table
 
         return phase_table(self)
+
+
+def _no_operator(written: str, instead: str) -> TypeError:
+    return TypeError(
+        f"{written} is not defined: schedules follow one another with >>, are added with + and "
+        f"multiplied with *. Write {instead}."
+    )
 
 
 def too_long(schedule: Schedule, demand: Exact, total: Exact) -> ValueError:

@@ -84,7 +84,11 @@ def whole(name: str, value: object, minimum: int = 0) -> int:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         hint = ""
-        if isinstance(value, numbers.Real) and math.isfinite(value):
+        if isinstance(value, numbers.Real) and not math.isfinite(value):
+            raise ValueError(
+                f"{name}={value!r} is not finite, but has to be a whole number."
+            ) from None
+        if isinstance(value, numbers.Real):
             hint = f" Write {name}={round(float(value))}."
             if float(value) != round(float(value)):
                 raise ValueError(
@@ -145,10 +149,18 @@ class Horizon(Value):
 
 
 def exact(number: float) -> Fraction:
-    """Return the decimal number as it was written, so that 0.7 + 0.2 + 0.1 is exactly 1."""
+    """Return the fraction that a float was written as.
+
+    One with a denominator of up to 1000, if the float is as near to it as a little arithmetic
+    leaves it; otherwise the decimal number. So 1/3 is a third, 0.29 is 29/100, and 0.7 + 0.2 + 0.1,
+    1/3 + 2/3 and 1/3 + (1 − 1/3) are exactly 1.
+    """
     from fractions import Fraction  # on use: its import takes 5 ms
 
-    return Fraction(repr(number))
+    decimal = Fraction(repr(number))
+    simple = decimal.limit_denominator(1000)
+    is_near = abs(simple - decimal) <= max(1e-15, math.ulp(number))
+    return simple if simple and is_near else decimal
 
 
 def is_relative(length: Length) -> bool:

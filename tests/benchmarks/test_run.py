@@ -37,7 +37,7 @@ def test_a_group_is_measured_shown_and_written(tmp_path):
     assert cases == {"a value", "a value, of", "construction, for a phase"}
     assert all(row["value"] > 0 for row in rows)
     assert result["quick"] is True
-    assert result["versions"].keys() >= {"Python", "torch"}
+    assert result["versions"].keys() >= {"Python", "torch", "timm"}
     assert str(ROOT) not in text
     assert str(Path.home()) not in text
     assert (tmp_path / "benchmarks.png").read_bytes().startswith(b"\x89PNG")
@@ -51,6 +51,12 @@ def test_a_group_is_measured_shown_and_written(tmp_path):
     table = report.markdown(result)
     assert page.read_text() == f"above\n{report.BEGIN}\n{table}\n{report.END}\nbelow\n"
     assert result["date"] in table
+
+
+def test_the_readme_shows_the_results_that_are_kept():
+    kept = json.loads((ROOT / "benchmarks/results/benchmarks.json").read_text())
+    text = (ROOT / "README.md").read_text()
+    assert f"{report.BEGIN}\n{report.markdown(kept)}\n{report.END}" in text
 
 
 def test_an_unknown_group_is_refused():

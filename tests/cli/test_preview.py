@@ -272,14 +272,35 @@ def test_options_that_cannot_count_are_refused(run, tmp_path, config, arguments,
             "lr of group 0 is inf at update 0",
         ),
         (
-            ["preview", "--schedule", "linear(9, end=-2.0)", "--base", "[1, 1.7e308]"],
-            "lr of group 1 is -inf at update 7, which no optimizer can use: write another --base",
+            ["preview", "--schedule", "gain=linear(9, end=-2.0)", "--base", "[1, 1.7e308]"],
+            "gain of group 1 is -inf at update 7, which no optimizer can use: write another --base",
+        ),
+        (
+            ["preview", "--schedule", "beta1=linear(9, start=absolute(0.85), end=absolute(1.2))"],
+            "beta1: 1.2 for parameter group 0 in linear(9, start=absolute(0.85), "
+            "end=absolute(1.2)) is out of range; it has to be at least 0 and below 1.",
+        ),
+        (
+            ["preview", "--schedule", "momentum=linear(9, end=1.2)", "--base.momentum", "0.9"],
+            "momentum: 1.08 for parameter group 0",
+        ),
+        (
+            ["preview", "--schedule", "lr=cosine(9); beta2=linear(9, end=-0.1)"],
+            "beta2: -0.1 for parameter group 0",
+        ),
+        (
+            ["preview", "--schedule", "cosine(9)", "--base", "[0.1, -1]"],
+            "lr: -1.0 for parameter group 1 in cosine(9) is out of range; it has to be 0 or more.",
         ),
         (["checkpoints"], "required: folder"),
         (["preview", "CosineLrScheduler", "--total_num_epochs", "3"], "num_update_steps_per_epoch"),
         (
             ["preview", "CosineLrScheduler", "--total_num_epochs", "x"],
             "--total_num_epochs: x is",
+        ),
+        (
+            ["preview", *OF_COSINE[:1], "--total_num_epochs=-1", *OF_COSINE[2:]],
+            "total_num_epochs=-1.0 is negative; it has to be above 0.",
         ),
         (["preview", "WSDLrScheduler", "--total_steps", "-5"], "total_steps=-5"),
         (["preview", "WSDLrScheduler"], "total"),
@@ -305,7 +326,7 @@ def test_bad_usage_is_exit_code_2_and_one_line(run, tmp_path, arguments, message
         ("linear(10)", "5e-324"),
         ("constant(10)", "5e-324"),
         ("linear(10)", "1.7e308"),
-        ("linear(10, start=-1.0, end=1.0)", "1.7e308"),
+        ("gain=linear(10, start=-1.0, end=1.0)", "1.7e308"),
         ("exponential(10, end=1e-300)", "1"),
         ("linear(10)", "[1e-250, 1e-150, 1e150, 1e300]"),
     ],
@@ -313,6 +334,20 @@ def test_bad_usage_is_exit_code_2_and_one_line(run, tmp_path, arguments, message
 def test_the_largest_and_smallest_numbers_are_shown(run, schedule, base, output, log):
     given = ["preview", "--schedule", schedule, "--base", base, "--log", log, *output]
     code, _, err = run(*given)
+    assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["momentum=linear(9, start=0.9, end=1.0)"],  # of a base that nobody has given
+        ["beta1=linear(9, end=absolute(0.99))", "--base.beta1", "0.9"],
+        ["gain=linear(9, end=-1.0)", "--base", "-1"],
+        ["constant(3) * linear(3, end=0.0)", "--base", "0.0"],
+    ],
+)
+def test_what_a_scheduler_may_run_is_shown(run, given):
+    code, _, err = run("preview", "--schedule", *given)
     assert (code, err) == (0, "")
 
 

@@ -18,14 +18,15 @@ from matplotlib.text import Annotation, Text
 
 from pytorch_accelerated.preview import Preview, preview
 from pytorch_accelerated.preview.curves import kept_points, packed, spans_decades
-from pytorch_accelerated.preview.notebook import Sampled
-from pytorch_accelerated.preview.plot import spread
+from pytorch_accelerated.preview.plot import side_by_side, spread
+from pytorch_accelerated.preview.sampled import Sampled
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import (
     constant,
     cosine,
     exponential,
     from_function,
+    inverse_sqrt,
     linear,
     milestones,
 )
@@ -118,6 +119,52 @@ def test_phases_are_named_and_epochs_are_on_top():
     assert {"linear", "cosine", "constant", "update", "epoch", "Mine"} <= set(shown)
     top = figure.axes[0].child_axes[0]
     assert top.get_xlim() == pytest.approx((-0.01, 9.99))
+
+
+NARROW = [
+    linear(20, start=0.0) >> cosine(900, end=0.1) >> constant(80),
+    linear(5, start=0.0)
+    >> cosine(960, end=0.1)
+    >> constant(5)
+    >> linear(25, end=0.5)
+    >> exponential(5, end=0.01),
+    constant(1) >> linear(1) >> cosine(1, end=0.0) >> exponential(997, start=1.0, end=0.01),
+    (linear(10, start=0.0) >> cosine(15)).repeat(19),
+    cosine(997) >> linear(1, start=0.0) >> constant(1) >> linear(1, end=0.5),
+    linear(300, start=0.0) >> inverse_sqrt(20, timescale=5) >> cosine(500),
+]
+
+
+@pytest.mark.parametrize("schedule", NARROW, ids=range(len(NARROW)))
+def test_narrow_phases_are_named_as_well(schedule):
+    figure = schedule.plot()
+    shown = [text.get_text() for text in texts(figure)]
+    named = {row.phase for row in preview(schedule, schedule.horizon + 1).rows}
+    assert "holds" in named
+    for name in named:
+        assert name in shown or f"{name[:23]}…" in shown
+    assert overlaps(figure) == []
+
+
+def test_narrow_phases_of_one_name_are_named_together():
+    shown = {text.get_text() for text in texts(cosine(20).repeat(20).plot())}
+    assert "20 × cosine" in shown
+    assert "cosine" not in shown
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 0.2)), max_size=20))
+def test_names_are_side_by_side(boxes):
+    wanted, widths = sorted(middle for middle, _ in boxes), [width for _, width in boxes]
+    middles = side_by_side(wanted, widths)
+    places = list(zip(middles, widths, strict=True))
+    assert all(b - a >= (v + w) / 2 - 1e-9 for (a, v), (b, w) in pairwise(places))
+    assert all(middle - width / 2 >= -1e-9 for middle, width in places)
+    if sum(widths) <= 1.0:
+        assert all(middle + width / 2 <= 1.0 + 1e-9 for middle, width in places)
+    if all(w - v / 2 >= 0 and w + v / 2 <= 1 for w, v in zip(wanted, widths, strict=True)) and all(
+        b - a >= (v + w) / 2 for (a, v), (b, w) in pairwise(zip(wanted, widths, strict=True))
+    ):
+        assert middles == pytest.approx(wanted)
 
 
 def test_the_position_is_marked():
@@ -278,7 +325,7 @@ def test_a_notebook_shows_a_plan_of_any_length_at_once(schedule):
     assert "data:image/png" in schedule._repr_html_()
     assert time.perf_counter() - started < 5.0
     sampled = Sampled(schedule)
-    figure = sampled.picture()
+    figure = sampled.plot()
     figure.draw_without_rendering()
     (line,) = drawn(figure)
     assert len(line) <= 2_000
@@ -301,13 +348,44 @@ def test_a_notebook_shows_a_plan_of_any_length_at_once(schedule):
     ],
 )
 def test_a_sample_and_the_whole_give_the_same_picture(schedule):
-    whole, sampled = schedule.plot(), Sampled(schedule).picture()
+    whole, sampled = schedule.plot(), Sampled(schedule).plot()
     assert whole.axes[0].get_ylim() == sampled.axes[0].get_ylim()
     assert whole.axes[0].get_xlim() == sampled.axes[0].get_xlim()
     shown = ([text.get_text() for text in texts(figure)] for figure in (whole, sampled))
     named, others = ([text for text in some if "phases" not in text] for some in shown)
     assert named == others
     assert whole.axes[0].get_yscale() == sampled.axes[0].get_yscale()
+
+
+LONG = linear(10**9, start=0.0) >> cosine(99 * 10**9, end=0.1)
+
+
+@pytest.mark.parametrize("base", [3e-4, [0.1, 0.02]])
+def test_a_plan_of_any_length_is_drawn_at_once(base):
+    figure = LONG.plot(base=base, title="Mine")
+    bases = base if isinstance(base, list) else [base]
+    lines = drawn(figure)
+    assert len(lines) == len(bases)
+    for line, one in zip(lines, bases, strict=True):
+        assert len(line) <= 2_000
+        assert all(value == LONG(update, one) for update, value in line)
+        assert (line[0][0], line[-1][0]) == (0, 104 * 10**9 - 1)
+    assert {"cosine", "Mine"} <= {text.get_text() for text in texts(figure)}
+    (line,) = drawn(LONG.plot(2 * 10**9, base=0.1))
+    assert line[-1] == (2 * 10**9 - 1, LONG(2 * 10**9 - 1, 0.1))
+    endless = from_function(lambda k: 1.0 / (1 + k))
+    assert drawn(endless.plot(10**9))[0][-1] == (10**9 - 1, 1e-9)
+
+
+def test_a_plan_of_any_length_says_what_is_wrong_when_drawn():
+    with pytest.raises(ValueError, match="20,000,000 are allowed"):
+        LONG.plot(applied=[1.0])
+    with pytest.raises(ValueError, match=r"num_updates=1000000000000\.5 is a fractional count"):
+        LONG.plot(1e12 + 0.5)
+    with pytest.raises(ValueError, match="base=nan is not finite"):
+        LONG.plot(base=math.nan)
+    with pytest.raises(ValueError, match="over"):
+        (linear(0.1) >> cosine()).plot(10**12)
 
 
 def test_without_matplotlib_the_notebook_shows_the_table(monkeypatch):

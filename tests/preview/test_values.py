@@ -321,6 +321,42 @@ def test_several_schedulers_of_one_optimizer_are_previewed_together():
         planned | planned
 
 
+def after_updates(optimizer, schedulers, number):
+    for _ in range(number):
+        update(optimizer)
+        for scheduler in schedulers:
+            scheduler.step()
+    return schedulers
+
+
+def test_several_schedulers_are_previewed_from_the_update_where_one_that_has_to_run_is():
+    optimizer = adamw([0.1], weight_decay=0.1)
+    rate = PlateauLrScheduler(optimizer, warmup=linear(10, start=0.0))
+    decay = ParamScheduler(optimizer, weight_decay=linear(8, end=0.0) >> constant(92))
+    schedulers = after_updates(optimizer, [rate, decay], 5)
+    made = preview(schedulers, 100)
+    assert made.updates == range(5, 100)
+    assert made.position == 5
+    assert made.value("lr", 5) == pytest.approx(0.05)
+    assert made.value("lr", 10) == 0.1
+    assert made.value("weight_decay", 5) == pytest.approx(0.1 * 3 / 8)
+    assert list(made["weight_decay"][0]) == list(decay.preview()["weight_decay"][0])[5:]
+    assert [(row.phase, row.first, row.last) for row in made.rows_of("weight_decay")] == [
+        ("linear", 5, 7),
+        ("constant", 8, 99),
+    ]
+    assert preview(schedulers[::-1], 100).updates == range(5, 100)
+
+
+def test_several_schedulers_past_their_horizon_are_shown_equally_far_ahead():
+    optimizer = adamw([0.1], weight_decay=0.1)
+    rate = PlateauLrScheduler(optimizer)
+    decay = ParamScheduler(optimizer, weight_decay=linear(4, end=0.0))
+    made = preview(after_updates(optimizer, [rate, decay], 6))
+    assert made.updates == range(6, 106)
+    assert set(made["weight_decay"][0]) == {0.0}
+
+
 def test_a_wrapped_scheduler_is_previewed(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
     from accelerate import Accelerator
@@ -359,6 +395,40 @@ def test_what_has_no_horizon_needs_a_number():
         preview(linear(5), 0)
     with pytest.raises(ValueError, match="over"):
         preview(linear(0.5) >> constant())
+
+
+BILLIONS = linear(10**9, start=0.0) >> cosine(99 * 10**9, end=0.1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: BILLIONS,
+        lambda: StatelessParamScheduler(sgd([0.1]), lr=BILLIONS),
+        lambda: ParamScheduler(sgd([0.1]), lr=BILLIONS),
+        lambda: AttributeScheduler(torch.nn.Dropout(0.5), p=BILLIONS),
+        lambda: PlateauLrScheduler(sgd([0.1]), warmup=BILLIONS),
+    ],
+)
+def test_more_updates_than_fit_into_memory_are_refused_at_once(make):
+    with pytest.raises(ValueError, match=r"100,000,000,000 updates are too many .* num_updates=…"):
+        preview(make())
+    with pytest.raises(ValueError, match=r"20,000,001 updates are too many to show; 20,000,000"):
+        preview(make(), 20_000_001)
+    assert len(preview(make(), 3)) == 3
+
+
+def test_a_few_updates_after_many_are_shown():
+    scheduler = lr_scheduler.LambdaLR(sgd([1.0]), lambda k: 1 / k if k else 1.0)
+    scheduler.last_epoch = 10**9
+    made = preview(scheduler, 10**9 + 2)
+    assert made.updates == range(10**9, 10**9 + 2)
+    assert made.value("lr", 10**9 + 1) == 1 / (10**9 + 1)
+
+
+def test_a_text_is_no_schedule_before_it_is_read():
+    with pytest.raises(TypeError, match=r"'cosine\(3\)' is a string.* parse_schedule\('cosine"):
+        preview("cosine(3)")
 
 
 def test_what_cannot_be_previewed_is_refused_in_words():

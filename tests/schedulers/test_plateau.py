@@ -476,6 +476,12 @@ def test_nonsense_is_a_value_error_that_says_what_is_allowed(
     assert optimizer.state_dict() == before
 
 
+@pytest.mark.parametrize("floor", [torch.tensor(1e-5), numpy.array("x"), [torch.tensor(1e-5)] * 2])
+def test_a_minimum_that_is_no_number_is_a_type_error(floor: Any) -> None:
+    with pytest.raises(TypeError, match=r"min_lr=.* has to be a number"):
+        plateau((0.1, 0.3), min_lr=floor)
+
+
 def test_a_metric_beyond_all_floats_is_refused() -> None:
     with pytest.raises(TypeError, match="has to be a number"):
         plateau((0.1,)).report(10**400)

@@ -126,6 +126,43 @@ def test_a_ratio_is_the_decimal_that_was_written() -> None:
     assert wsd(total_steps=100, decay_phase_ratio=0.29).get_decay_info()[0]["decay_steps"] == 29
 
 
+@pytest.mark.parametrize(
+    ("ratio", "total", "decay"),
+    [
+        (1 / 3, 2, 0),
+        (1 / 3, 3, 1),
+        (1 / 3, 4, 1),
+        (1 / 3, 29, 9),
+        (1 / 3, 30, 10),
+        (1 / 3, 300, 100),
+        (1 / 3, 3_000, 1_000),
+        (2 / 3, 3, 2),
+        (1 - 1 / 3, 3, 2),
+        (2 / 3, 300, 200),
+        (5 / 6, 300, 250),
+        (1 / 7, 700, 100),
+        (0.333, 3_000, 999),
+        (0.3333333, 3_000, 999),
+    ],
+)
+def test_a_ratio_is_the_fraction_that_was_written(ratio: float, total: int, decay: int) -> None:
+    (period,) = wsd(total_steps=total, decay_phase_ratio=ratio).get_decay_info()
+    assert period["decay_steps"] == decay
+    assert period["pre_decay_step"] == total - decay
+
+
+@pytest.mark.parametrize("ratio", [1 / 3, 1 - 2 / 3])
+def test_a_third_of_each_period_decays(ratio: float) -> None:
+    scheduler = wsd(total_steps=600, num_checkpoints=2, decay_phase_ratio=ratio)
+    assert [period["pre_decay_step"] for period in scheduler.get_decay_info()] == [200, 500]
+
+
+def written(ratio: float) -> Fraction:
+    """The decimal, or the simple fraction that it misses by no more than rounding."""
+    simple = Fraction(ratio).limit_denominator(1000)
+    return simple if simple and abs(ratio - simple) <= 1e-15 else Fraction(repr(ratio))
+
+
 def exact(k: int, total: int, warmup: int, ratio: float, low: float, sqrt: bool, n: int) -> Any:
     """The definition for a base of 1, to 50 digits."""
     if k < warmup:
@@ -136,7 +173,7 @@ def exact(k: int, total: int, warmup: int, ratio: float, low: float, sqrt: bool,
         end = total >> halving
         if end == 0:
             continue
-        pre = max(end - int(Fraction(repr(ratio)) * (end - start)), warmup)
+        pre = max(end - int(written(ratio) * (end - start)), warmup)
         m = mpmath.mpf(low)
         if k < end or (end == total and pre < end):
             t = min(mpmath.mpf(1), mpmath.mpf(max(k - pre, 0)) / (end - pre)) if pre < end else 0
@@ -152,7 +189,7 @@ def exact(k: int, total: int, warmup: int, ratio: float, low: float, sqrt: bool,
 @settings(max_examples=300, deadline=None)
 @given(
     total=st.integers(1, 5) | st.integers(1, 10**6),
-    ratio=st.sampled_from([0.0, 1.0, 0.1, 0.25, 1 / 3]) | st.floats(0.0, 1.0),
+    ratio=st.sampled_from([0.0, 1.0, 1 - 1e-16, 0.1, 0.25, 1 / 3, 2 / 3]) | st.floats(0.0, 1.0),
     low=st.sampled_from([0.0, 1.0, 1e-6]) | st.floats(1e-9, 1.0),
     sqrt=st.booleans(),
     n=st.integers(1, 6),
@@ -543,10 +580,13 @@ def test_the_factory_uses_its_own_updates_per_epoch_outside_the_trainer() -> Non
             ["write either total_steps, or both"],
         ),
         ({"num_epochs": 0, "num_update_steps_per_epoch": 3}, ["num_epochs=0", "above 0"]),
+        ({"num_epochs": -1, "num_update_steps_per_epoch": 3}, ["num_epochs=-1", "above 0"]),
         ({"num_epochs": 0.5, "num_update_steps_per_epoch": 3}, ["num_epochs=0.5", "1.5 updates"]),
         ({"num_epochs": 3, "num_update_steps_per_epoch": 0}, ["num_update_steps_per_epoch=0"]),
         ({"total_steps": 0}, ["total_steps=0", "at least 1"]),
         ({"total_steps": -5}, ["total_steps=-5"]),
+        ({"total_steps": math.nan}, ["total_steps=nan", "finite", "whole number"]),
+        ({"total_steps": -math.inf}, ["total_steps=-inf", "finite"]),
         ({"total_steps": 9.5}, ["total_steps=9.5", "fractional"]),
         ({"total_steps": 9, "num_warmup_steps": -1}, ["num_warmup_steps=-1"]),
         ({"total_steps": 9, "num_warmup_steps": 10}, ["num_warmup_steps=10", "ends at update 9"]),

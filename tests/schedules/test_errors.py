@@ -163,7 +163,16 @@ TABLE = [
         ["absolute(0.1) at update 2", "drop absolute(…)"],
     ),
     (lambda: linear(5) >> 5, TypeError, [">>"]),
-    (lambda: linear(5) + 5, TypeError, ["+"]),
+    (lambda: linear(5) + 5, TypeError, ["schedule + constant(1, value=5)"]),
+    (lambda: 0.1 + linear(5), TypeError, ["constant(1, value=0.1) + schedule"]),
+    (lambda: linear(5) - 0.1, TypeError, ["schedule + constant(1, value=-0.1)"]),
+    (lambda: 1 - linear(5), TypeError, ["constant(1, value=1) + -1.0 * schedule"]),
+    (lambda: linear(5) - linear(3), TypeError, ["a - b", "a + -1.0 * b"]),
+    (lambda: -linear(5), TypeError, ["-schedule", "-1.0 * schedule"]),
+    (lambda: linear(5) / 2, TypeError, ["schedule / 2", "(1 / 2) * schedule"]),
+    (lambda: 1 / linear(5), TypeError, ["from_function(lambda k: 1 / schedule(k))"]),
+    (lambda: linear(5) / linear(3), TypeError, ["from_function(lambda k: a(k) / b(k))"]),
+    (lambda: "x" + linear(5), TypeError, ["'x' + schedule"]),
     # Points
     (lambda: milestones({}), ValueError, ["milestones({})", "milestones({30: 0.1, 60: 0.01})"]),
     (lambda: milestones([30, 60]), ValueError, ["[30, 60]", "a dictionary"]),
@@ -203,6 +212,23 @@ def test_an_error_says_what_to_write_instead(write, kind, texts):
         write()
     for text in texts:
         assert re.search(re.escape(text), str(caught.value)), f"{text!r} in {caught.value}"
+
+
+@pytest.mark.parametrize("update", [0, 3, 4, 5, 9])
+def test_what_an_error_says_to_write_instead_of_an_operator_has_the_values_meant(update):
+    schedule, other = linear(5) >> constant(3), linear(3, end=0.5)
+    value = schedule(update)
+    written = {
+        "schedule + constant(1, value=5)": value + 5,
+        "constant(1, value=1) + -1.0 * schedule": 1 - value,
+        "schedule + constant(1, value=-0.1)": value - 0.1,
+        "a + -1.0 * b": value - other(update),
+        "(1 / 2) * schedule": value / 2,
+        "-1.0 * schedule": -value,
+    }
+    names = {"schedule": schedule, "a": schedule, "b": other, "constant": constant}
+    for code, expected in written.items():
+        assert eval(code, names)(update) == pytest.approx(expected)
 
 
 def test_milestones_may_be_built_from_lists():

@@ -1,6 +1,7 @@
 """Shares, epochs and the rest become whole updates that add up to the horizon exactly."""
 
 import math
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from pytorch_accelerated.schedules import (
     linear,
     milestones,
 )
+from pytorch_accelerated.schedules.lengths import exact
 
 HORIZONS = (0, 1, 2, 3, 6, 7, 10, 100, 101)
 
@@ -49,6 +51,43 @@ def test_shares_that_are_100_percent_in_decimal_are_all_of_it(horizon):
     # 0.7 + 0.2 + 0.1 is not 1 in binary.
     thirds = linear(0.7, end=0.5) >> constant(0.2) >> linear(0.1, end=0.0)
     assert thirds.over(horizon).horizon == horizon
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+@pytest.mark.parametrize("denominator", [3, 6, 7, 9, 11, 13, 997])
+def test_shares_that_are_100_percent_as_fractions_are_all_of_it(denominator, horizon):
+    for numerator in (1, denominator // 2, denominator - 1):
+        first = numerator / denominator
+        for rest in (1 - first, (denominator - numerator) / denominator):
+            relative = linear(first, end=0.5) >> linear(rest, end=0.0)
+            assert relative.over(horizon).horizon == horizon
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (1 / 3, Fraction(1, 3)),
+        (2 / 3, Fraction(2, 3)),
+        (1 - 1 / 3, Fraction(2, 3)),
+        (10 + 1 / 3, Fraction(31, 3)),
+        (1e6 + 1 / 3, 10**6 + Fraction(1, 3)),
+        (0.1, Fraction(1, 10)),
+        (0.29, Fraction(29, 100)),
+        (0.1 + 0.2, Fraction(3, 10)),
+        (0.333, Fraction(333, 1000)),
+        (0.3333, Fraction(3333, 10_000)),
+        (0.33333333333333, Fraction(33333333333333, 10**14)),
+        (0.001, Fraction(1, 1000)),
+        (0.0001, Fraction(1, 10_000)),
+        (1e-20, Fraction(1, 10**20)),
+        (0.12345678, Fraction(12345678, 10**8)),
+        (1e300, Fraction(10**300)),
+        (3.0, Fraction(3)),
+        (0.0, Fraction(0)),
+    ],
+)
+def test_a_float_is_the_fraction_that_it_was_written_as(number, expected):
+    assert exact(number) == expected
 
 
 def test_lengths_in_updates_keep_theirs():

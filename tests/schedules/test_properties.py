@@ -195,7 +195,8 @@ def test_sums_and_multiples_are_those_of_the_values(a, b, factor, base, k):
     slack = 1e-14 * (1.0 + min(1e300, size(a, base)) + min(1e300, size(b, base)))
     assert (a + b)(k, base) == pytest.approx(a(k, base) + b(k, base), rel=1e-14, abs=slack)
     scaled = (factor * a)(k, base)
-    assert scaled == pytest.approx(factor * a(k, base), rel=1e-14, abs=abs(factor) * slack)
+    slack = abs(factor) * slack + 1e-300  # the smallest factors leave only a few bits
+    assert scaled == pytest.approx(factor * a(k, base), rel=1e-14, abs=slack)
 
 
 @many

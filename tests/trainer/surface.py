@@ -1,7 +1,6 @@
 """The surface that users of pytorch-accelerated 0.1 know, as a table.
 
-Signatures are written as Python: names in order, with defaults. A deliberate difference stands in
-DIFFERENCES, with its reason; everything else has to be here exactly.
+Signatures are written as Python: names in order, with defaults.
 """
 
 from __future__ import annotations
@@ -308,9 +307,4 @@ EVENTS = {
     "on_evaluation_run_start": "",
     "on_evaluation_run_end": "",
     "on_stop_training_error": "",
-}
-
-# What differs on purpose. The test fails for an entry that differs no longer.
-DIFFERENCES = {
-    "CallbackHandler.add_callback(cb)": "the parameter is called callback, as elsewhere",
 }

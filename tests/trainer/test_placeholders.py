@@ -114,6 +114,29 @@ def test_a_string_operand_is_refused_not_run():
         "1" + T.NUM_EPOCHS
 
 
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        (lambda: T.NUM_EPOCHS < 3, "compared"),
+        (lambda: [k < T.NUM_EPOCHS for k in (1, 2)], "compared"),
+        (lambda: T.NUM_EPOCHS <= 3.5, "compared"),
+        (lambda: T.NUM_EPOCHS > T.MAX_NUM_TRAIN_STEPS, "compared"),
+        (lambda: T.NUM_EPOCHS >= 3, "compared"),
+        (lambda: max(3, T.NUM_EPOCHS), "compared"),
+        (lambda: float(T.NUM_EPOCHS), "made a float"),
+        (lambda: math.sqrt(T.NUM_EPOCHS), "made a float"),
+        (lambda: int(T.NUM_EPOCHS), "made an int"),
+        (lambda: range(T.NUM_EPOCHS), "used as an integer"),
+    ],
+)
+def test_a_number_that_is_needed_before_the_run_is_refused_with_a_way_out(use, words):
+    with pytest.raises(
+        TypeError, match=rf"^NUM_EPOCHS is a placeholder.* cannot be {words}\."
+    ) as e:
+        use()
+    assert "functools.partial(make, epochs=TrainerPlaceholderValues.NUM_EPOCHS)" in str(e.value)
+
+
 def test_objects_that_are_merely_named_like_a_placeholder_are_left_alone():
     impostor = SimpleNamespace(name="NUM_EPOCHS", value="1/0")
     assert resolved(impostor) is impostor

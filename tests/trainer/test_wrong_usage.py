@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from pytorch_accelerated import Trainer
@@ -56,6 +57,11 @@ def a_scheduler():
             lambda optimizer: CosineLrScheduler(optimizer, T.NUM_EPOCHS, 10),
             TypeError,
             r"NUM_EPOCHS.*write create_scheduler_fn=functools\.partial",
+        ),
+        (
+            lambda o: LambdaLR(o, lambda k: 1.0 if k < T.NUM_EPOCHS else 0.5),
+            TypeError,
+            r"^NUM_EPOCHS is a placeholder.* write create_scheduler_fn(?!.*write)",
         ),
     ],
 )
