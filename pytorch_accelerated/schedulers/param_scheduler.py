@@ -261,12 +261,12 @@ class _Scheduled(SchedulerBase):
             return super()._checked_state(state_dict)
         rest = {key: value for key, value in state_dict.items() if key != "plan"}
         state = super()._checked_state(rest)
-        for own in self._schedules:
-            values = state["values"].get(own.field.name, ())
+        for own, key in itertools.product(self._schedules, ("base_values", "values")):
+            values = state[key].get(own.field.name, ())
             if any(isinstance(value, bool | list | tuple) for value in values):
                 raise ValueError(
-                    f"The state's values for field {own.field.name!r} are {values!r}, but have to "
-                    "be a list with a number for each parameter group."
+                    f"The state's {key.replace('_', ' ')} for field {own.field.name!r} are "
+                    f"{values!r}, but have to be a list with a number for each parameter group."
                 )
         return state | {"plan": plan_state.checked_rows(state_dict["plan"])}
 

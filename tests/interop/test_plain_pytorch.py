@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.state_dict import (
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
 from torch.distributed.checkpoint.stateful import Stateful
 from torch.optim import lr_scheduler
 
@@ -289,6 +293,28 @@ def test_distributed_checkpoint(make: Any, tmp_path: Path) -> None:
     rest = Recorder(fresh)
     train(fresh, resumed, 5)
     assert used(recorder)[3:] == used(rest)
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_distributed_checkpoint_of_an_optimizer_that_has_no_scheduler_yet(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=BASE)
+    scheduler = make_scheduler(optimizer)
+    train(optimizer, scheduler, 2)
+    state = {"optimizer": get_optimizer_state_dict(model, optimizer), "scheduler": scheduler}
+    dcp.save(state, checkpoint_id=tmp_path, no_dist=True)
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=BASE)
+    state = {"optimizer": get_optimizer_state_dict(model, optimizer)}
+    dcp.load(state, checkpoint_id=tmp_path, no_dist=True)
+    set_optimizer_state_dict(model, optimizer, state["optimizer"])
+    assert "initial_lr" not in optimizer.param_groups[0]
+    resumed = make_scheduler(optimizer)
+    dcp.load({"scheduler": resumed}, checkpoint_id=tmp_path, no_dist=True)
+    assert held(optimizer) == planned()[2:3]
+    recorder = Recorder(optimizer)
+    train(optimizer, resumed, NUM_UPDATES - 2)
+    assert [*used(recorder), *held(optimizer)] == planned()[2:]
 
 
 def test_a_constant_schedule_is_no_obstacle_to_others() -> None:
