@@ -92,8 +92,10 @@ class Field:
             )
 
     def bases(self, groups: Sequence[Group]) -> list[Value]:
-        """Return the base value of each group."""
-        return [self.entry(group[self.initial_key]) for group in groups]
+        """Return the base value of each group, in plain numbers."""
+        # PyTorch's own schedulers leave an int or a copy of a tensor where they found one.
+        wholes = [group[self.initial_key] for group in groups]
+        return [self.entry(base if type(base) is float else plain(base)) for base in wholes]
 
     def bases_to_be(self, groups: Sequence[Group]) -> list[Value]:
         """Return the base value of each group, also of those that were not adopted yet."""

@@ -164,9 +164,11 @@ def quick_steps(
 
     A schedule stays between its ends, so if those can be written, so can all that comes.
     """
+    if not all(type(group[field.initial_key]) in (float, int) for group in groups):
+        return None  # a tensor would have to be looked at each time
     held = field.held(groups)
     if field.index is not None or not all(
-        type(base) is float and abs(offset + scale * base) <= largest(value)
+        abs(offset + scale * base) <= largest(value)
         for offset, scale in schedule._ends()
         for base, value in zip(field.bases(groups), held, strict=True)
     ):

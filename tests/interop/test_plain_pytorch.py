@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,36 @@ def test_a_native_scheduler_may_go_on_after_ours_was_dropped() -> None:
     recorder = Recorder(optimizer)
     train(optimizer, native, 3)
     assert used(recorder) == [0.1, 0.05, 0.025]
+
+
+@pytest.mark.parametrize("base", [1, torch.tensor(0.25)])
+def test_after_a_native_scheduler_whose_base_is_no_float(base: Any) -> None:
+    def make(optimizer: Any) -> Any:
+        return CosineLrScheduler(optimizer, 2, 4, lr_min=0.0)
+
+    number, plan = float(base), make(sgd([1.0])).schedules["lr"]
+    expected = [plan(k, base=number) for k in range(9)]
+    optimizer = sgd([copy.deepcopy(base)])
+    train(optimizer, lr_scheduler.LinearLR(optimizer, total_iters=2), 3)
+    scheduler = make(optimizer)
+    assert scheduler.base_lr_values == [number]
+    assert [type(value) for value in scheduler.base_lr_values] == [float]
+    recorder = Recorder(optimizer)
+    train(optimizer, scheduler, 4)
+    saved = copy.deepcopy((optimizer.state_dict(), scheduler.state_dict()))
+    train(optimizer, scheduler, 4)
+    assert [*used(recorder), *held(optimizer)] == pytest.approx(expected, rel=1e-6)
+
+    fresh = sgd([copy.deepcopy(base)])
+    fresh.load_state_dict(saved[0])
+    resumed = make(fresh)
+    resumed.load_state_dict(json.loads(json.dumps(saved[1])))
+    later = {"params": [torch.nn.Parameter(torch.ones(2))], "lr": base, "initial_lr": base}
+    fresh.add_param_group(later)
+    train(fresh, resumed, 1)
+    assert held(fresh) == pytest.approx([expected[5]] * 2, rel=1e-6)
+    train(fresh, resumed, 3)
+    assert held(fresh) == [0.0, 0.0]
 
 
 # torch.distributed.checkpoint --------------------------------------------------------------
