@@ -381,7 +381,7 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         is_ours = type(self).get_updated_values is _Scheduled.get_updated_values
         return "schedules" if is_ours else super()._state_kind
 
-    def _may_be_restored(self, name: object) -> bool:
+    def _may_be_restored(self, name: str) -> bool:
         # The library's own schedulers set nothing later than in their constructors. What the one
         # that a position is from remembers besides does not matter to the others.
         is_ours = type(self).__module__.startswith(_PACKAGE)

@@ -29,9 +29,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from pytorch_accelerated.schedulers.param_groups import Field, Group, copied, plain, same
 from pytorch_accelerated.schedulers.plain_state import (
     NotPlainError,
+    from_pairs,
     from_plain,
     like,
     saved_count,
+    to_pairs,
     to_plain,
 )
 from pytorch_accelerated.schedules.lengths import whole
@@ -391,15 +393,15 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         return {
             "format": _STATE_FORMAT,
             "kind": self._state_kind,
-            "base_values": {
-                name: [_listed(plain(base)) for base in field.bases_to_be(groups)]
+            "base_values": [
+                [name, [_listed(plain(base)) for base in field.bases_to_be(groups)]]
                 for name, field in self._fields.items()
-            },
-            "values": {
-                name: [_listed(plain(held)) for held in field.held(groups)]
+            ],
+            "values": [
+                [name, [_listed(plain(held)) for held in field.held(groups)]]
                 for name, field in self._fields.items()
-            },
-            "attributes": self._plain_attributes(),
+            ],
+            "attributes": to_pairs(self._plain_attributes()),
         }
 
     def _plain_attributes(self) -> dict[str, Any]:
@@ -465,11 +467,10 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             )
         state = dict(state_dict)
         for key in ("base_values", "values", "attributes"):
-            if not isinstance(state[key], Mapping):
-                raise ValueError(f"The state's {key!r} entry is {state[key]!r}, no dictionary.")
+            state[key] = from_pairs(key, state[key])
         for key in ("base_values", "values"):
             for field, values in state[key].items():
-                if not isinstance(field, str) or not _is_row(values):
+                if not _is_row(values):
                     raise ValueError(
                         f"The state's {key.replace('_', ' ')} for field {field!r} are {values!r}, "
                         "but have to be a list with a finite number, or a list of them, for each "
@@ -479,7 +480,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         state["attributes"] = {
             attribute: value
             for attribute, value in state["attributes"].items()
-            if not (isinstance(attribute, str) and self._is_cached(attribute))
+            if not self._is_cached(attribute)
         }
         for attribute in state["attributes"]:
             if not self._may_be_restored(attribute):
@@ -521,8 +522,8 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 f"loads states of {self._state_kind!r}."
             )
 
-    def _may_be_restored(self, name: object) -> bool:
-        if not isinstance(name, str) or not name.isidentifier() or name.startswith("__"):
+    def _may_be_restored(self, name: str) -> bool:
+        if not name.isidentifier() or name.startswith("__"):
             return False
         on_class = getattr(type(self), name, None)
         is_code = callable(on_class) or hasattr(on_class, "__get__")

@@ -19,6 +19,7 @@ from torch.distributed.checkpoint.stateful import Stateful
 from torch.optim import lr_scheduler
 
 from pytorch_accelerated.schedulers import (
+    AttributeScheduler,
     CosineLrScheduler,
     ParamScheduler,
     SchedulerWarning,
@@ -324,6 +325,79 @@ def test_distributed_checkpoint(make: Any, tmp_path: Path) -> None:
     rest = Recorder(fresh)
     train(fresh, resumed, 5)
     assert used(recorder)[3:] == used(rest)
+
+
+def loaded(scheduler: Any, saved: Any, path: Path) -> Any:
+    dcp.save({"scheduler": saved}, checkpoint_id=path, no_dist=True)
+    dcp.load({"scheduler": scheduler}, checkpoint_id=path, no_dist=True)
+    return scheduler
+
+
+class Remembering(Every):
+    """Keeps in a dictionary what it did, under names that come as it runs."""
+
+    def __init__(self, optimizer: Any) -> None:
+        super().__init__(optimizer, "lr", [0.1, 0.05])
+        self.history: dict[str, Any] = {}
+        self.best: Any = None
+
+    def get_updated_values(self, num_updates: int) -> Any:
+        self.history[f"update {num_updates}"] = {"seen": (num_updates, [0.5])}
+        self.best = None if num_updates < 2 else {num_updates}
+        return super().get_updated_values(num_updates)
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_distributed_checkpoint_of_dictionaries_that_grow(tmp_path: Path) -> None:
+    scheduler = Remembering(optimizer := sgd([BASE]))
+    train(optimizer, scheduler, 3)
+    resumed = loaded(Remembering(sgd([BASE])), scheduler, tmp_path)
+    assert resumed.history == {f"update {k}": {"seen": (k, [0.5])} for k in range(4)}
+    assert resumed.best == {3}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "value"),
+    [
+        (
+            lambda o: WSDLrScheduler(o, total_steps=100),
+            lambda o: WSDLrScheduler(o, total_steps=200, is_continuation_from_checkpoint=True),
+            0.1,
+        ),
+        (
+            lambda o: CosineLrScheduler(o, 2, 5, lr_min=0.0),
+            lambda o: WSDLrScheduler(o, total_steps=200),
+            0.1,
+        ),
+        (
+            lambda o: ParamScheduler(o, lr=linear(10, end=0.0)),
+            lambda o: ParamScheduler(o, lr=linear(10, end=0.0), weight_decay=linear(10)),
+            0.05,
+        ),
+    ],
+    ids=["a continuation", "another recipe", "a field more"],
+)
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+@pytest.mark.filterwarnings("ignore::pytorch_accelerated.schedulers.SchedulerWarning")
+def test_distributed_checkpoint_of_another_plan(
+    before: Any, after: Any, value: float, tmp_path: Path
+) -> None:
+    scheduler = before(optimizer := adamw([BASE]))
+    train(optimizer, scheduler, 5)
+    resumed = loaded(after(fresh := adamw([BASE])), scheduler, tmp_path)
+    assert resumed.num_updates == 5
+    assert held(fresh) == [value]
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_distributed_checkpoint_of_attributes(tmp_path: Path) -> None:
+    one, two = torch.nn.Dropout(0.4), torch.nn.Dropout(0.4)
+    two.momentum = 0.8
+    scheduler = AttributeScheduler(one, p=linear(4, end=0.0))
+    scheduler.step()
+    resumed = AttributeScheduler(two, p=linear(4, end=0.0), momentum=linear(4, end=0.0))
+    loaded(resumed, scheduler, tmp_path)
+    assert (two.p, two.momentum) == pytest.approx((0.3, 0.6))
 
 
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
