@@ -372,8 +372,9 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 "code of yours. To change the plan, change the group's initial_… value.",
             )
 
-    def _warn(self, num_updates: int, lines: list[str], advice: str) -> None:
-        warn_at_the_caller(f"{type(self).__name__} at update {num_updates}:", lines, advice)
+    def _warn(self, num_updates: int | None, lines: list[str], advice: str) -> None:
+        at = "" if num_updates is None else f" at update {num_updates}"
+        warn_at_the_caller(f"{type(self).__name__}{at}:", lines, advice)
 
     # State ---------------------------------------------------------------------------------
 
@@ -417,7 +418,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                     lost.append(f"{name} is a {type(value).__name__} that is not saved: {error}")
         if lost:
             self._warn(
-                getattr(self, "_num_updates", 0),
+                self._position().get("num_updates"),
                 lost,
                 "A resumed run has what the constructor makes. Keep plain values in it, or "
                 "override state_dict() and load_state_dict().",
@@ -573,7 +574,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def _restore(self, state: dict[str, Any]) -> None:
         with self._adopting():
             due = self._checked(state["values"], f"The state of {type(self).__name__}")
-            self._warn_of_replaced(due, state, state.get("num_updates", 0))
+            self._warn_of_replaced(due, state)
         self._go_on(due, state)
 
     def _go_on(self, due: Due, state: dict[str, Any]) -> None:
@@ -586,7 +587,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             self._seen_bases[field.name] = field.bases(self.optimizer.param_groups)
         self._write(due)
 
-    def _warn_of_replaced(self, due: Due, state: dict[str, Any], num_updates: int) -> None:
+    def _warn_of_replaced(self, due: Due, state: dict[str, Any]) -> None:
         """Warn of values that neither this scheduler nor the checkpoint explains."""
         groups = self.optimizer.param_groups
         lines: list[str] = []
@@ -612,7 +613,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                     )
         if lines:
             self._warn(
-                num_updates,
+                state.get("num_updates"),
                 lines,
                 "To change the rate of a resumed run, change the group's initial_… value.",
             )
