@@ -77,7 +77,9 @@ class FieldSchedules:
             has = f"schedules for {', '.join(map(repr, self.plan))}"
         raise ValueError(
             f"{self.field.name}: parameter group {index} (name {name!r}) has no schedule; there "
-            f"are {has}. Add one; constant(1) leaves the base value as it is."
+            f"are {has}. Make the scheduler with one for it, too; constant(1) leaves the base "
+            "value as it is. If the group was added later, take this scheduler's state_dict() "
+            "first, and load it into the new one."
         )
 
     def planned(self, groups: Sequence[Group]) -> Iterator[tuple[str, int | None, Schedule]]:

@@ -188,6 +188,25 @@ def test_a_state_is_made_although_a_later_group_has_no_schedule() -> None:
     assert [row[:2] for row in scheduler.state_dict()["plan"]] == [["lr", 0]]
 
 
+@pytest.mark.parametrize("plans", [{"a": linear(4)}, [linear(4)]], ids=["by name", "by position"])
+def test_a_group_that_came_without_a_schedule_gets_one_by_a_new_scheduler(plans: Any) -> None:
+    optimizer = sgd([0.4])
+    optimizer.param_groups[0]["name"] = "a"
+    scheduler = ParamScheduler(optimizer, lr=plans)
+    train(optimizer, scheduler, 1)
+    optimizer.add_param_group({"params": parameters(1), "lr": 0.1, "name": "b"})
+    with pytest.raises(ValueError, match=r"group 1 .*take this scheduler's state_dict\(\)"):
+        scheduler.step()
+    state = scheduler.state_dict()
+    both = {**plans, "b": constant(1)} if isinstance(plans, dict) else [*plans, constant(1)]
+    other = ParamScheduler(optimizer, lr=both)
+    assert said(other, state) == []
+    assert other.num_updates == 1
+    assert held(optimizer) == [linear(4)(1, base=0.4), 0.1]
+    train(optimizer, other, 1)
+    assert held(optimizer) == [linear(4)(2, base=0.4), 0.1]
+
+
 def test_a_function_is_not_held_to_updates_it_does_not_know() -> None:
     def known(k: int) -> float:
         return {0: 1.0, 1: 0.5, 2: 0.25}[k]
