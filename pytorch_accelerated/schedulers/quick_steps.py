@@ -100,11 +100,16 @@ class QuickSteps:
     def marks(self, groups: Sequence[Group]) -> list[Any]:
         """Return what was written last, in order to compare it with what groups hold."""
         marks = [self.offset + self.scale * base for base in self.bases]
+        # Groups may have been taken out since. Then places say nothing, but each of the others
+        # was compared with its own base.
+        are_fewer = len(groups) < len(marks)
+        del marks[len(groups) :]
         # Bases may have changed since, if that made no difference to the value.
         for i, (group, _) in enumerate(zip(groups, marks, strict=False)):
             base, held = group.get(self.initial_key), group.get(self.key)
-            if type(base) is float and held == self.offset + self.scale * base:
-                marks[i] = held
+            if type(base) is float:
+                value = self.offset + self.scale * base
+                marks[i] = value if are_fewer or held == value else marks[i]
         return marks
 
     def __getstate__(self) -> dict[str, Any]:

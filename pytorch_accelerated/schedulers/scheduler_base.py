@@ -356,7 +356,8 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         for field, values in due:
             marks = self._marks.get(field.name)
             held = field.held(groups)
-            if marks is None or held == marks:
+            # Once groups were taken out, nobody knows which mark is whose.
+            if marks is None or held == marks or len(held) < len(marks):
                 continue
             lines += [
                 f"Parameter group {i} held {field.name}={plain(now)!r}, though the scheduler had "
