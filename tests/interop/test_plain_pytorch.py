@@ -24,6 +24,7 @@ from pytorch_accelerated.schedulers import (
     ParamScheduler,
     SchedulerWarning,
     StatefulSchedulerBase,
+    StatelessParamScheduler,
     WSDLrScheduler,
 )
 from pytorch_accelerated.schedules import constant, from_function, linear
@@ -387,6 +388,22 @@ def test_distributed_checkpoint_of_another_plan(
     resumed = loaded(after(fresh := adamw([BASE])), scheduler, tmp_path)
     assert resumed.num_updates == 5
     assert held(fresh) == [value]
+
+
+@pytest.mark.parametrize("position", [None, 2])
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_distributed_checkpoint_of_a_stateless_scheduler(
+    position: int | None, tmp_path: Path
+) -> None:
+    scheduler = StatelessParamScheduler(optimizer := sgd([BASE]), lr=PLAN)
+    other = StatelessParamScheduler(fresh := sgd([BASE]), lr=PLAN)
+    if position is None:
+        other.step_update(5)
+    else:
+        scheduler.step_update(position)
+    loaded(other, scheduler, tmp_path)
+    assert held(fresh) == held(optimizer) == [BASE if position is None else planned()[position]]
+    assert other.state_dict()["num_updates"] == position
 
 
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
