@@ -51,6 +51,11 @@ def held(optimizer: Optimizer, field: str = "lr") -> list[Any]:
     return [plain(group[field]) for group in optimizer.param_groups]
 
 
+def set_attributes(state: dict[str, Any], **changed: Any) -> None:
+    """Change attributes in a scheduler's state, in which they are pairs of name and value."""
+    state["attributes"] = [[*pair] for pair in (dict(state["attributes"]) | changed).items()]
+
+
 def update(optimizer: Optimizer) -> None:
     """Make one real optimizer update."""
     for group in optimizer.param_groups:

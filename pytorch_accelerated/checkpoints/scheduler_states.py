@@ -6,12 +6,13 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from pytorch_accelerated.schedulers import ParamScheduler, SchedulerBase, SchedulerWarning
+from pytorch_accelerated.schedulers.plain_state import to_pairs
 from pytorch_accelerated.scheduling import (
     differ,
     each,
@@ -335,13 +336,20 @@ def _different(before: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[st
     """Keys of two states that have different values, with both."""
     for key, other in now.items():
         one = before.get(key)
-        if key == "attributes" and isinstance(one, dict) and isinstance(other, dict):
-            yield from _different(one, other)
+        if key == "attributes" and _are_pairs(one) and _are_pairs(other):
+            yield from _different(dict(one), dict(other))
         elif isinstance(one, list) and _are_alike(one, other):
             for inner, its_other in zip(one, other, strict=True):
                 yield from _different(inner, its_other)
         elif key not in _NO_PLAN and not _same(one, other):
             yield key, one, other
+
+
+def _are_pairs(entry: Any) -> TypeGuard[list[Any]]:
+    """Whether this is how the states of this library's schedulers hold attributes."""
+    return isinstance(entry, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in entry
+    )
 
 
 def _are_alike(one: list[Any], other: Any) -> bool:
@@ -366,8 +374,8 @@ def _with_plan(state: Any, before: Any, now: Any) -> Any:
     merged = dict(state)
     for key, other in now.items():
         one = before.get(key)
-        if key == "attributes" and isinstance(one, dict) and isinstance(other, dict):
-            merged[key] = _with_plan(state.get(key, {}), one, other)
+        if key == "attributes" and _are_pairs(one) and _are_pairs(other):
+            merged[key] = to_pairs(_with_plan(dict(state.get(key, [])), dict(one), dict(other)))
         elif key not in _NO_PLAN and not _same(one, other):
             merged[key] = other
     return merged

@@ -12,7 +12,12 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.schedulers.param_groups import _put, copied, mark, plain, same
 from pytorch_accelerated.schedulers.param_scheduler import checked_plan, for_the_run, over_the_run
-from pytorch_accelerated.schedulers.plain_state import saved_count, saved_entry
+from pytorch_accelerated.schedulers.plain_state import (
+    from_pairs,
+    saved_count,
+    saved_entry,
+    to_pairs,
+)
 from pytorch_accelerated.schedulers.scheduler_base import _alike, warn_at_the_caller
 from pytorch_accelerated.schedules import Schedule
 from pytorch_accelerated.schedules.lengths import finite, whole
@@ -213,8 +218,8 @@ class AttributeScheduler:
             "format": _STATE_FORMAT,
             "kind": "AttributeScheduler",
             "num_updates": self._num_updates,
-            "bases": self.base_values,
-            "values": {name: list(map(plain, self._held(name))) for name in self._schedules},
+            "bases": to_pairs(self.base_values),
+            "values": [[name, list(map(plain, self._held(name)))] for name in self._schedules],
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -256,9 +261,10 @@ class AttributeScheduler:
         bases, values = (self._checked_rows(key, state_dict[key]) for key in ("bases", "values"))
         return num_updates, bases, values
 
-    def _checked_rows(self, key: str, rows: Any) -> Values:
-        if not isinstance(rows, Mapping) or not all(isinstance(row, list) for row in rows.values()):
-            raise ValueError(f"The state's {key!r} entry is {rows!r}, no dictionary of lists.")
+    def _checked_rows(self, key: str, entry: Any) -> Values:
+        rows = from_pairs(key, entry)
+        if not all(isinstance(row, list) for row in rows.values()):
+            raise ValueError(f"The state's {key!r} entry is {entry!r}, whose values are no lists.")
         checked: Values = {}
         for name in self._schedules.keys() & rows.keys():
             if len(rows[name]) != len(self._targets):

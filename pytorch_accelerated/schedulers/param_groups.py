@@ -92,16 +92,37 @@ class Field:
             )
 
     def bases(self, groups: Sequence[Group]) -> list[Value]:
-        """Return the base value of each group."""
-        if self.index is None:
-            return [group[self.initial_key] for group in groups]
-        return [group[self.initial_key][self.index] for group in groups]
+        """Return the base value of each group, in plain numbers."""
+        # PyTorch's own schedulers leave an int or a copy of a tensor where they found one.
+        wholes = [group[self.initial_key] for group in groups]
+        return [self.entry(base if type(base) is float else plain(base)) for base in wholes]
+
+    def bases_to_be(self, groups: Sequence[Group]) -> list[Value]:
+        """Return the base value of each group, also of those that were not adopted yet."""
+        return [self.entry(group.get(self.initial_key, group[self.key])) for group in groups]
 
     def held(self, groups: Sequence[Group]) -> list[Value]:
         """Return what each group holds now, as it is."""
-        if self.index is None:
-            return [group[self.key] for group in groups]
-        return [group[self.key][self.index] for group in groups]
+        return [self.entry(group[self.key]) for group in groups]
+
+    def entry(self, whole: Value) -> Value:
+        """Return what is meant of the value of a key: all of it, or one entry."""
+        return whole if self.index is None else whole[self.index]
+
+    def set_base(self, group: Group, base: Any, where: str) -> None:
+        """Check a base value and put it in the place of the one that the group has.
+
+        Args:
+            group: The group.
+            base: Its base value from now on.
+            where: Scheduler and group, for messages.
+        """
+        base = self._checked_one(base, group, where)
+        if self.index is not None:
+            entries = [*group[self.initial_key]]
+            entries[self.index] = base
+            base = tuple(entries)
+        group[self.initial_key] = base
 
     def checked(self, returned: Any, groups: Sequence[Group], where: str) -> list[Value]:
         """Return one checked value for each group from what ``get_updated_values`` returned.

@@ -74,7 +74,9 @@ class FieldSchedules:
             has = f"schedules for {', '.join(map(repr, self.plan))}"
         raise ValueError(
             f"{self.field.name}: parameter group {index} (name {name!r}) has no schedule; there "
-            f"are {has}. Add one; constant(1) leaves the base value as it is."
+            f"are {has}. Make the scheduler with one for it, too; constant(1) leaves the base "
+            "value as it is. If the group was added later, take this scheduler's state_dict() "
+            "first, and load it into the new one."
         )
 
     def planned(self, groups: Sequence[Group]) -> Iterator[tuple[str, int | None, Schedule]]:
@@ -240,8 +242,8 @@ class _Scheduled(SchedulerBase):
     # What a state says of the plan ----------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        state = super().state_dict()
-        num_updates = state.get("num_updates", 0)
+        state = super().state_dict() | self._position()
+        num_updates = state["num_updates"] or 0
         return state | {"plan": plan_state.rows_of(self._planned_rows(), num_updates)}
 
     def _checked_state(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,19 +251,55 @@ class _Scheduled(SchedulerBase):
             return super()._checked_state(state_dict)
         rest = {key: value for key, value in state_dict.items() if key != "plan"}
         state = super()._checked_state(rest)
-        for own in self._schedules:
-            values = state["values"].get(own.field.name, ())
+        for own, key in itertools.product(self._schedules, ("base_values", "values")):
+            values = state[key].get(own.field.name, ())
             if any(isinstance(value, bool | list | tuple) for value in values):
                 raise ValueError(
-                    f"The state's values for field {own.field.name!r} are {values!r}, but have to "
-                    "be a list with a number for each parameter group."
+                    f"The state's {key.replace('_', ' ')} for field {own.field.name!r} are "
+                    f"{values!r}, but have to be a list with a number for each parameter group."
                 )
         return state | {"plan": plan_state.checked_rows(state_dict["plan"])}
 
+    def _has_values_of_its_own(self) -> bool:
+        return type(self).get_updated_values is not _Scheduled.get_updated_values
+
     def _restore(self, state: dict[str, Any]) -> None:
-        if lines := self._plan_differences(state):
-            self._warn(state.get("num_updates", 0), lines, "The schedule given now counts.")
-        super()._restore(state)
+        lines = self._plan_differences(state)
+        if state["num_updates"] is None:
+            if lines:
+                self._warn(None, lines, "The schedule given now counts from the next update on.")
+            super()._restore(state)
+        elif self._has_values_of_its_own() and not lines:
+            # They may depend on what was in force, or on more than the state knows.
+            super()._restore(state)
+        else:
+            self._restore_position(state)
+
+    def _restore_position(self, state: dict[str, Any]) -> None:
+        """Go on from the state's position with the values that are due there by this scheduler."""
+        num_updates = state["num_updates"]
+        before = dict(vars(self))
+        # A subclass may compute its values from them.
+        vars(self).update(state["attributes"], _num_updates=num_updates)
+        try:
+            due = self._due(num_updates) or self._checked(state["values"], "The state")
+            self._warn_of_replaced(due, state)
+            lines = self._plan_differences(state) + [
+                f"Parameter group {i}: {field.name}={plain(value)!r} is due by the schedule given "
+                f"now, but the checkpoint held {_untied(saved)!r}."
+                for field, values in due
+                for i, (value, saved) in enumerate(
+                    zip(values, state["values"].get(field.name, ()), strict=False)
+                )
+                if not _alike(value, _untied(saved))
+            ]
+            if lines:
+                self._warn(num_updates, lines, "The schedule given now counts.")
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        self._go_on(due, state)
 
     def _planned_rows(self) -> Iterator[tuple[str, int | None, Schedule]]:
         groups = self.optimizer.param_groups
@@ -366,10 +404,9 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
 
     @property
     def _state_kind(self) -> str:
-        is_ours = type(self).get_updated_values is _Scheduled.get_updated_values
-        return "schedules" if is_ours else super()._state_kind
+        return super()._state_kind if self._has_values_of_its_own() else "schedules"
 
-    def _may_be_restored(self, name: object) -> bool:
+    def _may_be_restored(self, name: str) -> bool:
         # The library's own schedulers set nothing later than in their constructors. What the one
         # that a position is from remembers besides does not matter to the others.
         is_ours = type(self).__module__.startswith(_PACKAGE)
@@ -385,27 +422,7 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         if self._state_kind == "schedules":
             for name in _REMEMBERED - vars(self).keys():
                 state["attributes"].pop(name, None)
-            self._restore_position(state)
-        else:
-            super()._restore(state)
-
-    def _restore_position(self, state: dict[str, Any]) -> None:
-        """Go on from the state's position with the values that are due there by this scheduler."""
-        num_updates = state["num_updates"]
-        due = self._due(num_updates)
-        self._warn_of_replaced(due, state, num_updates)
-        lines = self._plan_differences(state) + [
-            f"Parameter group {i}: {field.name}={plain(value)!r} is due by the schedule given "
-            f"now, but the checkpoint held {_untied(saved)!r}."
-            for field, values in due
-            for i, (value, saved) in enumerate(
-                zip(values, state["values"].get(field.name, ()), strict=False)
-            )
-            if not _alike(value, _untied(saved))
-        ]
-        if lines:
-            self._warn(num_updates, lines, "The schedule given now counts.")
-        self._go_on(due, state)
+        super()._restore(state)
 
     @classmethod
     def create_scheduler_fn(cls, **schedules: Any) -> Callable[[Optimizer], ParamScheduler]:
@@ -450,6 +467,33 @@ class StatelessParamScheduler(_Scheduled):
         >>> optimizer.param_groups[0]["lr"]
         0.2
     """
+
+    _num_updates: int | None = None  # what it was told last
+
+    def step_update(self, num_updates: int) -> None:
+        """Put the values for update ``num_updates`` in force, in all groups or in none.
+
+        Args:
+            num_updates: How many optimizer updates have been made, zero or more.
+
+        Raises:
+            ValueError: If ``num_updates`` is negative or fractional, or a value is not finite or
+                out of range; then nothing has changed.
+        """
+        super().step_update(num_updates)
+        self._num_updates = int(num_updates)
+
+    def _position(self) -> dict[str, Any]:
+        return {"num_updates": self._num_updates}
+
+    def _checked_state(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+        if isinstance(state_dict, Mapping) and state_dict.get("num_updates", 0) is None:
+            return super()._checked_state({**state_dict, "num_updates": 0}) | {"num_updates": None}
+        return super()._checked_state(state_dict)
+
+    def _go_on(self, due: Due, state: dict[str, Any]) -> None:
+        self._num_updates = state["num_updates"]
+        super()._go_on(due, state)
 
 
 def for_the_run(

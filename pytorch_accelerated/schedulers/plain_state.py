@@ -1,11 +1,11 @@
-"""Turning a scheduler's own attributes into plain values that survive JSON, and back."""
+"""Turning a scheduler's own attributes into plain values that savers keep as they are, and back."""
 
 from __future__ import annotations
 
 import math
 import numbers
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -14,13 +14,14 @@ from pytorch_accelerated.schedules.lengths import whole
 T = TypeVar("T")
 
 _TAGS: dict[str, Callable[[list[Any]], Any]] = {
+    "list": list,
     "tuple": tuple,
     "set": set,
     "frozenset": frozenset,
     "dict": dict,
     "Counter": lambda pairs: Counter(dict(pairs)),
     "OrderedDict": OrderedDict,
-    "deque": lambda parts: deque(parts[1], parts[0]),
+    "deque": lambda parts: deque(parts[1:], parts[0]),
     "float": lambda text: float(text[0]),
 }
 
@@ -30,7 +31,7 @@ class NotPlainError(TypeError):
 
 
 def to_plain(value: Any) -> Any:
-    """Return ``value`` in terms of what JSON has; tuples, sets and odd dictionaries are tagged."""
+    """Return ``value`` in terms of numbers, texts and lists; other containers are tagged lists."""
     if value is None or type(value) in (bool, str):
         return value
     if isinstance(value, Enum):
@@ -48,36 +49,63 @@ def to_plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, numbers.Real) and (value != value or float(value) == value):
         number = float(value)
-        return number if math.isfinite(number) else {"__float__": [repr(number)]}
+        return number if math.isfinite(number) else ["__float__", repr(number)]
     if isinstance(value, list):
-        return [to_plain(item) for item in value]
+        items = [to_plain(item) for item in value]
+        return ["__list__", *items] if items and _tag(items[0]) else items
     for kind in (tuple, set, frozenset):
         if type(value) is kind:
-            return {f"__{kind.__name__}__": [to_plain(item) for item in value]}
+            return [f"__{kind.__name__}__", *(to_plain(item) for item in value)]
     if type(value) is deque:
-        return {"__deque__": [value.maxlen, [to_plain(item) for item in value]]}
-    if type(value) in (Counter, OrderedDict):
-        pairs = [[to_plain(k), to_plain(v)] for k, v in value.items()]
-        return {f"__{type(value).__name__}__": pairs}
-    if type(value) in (dict, defaultdict):
-        if all(isinstance(key, str) and not key.startswith("__") for key in value):
-            return {key: to_plain(item) for key, item in value.items()}
-        return {"__dict__": [[to_plain(k), to_plain(v)] for k, v in value.items()]}
+        return ["__deque__", value.maxlen, *(to_plain(item) for item in value)]
+    if type(value) in (dict, defaultdict, Counter, OrderedDict):
+        name = "dict" if type(value) is defaultdict else type(value).__name__
+        return [f"__{name}__", *([to_plain(k), to_plain(v)] for k, v in value.items())]
     raise NotPlainError(f"{value!r} is no plain value.")
 
 
 def from_plain(value: Any) -> Any:
     """Return what :func:`to_plain` was given."""
-    if isinstance(value, list | tuple):
-        return [from_plain(item) for item in value]
-    if isinstance(value, dict):
-        if len(value) == 1:
-            (key, items), *_ = value.items()
-            tag = key[2:-2] if isinstance(key, str) and key[:2] == key[-2:] == "__" else ""
-            if tag in _TAGS and isinstance(items, list):
-                return _TAGS[tag]([from_plain(item) for item in items])
-        return {key: from_plain(item) for key, item in value.items()}
-    return value
+    if not isinstance(value, list | tuple):
+        return value
+    items = [from_plain(item) for item in value]
+    make = _TAGS.get(_tag(value[0])) if items else None
+    return items if make is None else make(items[1:])
+
+
+def _tag(value: Any) -> str:
+    is_one = isinstance(value, str) and len(value) > 4 and value[:2] == value[-2:] == "__"
+    return value[2:-2] if is_one else ""
+
+
+def to_pairs(entry: Mapping[str, T]) -> list[list[Any]]:
+    """Return a dictionary as what a state holds of it: a list with a name and a value for each.
+
+    ``torch.distributed.checkpoint`` takes dictionaries apart, wherever they are, and loads nothing
+    of the keys that the target did not have before. It keeps such a list as one.
+    """
+    return [[name, value] for name, value in entry.items()]
+
+
+def from_pairs(key: str, entry: Any) -> dict[str, Any]:
+    """Return what :func:`to_pairs` was given; raise if ``entry`` is none of that.
+
+    Args:
+        key: The state's key, for the message.
+        entry: What the state holds there: pairs, or the dictionary itself.
+    """
+    if isinstance(entry, Mapping):
+        entry = to_pairs(entry)
+    are_pairs = isinstance(entry, list | tuple) and all(
+        isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)
+        for pair in entry
+    )
+    if not are_pairs or len(dict(entry)) < len(entry):
+        raise ValueError(
+            f"The state's {key!r} entry is {entry!r}, but has to be a list with a pair of a name "
+            "and a value for each, and no name twice."
+        )
+    return dict(entry)
 
 
 def like(value: Any, own: Any) -> Any:

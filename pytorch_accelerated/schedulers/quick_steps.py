@@ -100,11 +100,16 @@ class QuickSteps:
     def marks(self, groups: Sequence[Group]) -> list[Any]:
         """Return what was written last, in order to compare it with what groups hold."""
         marks = [self.offset + self.scale * base for base in self.bases]
+        # Groups may have been taken out since. Then places say nothing, but each of the others
+        # was compared with its own base.
+        are_fewer = len(groups) < len(marks)
+        del marks[len(groups) :]
         # Bases may have changed since, if that made no difference to the value.
         for i, (group, _) in enumerate(zip(groups, marks, strict=False)):
             base, held = group.get(self.initial_key), group.get(self.key)
-            if type(base) is float and held == self.offset + self.scale * base:
-                marks[i] = held
+            if type(base) is float:
+                value = self.offset + self.scale * base
+                marks[i] = value if are_fewer or held == value else marks[i]
         return marks
 
     def __getstate__(self) -> dict[str, Any]:
@@ -164,9 +169,11 @@ def quick_steps(
 
     A schedule stays between its ends, so if those can be written, so can all that comes.
     """
+    if not all(type(group[field.initial_key]) in (float, int) for group in groups):
+        return None  # a tensor would have to be looked at each time
     held = field.held(groups)
     if field.index is not None or not all(
-        type(base) is float and abs(offset + scale * base) <= largest(value)
+        abs(offset + scale * base) <= largest(value)
         for offset, scale in schedule._ends()
         for base, value in zip(field.bases(groups), held, strict=True)
     ):

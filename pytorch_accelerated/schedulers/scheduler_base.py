@@ -29,9 +29,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from pytorch_accelerated.schedulers.param_groups import Field, Group, copied, plain, same
 from pytorch_accelerated.schedulers.plain_state import (
     NotPlainError,
+    from_pairs,
     from_plain,
     like,
     saved_count,
+    to_pairs,
     to_plain,
 )
 from pytorch_accelerated.schedules.lengths import whole
@@ -44,7 +46,7 @@ Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 Planned: TypeAlias = "dict[Field, list[array[float]]]"
 
 _STATE_FORMAT = 1
-_STATE_KEYS = {"format", "kind", "values", "attributes"}
+_STATE_KEYS = {"format", "kind", "base_values", "values", "attributes"}
 _PACKAGE = __name__.partition(".")[0] + "."
 
 
@@ -109,6 +111,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             "_fields",
             "_new_groups",
             "_seen_bases",
+            "_adopted",
             "_marks",
             "_doubts",
         }
@@ -133,30 +136,40 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         self._fields: dict[str, Field] = {}
         self._new_groups: list[tuple[Field, list[Group]]] = []
         self._seen_bases: dict[str, list[Any]] = {}
+        self._adopted: dict[str, dict[int, Any]] = {}
         self._marks: dict[str, list[Any]] = {}
         self._doubts: dict[str, dict[int, Any]] = {}
         for field in fields:
             self._adopt(field)
 
     def _adopt(self, field: Field) -> Field:
-        self._new_groups.append((field, field.adopt(self.optimizer.param_groups)))
+        self._adopt_new_groups(field)
         self._fields[field.name] = field
         self._seen_bases[field.name] = field.bases(self.optimizer.param_groups)
         return field
+
+    def _adopt_new_groups(self, field: Field) -> None:
+        groups = self.optimizer.param_groups
+        new = field.adopt(groups)
+        self._new_groups.append((field, new))
+        if new:
+            ids = set(map(id, new))
+            bases = {i: g[field.initial_key] for i, g in enumerate(groups) if id(g) in ids}
+            self._adopted[field.key] = {**self._adopted.get(field.key, {}), **bases}
 
     @contextmanager
     def _adopting(self) -> Iterator[None]:
         """Adopt groups that came since; if what is done then fails, forget all new ones again."""
         fields, seen, before = dict(self._fields), dict(self._seen_bases), len(self._new_groups)
-        groups = self.optimizer.param_groups
+        adopted = dict(self._adopted)
         try:
             for field in fields.values():
-                self._new_groups.append((field, field.adopt(groups)))
+                self._adopt_new_groups(field)
             yield
         except BaseException:
             for field, new in self._new_groups[before:]:
                 field.forget(new)
-            self._fields, self._seen_bases = fields, seen
+            self._fields, self._seen_bases, self._adopted = fields, seen, adopted
             raise
         finally:
             del self._new_groups[before:]
@@ -343,7 +356,8 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         for field, values in due:
             marks = self._marks.get(field.name)
             held = field.held(groups)
-            if marks is None or held == marks:
+            # Once groups were taken out, nobody knows which mark is whose.
+            if marks is None or held == marks or len(held) < len(marks):
                 continue
             lines += [
                 f"Parameter group {i} held {field.name}={plain(now)!r}, though the scheduler had "
@@ -359,8 +373,9 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 "code of yours. To change the plan, change the group's initial_… value.",
             )
 
-    def _warn(self, num_updates: int, lines: list[str], advice: str) -> None:
-        warn_at_the_caller(f"{type(self).__name__} at update {num_updates}:", lines, advice)
+    def _warn(self, num_updates: int | None, lines: list[str], advice: str) -> None:
+        at = "" if num_updates is None else f" at update {num_updates}"
+        warn_at_the_caller(f"{type(self).__name__}{at}:", lines, advice)
 
     # State ---------------------------------------------------------------------------------
 
@@ -372,18 +387,23 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def state_dict(self) -> dict[str, Any]:
         """Return the scheduler's state as plain values, fit for JSON.
 
-        It holds the values in force and the plain attributes (numbers, strings, enum members, and
-        the standard containers of them) that the subclass has set; others, such as functions, the
-        constructor makes again.
+        It holds the values in force, the base values, and the plain attributes (numbers, strings,
+        enum members, and the standard containers of them) that the subclass has set; others, such
+        as functions, the constructor makes again.
         """
+        groups = self.optimizer.param_groups
         return {
             "format": _STATE_FORMAT,
             "kind": self._state_kind,
-            "values": {
-                name: [_listed(plain(held)) for held in field.held(self.optimizer.param_groups)]
+            "base_values": [
+                [name, [_listed(plain(base)) for base in field.bases_to_be(groups)]]
                 for name, field in self._fields.items()
-            },
-            "attributes": self._plain_attributes(),
+            ],
+            "values": [
+                [name, [_listed(plain(held)) for held in field.held(groups)]]
+                for name, field in self._fields.items()
+            ],
+            "attributes": to_pairs(self._plain_attributes()),
         }
 
     def _plain_attributes(self) -> dict[str, Any]:
@@ -399,7 +419,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                     lost.append(f"{name} is a {type(value).__name__} that is not saved: {error}")
         if lost:
             self._warn(
-                getattr(self, "_num_updates", 0),
+                self._position().get("num_updates"),
                 lost,
                 "A resumed run has what the constructor makes. Keep plain values in it, or "
                 "override state_dict() and load_state_dict().",
@@ -420,7 +440,9 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             ValueError: If the state is of another kind of scheduler or damaged; then nothing has
                 changed.
         """
-        self._restore(self._checked_state(state_dict))
+        state = self._checked_state(state_dict)
+        with self._with_lost_bases(state):
+            self._restore(state)
 
     def _checked_state(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(state_dict, Mapping):
@@ -446,20 +468,21 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 f"{_STATE_FORMAT}."
             )
         state = dict(state_dict)
-        for key in ("values", "attributes"):
-            if not isinstance(state[key], Mapping):
-                raise ValueError(f"The state's {key!r} entry is {state[key]!r}, no dictionary.")
-        for field, values in state["values"].items():
-            if not isinstance(field, str) or not _is_row(values):
-                raise ValueError(
-                    f"The state's values for field {field!r} are {values!r}, but have to be a "
-                    "list with a finite number, or a list of them, for each parameter group."
-                )
+        for key in ("base_values", "values", "attributes"):
+            state[key] = from_pairs(key, state[key])
+        for key in ("base_values", "values"):
+            for field, values in state[key].items():
+                if not _is_row(values):
+                    raise ValueError(
+                        f"The state's {key.replace('_', ' ')} for field {field!r} are {values!r}, "
+                        "but have to be a list with a finite number, or a list of them, for each "
+                        "parameter group."
+                    )
         self._check_fields(state["values"])
         state["attributes"] = {
             attribute: value
             for attribute, value in state["attributes"].items()
-            if not (isinstance(attribute, str) and self._is_cached(attribute))
+            if not self._is_cached(attribute)
         }
         for attribute in state["attributes"]:
             if not self._may_be_restored(attribute):
@@ -501,8 +524,8 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 f"loads states of {self._state_kind!r}."
             )
 
-    def _may_be_restored(self, name: object) -> bool:
-        if not isinstance(name, str) or not name.isidentifier() or name.startswith("__"):
+    def _may_be_restored(self, name: str) -> bool:
+        if not name.isidentifier() or name.startswith("__"):
             return False
         on_class = getattr(type(self), name, None)
         is_code = callable(on_class) or hasattr(on_class, "__get__")
@@ -511,10 +534,48 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def _position(self) -> dict[str, Any]:
         return {}
 
+    @contextmanager
+    def _with_lost_bases(self, state: dict[str, Any]) -> Iterator[None]:
+        """Put the state's base values where they were lost; back again if what is done fails."""
+        before: list[tuple[Group, str, Any]] = []
+        where = f"The state of {type(self).__name__}, base values"
+        with self._adopting():
+            try:
+                for field, index, base in self._lost_bases(state):
+                    group = self.optimizer.param_groups[index]
+                    before.append((group, field.initial_key, group[field.initial_key]))
+                    field.set_base(group, base, f"{where}, parameter group {index}")
+                    seen = enumerate(self._seen_bases[field.name])
+                    self._seen_bases[field.name] = [base if i == index else it for i, it in seen]
+                yield
+            except BaseException:
+                for group, key, base in reversed(before):
+                    group[key] = base
+                raise
+
+    def _lost_bases(self, state: Mapping[str, Any]) -> list[tuple[Field, int, Any]]:
+        """Return the bases that a restored optimizer came without.
+
+        Not every way of restoring an optimizer brings back the keys that are none of its own. A
+        group without a base that held the very value of the state is of such an optimizer.
+        """
+        lost: list[tuple[Field, int, Any]] = []
+        groups = self.optimizer.param_groups
+        for name, field in self._fields.items():
+            adopted = self._adopted.get(field.key, {})
+            rows = (groups, *(state[key].get(name, ()) for key in ("base_values", "values")))
+            for i, (group, base, value) in enumerate(zip(*rows, strict=False)):
+                if i not in adopted or plain(group[field.initial_key]) != adopted[i]:
+                    continue
+                found, base = field.entry(adopted[i]), _untied(base)
+                if _alike(found, _untied(value)) and not _alike(found, base):
+                    lost.append((field, i, base))
+        return lost
+
     def _restore(self, state: dict[str, Any]) -> None:
         with self._adopting():
             due = self._checked(state["values"], f"The state of {type(self).__name__}")
-            self._warn_of_replaced(due, state, state.get("num_updates", 0))
+            self._warn_of_replaced(due, state)
         self._go_on(due, state)
 
     def _go_on(self, due: Due, state: dict[str, Any]) -> None:
@@ -522,11 +583,12 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             setattr(self, name, value)
         self._doubts.clear()
         self._new_groups.clear()
+        self._adopted.clear()
         for field, _ in due:
             self._seen_bases[field.name] = field.bases(self.optimizer.param_groups)
         self._write(due)
 
-    def _warn_of_replaced(self, due: Due, state: dict[str, Any], num_updates: int) -> None:
+    def _warn_of_replaced(self, due: Due, state: dict[str, Any]) -> None:
         """Warn of values that neither this scheduler nor the checkpoint explains."""
         groups = self.optimizer.param_groups
         lines: list[str] = []
@@ -552,7 +614,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                     )
         if lines:
             self._warn(
-                num_updates,
+                state.get("num_updates"),
                 lines,
                 "To change the rate of a resumed run, change the group's initial_… value.",
             )
@@ -642,9 +704,9 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """Return the scheduler's state as plain values, fit for JSON.
 
-        It holds the count, the values in force and the plain attributes (numbers, strings, enum
-        members, and the standard containers of them) that the subclass has set; others, such as
-        functions, the constructor makes again.
+        It holds the count, the values in force, the base values, and the plain attributes
+        (numbers, strings, enum members, and the standard containers of them) that the subclass has
+        set; others, such as functions, the constructor makes again.
         """
         return super().state_dict() | self._position()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,20 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.state_dict import (
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
 from torch.distributed.checkpoint.stateful import Stateful
 from torch.optim import lr_scheduler
 
 from pytorch_accelerated.schedulers import (
+    AttributeScheduler,
     CosineLrScheduler,
     ParamScheduler,
     SchedulerWarning,
     StatefulSchedulerBase,
+    StatelessParamScheduler,
     WSDLrScheduler,
 )
 from pytorch_accelerated.schedules import constant, from_function, linear
@@ -259,6 +266,36 @@ def test_a_native_scheduler_may_go_on_after_ours_was_dropped() -> None:
     assert used(recorder) == [0.1, 0.05, 0.025]
 
 
+@pytest.mark.parametrize("base", [1, torch.tensor(0.25)])
+def test_after_a_native_scheduler_whose_base_is_no_float(base: Any) -> None:
+    def make(optimizer: Any) -> Any:
+        return CosineLrScheduler(optimizer, 2, 4, lr_min=0.0)
+
+    number, plan = float(base), make(sgd([1.0])).schedules["lr"]
+    expected = [plan(k, base=number) for k in range(9)]
+    optimizer = sgd([copy.deepcopy(base)])
+    train(optimizer, lr_scheduler.LinearLR(optimizer, total_iters=2), 3)
+    scheduler = make(optimizer)
+    assert scheduler.base_lr_values == [number]
+    assert [type(value) for value in scheduler.base_lr_values] == [float]
+    recorder = Recorder(optimizer)
+    train(optimizer, scheduler, 4)
+    saved = copy.deepcopy((optimizer.state_dict(), scheduler.state_dict()))
+    train(optimizer, scheduler, 4)
+    assert [*used(recorder), *held(optimizer)] == pytest.approx(expected, rel=1e-6)
+
+    fresh = sgd([copy.deepcopy(base)])
+    fresh.load_state_dict(saved[0])
+    resumed = make(fresh)
+    resumed.load_state_dict(json.loads(json.dumps(saved[1])))
+    later = {"params": [torch.nn.Parameter(torch.ones(2))], "lr": base, "initial_lr": base}
+    fresh.add_param_group(later)
+    train(fresh, resumed, 1)
+    assert held(fresh) == pytest.approx([expected[5]] * 2, rel=1e-6)
+    train(fresh, resumed, 3)
+    assert held(fresh) == [0.0, 0.0]
+
+
 # torch.distributed.checkpoint --------------------------------------------------------------
 
 
@@ -289,6 +326,117 @@ def test_distributed_checkpoint(make: Any, tmp_path: Path) -> None:
     rest = Recorder(fresh)
     train(fresh, resumed, 5)
     assert used(recorder)[3:] == used(rest)
+
+
+def loaded(scheduler: Any, saved: Any, path: Path) -> Any:
+    dcp.save({"scheduler": saved}, checkpoint_id=path, no_dist=True)
+    dcp.load({"scheduler": scheduler}, checkpoint_id=path, no_dist=True)
+    return scheduler
+
+
+class Remembering(Every):
+    """Keeps in a dictionary what it did, under names that come as it runs."""
+
+    def __init__(self, optimizer: Any) -> None:
+        super().__init__(optimizer, "lr", [0.1, 0.05])
+        self.history: dict[str, Any] = {}
+        self.best: Any = None
+
+    def get_updated_values(self, num_updates: int) -> Any:
+        self.history[f"update {num_updates}"] = {"seen": (num_updates, [0.5])}
+        self.best = None if num_updates < 2 else {num_updates}
+        return super().get_updated_values(num_updates)
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_distributed_checkpoint_of_dictionaries_that_grow(tmp_path: Path) -> None:
+    scheduler = Remembering(optimizer := sgd([BASE]))
+    train(optimizer, scheduler, 3)
+    resumed = loaded(Remembering(sgd([BASE])), scheduler, tmp_path)
+    assert resumed.history == {f"update {k}": {"seen": (k, [0.5])} for k in range(4)}
+    assert resumed.best == {3}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "value"),
+    [
+        (
+            lambda o: WSDLrScheduler(o, total_steps=100),
+            lambda o: WSDLrScheduler(o, total_steps=200, is_continuation_from_checkpoint=True),
+            0.1,
+        ),
+        (
+            lambda o: CosineLrScheduler(o, 2, 5, lr_min=0.0),
+            lambda o: WSDLrScheduler(o, total_steps=200),
+            0.1,
+        ),
+        (
+            lambda o: ParamScheduler(o, lr=linear(10, end=0.0)),
+            lambda o: ParamScheduler(o, lr=linear(10, end=0.0), weight_decay=linear(10)),
+            0.05,
+        ),
+    ],
+    ids=["a continuation", "another recipe", "a field more"],
+)
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+@pytest.mark.filterwarnings("ignore::pytorch_accelerated.schedulers.SchedulerWarning")
+def test_distributed_checkpoint_of_another_plan(
+    before: Any, after: Any, value: float, tmp_path: Path
+) -> None:
+    scheduler = before(optimizer := adamw([BASE]))
+    train(optimizer, scheduler, 5)
+    resumed = loaded(after(fresh := adamw([BASE])), scheduler, tmp_path)
+    assert resumed.num_updates == 5
+    assert held(fresh) == [value]
+
+
+@pytest.mark.parametrize("position", [None, 2])
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_distributed_checkpoint_of_a_stateless_scheduler(
+    position: int | None, tmp_path: Path
+) -> None:
+    scheduler = StatelessParamScheduler(optimizer := sgd([BASE]), lr=PLAN)
+    other = StatelessParamScheduler(fresh := sgd([BASE]), lr=PLAN)
+    if position is None:
+        other.step_update(5)
+    else:
+        scheduler.step_update(position)
+    loaded(other, scheduler, tmp_path)
+    assert held(fresh) == held(optimizer) == [BASE if position is None else planned()[position]]
+    assert other.state_dict()["num_updates"] == position
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_distributed_checkpoint_of_attributes(tmp_path: Path) -> None:
+    one, two = torch.nn.Dropout(0.4), torch.nn.Dropout(0.4)
+    two.momentum = 0.8
+    scheduler = AttributeScheduler(one, p=linear(4, end=0.0))
+    scheduler.step()
+    resumed = AttributeScheduler(two, p=linear(4, end=0.0), momentum=linear(4, end=0.0))
+    loaded(resumed, scheduler, tmp_path)
+    assert (two.p, two.momentum) == pytest.approx((0.3, 0.6))
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_distributed_checkpoint_of_an_optimizer_that_has_no_scheduler_yet(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=BASE)
+    scheduler = make_scheduler(optimizer)
+    train(optimizer, scheduler, 2)
+    state = {"optimizer": get_optimizer_state_dict(model, optimizer), "scheduler": scheduler}
+    dcp.save(state, checkpoint_id=tmp_path, no_dist=True)
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=BASE)
+    state = {"optimizer": get_optimizer_state_dict(model, optimizer)}
+    dcp.load(state, checkpoint_id=tmp_path, no_dist=True)
+    set_optimizer_state_dict(model, optimizer, state["optimizer"])
+    assert "initial_lr" not in optimizer.param_groups[0]
+    resumed = make_scheduler(optimizer)
+    dcp.load({"scheduler": resumed}, checkpoint_id=tmp_path, no_dist=True)
+    assert held(optimizer) == planned()[2:3]
+    recorder = Recorder(optimizer)
+    train(optimizer, resumed, NUM_UPDATES - 2)
+    assert [*used(recorder), *held(optimizer)] == planned()[2:]
 
 
 def test_a_constant_schedule_is_no_obstacle_to_others() -> None:

@@ -23,7 +23,7 @@ from pytorch_accelerated.schedulers import (
     StatelessParamScheduler,
 )
 from pytorch_accelerated.schedules import linear
-from tests.recording import Recorder, adamw, held, sgd, train, update, used_in
+from tests.recording import Recorder, adamw, held, set_attributes, sgd, train, update, used_in
 from tests.schedulers.examples import InverseLrScheduler, MilestoneLrScheduler, StepWdScheduler
 
 
@@ -80,13 +80,14 @@ def test_attributes_of_a_subclass_come_back_with_their_types() -> None:
         "frozen": frozenset({"a"}),
         7: [True, {"x": "y"}],
         "infinite": float("inf"),
+        "tags": ["__tuple__", ["__dict__"]],
     }
     fresh = Remembering(sgd())
     fresh.load_state_dict(json.loads(json.dumps(scheduler.state_dict())))
     assert fresh.things == scheduler.things
     assert type(fresh.things["tuple"]) is tuple
     assert fresh.function is abs
-    assert "function" not in scheduler.state_dict()["attributes"]
+    assert "function" not in dict(scheduler.state_dict()["attributes"])
 
 
 class Mode(str, Enum):
@@ -126,7 +127,7 @@ def test_attributes_of_the_standard_library_and_numpy_come_back() -> None:
     scheduler.by_phase["warm"].append(0.5)
     scheduler.numbers = [np.float32(0.1), np.int64(3), np.bool_(True), np.str_("a"), Mode.SLOW]
     state = scheduler.state_dict()
-    assert "table" not in state["attributes"]
+    assert "table" not in dict(state["attributes"])
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)
@@ -140,9 +141,10 @@ def test_attributes_of_the_standard_library_and_numpy_come_back() -> None:
         assert fresh.recent.maxlen == 3
         fresh.by_phase["cool"].append(1.0)
         # As a state had it that was saved before.
-        fresh.load_state_dict({**saved, "attributes": {**saved["attributes"], "table": [9]}})
+        set_attributes(saved, table=[9])
+        fresh.load_state_dict(saved)
         assert fresh.table == [1, 2, 3]
-    state["attributes"]["mode"] = "medium"
+    set_attributes(state, mode="medium")
     with pytest.raises(ValueError, match=r"attribute 'mode' is 'medium'"):
         Holding(sgd()).load_state_dict(state)
 
@@ -152,7 +154,7 @@ def test_a_container_that_cannot_be_saved_is_not_lost_without_a_word() -> None:
     scheduler.numbers = [torch.ones(1)]
     with pytest.warns(SchedulerWarning, match=r"numbers is a list that is not saved: tensor"):
         state = scheduler.state_dict()
-    assert "numbers" not in state["attributes"]
+    assert "numbers" not in dict(state["attributes"])
     Holding(sgd()).load_state_dict(state)
 
 
@@ -185,14 +187,20 @@ def test_a_subclass_with_a_state_of_its_own_keeps_it() -> None:
         (lambda s: s.update(num_updates="5"), "num_updates='5'"),
         (lambda s: s.update(num_updates=10**400), "num_updates is a number of 1329 bits"),
         (lambda s: s.update(values={"lr": [10**400]}), "finite"),
+        (lambda s: s.pop("base_values"), "lacks 'base_values'"),
+        (lambda s: s.update(base_values=[0.1]), "'base_values' entry"),
+        (lambda s: s.update(base_values={"lr": [float("nan")]}), "base values .* finite"),
         (lambda s: s.update(values=[0.1]), "'values' entry"),
         (lambda s: s.update(values={"lr": [0.1, 0.2]}), "2 values"),
         (lambda s: s.update(values={"lr": [float("nan")]}), "finite"),
         (lambda s: s.update(values={"nope": [0.1]}), "no field 'lr'"),
-        (lambda s: s["attributes"].update(optimizer=None), "attribute 'optimizer'"),
-        (lambda s: s["attributes"].update(step="x"), "attribute 'step'"),
-        (lambda s: s["attributes"].update(__class__="x"), "attribute '__class__'"),
-        (lambda s: s["attributes"].update({"a b": 1}), "attribute 'a b'"),
+        (lambda s: s.update(values=[["lr", [0.1]], ["lr", [0.1]]]), "no name twice"),
+        (lambda s: s.update(attributes=[["gamma"]]), "'attributes' entry"),
+        (lambda s: s.update(attributes=[[3, 0.5]]), "'attributes' entry"),
+        (lambda s: set_attributes(s, optimizer=None), "attribute 'optimizer'"),
+        (lambda s: set_attributes(s, step="x"), "attribute 'step'"),
+        (lambda s: set_attributes(s, __class__="x"), "attribute '__class__'"),
+        (lambda s: set_attributes(s, **{"a b": 1}), "attribute 'a b'"),
     ],
 )
 def test_a_bad_state_is_refused_by_name_and_changes_nothing(change: Any, words: str) -> None:

@@ -241,6 +241,23 @@ def test_a_group_added_later_is_found_by_name() -> None:
     assert held(optimizer) == [pytest.approx(0.3), 0.1, 2.0]
 
 
+@pytest.mark.parametrize("rate", [float, torch.tensor], ids=["float", "tensor"])
+@pytest.mark.parametrize(
+    "plan", [DOWN, from_function(lambda k: 1 - k / 4)], ids=["schedule", "function"]
+)
+def test_a_group_that_is_taken_out_is_no_stranger(plan: Any, rate: Any) -> None:
+    optimizer = sgd([rate(0.25), rate(0.5)])
+    scheduler = ParamScheduler(optimizer, lr=plan)
+    train(optimizer, scheduler, 1)
+    del optimizer.param_groups[0]
+    train(optimizer, scheduler, 1)
+    assert held(optimizer) == [0.25]
+    optimizer.param_groups[0]["lr"] = rate(0.75)
+    update(optimizer)
+    with pytest.warns(SchedulerWarning, match=r"group 0 held lr=0.75"):
+        scheduler.step()
+
+
 @pytest.mark.parametrize(
     ("plan", "words"),
     [

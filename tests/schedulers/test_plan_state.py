@@ -134,7 +134,8 @@ def test_another_plan_is_reported_once_and_counts(name: str, kind: Any) -> None:
     state = json.loads(json.dumps(kind(sgd([0.4]), lr=before).state_dict()))
     scheduler = kind(sgd([0.4]), lr=now)
     (message,) = said(scheduler, state)
-    assert "update 0:\nlr: " in message
+    at = " at update 0" if kind is ParamScheduler else ""  # the other was told of no update yet
+    assert message.startswith(f"{kind.__name__}{at}:\nlr: ")
     for word in words:
         assert word in message
     assert scheduler.schedules == {"lr": now}
@@ -185,6 +186,25 @@ def test_a_state_is_made_although_a_later_group_has_no_schedule() -> None:
     scheduler = ParamScheduler(sgd([0.4]), lr=[linear(4)])
     scheduler.optimizer.add_param_group({"params": parameters(1), "lr": 0.1})
     assert [row[:2] for row in scheduler.state_dict()["plan"]] == [["lr", 0]]
+
+
+@pytest.mark.parametrize("plans", [{"a": linear(4)}, [linear(4)]], ids=["by name", "by position"])
+def test_a_group_that_came_without_a_schedule_gets_one_by_a_new_scheduler(plans: Any) -> None:
+    optimizer = sgd([0.4])
+    optimizer.param_groups[0]["name"] = "a"
+    scheduler = ParamScheduler(optimizer, lr=plans)
+    train(optimizer, scheduler, 1)
+    optimizer.add_param_group({"params": parameters(1), "lr": 0.1, "name": "b"})
+    with pytest.raises(ValueError, match=r"group 1 .*take this scheduler's state_dict\(\)"):
+        scheduler.step()
+    state = scheduler.state_dict()
+    both = {**plans, "b": constant(1)} if isinstance(plans, dict) else [*plans, constant(1)]
+    other = ParamScheduler(optimizer, lr=both)
+    assert said(other, state) == []
+    assert other.num_updates == 1
+    assert held(optimizer) == [linear(4)(1, base=0.4), 0.1]
+    train(optimizer, other, 1)
+    assert held(optimizer) == [linear(4)(2, base=0.4), 0.1]
 
 
 def test_a_function_is_not_held_to_updates_it_does_not_know() -> None:
@@ -270,3 +290,85 @@ def test_subclasses_with_values_of_their_own() -> None:
     assert said(Doubled(sgd([0.4]), lr=linear(10, end=0.0)), state) == []
     (message,) = said(Doubled(sgd([0.4]), lr=linear(20, end=0.0)), state)
     assert "linear(20, end=0.0)" in message
+
+
+class Doubled(ParamScheduler):
+    """Has values of its own, which depend on what it remembers."""
+
+    def __init__(self, optimizer: Any, **schedules: Any) -> None:
+        super().__init__(optimizer, **schedules)
+        self.factor = 1.0
+
+    def get_updated_values(self, num_updates: int) -> Any:
+        return [self.factor * value for value in super().get_updated_values(num_updates)]
+
+
+def test_a_subclass_with_values_of_its_own_goes_on_with_those_of_the_plan_given_now() -> None:
+    before = Doubled(sgd([0.4]), lr=linear(10, end=0.0))
+    before.factor = 2.0
+    state = state_at(before, 5)
+    assert dict(state["values"])["lr"] == [0.4]
+    now = Doubled(optimizer := sgd([0.4]), lr=linear(20, end=0.0))
+    (message,) = said(now, state)
+    assert "lr=0.6000000000000001 is due by the schedule given now" in message
+    assert held(optimizer) == [2 * linear(20, end=0.0)(5, base=0.4)]
+    train(optimizer, now, 1)
+    assert held(optimizer) == [2 * linear(20, end=0.0)(6, base=0.4)]
+
+
+def test_a_subclass_that_changes_nothing_at_an_update_has_the_saved_value_there() -> None:
+    class Sometimes(ParamScheduler):
+        def get_updated_values(self, num_updates: int) -> Any:
+            return None if num_updates % 2 else super().get_updated_values(num_updates)
+
+    state = state_at(Sometimes(sgd([0.4]), lr=linear(10, end=0.0)), 5)
+    now = Sometimes(optimizer := sgd([0.4]), lr=linear(20, end=0.0))
+    said(now, state)
+    assert held(optimizer) == dict(state["values"])["lr"] == [linear(10, end=0.0)(4, base=0.4)]
+
+
+def test_a_restore_that_fails_by_another_plan_leaves_a_subclass_as_it_was() -> None:
+    before = Doubled(sgd([0.4]), lr=linear(10, end=0.0))
+    before.factor = 2.0
+    state = state_at(before, 5)
+    state["attributes"] = [["factor", "two"]]
+    now = Doubled(optimizer := sgd([0.4]), lr=linear(20, end=0.0))
+    own = now.state_dict()
+    with pytest.raises(TypeError):
+        now.load_state_dict(state)
+    assert (now.state_dict(), held(optimizer)) == (own, [0.4])
+
+
+def test_a_stateless_scheduler_goes_on_with_the_plan_given_now() -> None:
+    before = StatelessParamScheduler(sgd([0.1]), lr=cosine(100))
+    assert before.state_dict()["num_updates"] is None
+    before.step_update(60)
+    state = json.loads(json.dumps(before.state_dict()))
+    longer = StatelessParamScheduler(optimizer := sgd([0.1]), lr=cosine(200))
+    (message,) = said(longer, state)
+    assert message.startswith("StatelessParamScheduler at update 60:")
+    assert "is due by the schedule given now, but the checkpoint held" in message
+    assert held(optimizer) == [cosine(200)(60, base=0.1)]
+    again = StatelessParamScheduler(sgd([0.1]), lr=cosine(200))
+    assert said(again, longer.state_dict()) == []
+
+
+def test_a_stateless_scheduler_that_was_told_no_update_yet() -> None:
+    state = StatelessParamScheduler(sgd([0.1]), lr=linear(10, start=0.0)).state_dict()
+    other = StatelessParamScheduler(optimizer := sgd([0.1]), lr=linear(20, start=0.0))
+    (message,) = said(other, state)
+    assert message.splitlines()[0] == "StatelessParamScheduler:"
+    assert message.endswith("The schedule given now counts from the next update on.")
+    assert held(optimizer) == [0.1]
+    same = StatelessParamScheduler(optimizer := sgd([0.1]), lr=linear(10, start=0.0))
+    assert said(same, state) == []
+    assert held(optimizer) == [0.1]
+
+
+@pytest.mark.parametrize("num_updates", [-1, 1.5, "3", True, 2**70])
+def test_a_stateless_schedulers_damaged_count_is_refused(num_updates: Any) -> None:
+    scheduler = StatelessParamScheduler(sgd([0.1]), lr=linear(10, start=0.0))
+    state = scheduler.state_dict()
+    with pytest.raises(ValueError, match="num_updates"):
+        scheduler.load_state_dict({**state, "num_updates": num_updates})
+    assert scheduler.state_dict() == state

@@ -28,7 +28,7 @@ from pytorch_accelerated.schedules import (
     from_function,
     linear,
 )
-from tests.recording import Recorder, held, parameters, sgd, train, update
+from tests.recording import Recorder, held, parameters, set_attributes, sgd, train, update
 
 FOUR = linear(4, start=0.0)
 
@@ -368,13 +368,13 @@ def test_the_constructor_decides_and_the_memory_is_kept() -> None:
     ("change", "words"),
     [
         (lambda s: s.update(kind="schedules"), "'schedules'"),
-        (lambda s: s["attributes"].pop("best"), "lacks the attributes 'best'"),
-        (lambda s: s["attributes"].update(best="low"), "best"),
-        (lambda s: s["attributes"].update(best={"__float__": ["nan"]}), "best=nan"),
-        (lambda s: s["attributes"].update(num_reductions=-1), "num_reductions=-1"),
-        (lambda s: s["attributes"].update(num_bad_reports=0.5), "num_bad_reports=0.5"),
-        (lambda s: s["attributes"].update(num_reductions="1"), "num_reductions='1'"),
-        (lambda s: s["attributes"].update(num_reductions=10**400), "num_reductions is a number of"),
+        (lambda s: s["attributes"].pop(0), "lacks the attributes 'best'"),
+        (lambda s: set_attributes(s, best="low"), "best"),
+        (lambda s: set_attributes(s, best=["__float__", "nan"]), "best=nan"),
+        (lambda s: set_attributes(s, num_reductions=-1), "num_reductions=-1"),
+        (lambda s: set_attributes(s, num_bad_reports=0.5), "num_bad_reports=0.5"),
+        (lambda s: set_attributes(s, num_reductions="1"), "num_reductions='1'"),
+        (lambda s: set_attributes(s, num_reductions=10**400), "num_reductions is a number of"),
     ],
 )
 def test_a_damaged_state_is_refused_and_changes_nothing(change: Any, words: str) -> None:

@@ -24,7 +24,7 @@ from pytorch_accelerated.placeholders import (
 )
 from pytorch_accelerated.schedulers import CosineLrScheduler, SchedulerWarning, WSDLrScheduler
 from pytorch_accelerated.schedulers.wsd_scheduler import estimate_checkpoint_steps
-from tests.recording import Recorder, held, sgd, train, used_in
+from tests.recording import Recorder, held, set_attributes, sgd, train, used_in
 
 
 def approx(value: float) -> Any:
@@ -363,7 +363,7 @@ def saved_at(position: int, **arguments: Any) -> tuple[Any, Any]:
 def test_the_count_is_in_the_state_and_the_plan_is_not() -> None:
     _, state = saved_at(7, total_steps=100, num_warmup_steps=10)
     assert state["num_updates"] == 7
-    assert state["attributes"] == {"_continuation": None}
+    assert state["attributes"] == [["_continuation", None]]
 
 
 def test_the_constructor_decides_on_everything_but_the_position() -> None:
@@ -495,7 +495,7 @@ def test_a_damaged_continuation_changes_nothing() -> None:
     state = scheduler.state_dict()
     damaged = copy.deepcopy(state)
     damaged["num_updates"] = 7
-    damaged["attributes"]["_continuation"]["start"] = -5
+    set_attributes(damaged, _continuation=["__dict__", ["start", -5], ["total_steps", 200]])
     with pytest.raises(ValueError, match="_continuation start"):
         scheduler.load_state_dict(damaged)
     assert scheduler.state_dict() == state
@@ -503,7 +503,7 @@ def test_a_damaged_continuation_changes_nothing() -> None:
 
 def test_a_restore_that_fails_leaves_the_plan_as_it_was() -> None:
     _, state = saved_at(95, total_steps=100, num_checkpoints=2)
-    state["values"]["lr"] = [0.05]
+    state["values"] = [["lr", [0.05]]]
     scheduler = wsd(total_steps=200, num_checkpoints=2, is_continuation_from_checkpoint=True)
     planned = scheduler.get_decay_info(), scheduler.get_updated_values(95)
     with pytest.raises(SchedulerWarning, match=r"the checkpoint held 0\.05"):
