@@ -11,7 +11,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pytorch_accelerated.schedulers.param_groups import _put, copied, mark, plain, same
-from pytorch_accelerated.schedulers.param_scheduler import checked_plan, for_the_run, over_the_run
+from pytorch_accelerated.schedulers.param_scheduler import (
+    OF_A_TEXT,
+    checked_plan,
+    for_the_run,
+    over_the_run,
+)
 from pytorch_accelerated.schedulers.plain_state import (
     from_pairs,
     saved_count,
@@ -134,7 +139,13 @@ class AttributeScheduler:
     def _value(
         self, name: str, index: int, num_updates: int, schedule: Schedule, base: float
     ) -> float:
-        offset, scale = schedule.coefficients(num_updates)
+        try:
+            offset, scale = schedule.coefficients(num_updates)
+        except OF_A_TEXT as error:
+            if type(error) not in OF_A_TEXT:
+                raise
+            who = f"{name} of {_called(self._targets[index], index)}"
+            raise type(error)(f"AttributeScheduler: {who}: {error}") from error
         value = offset + scale * base
         if not math.isfinite(value):
             raise ValueError(

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers import plan_state
-from pytorch_accelerated.schedulers.param_groups import Field, Group, plain
+from pytorch_accelerated.schedulers.param_groups import Field, Group, _is_number, plain
 from pytorch_accelerated.schedulers.quick_steps import QuickSteps, quick_steps
 from pytorch_accelerated.schedulers.scheduler_base import (
     _PACKAGE,
@@ -30,6 +30,9 @@ from pytorch_accelerated.schedules import Schedule
 from pytorch_accelerated.schedules.ranges import bounds, out_of_range
 
 Plan: TypeAlias = "Schedule | Mapping[str | int, Schedule] | Sequence[Schedule]"
+
+# What can be raised again with more to say; others may be made of something else than a text.
+OF_A_TEXT = (TypeError, ValueError)
 
 # Attributes that the state of one of the library's own schedulers may have, next to its position.
 _REMEMBERED = {"_continuation"}
@@ -110,18 +113,42 @@ class FieldSchedules:
         """Return the value of each group at update ``num_updates``."""
         bases = self.field.bases(groups)
         if isinstance(self.plan, Schedule):
-            offset, scale = self.plan.coefficients(num_updates)
-            values = [offset + scale * base for base in bases]
+            pairs = [self._coefficients(self.plan, num_updates)] * len(bases)
         else:
-            values = []
-            for schedule, base in zip(self.of(groups), bases, strict=True):
-                offset, scale = schedule.coefficients(num_updates)
-                values.append(offset + scale * base)
+            pairs = [
+                self._coefficients(schedule, num_updates, index)
+                for index, schedule in enumerate(self.of(groups))
+            ]
         # Bases may have been changed since the ends were checked.
-        if not all(map(self._is_allowed, values)):
+        try:
+            values = [
+                offset + scale * base for (offset, scale), base in zip(pairs, bases, strict=True)
+            ]
+            is_legal = all(map(self._is_allowed, values))
+        except TypeError as error:
+            for index, base in enumerate(bases):
+                if not _is_number(base):
+                    raise TypeError(
+                        f"{self.field.name}: the base value {base!r} of parameter group {index} "
+                        f"at update {num_updates} is no number. Put one into the group's "
+                        f"{self.field.initial_key}."
+                    ) from error
+            raise
+        if not is_legal:
             for index, value in enumerate(values):
                 self._check(value, index, f"at update {num_updates}")
         return values
+
+    def _coefficients(
+        self, schedule: Schedule, num_updates: int, index: int | None = None
+    ) -> tuple[float, float]:
+        try:
+            return schedule.coefficients(num_updates)
+        except OF_A_TEXT as error:
+            if type(error) not in OF_A_TEXT:
+                raise
+            group = "" if index is None else f" of parameter group {index}"
+            raise type(error)(f"{self.field.name}{group}: {error}") from error
 
     def columns(self, num_updates: int, groups: Sequence[Group]) -> list[array[float]]:
         """Return what :meth:`values` gives at updates 0 … ``num_updates`` − 1, for each group."""
@@ -236,7 +263,12 @@ class _Scheduled(SchedulerBase):
             several fields are scheduled.
         """
         groups = self.optimizer.param_groups
-        values = {own.field.name: own.values(num_updates, groups) for own in self._schedules}
+        try:
+            values = {own.field.name: own.values(num_updates, groups) for own in self._schedules}
+        except OF_A_TEXT as error:
+            if type(error) not in OF_A_TEXT:
+                raise
+            raise type(error)(f"{type(self).__name__}: {error}") from error
         return values if len(values) > 1 else values[self.param_group_field]
 
     # What a state says of the plan ----------------------------------------------------------

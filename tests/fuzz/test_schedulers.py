@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import math
 import warnings
@@ -19,6 +20,7 @@ from pytorch_accelerated.schedulers import (
     CosineLrScheduler,
     ParamScheduler,
     PlateauLrScheduler,
+    SchedulerWarning,
     StatefulSchedulerBase,
     StatelessParamScheduler,
     WSDLrScheduler,
@@ -354,18 +356,50 @@ def test_a_damaged_state_is_refused_or_restores_something_sound(
         assert held(optimizer) == before
 
 
-@every
-@pytest.mark.parametrize("other", EVERY)
-def test_a_state_of_another_class_is_refused_by_name(make: Any, other: str) -> None:
+# A run may go on with another schedule, so each of these takes a position from any of them.
+SCHEDULES = ("schedule", "several", "cosine", "wsd")
+PAIRS = list(itertools.permutations(EVERY, 2))
+SHARING = [pair for pair in PAIRS if {*pair} <= {*SCHEDULES}]
+
+
+@pytest.mark.parametrize(("name", "other"), [pair for pair in PAIRS if pair not in SHARING])
+def test_a_state_of_another_class_is_refused_by_name(name: str, other: str) -> None:
     state = state_after(EVERY[other], 3)
     optimizer = adamw([0.1, 0.2])
-    scheduler = make(optimizer)
-    if state["kind"] == scheduler.state_dict()["kind"]:
-        return
+    scheduler = EVERY[name](optimizer)
     with all_or_nothing(optimizer) as errors:
         scheduler.load_state_dict(state)
     assert repr(state["kind"]) in str(errors[0])
     assert type(scheduler).__name__ in str(errors[0])
+
+
+@pytest.mark.parametrize(("name", "other"), SHARING)
+def test_a_state_of_another_schedule_is_taken_with_its_position_and_both_are_named(
+    name: str, other: str
+) -> None:
+    state = state_after(EVERY[other], 3)
+    optimizer = adamw([0.1, 0.2])
+    scheduler = EVERY[name](optimizer)
+    plans = [repr(EVERY[kind](adamw([0.1, 0.2])).schedules["lr"]) for kind in (other, name)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        scheduler.load_state_dict(state)
+    assert scheduler.num_updates == 3
+    for k in range(3, 10):
+        straight = adamw([0.1, 0.2])
+        EVERY[name](straight).step(k)
+        assert held(optimizer) == held(straight)
+        assert held(optimizer, "betas") == held(straight, "betas")
+        scheduler.step()
+    if {name, other} == {"schedule", "several"}:
+        assert plans[0] == plans[1]
+        assert not caught
+        return
+    (warning,) = caught
+    assert warning.category is SchedulerWarning
+    said = "lr: the checkpoint's schedule was {}, but the one given now is {}."
+    for part in (f"{type(scheduler).__name__} at update 3", said.format(*plans)):
+        assert part in str(warning.message)
 
 
 @every

@@ -53,32 +53,32 @@ ROWS = (
         "F05",
         "The saved state overwrites the new, longer horizon, so the rate climbs again or the run "
         "fails.",
-        "PyTorch, Lightning",
+        "PyTorch, Lightning, Ignite",
         "A state is a position. The plan given now counts, and a warning names both plans, and "
         "both values where they differ.",
         ("deepinsight/insightface!2143", "nodefluxio/vortex#70"),
-        ("pytorch", "lightning"),
+        ("pytorch", "lightning", "ignite"),
     ),
     Row(
         "F06",
         "A schedule that is a function is saved as nothing; another one takes over unnoticed.",
-        "PyTorch",
+        "PyTorch, Transformers",
         "The state has values of the function at several updates, later ones too. Another function "
         "is reported, also at update 0; an equal one resumes exactly.",
         ("huggingface/transformers#21689", "pytorch/pytorch!9927"),
-        ("pytorch",),
+        ("pytorch", "transformers"),
     ),
     Row(
         "F07",
         "A group that is added later gets a multiple of its rate, none at all, or an opaque error.",
-        f"PyTorch, {_EARLIER}",
+        f"PyTorch, timm, {_EARLIER}",
         "From the next update on it has the same shape over its own base value.",
         (
             "pytorch/pytorch#79888",
             "pytorch/pytorch#62475",
             "Lightning-Universe/lightning-flash#1321",
         ),
-        ("pytorch",),
+        ("pytorch", "timm"),
     ),
     Row(
         "F08",
@@ -99,10 +99,10 @@ ROWS = (
     Row(
         "F10",
         "A cosine climbs back to its base after its end.",
-        "PyTorch",
+        "PyTorch, Transformers",
         "It stays at its floor; restarts are asked for with ``repeat``.",
         ("Tencent-Hunyuan/UniRL!223",),
-        ("pytorch",),
+        ("pytorch", "transformers"),
     ),
     Row(
         "F11",
@@ -123,10 +123,10 @@ ROWS = (
     Row(
         "F14",
         "A rate that was changed between two schedulers is ignored, or the base is taken twice.",
-        f"PyTorch, DeepSpeed, {_EARLIER}",
+        f"PyTorch, timm, DeepSpeed, {_EARLIER}",
         "Making a scheduler twice is making it once; a rate changed in between is reported.",
         ("pytorch/pytorch#21965",),
-        ("pytorch",),
+        ("pytorch", "timm"),
     ),
     Row(
         "F15",
@@ -155,6 +155,7 @@ ROWS = (
         "PyTorch, in part",
         "One graph with tensors in the fields, at most two with floats.",
         ("pytorch/pytorch#133898", "pytorch/pytorch#130467", "pytorch/pytorch#107076"),
+        ("pytorch",),
     ),
     Row(
         "F18",
@@ -183,6 +184,7 @@ ROWS = (
             "allenai/allennlp#2334",
             "google-deepmind/optax#1426",
         ),
+        ("pytorch",),
     ),
     Row(
         "F21",
@@ -195,6 +197,7 @@ ROWS = (
             "pytorch/pytorch!159873",
             "Lightning-AI/pytorch-lightning#4983",
         ),
+        ("pytorch",),
     ),
     Row(
         "F22",
@@ -202,7 +205,7 @@ ROWS = (
         f"timm, mmengine, Ignite, {_EARLIER}; mended in PyTorch",
         "The tensor stays the tensor that it is, and is filled in place.",
         ("pytorch/pytorch#163103", "pytorch/pytorch#162359", "pytorch/pytorch#163093"),
-        ("ignite",),
+        ("ignite", "timm"),
     ),
     Row(
         "F23",
@@ -210,6 +213,7 @@ ROWS = (
         "timm, Swin Transformer",
         "The cosine starts where the warmup ends, at the base value.",
         ("microsoft/Swin-Transformer!278",),
+        ("timm",),
     ),
     Row(
         "F24",
@@ -217,6 +221,7 @@ ROWS = (
         "timm",
         "A milestone is the first update that runs with the new value.",
         ("huggingface/pytorch-image-models!2753", "huggingface/pytorch-image-models!2745"),
+        ("timm",),
     ),
     Row(
         "F26",

@@ -31,6 +31,20 @@ def run(optimizer: Any, attach: Any, num_batches: int, accumulation: int = 1) ->
 
 
 @peer
+def test_f05_peer_ignite_resumes_with_the_old_length() -> None:
+    def make(optimizer: Any, length: int) -> Any:
+        return theirs.CosineAnnealingScheduler(optimizer, "lr", 1.0, 0.0, cycle_size=length)
+
+    short = make(optimizer := sgd([1.0]), 10)
+    run(optimizer, lambda e: e.add_event_handler(Events.ITERATION_STARTED, short), 10)
+    longer = make(fresh := sgd([1.0]), 20)
+    longer.load_state_dict(short.state_dict())
+    used = run(fresh, lambda e: e.add_event_handler(Events.ITERATION_STARTED, longer), 5)
+    assert used[0] == [1.0]  # of a cosine that would be half done
+    assert used[-1] == pytest.approx([0.6545], abs=1e-4)
+
+
+@peer
 def test_f22_peer_ignite_replaces_a_tensor_by_a_float() -> None:
     optimizer = sgd([torch.tensor(0.1)])
     scheduler = theirs.LinearCyclicalScheduler(optimizer, "lr", 0.1, 0.0, cycle_size=8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import gc
+import inspect
 import io
 import json
 import math
@@ -436,21 +437,45 @@ def test_f16_peer_pytorch_needs_a_plain_method() -> None:
         lr_scheduler.LinearLR(optimizer)
 
 
-@pytest.mark.parametrize(("as_tensor", "graphs"), [(True, 1), (False, 2)])
-def test_f17_a_new_value_recompiles_nothing(as_tensor: bool, graphs: int) -> None:
+def graphs_of(optimizer: Any, scheduler: Any) -> int:
+    """How many graphs twelve updates of a compiled optimizer compile to."""
     torch._dynamo.reset()
-    rate = torch.tensor(0.1) if as_tensor else 0.1
-    optimizer = adamw([rate])
     parameter = optimizer.param_groups[0]["params"][0]
     counter = CompileCounterWithBackend("eager")
     compiled = torch.compile(optimizer.step, backend=counter)
-    scheduler = ParamScheduler(optimizer, lr=linear(12, end=0.0))
     for _ in range(12):
         parameter.grad = torch.ones_like(parameter)
         compiled()
         scheduler.step()
-    assert counter.frame_count <= graphs
+    return counter.frame_count
+
+
+@pytest.mark.parametrize(("as_tensor", "graphs"), [(True, 1), (False, 2)])
+def test_f17_a_new_value_recompiles_nothing(as_tensor: bool, graphs: int) -> None:
+    rate = torch.tensor(0.1) if as_tensor else 0.1
+    optimizer = adamw([rate])
+    assert graphs_of(optimizer, ParamScheduler(optimizer, lr=linear(12, end=0.0))) <= graphs
     assert held(optimizer) == [0.0]
+
+
+def adamw_of_tensors() -> torch.optim.AdamW:
+    betas = torch.tensor(0.9), torch.tensor(0.99)
+    return torch.optim.AdamW(parameters(1), lr=torch.tensor(0.1), betas=betas, foreach=False)
+
+
+def test_f17_betas_that_are_tensors_recompile_nothing_either() -> None:
+    optimizer = adamw_of_tensors()
+    scheduler = ParamScheduler(optimizer, lr=linear(12, end=0.0), beta1=linear(12, end=0.5))
+    assert graphs_of(optimizer, scheduler) == 1
+    assert held(optimizer, "betas")[0] == pytest.approx((0.45, 0.99))
+
+
+@peer
+def test_f17_peer_pytorch_puts_floats_among_the_betas_and_compiles_again() -> None:
+    optimizer = adamw_of_tensors()
+    scheduler = lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=20)
+    assert graphs_of(optimizer, scheduler) == 2
+    assert type(optimizer.param_groups[0]["betas"][0]) is float
 
 
 @every_scheduler
@@ -505,12 +530,24 @@ def test_f20_any_field_is_scheduled_by_the_same_shapes() -> None:
     assert betas.used[2][0] == (exponential(4, end=0.5)(2, base=0.8), 0.99)
 
 
+@peer
+def test_f20_peer_pytorch_has_nothing_for_weight_decay() -> None:
+    assert "weight_decay" not in inspect.getsource(lr_scheduler)
+
+
 def test_f21_each_group_may_have_a_plan_of_its_own() -> None:
     optimizer = sgd([0.1, 0.2])
     recorder = Recorder(optimizer)
     scheduler = ParamScheduler(optimizer, lr=[constant(1), cosine(8, end=0.0)])
     train(optimizer, scheduler, 8)
     assert recorder.used == [[0.1, cosine(8, end=0.0)(k, base=0.2)] for k in range(8)]
+
+
+@peer
+def test_f21_peer_pytorch_a_cosine_takes_one_length_for_all_groups() -> None:
+    optimizer = sgd([0.1, 0.2])
+    with pytest.raises(TypeError, match="list"):
+        train(optimizer, lr_scheduler.CosineAnnealingLR(optimizer, [4, 8]), 1)  # type: ignore[arg-type]
 
 
 @every_scheduler

@@ -57,6 +57,26 @@ def test_f35_shares_add_up_to_the_whole(num_updates: int) -> None:
     assert values[-1] == 0.0
 
 
+@peer
+def test_f06_peer_transformers_switches_to_another_schedule_without_a_word() -> None:
+    scheduler = get_scheduler("linear", optimizer := sgd([1.0]), 0, 10)
+    train(optimizer, scheduler, 4)
+    resumed = get_scheduler("polynomial", fresh := sgd([1.0]), 0, 20)
+    fresh.load_state_dict(optimizer.state_dict())
+    resumed.load_state_dict(scheduler.state_dict())
+    train(fresh, resumed, 1)
+    assert held(optimizer) == pytest.approx([0.6])
+    assert held(fresh) == pytest.approx([0.75], abs=1e-3)
+
+
+@peer
+def test_f10_peer_transformers_a_cosine_climbs_back() -> None:
+    optimizer = sgd([1.0])
+    values = used(optimizer, get_scheduler("cosine", optimizer, 0, 10), 20)
+    assert values[10] == pytest.approx(0.0)
+    assert values[20] == pytest.approx(1.0)
+
+
 def hugging_face(folder: Path, **options: Any) -> Any:
     arguments = {
         "output_dir": str(folder),

@@ -6,6 +6,7 @@ import copy
 import gc
 import io
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -22,9 +23,10 @@ from pytorch_accelerated.schedulers import (
     ParamScheduler,
     SchedulerWarning,
     StatefulSchedulerBase,
+    StatelessParamScheduler,
 )
-from pytorch_accelerated.schedules import linear
-from tests.recording import Recorder, adamw, held, parameters, sgd, train, update, used_in
+from pytorch_accelerated.schedules import from_function, linear
+from tests.recording import Recorder, adamw, held, parameters, plain, sgd, train, update, used_in
 from tests.schedulers.examples import (
     STATEFUL,
     STATELESS,
@@ -37,18 +39,57 @@ every_stateful = pytest.mark.parametrize("example", STATEFUL, ids=repr)
 every_pure = pytest.mark.parametrize("example", [e for e in STATEFUL if e.pure], ids=repr)
 every_built_in = pytest.mark.parametrize("example", [e for e in STATEFUL if e.built_in], ids=repr)
 every_stateless = pytest.mark.parametrize("example", STATELESS, ids=repr)
+every_one = pytest.mark.parametrize("example", STATEFUL + STATELESS, ids=repr)
+every_plan = pytest.mark.parametrize(
+    "example", [e for e in STATEFUL + STATELESS if e.built_in], ids=repr
+)
 
 bases = st.lists(st.floats(1e-3, 10.0), min_size=1, max_size=3)
 positions = st.integers(0, 50)
+dtypes = st.sampled_from([None, torch.float32, torch.float64])
 
 
-def optimizer_for(own_bases: list[float]) -> torch.optim.AdamW:
-    return adamw(own_bases, weight_decay=0.3)
+def optimizer_for(own_bases: list[float], dtype: torch.dtype | None = None) -> torch.optim.AdamW:
+    """Return an optimizer whose scheduled fields are floats, or tensors of a type."""
+    optimizer = adamw(own_bases, weight_decay=0.3)
+    for group in optimizer.param_groups if dtype else ():
+        fill_with_tensors(group, dtype)
+    return optimizer
 
 
-def value(example: Example, own_bases: list[float], num_updates: int) -> list[Any]:
+def fill_with_tensors(group: dict[str, Any], dtype: torch.dtype) -> None:
+    group["lr"], group["weight_decay"], *betas = (
+        torch.tensor(number, dtype=dtype)
+        for number in (group["lr"], group["weight_decay"], *group["betas"])
+    )
+    group["betas"] = tuple(betas)
+
+
+def step(scheduler: Any, num_updates: int) -> None:
+    """Put the values for update ``num_updates`` in force, one after the last ones."""
+    if hasattr(scheduler, "step"):
+        scheduler.step()
+    else:
+        scheduler.step_update(num_updates)
+
+
+def contents(optimizer: Any) -> Any:
+    """Return all that the groups hold, and which tensors it is in."""
+    return repr(
+        [
+            [(key, id(value) if isinstance(value, torch.Tensor) else None, plain(value))]
+            for group in optimizer.param_groups
+            for key, value in group.items()
+            if key != "params"
+        ]
+    )
+
+
+def value(
+    example: Example, own_bases: list[float], num_updates: int, dtype: torch.dtype | None = None
+) -> list[Any]:
     """Return the value of update ``num_updates``, asked of a scheduler that never stepped."""
-    optimizer = optimizer_for(own_bases)
+    optimizer = optimizer_for(own_bases, dtype)
     scheduler = example.make(optimizer)
     scheduler.step_update(num_updates)
     return held(optimizer, example.field)
@@ -303,6 +344,37 @@ def test_law_4_a_group_added_later_follows_the_same_plan_from_its_own_base(
         scheduler.step()
 
 
+@every_plan
+@settings(max_examples=10, deadline=None)
+@given(
+    own_bases=bases,
+    dtype=dtypes,
+    events=st.lists(
+        st.tuples(st.integers(1, 12), st.floats(1e-3, 10.0) | st.just("load")), max_size=4
+    ),
+)
+def test_law_4_groups_come_and_are_replaced_at_any_time(
+    example: Example, own_bases: list[float], dtype: torch.dtype | None, events: list[Any]
+) -> None:
+    optimizer = optimizer_for(own_bases, dtype)
+    scheduler = example.make(optimizer)
+    all_bases, k = list(own_bases), 0
+    for num_steps, event in [*events, (3, "load")]:
+        for _ in range(num_steps):
+            k += 1
+            step(scheduler, k)
+        if event == "load":
+            optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        else:
+            optimizer.add_param_group({"params": parameters(1), "lr": event, "weight_decay": 0.3})
+            if dtype is not None:
+                fill_with_tensors(optimizer.param_groups[-1], dtype)
+            all_bases.append(event)
+        k += 1
+        step(scheduler, k)
+        assert held(optimizer, example.field) == value(example, all_bases, k, dtype)
+
+
 @every_stateful
 def test_law_4_groups_replaced_by_loading_the_optimizer_are_still_scheduled(
     example: Example,
@@ -423,6 +495,132 @@ def test_law_5_a_bad_value_is_named_and_nothing_changes(
     assert scheduler.num_updates == 0
 
 
+class Spoiled:
+    """Spoils a scheduler's values at will, as an override of its class that goes wrong may do."""
+
+    def __init__(self, scheduler: Any) -> None:
+        spoiled = self
+        self.by: Any = None
+
+        class Override(type(scheduler)):  # type: ignore[misc]
+            def get_updated_values(self, num_updates: int) -> Any:
+                values = super().get_updated_values(num_updates)
+                return values if spoiled.by is None else spoiled.by(values)
+
+        scheduler.__class__ = Override
+
+
+NO_NUMBERS = st.sampled_from([math.nan, math.inf, -math.inf, "0.1", None, [0.1], b"1"])
+
+
+@every_one
+@settings(max_examples=15, deadline=None)
+@given(own_bases=bases, position=st.integers(0, 30), dtype=dtypes, data=st.data())
+def test_law_5_whatever_a_scheduler_returns_a_bad_value_is_named_and_nothing_changes(
+    example: Example,
+    own_bases: list[float],
+    position: int,
+    dtype: torch.dtype | None,
+    data: st.DataObject,
+) -> None:
+    optimizer = optimizer_for(own_bases, dtype)
+    scheduler = example.make(optimizer)
+    spoiled = Spoiled(scheduler)
+    for k in range(1, position + 1):
+        step(scheduler, k)
+    words: list[str] = ["Override", f"update {position + 1}"]
+
+    def spoil(values: Any) -> Any:
+        rows = values if isinstance(values, dict) else {scheduler.param_group_field: values}
+        name = data.draw(st.sampled_from(sorted(rows)))
+        # Of None, no change, something else is made as well.
+        row = held(optimizer, name) if rows[name] is None else list(rows[name])
+        if data.draw(st.booleans()):
+            row = row + row[:1] if data.draw(st.booleans()) else row[:-1]
+            words.extend([f"{len(row)} values", f"{len(own_bases)} parameter groups"])
+        else:
+            index, bad = data.draw(st.integers(0, len(row) - 1)), data.draw(NO_NUMBERS)
+            row[index] = bad
+            words.extend([f"parameter group {index}", repr(bad)])
+        words.append(repr(name))
+        return {**rows, name: row}
+
+    spoiled.by = spoil
+    before = contents(optimizer), scheduler.state_dict()
+    with pytest.raises((ValueError, TypeError)) as caught:
+        step(scheduler, position + 1)
+    for word in words:
+        assert word in str(caught.value)
+    assert (contents(optimizer), scheduler.state_dict()) == before
+
+    spoiled.by = None
+    step(scheduler, position + 1)
+    twin = example.make(other := optimizer_for(own_bases, dtype))
+    for k in range(1, position + 2):
+        step(twin, k)
+    assert held(optimizer, example.field) == held(other, example.field)
+
+
+@every_plan
+@settings(max_examples=15, deadline=None)
+@given(own_bases=bases, position=st.integers(0, 30), dtype=dtypes, data=st.data())
+def test_law_5_a_base_that_is_no_number_any_more_is_named_and_nothing_changes(
+    example: Example,
+    own_bases: list[float],
+    position: int,
+    dtype: torch.dtype | None,
+    data: st.DataObject,
+) -> None:
+    optimizer = optimizer_for(own_bases, dtype)
+    scheduler = example.make(optimizer)
+    for k in range(1, position + 1):
+        step(scheduler, k)
+    index = data.draw(st.integers(0, len(own_bases) - 1))
+    field, bad = data.draw(st.sampled_from(sorted(scheduler.schedules))), data.draw(NO_NUMBERS)
+    key = "initial_betas" if field == "beta1" else f"initial_{field}"
+    group = optimizer.param_groups[index]
+    base, group[key] = group[key], bad
+    if field == "beta1":
+        group[key] = (bad, base[1])
+    before = contents(optimizer)
+    with pytest.raises((ValueError, TypeError)) as caught:
+        step(scheduler, position + 1)
+    named = f"parameter group {index}"
+    for word in (type(scheduler).__name__, field, named, f"update {position + 1}"):
+        assert word in str(caught.value)
+    assert contents(optimizer) == before
+    assert getattr(scheduler, "num_updates", position) == position
+
+    group[key] = base
+    step(scheduler, position + 1)
+    twin = example.make(other := optimizer_for(own_bases, dtype))
+    for k in range(1, position + 2):
+        step(twin, k)
+    assert held(optimizer, example.field) == held(other, example.field)
+
+
+@settings(deadline=None)
+@given(at=st.integers(1, 20), bad=NO_NUMBERS, each=st.booleans(), dtype=dtypes)
+def test_law_5_a_function_that_gives_no_number_is_named_with_its_field_and_scheduler(
+    at: int, bad: Any, each: bool, dtype: torch.dtype | None
+) -> None:
+    own = from_function(lambda k: bad if k >= at else 0.5)
+    for kind in (ParamScheduler, StatelessParamScheduler):
+        optimizer = optimizer_for([0.1, 0.2], dtype)
+        scheduler: Any = kind(
+            optimizer, weight_decay=linear(30), lr=[linear(30), own] if each else own
+        )
+        for k in range(1, at):
+            step(scheduler, k)
+        before = contents(optimizer), scheduler.state_dict()
+        with pytest.raises((ValueError, TypeError)) as caught:
+            step(scheduler, at)
+        group = ["parameter group 1"] if each else []
+        for word in (kind.__name__, "lr", *group, "from_function", f"update {at}"):
+            assert word in str(caught.value)
+        assert (contents(optimizer), scheduler.state_dict()) == before
+
+
 @pytest.mark.parametrize(
     "returned",
     [
@@ -491,6 +689,42 @@ def test_law_6_a_tensor_stays_that_very_tensor(example: Example, dtype: torch.dt
             assert group["lr"] is rate
             assert rate.dtype is dtype
         assert held(optimizer) == pytest.approx(held(other), rel=1e-6)
+
+
+@every_one
+@settings(max_examples=10, deadline=None)
+@given(own_bases=bases, num_updates=st.integers(0, 40), data=st.data())
+def test_law_6_each_group_keeps_its_kind_of_field(
+    example: Example, own_bases: list[float], num_updates: int, data: st.DataObject
+) -> None:
+    optimizer = optimizer_for(own_bases)
+    kinds = [data.draw(dtypes) for _ in own_bases]
+    for group, dtype in zip(optimizer.param_groups, kinds, strict=True):
+        if dtype is not None:
+            fill_with_tensors(group, dtype)
+    before = [fields_of(group) for group in optimizer.param_groups]
+    scheduler = example.make(optimizer)
+    others = [optimizer_for(own_bases, dtype) for dtype in kinds]
+    twins = [example.make(other) for other in others]
+    for k in range(1, num_updates + 1):
+        for one in (scheduler, *twins):
+            step(one, k)
+    for index, (dtype, first, group) in enumerate(
+        zip(kinds, before, optimizer.param_groups, strict=True)
+    ):
+        now = fields_of(group)
+        assert type(group["betas"]) is tuple
+        if dtype is None:
+            assert [type(number) for number in now] == [float] * 4
+        else:
+            assert all(one is other for one, other in zip(now, first, strict=True))
+            assert {number.dtype for number in now} == {dtype}
+        same = fields_of(others[index].param_groups[index])
+        assert list(map(plain, now)) == list(map(plain, same))
+
+
+def fields_of(group: dict[str, Any]) -> list[Any]:
+    return [group["lr"], group["weight_decay"], *group["betas"]]
 
 
 def sharing(*names: str) -> torch.optim.Adam:
@@ -595,7 +829,7 @@ def test_law_7_past_the_horizon_the_last_value_holds(
     assert value(example, own_bases, example.horizon + further) == last
 
 
-@pytest.mark.parametrize("example", STATEFUL + STATELESS, ids=repr)
+@every_one
 @pytest.mark.parametrize("num_updates", [-1, -100, 1.5])
 def test_law_7_a_negative_or_fractional_update_is_refused(
     example: Example, num_updates: float
@@ -649,7 +883,7 @@ for name in ("torch", "numpy", "accelerate", "rich"):
 # 10. No hooks left behind ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("example", STATEFUL + STATELESS, ids=repr)
+@every_one
 def test_law_10_nothing_is_patched_and_all_is_freed_without_the_collector(
     example: Example,
 ) -> None:
@@ -689,3 +923,40 @@ def test_law_10_copies_go_on_by_themselves(example: Example, copied: Any) -> Non
     assert [*recorder.used, held(other, example.field)] == straight[8:]
     assert scheduler.num_updates == 8
     assert held(optimizer, example.field) == straight[8]
+
+
+@every_plan
+@settings(max_examples=10, deadline=None)
+@given(own_bases=bases, position=st.integers(0, 40), dtype=dtypes)
+def test_law_10_wherever_it_is_a_scheduler_is_copied_and_freed(
+    example: Example, own_bases: list[float], position: int, dtype: torch.dtype | None
+) -> None:
+    optimizer = optimizer_for(own_bases, dtype)
+    attributes = {name: value for name, value in vars(optimizer).items() if callable(value)}
+    hooks = [name for name in vars(optimizer) if name.endswith("_hooks")]
+    scheduler = example.make(optimizer)
+    for k in range(1, position + 1):
+        step(scheduler, k)
+    scheduler.state_dict()
+    assert {n: v for n, v in vars(optimizer).items() if callable(v)} == attributes
+    assert len(hooks) >= 5
+    assert not any(getattr(optimizer, name) for name in hooks)
+
+    before = contents(optimizer)
+    for other, twin in (
+        copy.deepcopy((optimizer, scheduler)),
+        pickle.loads(pickle.dumps((optimizer, scheduler))),
+    ):
+        assert twin.optimizer is other
+        for k in range(position + 1, position + 4):
+            step(twin, k)
+            assert held(other, example.field) == value(example, own_bases, k, dtype)
+    assert contents(optimizer) == before
+
+    gc.disable()  # what is freed now has no cycles
+    try:
+        references = weakref.ref(optimizer), weakref.ref(scheduler)
+        del optimizer, scheduler, attributes, other, twin
+        assert [reference() for reference in references] == [None, None]
+    finally:
+        gc.enable()

@@ -5,16 +5,24 @@ from __future__ import annotations
 import copy
 import gc
 import json
+import math
 import pickle
 import weakref
+from typing import Any
 
+import pytest
+import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pytorch_accelerated.schedulers import ParamScheduler, StatelessParamScheduler
-from pytorch_accelerated.schedules import Schedule
+from pytorch_accelerated.schedulers import (
+    AttributeScheduler,
+    ParamScheduler,
+    StatelessParamScheduler,
+)
+from pytorch_accelerated.schedules import Schedule, from_function
 from tests.recording import Recorder, adamw, held, parameters, sgd, train, update, used_in
-from tests.strategies import schedules
+from tests.strategies import decay, schedules
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FIELD = "eps"  # any finite value is legal there, and no update divides by it: SGD ignores it
@@ -126,3 +134,162 @@ def test_copies_go_on_by_themselves_and_all_is_freed_at_once(plan: Schedule) -> 
         assert [reference() for reference in references] == [None, None]
     finally:
         gc.enable()
+
+
+@quick
+@given(plan=plans, own_bases=bases, data=st.data())
+def test_a_tensor_stays_that_very_tensor_and_holds_the_plans_value(
+    plan: Schedule, own_bases: list[float], data: st.DataObject
+) -> None:
+    optimizer = optimizer_for(own_bases)
+    dtypes = [data.draw(st.sampled_from([None, torch.float32, torch.float64])) for _ in own_bases]
+    for group, dtype in zip(optimizer.param_groups, dtypes, strict=True):
+        group[FIELD] = group[FIELD] if dtype is None else torch.tensor(group[FIELD], dtype=dtype)
+    before = [group[FIELD] for group in optimizer.param_groups]
+    started = held(optimizer, FIELD)
+    scheduler = scheduler_of(plan)(optimizer)
+    for k in range(updates_around(plan) + 1):
+        for group, dtype, first, base in zip(
+            optimizer.param_groups, dtypes, before, started, strict=True
+        ):
+            if dtype is None:
+                assert type(group[FIELD]) is float
+                assert group[FIELD] == plan(k, base)
+            else:
+                assert group[FIELD] is first
+                assert first.dtype is dtype
+                assert torch.equal(first, torch.tensor(plan(k, base), dtype=dtype))
+        scheduler.step()
+
+
+# AttributeScheduler ------------------------------------------------------------------------
+
+
+class Target:
+    def __init__(self, weight: Any) -> None:
+        self.weight = weight
+
+
+def targets_for(own_bases: list[float], dtype: torch.dtype | None = None) -> list[Target]:
+    return [
+        Target(base if dtype is None else torch.tensor(base, dtype=dtype)) for base in own_bases
+    ]
+
+
+def weights(targets: list[Target]) -> list[float]:
+    return [float(target.weight) for target in targets]
+
+
+def attribute_run(plan: Schedule, own_bases: list[float], count: int) -> list[list[float]]:
+    """What targets hold from construction on, and after each of ``count`` steps."""
+    targets = targets_for(own_bases)
+    scheduler = AttributeScheduler(targets, weight=plan)
+    values = [weights(targets)]
+    for _ in range(count):
+        scheduler.step()
+        values.append(weights(targets))
+    return values
+
+
+@quick
+@given(plan=plans, own_bases=bases)
+def test_an_attribute_holds_the_plans_value_k(plan: Schedule, own_bases: list[float]) -> None:
+    count = updates_around(plan)
+    expected = [[plan(k, base) for base in own_bases] for k in range(count + 1)]
+    assert attribute_run(plan, own_bases, count) == expected
+    asked = AttributeScheduler(targets_for(own_bases), weight=plan)
+    for k in reversed(range(count + 1)):
+        assert asked.get_updated_values(k) == {"weight": expected[k]}
+    if plan.horizon is not None:
+        (last,) = asked.get_updated_values(plan.horizon).values()
+        assert asked.get_updated_values(plan.horizon + 10**9) == {"weight": last}
+
+
+@quick
+@given(plan=plans, own_bases=bases, data=st.data())
+def test_a_restored_attribute_goes_on_exactly(
+    plan: Schedule, own_bases: list[float], data: st.DataObject
+) -> None:
+    count = updates_around(plan)
+    position = data.draw(st.integers(0, count))
+    straight = attribute_run(plan, own_bases, count)
+    scheduler = AttributeScheduler(targets_for(own_bases), weight=plan)
+    for _ in range(position):
+        scheduler.step()
+    state = json.loads(json.dumps(scheduler.state_dict()))
+    resumed = AttributeScheduler(fresh := targets_for(own_bases), weight=plan)
+    resumed.load_state_dict(state)
+    assert resumed.num_updates == position
+    for k in range(position, count):
+        assert weights(fresh) == straight[k]
+        resumed.step()
+    assert weights(fresh) == straight[count]
+
+
+@quick
+@given(
+    plan=plans,
+    own_bases=bases,
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    position=st.integers(0, 12),
+)
+def test_an_attributes_tensor_is_filled_and_its_copy_goes_on_by_itself(
+    plan: Schedule, own_bases: list[float], dtype: torch.dtype, position: int
+) -> None:
+    targets = targets_for(own_bases, dtype)
+    started, before = weights(targets), [target.weight for target in targets]
+    scheduler = AttributeScheduler(targets, weight=plan)
+    for _ in range(position):
+        scheduler.step()
+
+    def due(k: int) -> list[float]:
+        return [torch.tensor(plan(k, base), dtype=dtype).item() for base in started]
+
+    assert weights(targets) == due(position)
+    for target, tensor in zip(targets, before, strict=True):
+        assert target.weight is tensor
+        assert tensor.dtype is dtype
+    for others, twin in (
+        copy.deepcopy((targets, scheduler)),
+        pickle.loads(pickle.dumps((targets, scheduler))),
+    ):
+        twin.step()
+        assert weights(others) == due(position + 1)
+    assert weights(targets) == due(position)
+    gc.disable()  # what is freed now has no cycles
+    try:
+        references = weakref.ref(scheduler), weakref.ref(targets[0])
+        del scheduler, targets, target, others, twin
+        assert [reference() for reference in references] == [None, None]
+    finally:
+        gc.enable()
+
+
+@quick
+@given(
+    own_bases=bases,
+    at=st.integers(1, 12),
+    bad=st.sampled_from([math.nan, math.inf, "0.1", None, [0.1], 1j]),
+    data=st.data(),
+)
+def test_an_attributes_bad_value_is_named_and_nothing_changes(
+    own_bases: list[float], at: int, bad: Any, data: st.DataObject
+) -> None:
+    index = data.draw(st.integers(0, len(own_bases) - 1))
+    gives = [bad]
+    fine, own = from_function(decay), from_function(lambda k: gives[0] if k >= at else 0.5)
+    targets = targets_for(own_bases)
+    scheduler = AttributeScheduler(
+        targets, weight=[own if i == index else fine for i in range(len(own_bases))]
+    )
+    for _ in range(at - 1):
+        scheduler.step()
+    before = weights(targets)
+    with pytest.raises((ValueError, TypeError)) as caught:
+        scheduler.step()
+    for word in ("AttributeScheduler", "weight", f"target {index}", f"update {at}"):
+        assert word in str(caught.value)
+    assert (weights(targets), scheduler.num_updates) == (before, at - 1)
+    gives[0] = 0.25
+    scheduler.step()
+    assert targets[index].weight == 0.25 * own_bases[index]
