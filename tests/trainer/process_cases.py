@@ -565,8 +565,7 @@ def main(folder):
     }
     cases |= {
         f"drawn by samplers {name} {seed}": partial(drawn_by_samplers, name, seed)
-        for name in SAMPLERS
-        for seed in (None, 5)
+        for name, seed in [*((name, 5) for name in SAMPLERS), ("batches", None)]
     }
     for case in (
         shared_twice,

@@ -191,10 +191,16 @@ def test_samples_without_batches_are_shared(cases, as_stream, workers):
     assert sorted(evaluated) == list(range(7))
 
 
-@pytest.mark.parametrize("seed", [None, 5])
 @pytest.mark.parametrize(
-    "name",
-    ["batches", "batches one by one", "samples", "samples with workers", "lists of samples"],
+    ("name", "seed"),
+    [
+        ("batches", None),
+        ("batches", 5),
+        ("batches one by one", 5),
+        ("samples", 5),
+        ("samples with workers", 5),
+        ("lists of samples", 5),
+    ],
 )
 def test_every_sample_is_used_also_if_samplers_draw_from_the_global_generators(cases, name, seed):
     of_all = cases(f"drawn by samplers {name} {seed}")
