@@ -22,7 +22,7 @@ class LoopState:
         is_evaluated: Whether the evaluation after them is recorded, too.
         num_replanned: By how many updates the run is longer than its epochs have updates, since
             it began with other batches.
-        num_skipped: Updates that mixed precision has skipped.
+        num_skipped: Updates that mixed precision has skipped and no second pass has made up for.
         num_repeats: Passes of the epoch at hand that are done. It has a second one only if it is
             the run's last, to make up for skipped updates.
     """

@@ -40,6 +40,7 @@ from pytorch_accelerated.data_loading import (
     prepare_loader,
 )
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
+from pytorch_accelerated.tracking import LossTracker
 from pytorch_accelerated.utils import get_limit_batches_from_env, runs_on_cpu
 
 # Several processes of these kinds need nothing of Accelerate's optimizer and backward pass.
@@ -91,6 +92,7 @@ class Preparation(Checkpointing):
     _is_plain: bool
     _exchanged: set[int] | None
     _window_items: list[Any]
+    _before_window: tuple[dict[str, Any], LossTracker] | None
     _gradient_norm: Tensor | None
 
     @contextmanager
@@ -106,6 +108,7 @@ class Preparation(Checkpointing):
         self._eval_dataloader = self._eval_dl_kwargs = None
         self._marked_modules = []
         self._window_items = []
+        self._before_window = None
         self._gradient_norm = None
         self._stop = None
         self.callback_handler.look_again()

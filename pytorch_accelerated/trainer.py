@@ -703,11 +703,16 @@ class Trainer(Preparation):
             and not self._has_reached_limit()
         )
 
+    def _is_pass_over(self) -> bool:
+        """Whether no batch of the pass is to follow."""
+        loop = self._loop
+        return self._has_reached_limit() or (loop.num_repeats > 0 and not loop.num_skipped)
+
     def _train_pass(self, train_dl: Any) -> None:
         """Go through the batches that are left of a pass over the data."""
         loop, steps = self._loop, self._config.gradient_accumulation_steps
         is_alone = self._num_processes == 1
-        if self._has_reached_limit():
+        if self._is_pass_over():
             return
         loader = self._batches_left(train_dl)
         windows = accumulation_windows(loader, steps, first_batch=loop.batch)
@@ -728,7 +733,7 @@ class Trainer(Preparation):
                 if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
                     self._agree_on_stop()
                 self._after_update(was_updated)
-                if self._has_reached_limit():
+                if self._is_pass_over():
                     break
                 self._remember_before_window()
         else:
@@ -811,6 +816,10 @@ class Trainer(Preparation):
         self.optimizer_step()
         loop.batch, self._before_window = step + 1, None
         was_made: bool = not self._accelerator.optimizer_step_was_skipped
+        if loop.num_repeats == 0:
+            loop.num_skipped += not was_made
+        else:
+            loop.num_skipped -= was_made
         if was_made:
             loop.num_updates += 1
             if self._gradient_norm is not None:
@@ -821,8 +830,6 @@ class Trainer(Preparation):
                 # No error or stop of a callback's may part the schedule from the updates.
                 if self.scheduler is not None:
                     self.scheduler_step()
-        else:
-            loop.num_skipped += 1
         self.optimizer_zero_grad()
         return was_made
 

@@ -690,6 +690,19 @@ def test_a_run_goes_on_exactly_from_a_stop_within_an_update(tmp_path, event, tim
     assert outcome(again) == straight
 
 
+def test_a_later_run_that_is_stopped_has_nothing_of_one_that_was_interrupted(tmp_path):
+    def drawn_after_a_stop(trainer):
+        torch.manual_seed(17)
+        train(trainer, seed=None)
+        return torch.rand(1)
+
+    interrupted = make(DieAt(2), StopAt("on_train_epoch_start", 2))
+    with pytest.raises(Interrupted):
+        train(interrupted, tmp_path, gradient_accumulation_steps=3)
+    fresh_one = make(StopAt("on_train_epoch_start"))
+    assert drawn_after_a_stop(interrupted) == drawn_after_a_stop(fresh_one)
+
+
 def test_a_second_run_of_the_same_trainer_can_resume(tmp_path):
     straight = outcome(train(make(), tmp_path / "straight"))
     trainer = make(dying := DieAt(9))

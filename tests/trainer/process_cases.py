@@ -8,7 +8,7 @@ import random
 import sys
 import time
 from functools import partial
-from math import ceil
+from math import ceil, log2
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +103,8 @@ def scheduled(samples, accumulate, limit, skipped):
         "used": record.used,
         "left": [group["lr"] for group in trainer.optimizer.param_groups],
         "num_updates": trainer.num_updates,
-        "num_skipped": trainer._loop.num_skipped,
+        # The scaler halves its scale of 2 with each skipped update.
+        "num_skipped": -log2(trainer._accelerator.scaler.get_scale() / 2) if skipped else 0,
         "placeholders": resolved,
         "per_epoch": config.num_update_steps_per_epoch,
         "horizon": config.max_num_train_steps,

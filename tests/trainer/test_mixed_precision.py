@@ -6,7 +6,7 @@ from accelerate import Accelerator
 
 from pytorch_accelerated import Trainer
 from pytorch_accelerated.callbacks import TrainerCallback
-from tests.trainer.tiny import Record, Trace, linear_decay, make_trainer, numbers, ones
+from tests.trainer.tiny import Record, Stream, Trace, linear_decay, make_trainer, numbers, ones
 
 
 class Scaled(Trainer):
@@ -92,6 +92,14 @@ def test_data_that_can_be_read_once_is_not_made_up_for():
     ):
         trainer.train(Once(), 1, per_device_batch_size=2)
     assert trainer.num_updates == 3
+
+
+def test_no_more_is_made_up_for_than_was_skipped_where_a_limit_is_out_of_reach():
+    trainer = make_trainer(record := Record(), kind=Scaled)
+    trainer.overflow_at = (0, 3, 4)
+    trainer.train(Stream(ones(8)), 1, per_device_batch_size=2, max_num_train_steps=100)
+    assert trainer.num_updates == len(record.used) == 4
+    assert trainer.batches == 7
 
 
 @pytest.mark.parametrize("saved_at", [*range(1, 9)])
