@@ -12,10 +12,10 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.schedulers.param_groups import _put, copied, mark, plain, same
 from pytorch_accelerated.schedulers.param_scheduler import (
-    OF_A_TEXT,
     checked_plan,
     for_the_run,
     over_the_run,
+    raise_named,
 )
 from pytorch_accelerated.schedulers.plain_state import (
     from_pairs,
@@ -141,11 +141,9 @@ class AttributeScheduler:
     ) -> float:
         try:
             offset, scale = schedule.coefficients(num_updates)
-        except OF_A_TEXT as error:
-            if type(error) not in OF_A_TEXT:
-                raise
+        except (TypeError, ValueError) as error:
             who = f"{name} of {_called(self._targets[index], index)}"
-            raise type(error)(f"AttributeScheduler: {who}: {error}") from error
+            raise_named(f"AttributeScheduler: {who}", error)
         value = offset + scale * base
         if not math.isfinite(value):
             raise ValueError(

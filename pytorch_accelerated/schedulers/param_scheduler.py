@@ -9,7 +9,7 @@ import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from torch.optim import Optimizer
 
@@ -31,9 +31,6 @@ from pytorch_accelerated.schedules.ranges import bounds, out_of_range
 
 Plan: TypeAlias = "Schedule | Mapping[str | int, Schedule] | Sequence[Schedule]"
 
-# What can be raised again with more to say; others may be made of something else than a text.
-OF_A_TEXT = (TypeError, ValueError)
-
 # Attributes that the state of one of the library's own schedulers may have, next to its position.
 _REMEMBERED = {"_continuation"}
 
@@ -42,6 +39,13 @@ def field_of(name: str) -> Field:
     """Return the field that users call ``name``: a key, or ``beta1`` for an entry of betas."""
     entry = re.fullmatch(r"beta([1-9])", name)
     return Field(name) if entry is None else Field("betas", int(entry[1]) - 1, name)
+
+
+def raise_named(where: str, error: TypeError | ValueError) -> NoReturn:
+    """Raise an error again that says where it is from, unless it may be made of no text."""
+    if type(error) not in (TypeError, ValueError):
+        raise error
+    raise type(error)(f"{where}: {error}") from error
 
 
 class FieldSchedules:
@@ -144,11 +148,9 @@ class FieldSchedules:
     ) -> tuple[float, float]:
         try:
             return schedule.coefficients(num_updates)
-        except OF_A_TEXT as error:
-            if type(error) not in OF_A_TEXT:
-                raise
+        except (TypeError, ValueError) as error:
             group = "" if index is None else f" of parameter group {index}"
-            raise type(error)(f"{self.field.name}{group}: {error}") from error
+            raise_named(f"{self.field.name}{group}", error)
 
     def columns(self, num_updates: int, groups: Sequence[Group]) -> list[array[float]]:
         """Return what :meth:`values` gives at updates 0 … ``num_updates`` − 1, for each group."""
@@ -265,10 +267,8 @@ class _Scheduled(SchedulerBase):
         groups = self.optimizer.param_groups
         try:
             values = {own.field.name: own.values(num_updates, groups) for own in self._schedules}
-        except OF_A_TEXT as error:
-            if type(error) not in OF_A_TEXT:
-                raise
-            raise type(error)(f"{type(self).__name__}: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise_named(type(self).__name__, error)
         return values if len(values) > 1 else values[self.param_group_field]
 
     # What a state says of the plan ----------------------------------------------------------

@@ -4,8 +4,6 @@ from types import MethodType
 
 import pytest
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import nn
 
 from pytorch_accelerated.callbacks import (
@@ -16,7 +14,7 @@ from pytorch_accelerated.callbacks import (
     TrainerCallback,
 )
 from pytorch_accelerated.ema import ModelEma
-from pytorch_accelerated.trainer import Trainer
+from tests.trainer.tiny import Mixed
 
 
 @pytest.fixture
@@ -233,18 +231,6 @@ def test_batch_norms_counter_is_followed(make_trainer, train, ema):
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
     train(make_trainer(callback, model=model), num_epochs=2)
     assert callback.ema_model.module[1].num_batches_tracked.item() == 12
-
-
-@pytest.fixture
-def own_accelerator_state():
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
-class Mixed(Trainer):
-    def _create_accelerator(self):
-        return Accelerator(mixed_precision="bf16")
 
 
 @pytest.mark.usefixtures("own_accelerator_state")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from pytorch_accelerated import Trainer
 from pytorch_accelerated.callbacks import (
     ModelEmaCallback,
     TorchMetricsCallback,
     TrainerCallback,
 )
 from tests.checkpoints.runs import Data, DieAt, Interrupted, make, outcome, train
-from tests.trainer.tiny import Trace, make_trainer, numbers, ones
+from tests.trainer.tiny import Mixed, Trace, Watched, make_trainer, numbers, ones
 
 EVENTS = [
     "on_training_run_start",
@@ -164,33 +161,14 @@ def test_data_that_cannot_be_evaluated_on_is_refused_and_leaves_the_run_as_it_wa
     assert len(trainer.run_history.get_metric_values("eval_loss_epoch")) == 2
 
 
-@pytest.fixture
-def own_accelerator_state():
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 @pytest.mark.usefixtures("own_accelerator_state")
 def test_mixed_precision_is_that_of_the_run_also_at_its_end():
-    class Mixed(Trainer):
-        def _create_accelerator(self):
-            return Accelerator(mixed_precision="bf16")
-
-    dtypes = []
-
-    class Watched(nn.Linear):
-        def forward(self, x):
-            output = super().forward(x)
-            dtypes.append(output.dtype)
-            return output
-
     data = TensorDataset(torch.ones(4, 1), torch.zeros(4, 1))
     evaluate = EvaluateAt("on_training_run_epoch_end", "on_training_run_end", data=data)
-    model = Watched(1, 1)
+    model = Watched()
     trainer = make_trainer(evaluate, model=model, loss=nn.functional.mse_loss, kind=Mixed)
     trainer.train(data, 1)
-    assert dtypes == [torch.bfloat16] * 3
+    assert model.dtypes == [torch.bfloat16] * 3
     assert trainer.model is model
     assert trainer.model(torch.ones(1, 1)).dtype == torch.float32
     assert {"forward", "_original_forward"}.isdisjoint(vars(trainer.model))

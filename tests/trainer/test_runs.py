@@ -6,8 +6,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import nn
 from torch.utils.data import (
     BatchSampler,
@@ -21,7 +19,16 @@ from pytorch_accelerated import Trainer
 from pytorch_accelerated.callbacks import LimitBatchesCallback, TrainerCallback
 from pytorch_accelerated.data_loading import MAX_DEFAULT_WORKERS, default_num_workers
 from pytorch_accelerated.utils import LimitBatches
-from tests.trainer.tiny import Record, Stream, linear_decay, make_trainer, numbers, ones
+from tests.trainer.tiny import (
+    Mixed,
+    Record,
+    Stream,
+    Watched,
+    linear_decay,
+    make_trainer,
+    numbers,
+    ones,
+)
 
 
 class Order(Trainer):
@@ -337,33 +344,14 @@ def test_the_model_without_wrappers():
     assert trainer.get_model(keep_torch_compile=False) is compiled._orig_mod
 
 
-@pytest.fixture
-def own_accelerator_state():
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 @pytest.mark.usefixtures("own_accelerator_state")
 def test_mixed_precision_leaves_no_trace_on_the_model():
-    class Mixed(Trainer):
-        def _create_accelerator(self):
-            return Accelerator(mixed_precision="bf16")
-
-    dtypes = []
-
-    class Watched(nn.Linear):
-        def forward(self, x):
-            output = super().forward(x)
-            dtypes.append(output.dtype)
-            return output
-
     data = TensorDataset(torch.ones(4, 1), torch.zeros(4, 1))
-    trainer = make_trainer(model=Watched(1, 1), loss=nn.functional.mse_loss, kind=Mixed)
+    trainer = make_trainer(model=(model := Watched()), loss=nn.functional.mse_loss, kind=Mixed)
     for _ in range(2):
         trainer.train(data, 1, eval_dataset=data)
         assert trainer.run_config.mixed_precision == "bf16"
-    assert set(dtypes) == {torch.bfloat16}
+    assert set(model.dtypes) == {torch.bfloat16}
     assert trainer.model(torch.ones(1, 1)).dtype == torch.float32
     assert {"forward", "_original_forward"}.isdisjoint(vars(trainer.model))
 

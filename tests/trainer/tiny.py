@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
@@ -21,6 +22,26 @@ class Scale(nn.Module):
 
     def forward(self, x):
         return self.weight * x
+
+
+class Watched(nn.Linear):
+    """Keeps the types of number of its outputs."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1)
+        self.dtypes: list[torch.dtype] = []
+
+    def forward(self, x):
+        output = super().forward(x)
+        self.dtypes.append(output.dtype)
+        return output
+
+
+class Mixed(Trainer):
+    """Computes in bfloat16."""
+
+    def _create_accelerator(self):
+        return Accelerator(mixed_precision="bf16")
 
 
 def mean_output(outputs, targets):
