@@ -374,6 +374,7 @@ class LossTracker:
     def reset(self) -> None:
         """Forget everything."""
         self._total: Tensor | None = None
+        self._begun_with = 0.0
         self._loss_value: Tensor | float = 0.0
         self.running_count: Any = 0
 
@@ -388,7 +389,7 @@ class LossTracker:
         if self._total is None:
             # Millions of small losses add up; not every device has doubles.
             dtype = torch.float32 if loss.device.type == "mps" else torch.float64
-            self._total = torch.zeros((), dtype=dtype, device=loss.device)
+            self._total = torch.full((), self._begun_with, dtype=dtype, device=loss.device)
         if isinstance(batch_size, Tensor):
             self._total += loss * batch_size
         else:
@@ -399,7 +400,7 @@ class LossTracker:
     @property
     def total_loss(self) -> float:
         """Sum of batch loss times batch size."""
-        return 0.0 if self._total is None else self._total.item()
+        return self._begun_with if self._total is None else self._total.item()
 
     @property
     def average(self) -> float:
@@ -411,16 +412,18 @@ class LossTracker:
         """The loss of the latest batch."""
         return float(self._loss_value)
 
-    def restore(self, totals: Sequence[float], device: torch.device) -> None:
-        """Go on from the `totals` of another tracker.
+    def state_dict(self) -> list[float]:
+        """The sum of losses and the count, as numbers."""
+        return [self.total_loss, float(self.running_count)]
+
+    def load_state_dict(self, state: Sequence[float]) -> None:
+        """Continue from the state of another tracker.
 
         Args:
-            totals: Its sum of losses and its count.
-            device: Where the losses will be.
+            state: What its `state_dict` returned.
         """
-        total, self.running_count = totals
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        self._total = torch.tensor(total, dtype=dtype, device=device)
+        self.reset()
+        self._begun_with, self.running_count = state
 
     def totals(self, device: torch.device) -> Tensor:
         """`total_loss` and ``running_count`` as one tensor, for a sum over processes.
@@ -429,6 +432,8 @@ class LossTracker:
             device: Where to put it.
         """
         dtype = torch.float32 if device.type == "mps" else torch.float64
-        total = torch.zeros((), dtype=dtype) if self._total is None else self._total
+        total = self._total
+        if total is None:
+            total = torch.full((), self._begun_with, dtype=dtype)
         count = torch.as_tensor(self.running_count)
         return torch.stack([total.to(device, dtype), count.to(device, dtype)])

@@ -1,47 +1,41 @@
-"""The training loop, on Hugging Face Accelerate."""
+"""The Trainer: what people call, and what they override."""
 
 from __future__ import annotations
 
-import copy
 import os
-import warnings
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import (
-    set_seed,
-)
+from accelerate import Accelerator
+from accelerate.utils import GradientAccumulationPlugin, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pytorch_accelerated import scheduling
 from pytorch_accelerated.callbacks import (
-    StopTrainingError,
+    CallbackHandler,
+    LimitBatchesCallback,
+    LogToTrackersCallback,
     get_default_callbacks,
 )
-from pytorch_accelerated.checkpoints import scheduler_states
-from pytorch_accelerated.data_loading import (
-    EpochGenerator,
-    accumulation_windows,
-    batches_after,
-    check_not_empty,
-    default_num_workers,
-    length,
-    merge_loader_kwargs,
-    tell_epoch,
-)
-from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
-from pytorch_accelerated.loop_state import LoopState
+from pytorch_accelerated.checkpoints import scheduler_states, single_file
 from pytorch_accelerated.placeholders import (
     TrainerPlaceholderValues,
     replace_trainer_placeholder_values,
 )
-from pytorch_accelerated.preparation import Preparation
-from pytorch_accelerated.processes import STOP_CHECK_INTERVAL, no_buffer_broadcast
-from pytorch_accelerated.run_config import TrainerRunConfig, horizon
+from pytorch_accelerated.run import loop, preparing, processes, resuming, saving
+from pytorch_accelerated.run.data import (
+    check_not_empty,
+    default_num_workers,
+    merge_loader_kwargs,
+)
+from pytorch_accelerated.run.run import Run
+from pytorch_accelerated.run.schedulers import RunSchedulers
+from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
 from pytorch_accelerated.user_input import (
     check_folder,
@@ -49,9 +43,13 @@ from pytorch_accelerated.user_input import (
     check_positive,
     checked_batch_size,
     inputs_and_targets,
-    loss_and_size,
 )
-from pytorch_accelerated.utils import whole_number, worker_init_fn
+from pytorch_accelerated.utils import (
+    get_limit_batches_from_env,
+    runs_on_cpu,
+    whole_number,
+    worker_init_fn,
+)
 
 __all__ = [
     "DEFAULT_CALLBACKS",
@@ -63,16 +61,19 @@ __all__ = [
 
 DEFAULT_CALLBACKS: tuple[Any, ...] = get_default_callbacks()
 
+_CHECKPOINT_KEYS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
+_METADATA_KEYS = {"current_epoch", "loop", "history", "callbacks"}
+
 
 class _NumUpdates:
     """Reads the loop's count; a subclass that keeps a count of its own may assign over it."""
 
     def __get__(self, trainer: Any, owner: type) -> int:
-        num_updates: int = 0 if trainer is None else trainer._loop.num_updates
+        num_updates: int = 0 if trainer is None else trainer._training.num_updates
         return num_updates
 
 
-class Trainer(Preparation):
+class Trainer:
     """Trains and evaluates a model; every step of the loop is a method that can be overridden.
 
     Launch and device settings, mixed precision and `torch.compile` come from Accelerate.
@@ -100,7 +101,11 @@ class Trainer(Preparation):
         train_dataset: The training data of the latest run, or ``None``.
         eval_dataset: The evaluation data of the latest run, or ``None``.
         collate_fn: What makes a batch of samples, or ``None`` for PyTorch's own.
+        run: The latest run; between runs it tells how the last one ended.
     """
+
+    # Whether schedulers of the timm kind are told the numbers of updates and of epochs.
+    _tells_epochs = False
 
     def __init__(
         self,
@@ -130,6 +135,7 @@ class Trainer(Preparation):
         self.train_dataset: Any = None
         self.eval_dataset: Any = None
 
+        self._callbacks = callbacks
         self._log_with = log_with
         self._project_dir = project_dir
         self._project_name = project_name
@@ -139,38 +145,17 @@ class Trainer(Preparation):
         self._eval_dl_kwargs: dict[str, Any] | None = None
         self._pad_uneven_eval_batches = False
         self._loss_tracker = LossTracker()
-        self._norm_tracker = LossTracker()
-        self._loop = LoopState()
-        self._train_generator = EpochGenerator()
-        self._eval_generator = EpochGenerator()
-        self._window_size = 1
-        self._window_items: list[Any] = []
-        self._before_window: tuple[dict[str, Any], LossTracker] | None = None
-        self._stop: StopTrainingError | None = None
-        self._can_save_state = False
-        self._is_running = False
-        self._was_compiled = False
-        self._marked_modules = []
-        self._is_plain = True
-        self._exchanged = None
-        self._gradient_norm: Tensor | None = None
-        self._scheduler_metric: str | None = None
         self._scheduler_state_to_load: Any = None
-        self._checkpoints = None
-        self._plan = None
-        self._saved_loop = None
-        self._own_generators = []
-        self._random_at_epoch_start: dict[str, Any] = {}
-        self._random_before_eval: dict[str, Any] = {}
-        self._random_to_restore = None
-        self._is_between_updates = True
-        self._states_asked_for = []
-        self._stopped = None
 
-        self._callbacks = callbacks
-        self._accelerator = self._create_accelerator()
+        self.run = self._training = self._new_run()
+        self._accelerator = self.run.accelerator
         self.callback_handler = self._create_callback_handler()
-        self._fire("on_init_end")
+        self.callback_handler.call_event("on_init_end", self)
+
+    def _new_run(self, loop: Any = None, within: Run | None = None) -> Run:
+        kind = type(self)
+        is_ours = kind.scheduler_step is Trainer.scheduler_step
+        return Run(self, RunSchedulers(self._tells_epochs, is_ours), loop, within)
 
     # Runs
 
@@ -251,7 +236,7 @@ class Trainer(Preparation):
             OSError: A checkpoint could not be written.
             RuntimeError: A run of this Trainer is on.
         """
-        if self._is_running:
+        if self.run.is_on:
             raise RuntimeError(
                 "train() was called while a run of this Trainer is on, by one of its callbacks or "
                 "methods: call it when the run is over, or train another Trainer"
@@ -301,11 +286,14 @@ class Trainer(Preparation):
         self.eval_dataset = eval_dataset
         self.create_scheduler_fn = create_scheduler_fn
         self.collate_fn = collate_fn
-        with self._run(), self._checkpoints_of_run(folder, checkpoint_every, keep_last):
-            saved = self._find_state(resume, folder)
+        if not isinstance(self.model, nn.Module):
+            raise TypeError(f"model is {self.model!r}: give a torch.nn.Module")
+        run = self.run = self._training = self._new_run()
+        with preparing.on(run, self), saving.to(run, folder, checkpoint_every, keep_last):
+            saved = resuming.find(run, resume, folder)
             if seed is not None:
                 set_seed(seed, device_specific=True)
-            self._loop = LoopState(data_seed=self._draw_data_seed(seed))
+            preparing.draw_data_seed(run, seed)
             self._train_dataloader = self.create_train_dataloader(
                 batch_size=per_device_batch_size, train_dl_kwargs=train_dataloader_kwargs
             )
@@ -313,9 +301,9 @@ class Trainer(Preparation):
                 self._eval_dataloader = self.create_eval_dataloader(
                     batch_size=per_device_batch_size, eval_dl_kwargs=eval_dataloader_kwargs
                 )
-            self._prepare()
+            preparing.prepare(run)
             check_not_empty(
-                self._train_dataloader, train_dataset, "train_dataset", self._num_processes
+                self._train_dataloader, train_dataset, "train_dataset", run.processes.count
             )
             config = self._create_run_config(
                 per_device_batch_size=per_device_batch_size,
@@ -324,33 +312,24 @@ class Trainer(Preparation):
                 max_num_train_steps=max_num_train_steps,
                 gradient_clip_value=gradient_clip_value,
             )
-            self.run_config = replace(config, gradient_clip_norm=gradient_clip_norm)
-            self._plan = self._make_plan(max_num_train_steps)
-            if saved is not None:
-                self._take_position(saved, self._plan)
-                self.run_config = replace(
-                    self.run_config,
-                    max_num_train_steps=horizon(
-                        num_epochs,
-                        config.num_update_steps_per_epoch,
-                        max_num_train_steps,
-                        self._loop.num_replanned,
-                    ),
-                )
+            run.set_config(replace(config, gradient_clip_norm=gradient_clip_norm))
+            preparing.make_plan(run, max_num_train_steps, saved)
             self._check_eval_batch_size()
-            self._start_trackers()
-            self._scheduler_metric = scheduler_metric
-            self._start_scheduler()
+            preparing.start_trackers(run, self._log_with, self._project_name)
+            run.scheduler_metric = scheduler_metric
+            state, self._scheduler_state_to_load = self._scheduler_state_to_load, None
+            run.schedulers.make(self, state, run.num_updates)
             # What could not work was refused above, and has cost no metrics.
             if reset_run_history and resume_from is None:
                 self.run_history.reset()
             if saved is None:
-                self._loop.first_history_epoch = self.run_history.current_epoch
+                run.loop.first_history_epoch = self.run_history.current_epoch
             else:
-                self._go_on(saved, self._plan)
-                if saved["stopped"] is not None and resume == "auto":
-                    self._stopped = saved["stopped"]
-            self._warn_of_other_lengths()
+                resuming.take_up(run, saved, remembers_stop=resume == "auto")
+            if run.processes.is_main:
+                run.schedulers.warn_of_other_lengths(
+                    run.num_updates, run.config.max_num_train_steps
+                )
             self._run_training()
 
     def evaluate(
@@ -381,29 +360,43 @@ class Trainer(Preparation):
             raise ValueError("dataset is None, and no run has had evaluation data: give a dataset")
         check_loader_kwargs("dataloader_kwargs", dataloader_kwargs)
         per_device_batch_size = checked_batch_size(per_device_batch_size, dataloader_kwargs)
-        is_within_run = self._is_running
-        with self._evaluation_within_run() if is_within_run else self._run():
-            self.eval_dataset = self.eval_dataset if dataset is None else dataset
-            self.collate_fn = self.collate_fn if collate_fn is None else collate_fn
-            self.train_dataset = None
+        if not isinstance(self.model, nn.Module):
+            raise TypeError(f"model is {self.model!r}: give a torch.nn.Module")
+        shown = {
+            "eval_dataset": self.eval_dataset if dataset is None else dataset,
+            "collate_fn": self.collate_fn if collate_fn is None else collate_fn,
+            "train_dataset": None,
+        }
+        outer = self.run
+        if outer.is_on:
+            run = self._new_run(self._training.loop, within=outer)
+            shown |= {"_eval_dataloader": None, "_eval_dl_kwargs": None}
+            shown |= {"callback_handler": CallbackHandler()}
+            with preparing.within(run, outer, **shown):
+                self._eval_dataloader = self.create_eval_dataloader(
+                    batch_size=per_device_batch_size, eval_dl_kwargs=dataloader_kwargs
+                )
+                preparing.prepare_eval_loader(run)
+                self._check_eval_batch_size()
+                self._run_eval_epoch(self._eval_dataloader, is_training=False)
+            return
+        run = self.run = self._new_run(self._training.loop)
+        with preparing.on(run, self):
+            vars(self).update(shown)
             self._eval_dataloader = self.create_eval_dataloader(
                 batch_size=per_device_batch_size, eval_dl_kwargs=dataloader_kwargs
             )
-            if is_within_run:
-                self._prepare_eval_dataloader()
-                self._check_eval_batch_size()
-                self._run_eval_epoch(self._eval_dataloader, is_training=False)
-                return
-            self._prepare()
-            self.run_config = self._create_run_config(
+            preparing.prepare(run)
+            config = self._create_run_config(
                 per_device_batch_size=per_device_batch_size,
                 num_epochs=1,
                 gradient_accumulation_steps=1,
                 max_num_train_steps=None,
                 gradient_clip_value=None,
             )
+            run.set_config(config)
             self._check_eval_batch_size()
-            self._start_trackers()
+            preparing.start_trackers(run, self._log_with, self._project_name)
             self._run_evaluation()
 
     # Steps that are made to be overridden
@@ -531,7 +524,7 @@ class Trainer(Preparation):
         Args:
             loss: The loss, weighed for the window of batches that it is part of.
         """
-        if self._is_plain:
+        if self.run.is_plain:
             loss.backward()  # type: ignore[no-untyped-call]
         else:
             self._accelerator.backward(loss)
@@ -546,8 +539,7 @@ class Trainer(Preparation):
         Override it for a scheduler with another way of stepping; ``num_updates`` is the number
         of updates made.
         """
-        for scheduler in scheduling.each(self.scheduler):
-            scheduling.step(scheduler, self._loop.num_updates)
+        self.run.schedulers.look(self.scheduler).step(self.num_updates)
 
     def optimizer_zero_grad(self) -> None:
         """Clear the gradients."""
@@ -595,353 +587,262 @@ class Trainer(Preparation):
     num_updates: Any = _NumUpdates()
     """Number of optimizer updates that the latest training run has made."""
 
-    # The training run
+    # Of use in callbacks and hooks
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        device: torch.device = self._accelerator.device
+        return device
+
+    def gather(self, tensor: Any, padding_value: float | None = None) -> Any:
+        """Tensors of all processes, joined along their first dimension, in every process.
+
+        Args:
+            tensor: A tensor, or lists, tuples and dicts of tensors.
+            padding_value: Give one if the processes' first dimensions differ in length. It fills
+                them up on the way; the result holds what was given, and no padding.
+        """
+        return processes.gather(self._accelerator, tensor, padding_value)
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print on the first process of each machine.
+
+        Args:
+            *args: As for `print`.
+            **kwargs: As for `print`.
+        """
+        self._accelerator.print(*args, **kwargs)
+
+    def get_model(self, keep_torch_compile: bool = True) -> nn.Module:
+        """The model without Accelerate's wrappers.
+
+        Args:
+            keep_torch_compile: Whether to leave the wrapper of `torch.compile`.
+        """
+        model: nn.Module = self._accelerator.unwrap_model(
+            self.model, keep_torch_compile=keep_torch_compile
+        )
+        return model
+
+    def save_checkpoint(
+        self,
+        save_path: str | os.PathLike[str],
+        checkpoint_kwargs: dict[str, Any] | None = None,
+        save_optimizer: bool = True,
+        save_scheduler: bool = True,
+        save_per_node: bool = True,
+    ) -> None:
+        """Write model, optimizer and scheduler to one file.
+
+        Args:
+            save_path: The file; it appears complete or not at all.
+            checkpoint_kwargs: More items for the file: tensors and plain Python values.
+            save_optimizer: Whether to save the optimizer's state.
+            save_scheduler: Whether to save the scheduler's state, if there is a scheduler.
+            save_per_node: Whether to write the file on each machine, or on the first only.
+
+        Raises:
+            ValueError: An item's name is one of the Trainer's own.
+            TypeError: An item could not be loaded again without running code from the file.
+        """
+        extra = dict(checkpoint_kwargs or {})
+        single_file.check_not_reserved(extra, _CHECKPOINT_KEYS)
+        if save_scheduler and self.scheduler is not None:
+            extra["scheduler_state_dict"] = scheduler_states.state_of(self.scheduler)
+        single_file.check_loadable(extra)
+        contents = {"model_state_dict": self.get_model(keep_torch_compile=False).state_dict()}
+        if save_optimizer and self.optimizer is not None:
+            optimizer = single_file.check_has_state(self.optimizer)
+            contents["optimizer_state_dict"] = optimizer.state_dict()
+        accelerator = self._accelerator
+        if accelerator.is_local_main_process if save_per_node else accelerator.is_main_process:
+            single_file.write({**contents, **extra}, save_path)
+        accelerator.wait_for_everyone()
+
+    def load_checkpoint(
+        self,
+        checkpoint_path: str | os.PathLike[str],
+        load_optimizer: bool = True,
+        load_scheduler: bool = True,
+    ) -> dict[str, Any]:
+        """Restore model, optimizer and scheduler from a file of `save_checkpoint`.
+
+        Before the first run there is no scheduler: the next run's takes the state up then. If
+        anything does not fit, nothing has changed.
+
+        Args:
+            checkpoint_path: The file.
+            load_optimizer: Whether to restore the optimizer, if the file holds its state.
+            load_scheduler: Whether to restore the scheduler, if the file holds its state.
+
+        Returns:
+            All of the file.
+
+        Raises:
+            OSError: There is no such file, or it cannot be read.
+            CheckpointError: It is damaged, or no file of `save_checkpoint`.
+            ValueError: A state does not fit the model, the optimizer or the scheduler that is
+                there, or there is no optimizer.
+        """
+        checkpoint = single_file.read(Path(checkpoint_path))
+        contents = {
+            name: checkpoint[name]
+            for name, is_wanted in (
+                ("model_state_dict", True),
+                ("optimizer_state_dict", load_optimizer),
+                ("scheduler_state_dict", load_scheduler and self.scheduler is not None),
+            )
+            if is_wanted and checkpoint.get(name) is not None
+        }
+        if "optimizer_state_dict" in contents and self.optimizer is None:
+            raise ValueError(
+                f"{checkpoint_path} holds an optimizer's state, but the Trainer has no "
+                f"optimizer: pass load_optimizer=False"
+            )
+        model = self.get_model(keep_torch_compile=False)
+        single_file.load(checkpoint_path, contents, model, self.optimizer, self.scheduler)
+        # What is loaded between two runs is for the next one's schedulers.
+        if load_scheduler and not (self.scheduler is not None and self._training.is_on):
+            state = checkpoint.get("scheduler_state_dict")
+            self._scheduler_state_to_load = state or self._scheduler_state_to_load
+        return checkpoint
+
+    def save_training_state(
+        self, output_dir: str | os.PathLike[str], checkpoint_kwargs: dict[str, Any] | None = None
+    ) -> None:
+        """Write all that a run needs to go on to a folder; call it on every process.
+
+        The folder appears complete or not at all, and replaces a training state of that name. If
+        an update is under way, it is written when that is done, after ``on_update_end``.
+
+        Args:
+            output_dir: The folder.
+            checkpoint_kwargs: More items for its metadata: tensors and plain Python values.
+
+        Raises:
+            RuntimeError: There was no training run yet.
+            ValueError: An item's name is one of the Trainer's own.
+            TypeError: An item could not be loaded again without running code from the file.
+            OSError: The folder could not be written.
+        """
+        if not self._training.is_prepared:
+            raise RuntimeError(
+                "there is no training state before a training run: call save_training_state() in "
+                "a callback or after train(), or save_checkpoint() for the model as it is"
+            )
+        extra = dict(checkpoint_kwargs or {})
+        single_file.check_not_reserved(extra, _METADATA_KEYS)
+        run = self._training
+        with nullcontext() if run.is_on else run.of(self):
+            saving.ask_for(run, Path(output_dir), extra)
+
+    def load_training_state(self, input_dir: str | os.PathLike[str]) -> dict[str, Any]:
+        """Restore model, optimizer, schedulers and generators from `save_training_state`.
+
+        The position in the run, the run history and the callbacks stay as they are:
+        ``train(resume=…)`` restores them, too.
+
+        Args:
+            input_dir: The folder.
+
+        Returns:
+            The metadata: what was given to `save_training_state`, and ``current_epoch``.
+
+        Raises:
+            RuntimeError: No training run is on, so there is nothing to restore into.
+            FileNotFoundError: There is no such folder.
+            CheckpointError: It is incomplete or damaged.
+            ValueError: It holds the state of another kind of optimizer.
+        """
+        if not self._training.is_prepared:
+            raise RuntimeError(
+                f"no training run has prepared the model yet, so the state in {input_dir} cannot "
+                f"be restored: call train(…, resume_from={os.fspath(input_dir)!r})"
+            )
+        run = self._training
+        with nullcontext() if run.is_on else run.of(self):
+            saved = resuming.load(run, Path(input_dir))
+        own = {name: saved[name] for name in ("loop", "history", "callbacks")}
+        epoch = own["loop"]["first_history_epoch"] + own["loop"]["epoch"]
+        return {"current_epoch": epoch, **own, **saved["extra"]}
+
+    # What older scripts override, or call
+
+    def _create_accelerator(self) -> Accelerator:
+        try:
+            return Accelerator(
+                cpu=runs_on_cpu(),
+                gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+                log_with=self._log_with,
+                project_dir=self._project_dir,
+            )
+        except ValueError as error:
+            if self._log_with is None:
+                raise
+            hint = ""
+            if self._project_dir is None and "logging_dir" in str(error):
+                hint = " It is the project_dir of the Trainer: give one with log_with"
+            raise ValueError(f"log_with is {self._log_with!r}: {error}{hint}") from error
+
+    def _create_callback_handler(self) -> CallbackHandler:
+        if not isinstance(self._callbacks, Iterable):
+            raise TypeError(f"callbacks is {self._callbacks!r}: give a list, also for a single one")
+        limit = get_limit_batches_from_env()
+        first = [] if limit is None else [LimitBatchesCallback(limit)]
+        handler = CallbackHandler([*first, *self._callbacks])
+        if self._log_with is not None and not any(
+            isinstance(callback, LogToTrackersCallback) for callback in handler
+        ):
+            handler.add_callback(LogToTrackersCallback)
+        return handler
+
+    def _prepare_model_optimizer_and_dataloaders(self) -> None:
+        preparing.prepare_objects(self.run)
+
+    def _create_run_config(
+        self,
+        per_device_batch_size: int,
+        num_epochs: int,
+        gradient_accumulation_steps: int,
+        max_num_train_steps: int | None,
+        gradient_clip_value: float | None,
+    ) -> TrainerRunConfig:
+        return preparing.make_config(
+            self.run,
+            per_device_batch_size,
+            num_epochs,
+            gradient_accumulation_steps,
+            max_num_train_steps,
+            gradient_clip_value,
+        )
+
+    def _check_eval_batch_size(self) -> None:
+        """Refuse evaluation data that no batch can be made of."""
+        if self._eval_dataloader is not None:
+            # With fewer batches than processes, some have nothing to evaluate.
+            loader = self._eval_dataloader if self._accelerator.num_processes == 1 else None
+            check_not_empty(loader, self.eval_dataset, self._argument("eval_dataset"))
 
     def _run_training(self) -> None:
-        self._run_until_stopped(self._train_epochs, self.training_run_end, "on_training_run_end")
-
-    def _train_epochs(self) -> None:
-        self.optimizer_zero_grad()
-        self._announce(self.training_run_start, "on_training_run_start")
-        self._restore_random_if_due(in_epoch=False)
-        if self._stopped is not None:
-            self.print(f"the run is over, it was stopped: {self._stopped}")
-        else:
-            try:
-                self._train_epochs_left()
-            except StopTrainingError as stop:
-                self._leave_window()
-                self._save_states_asked_for()
-                self._save_at_end(stopped=str(stop))
-                raise
-            self._save_at_end()
-        if self._random_to_restore is not None:  # of a run that had nothing left to do
-            self._put_random_state(self._random_to_restore)
-            self._random_to_restore = None
-        if self.eval_dataset is not None:
-            self.model.eval()
-
-    def _train_epochs_left(self) -> None:
-        config, loop = self._config, self._loop
-        while loop.epoch < config.num_epochs and (loop.in_epoch or not self._has_reached_limit()):
-            # A run may go on from the middle of what comes after the batches.
-            is_evaluated = loop.is_evaluated
-            is_limit_reached = self._has_reached_limit()
-            if loop.is_trained:
-                self._restore_random_if_due(in_epoch=True)
-            else:
-                is_limit_reached = self._run_train_epoch(self._train_dataloader)
-            if self.eval_dataset is not None and not is_evaluated:
-                self._random_before_eval = self._random_state()
-                self._run_eval_epoch(self._eval_dataloader)
-                self._random_before_eval = {}
-            loop.end_epoch()
-            self._step_schedulers_at_epoch_end()
-            try:
-                self._announce(self.training_run_epoch_end, "on_training_run_epoch_end")
-            finally:
-                self.run_history.increment_epoch()
-            if is_limit_reached and loop.epoch < config.num_epochs:
-                self.print(f"max_num_train_steps is reached: {loop.num_updates} updates")
-            self._after_epoch()
-            if is_limit_reached:
-                return
+        loop.run_training(self, self.run)
 
     def _run_train_epoch(self, train_dl: Any) -> bool:
-        """Train for an epoch; returns whether the limit on updates is reached."""
-        self.model.train()
-        keep_frozen_modules_in_eval(self.model)
-        if self._loop.batch == 0:
-            self._loss_tracker.reset()
-            self._norm_tracker.reset()
-        self._loop.in_epoch = True
-        self._loop.go_on_with_epoch()
-        self._announce(self.train_epoch_start, "on_train_epoch_start")
-        self._check_nothing_was_unfrozen()
-        self._train_batches(train_dl)
-        self._agree_on_stop()
-
-        self._hook(self.train_epoch_end)
-        self.run_history.update_metric("train_loss_epoch", self._mean(self._loss_tracker))
-        if self._norm_tracker.running_count:
-            norm = self._norm_tracker.average
-            self.run_history.update_metric("train_grad_norm_epoch", norm)
-        self._loop.is_trained = True
-        self._announce(None, "on_train_epoch_end")
-        return self._has_reached_limit()
-
-    def _train_batches(self, train_dl: Any) -> None:
-        """Go through the batches, from the loop's position to the epoch's end or the limit.
-
-        The last epoch goes on with another pass for as many updates as mixed precision skipped.
-        """
-        loop = self._loop
-        # A run that went on from within a second pass may have more epochs now.
-        if not loop.num_repeats or self._has_skipped_updates_to_make():
-            self._train_pass(train_dl)
-        while self._has_skipped_updates_to_make():
-            loop.repeat_epoch()
-            num_updates = loop.num_updates
-            self._train_pass(train_dl)
-            if loop.num_updates == num_updates:
-                warnings.warn(
-                    f"the run ends after {num_updates} of {self._config.max_num_train_steps} "
-                    f"updates: mixed precision skips all, since no gradient is finite",
-                    stacklevel=2,
-                )
-                break
-        self._restore_random_if_due(in_epoch=True)
-        was_whole = loop.num_repeats or loop.batch == length(train_dl)
-        loop.is_cut_short = self._has_reached_limit() and not was_whole
-
-    def _has_skipped_updates_to_make(self) -> bool:
-        config, loop = self._config, self._loop
-        return (
-            loop.num_skipped > 0
-            and loop.epoch + 1 == config.num_epochs
-            and config.max_num_train_steps is not None
-            and not self._has_reached_limit()
-        )
-
-    def _is_pass_over(self) -> bool:
-        """Whether no batch of the pass is to follow."""
-        loop = self._loop
-        return self._has_reached_limit() or (loop.num_repeats > 0 and not loop.num_skipped)
-
-    def _train_pass(self, train_dl: Any) -> None:
-        """Go through the batches that are left of a pass over the data."""
-        loop, steps = self._loop, self._config.gradient_accumulation_steps
-        is_alone = self._num_processes == 1
-        if self._is_pass_over():
-            return
-        loader = self._batches_left(train_dl)
-        windows = accumulation_windows(loader, steps, first_batch=loop.batch)
-        self._remember_before_window()
-        for step, batch, self._window_size, completes_window in windows:
-            if completes_window or is_alone:
-                batch_output = self._perform_forward_and_backward_passes(batch, step)
-            else:
-                with self._accelerator.no_sync(self.model):
-                    batch_output = self._perform_forward_and_backward_passes(batch, step)
-            was_updated = completes_window and self._update(step)
-            self._fire("on_train_step_end", batch=batch, batch_output=batch_output, step=step)
-            self._is_between_updates = completes_window
-            if was_updated:
-                self._fire("on_update_end")
-            if completes_window:
-                self._save_states_asked_for()
-                if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
-                    self._agree_on_stop()
-                self._after_update(was_updated)
-                if self._is_pass_over():
-                    break
-                self._remember_before_window()
-        else:
-            if not self._is_between_updates:  # the loader has fewer batches than its length says
-                self.optimizer_zero_grad()
-                self._window_items = []
-                self._is_between_updates = True
-                loop.batch = step + 1
-                self._save_states_asked_for()
-        self._before_window = None
-
-    def _remember_before_window(self) -> None:
-        """Keep what a window of several batches changes, as a stop may come within it."""
-        if self._checkpoints is not None and self._config.gradient_accumulation_steps > 1:
-            self._before_window = self._random_state(), copy.deepcopy(self._loss_tracker)
-
-    def _leave_window(self) -> None:
-        """Go back to the last update that was made, if a stop came within the next one."""
-        if self._before_window is not None:
-            random_state, self._loss_tracker = self._before_window
-            self._put_random_state(random_state)
-        self._before_window = None
-        self._is_between_updates = True
-
-    def _batches_left(self, train_dl: Any) -> Any:
-        """The batches of the epoch at hand from the loop's position on."""
-        loop = self._loop
-        if loop.batch:
-            # The order may have been drawn from any generator.
-            current = self._random_state()
-            self._put_random_state(self._random_at_epoch_start or current)
-        else:
-            self._random_at_epoch_start = self._random_state()
-        self._train_generator.manual_seed(loop.epoch_seed())
-        tell_epoch(train_dl, loop.data_epoch)
-        self._before_workers_start(train_dl)
-        if not loop.batch:
-            return train_dl
-        left = batches_after(train_dl, loop.batch)
-        self._put_random_state(current)
-        self._restore_random_if_due(in_epoch=True)
-        return left
+        return loop.train_epoch(self, self.run, train_dl)
 
     def _perform_forward_and_backward_passes(self, batch: Any, step: int) -> dict[str, Any]:
-        """Add the gradients of a batch; returns what `calculate_train_batch_loss` did."""
-        self._is_between_updates = False
-        self._fire("on_train_step_start")
-        batch_output = self.calculate_train_batch_loss(batch)
-        loss = self._track_loss(batch_output, "calculate_train_batch_loss")
-        if not loss.requires_grad:
-            raise ValueError(
-                "the loss that calculate_train_batch_loss returned has no gradient, so nothing "
-                "can be learned from it: is every parameter frozen, or was it made under "
-                "torch.no_grad(), by detach() or from item()?"
-            )
-        self.backward_step(self._weighed(loss, batch_output.get("num_items_in_batch")))
-        return batch_output
-
-    def _weighed(self, loss: Tensor, num_items: Any) -> Tensor:
-        """The loss, such that the gradients of a window add up to those of its mean loss."""
-        if num_items is None:
-            return loss if self._window_size == 1 else loss / self._window_size
-        if self._window_size == 1 and self._num_processes == 1:
-            return loss
-        # The window's items are known only at its end: `_divide_by_items` divides by them.
-        self._window_items.append(num_items)
-        weighed: Tensor = loss * num_items
-        return weighed
-
-    def _update(self, step: int) -> bool:
-        """Make an optimizer update with the gradients of a window; returns whether it was made.
-
-        Mixed precision skips an update whose gradients are not finite.
-        """
-        config, loop = self._config, self._loop
-        if self._window_items:
-            self._divide_by_items()
-        if config.gradient_clip_value is not None or config.gradient_clip_norm is not None:
-            self._clip_gradients()
-        self.optimizer_step()
-        loop.batch, self._before_window = step + 1, None
-        was_made: bool = not self._accelerator.optimizer_step_was_skipped
-        if loop.num_repeats == 0:
-            loop.num_skipped += not was_made
-        else:
-            loop.num_skipped -= was_made
-        if was_made:
-            loop.num_updates += 1
-            if self._gradient_norm is not None:
-                self._norm_tracker.update(self._gradient_norm)
-            try:
-                self._fire("on_optimizer_step_end")
-            finally:
-                # No error or stop of a callback's may part the schedule from the updates.
-                if self.scheduler is not None:
-                    self.scheduler_step()
-        self.optimizer_zero_grad()
-        return was_made
-
-    def _divide_by_items(self) -> None:
-        """Divide the gradients by the items of the window over all processes."""
-        items, self._window_items = self._window_items, []
-        if len(items) != self._window_size:
-            raise ValueError(
-                f"num_items_in_batch was given for {len(items)} of the {self._window_size} "
-                f"batches of an update: give it for all or none"
-            )
-        total = torch.as_tensor(sum(items), device=self.device)
-        if self._num_processes > 1:
-            total = self._accelerator.reduce(total)
-        # Distributed training has averaged the gradients over the processes. Without items they
-        # are 0 already.
-        factor = self._num_processes / torch.where(total > 0, total, 1)
-        for parameter in self.model.parameters():
-            if parameter.grad is not None:
-                parameter.grad.mul_(factor)
+        return loop.forward_and_backward(self, self.run, batch)
 
     def _clip_gradients(self) -> None:
-        """Clip the gradients by norm, then by value."""
-        norm, value = self._config.gradient_clip_norm, self._config.gradient_clip_value
-        if norm is not None:
-            self._gradient_norm = self._accelerator.clip_grad_norm_(self.model.parameters(), norm)
-        if value is not None and norm is None:
-            self._accelerator.clip_grad_value_(self.model.parameters(), value)
-        elif value is not None:
-            # Clipping by norm has unscaled the gradients, which may be done once only.
-            nn.utils.clip_grad_value_(self.model.parameters(), value)
-
-    def _has_reached_limit(self) -> bool:
-        limit = self._config.max_num_train_steps
-        return limit is not None and self._loop.num_updates >= limit
-
-    def _warn_of_other_lengths(self) -> None:
-        """Say once that a schedule is not as long as the run, which looks like a mistake."""
-        horizon = self._config.max_num_train_steps
-        # A step of one's own may count something else than updates.
-        counts_updates = type(self).scheduler_step in (
-            Trainer.scheduler_step,
-            TrainerWithTimmScheduler.scheduler_step,
-        )
-        if horizon is None or not counts_updates or not self._accelerator.is_main_process:
-            return
-        for line in scheduling.length_mismatches(self.scheduler, self._loop.num_updates, horizon):
-            warnings.warn(line, stacklevel=3)
-
-    def _step_schedulers_at_epoch_end(self) -> None:
-        """Step the schedulers that wait for a metric."""
-        if self.scheduler is not None:
-            default = "train_loss_epoch" if self.eval_dataset is None else "eval_loss_epoch"
-            metric = self._scheduler_metric or default
-            scheduling.step_on_metric(self.scheduler, self.run_history, metric)
-
-    # The evaluation run
+        self.run.window.clip(self.model, self.run.config, self._accelerator)
 
     def _run_evaluation(self) -> None:
-        self._run_until_stopped(
-            self._evaluate_once, self.evaluation_run_end, "on_evaluation_run_end"
-        )
-
-    def _evaluate_once(self) -> None:
-        self._announce(self.evaluation_run_start, "on_evaluation_run_start")
-        self._run_eval_epoch(self._eval_dataloader, is_training=False)
-        self.model.eval()
+        loop.run_evaluation(self, self.run)
 
     def _run_eval_epoch(
         self, valid_dl: Any, is_training: bool = True, is_intermediate: bool = False
     ) -> None:
-        """Evaluate for an epoch; each module then returns to the mode that it was in."""
-        modes = [(module, module.training) for module in self.model.modules()]
-        outer_tracker, self._loss_tracker = self._loss_tracker, LossTracker()
-        try:
-            self.model.eval()
-            with no_buffer_broadcast(self.model):
-                self._announce(
-                    self.eval_epoch_start, "on_eval_epoch_start", is_intermediate=is_intermediate
-                )
-                self._evaluate_batches(valid_dl)
-                self._agree_on_stop()
-                self._hook(self.eval_epoch_end)
-                name = "eval_loss_epoch" if is_training else "evaluation_loss"
-                name = "intermediate_eval_loss" if is_intermediate else name
-                self.run_history.update_metric(name, self._mean(self._loss_tracker))
-                if is_training and not is_intermediate:
-                    self._loop.is_evaluated = self._loop.is_trained
-                self._announce(None, "on_eval_epoch_end", is_intermediate=is_intermediate)
-        finally:
-            self._loss_tracker = outer_tracker
-            for module, was_training in modes:
-                module.training = was_training
-
-    def _evaluate_batches(self, valid_dl: Any) -> None:
-        """Go through the batches, whose number may differ between processes."""
-        self._eval_generator.manual_seed(self._loop.epoch_seed())
-        self._before_workers_start(valid_dl)
-        for batch in valid_dl:
-            self._fire("on_eval_step_start")
-            with torch.no_grad():
-                batch_output = self.calculate_eval_batch_loss(batch)
-            self._track_loss(batch_output, "calculate_eval_batch_loss")
-            self._fire("on_eval_step_end", batch=batch, batch_output=batch_output)
-            if self._stop is not None:
-                return
-
-    def _track_loss(self, batch_output: dict[str, Any], source: str) -> Tensor:
-        """Add the loss of a batch to those of the epoch."""
-        loss, batch_size = loss_and_size(batch_output, source)
-        self._loss_tracker.update(loss, batch_size)
-        return loss
+        loop.evaluate_epoch(self, self.run, valid_dl, is_training, is_intermediate)
 
 
 class TrainerWithTimmScheduler(Trainer):
@@ -952,20 +853,4 @@ class TrainerWithTimmScheduler(Trainer):
     a list with it are stepped as in `Trainer`.
     """
 
-    def scheduler_step(self) -> None:
-        """Tell each scheduler the number of updates made."""
-        for scheduler in scheduling.each(self.scheduler):
-            if scheduling.is_of_timm_kind(scheduler):
-                scheduler.step_update(num_updates=self.num_updates)
-            else:
-                scheduling.step(scheduler, self.num_updates)
-
-    def _step_schedulers_at_epoch_end(self) -> None:
-        super()._step_schedulers_at_epoch_end()
-        for scheduler in scheduling.each(self.scheduler):
-            if scheduling.is_of_timm_kind(scheduler):
-                scheduler.step(self._loop.epoch)
-
-    def _position_for_schedulers(self, loop: LoopState, is_new: bool) -> scheduler_states.Position:
-        position = super()._position_for_schedulers(loop, is_new)
-        return replace(position, epochs_told=loop.epoch)
+    _tells_epochs = True

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class StopTrainingError(Exception):
@@ -71,23 +71,23 @@ class TrainerCallback:
     last_in: tuple[str, ...] = ()
     has_state_of_each_process: bool = False
 
-    def on_init_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_init_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         """At the end of the Trainer's constructor, before a subclass's own attributes exist."""
 
-    def on_prepare_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_prepare_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         """At the start of a run of either kind, before Accelerate wraps the model.
 
         The place to replace parts of ``trainer.model``.
         """
 
-    def on_prepare_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_prepare_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         """After model, optimizer and data loaders were prepared, before the run is planned.
 
         The place to wrap or replace data loaders: the run's configuration and the scheduler take
         the length of what they find.
         """
 
-    def on_resume_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_resume_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         """Before a run takes up what a checkpoint holds.
 
         The place to add parameter groups to the optimizer that were added while the run was on.
@@ -97,17 +97,22 @@ class TrainerCallback:
             **kwargs: ``num_param_groups``: how many groups the checkpoint has a state for.
         """
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         """Before the first epoch of a training run; everything is prepared."""
 
-    def on_train_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_train_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         """Before the first batch of a training epoch."""
 
-    def on_train_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_train_step_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         """Before a training batch is passed through the model."""
 
     def on_train_step_end(
-        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
+        self,
+        trainer: TrainerView,
+        batch: Any,
+        batch_output: dict[str, Any],
+        step: int,
+        **kwargs: Any,
     ) -> None:
         """After a training batch: its backward pass, and the update that it may complete.
 
@@ -119,24 +124,24 @@ class TrainerCallback:
             **kwargs: Nothing yet.
         """
 
-    def on_optimizer_step_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_optimizer_step_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         """After an optimizer update, before the scheduler's step.
 
         The parameter groups still hold the values that this update ran with. Not fired for a
         step that mixed precision skipped, nor for a batch that only accumulates gradients.
         """
 
-    def on_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_update_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         """After an optimizer update, the scheduler's step and ``on_train_step_end``.
 
         The parameter groups hold the values of the next update, and nothing of this one is
         left to do: the place to save or to evaluate within an epoch.
         """
 
-    def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_train_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         """After the last batch of a training epoch; its loss is in the history."""
 
-    def on_eval_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_eval_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         """Before the first batch of an evaluation epoch.
 
         Args:
@@ -144,11 +149,11 @@ class TrainerCallback:
             **kwargs: ``is_intermediate``: whether this evaluation is within a training epoch.
         """
 
-    def on_eval_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_eval_step_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         """Before an evaluation batch is passed through the model."""
 
     def on_eval_step_end(
-        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], **kwargs: Any
+        self, trainer: TrainerView, batch: Any, batch_output: dict[str, Any], **kwargs: Any
     ) -> None:
         """After the loss of an evaluation batch was calculated.
 
@@ -159,7 +164,7 @@ class TrainerCallback:
             **kwargs: Nothing yet.
         """
 
-    def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_eval_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         """After the last batch of an evaluation epoch; its loss is in the history.
 
         Args:
@@ -167,19 +172,19 @@ class TrainerCallback:
             **kwargs: ``is_intermediate``: whether this evaluation is within a training epoch.
         """
 
-    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         """After an epoch's training and evaluation."""
 
-    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         """At the end of a training run, also of one that was stopped."""
 
-    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         """Before an evaluation run (``Trainer.evaluate``); everything is prepared."""
 
-    def on_evaluation_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_evaluation_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         """At the end of an evaluation run, also of one that was stopped."""
 
-    def on_stop_training_error(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_stop_training_error(self, trainer: TrainerView, **kwargs: Any) -> None:
         """After a `StopTrainingError` ended a run early, before the run's end event."""
 
     def state_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pytorch_accelerated.callbacks.metric_watch import MetricWatcher
 from pytorch_accelerated.utils import whole_number
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class EarlyStoppingCallback(MetricWatcher):
@@ -59,7 +59,7 @@ class EarlyStoppingCallback(MetricWatcher):
         super().reset()
         self.early_stopping_patience_counter = 0
 
-    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         value = self.current_value(trainer)
         if self.is_improvement(value, self.early_stopping_threshold):
             self.take_best(trainer, value)

@@ -9,7 +9,7 @@ from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.utils import DataLoaderSlice, whole_number
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class LimitBatchesCallback(TrainerCallback):
@@ -27,7 +27,7 @@ class LimitBatchesCallback(TrainerCallback):
     def __init__(self, num_batches: int) -> None:
         self.num_batches = whole_number("num_batches", num_batches)
 
-    def on_prepare_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_prepare_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         if trainer._train_dataloader is not None:
             trainer._train_dataloader = self._limited(trainer._train_dataloader)
         if trainer._eval_dataloader is not None:
@@ -60,23 +60,23 @@ class LimitEvalStepsCallback(TrainerCallback):
         self.limit_intermediate_only = limit_intermediate_only
         self._slice: DataLoaderSlice | None = None
 
-    def on_prepare_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_prepare_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._slice = None
         if trainer._eval_dataloader is not None:
             self._slice = DataLoaderSlice(trainer._eval_dataloader, sys.maxsize)
             trainer._eval_dataloader = self._slice
 
     def on_eval_epoch_start(
-        self, trainer: Trainer, is_intermediate: bool = False, **kwargs: Any
+        self, trainer: TrainerView, is_intermediate: bool = False, **kwargs: Any
     ) -> None:
         if self._slice is None:
             return
         if is_intermediate or not self.limit_intermediate_only:
-            share = self.num_eval_steps // trainer._accelerator.num_processes
+            share = self.num_eval_steps // trainer.run.num_processes
             self._slice.slice_size = max(1, share)
         else:
             self._slice.slice_size = sys.maxsize
 
-    def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_eval_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         if self._slice is not None:
             self._slice.slice_size = sys.maxsize

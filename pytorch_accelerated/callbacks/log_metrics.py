@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytorch_accelerated.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class NewMetrics:
@@ -18,7 +18,7 @@ class NewMetrics:
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
-    def start(self, trainer: Trainer) -> None:
+    def start(self, trainer: TrainerView) -> None:
         """Take everything that is recorded so far as known.
 
         Args:
@@ -30,7 +30,7 @@ class NewMetrics:
         }
 
     def take(
-        self, trainer: Trainer, prefix: str = "", but_not: str | None = None
+        self, trainer: TrainerView, prefix: str = "", but_not: str | None = None
     ) -> dict[str, Any]:
         """Latest values of the metrics that were recorded since they were last taken.
 
@@ -81,7 +81,7 @@ class LogMetricsCallback(TrainerCallback):
     def __init__(self) -> None:
         self._new = NewMetrics()
 
-    def log_metrics(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
+    def log_metrics(self, trainer: TrainerView, metrics: dict[str, Any]) -> None:
         """Print one metric a line.
 
         Args:
@@ -91,21 +91,21 @@ class LogMetricsCallback(TrainerCallback):
         for name, value in metrics.items():
             trainer.print(f"{name}: {value}")
 
-    def _log(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
+    def _log(self, trainer: TrainerView, metrics: dict[str, Any]) -> None:
         if metrics:
             self.log_metrics(trainer, metrics)
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._new.start(trainer)
 
-    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._new.start(trainer)
 
-    def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_train_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._log(trainer, self._new.take(trainer, prefix="train"))
 
-    def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_eval_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._log(trainer, self._new.take(trainer, but_not="train"))
 
-    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._log(trainer, self._new.take(trainer))

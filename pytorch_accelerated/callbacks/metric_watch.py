@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytorch_accelerated.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 # What the Trainer records in evaluations only. Any other metric may come from anywhere.
@@ -44,7 +44,7 @@ class MetricWatcher(TrainerCallback):
         self.best_metric = None
         self.best_metric_epoch = None
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         if self.reset_on_train and not self._is_resumed:
             self.reset()
         self._is_resumed = False
@@ -55,7 +55,7 @@ class MetricWatcher(TrainerCallback):
                 f"metric of training such as 'train_loss_epoch'"
             )
 
-    def current_value(self, trainer: Trainer) -> float:
+    def current_value(self, trainer: TrainerView) -> float:
         """The latest value of the metric, as a plain number.
 
         Args:
@@ -86,7 +86,7 @@ class MetricWatcher(TrainerCallback):
         gain = value - self.best_metric if self.greater_is_better else self.best_metric - value
         return gain > threshold
 
-    def take_best(self, trainer: Trainer, value: float) -> None:
+    def take_best(self, trainer: TrainerView, value: float) -> None:
         """Remember a value as the best, reached in the current epoch.
 
         Args:

@@ -15,7 +15,7 @@ from pytorch_accelerated.callbacks.save_best_model import SaveBestModelCallback
 from pytorch_accelerated.ema import ModelEma
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 _PREFIX = "ema_model_"
 
@@ -72,7 +72,7 @@ class ModelEmaCallback(SaveBestModelCallback):
         self._own_value: float | None = None
         self._resumed_average: dict[str, Any] | None = None
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         if self.evaluate_during_training:
             super().on_training_run_start(trainer, **kwargs)
         self.ema_model = self.model_ema(trainer.get_model(), decay=self.decay)
@@ -82,68 +82,63 @@ class ModelEmaCallback(SaveBestModelCallback):
         self._is_training_run = True
         self._own_value = None
 
-    def on_optimizer_step_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_optimizer_step_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         assert self.ema_model is not None
         self.ema_model.update(trainer.model)
 
     def on_eval_epoch_end(
-        self, trainer: Trainer, is_intermediate: bool = False, **kwargs: Any
+        self, trainer: TrainerView, is_intermediate: bool = False, **kwargs: Any
     ) -> None:
         if not (self.evaluate_during_training and self._is_training_run) or is_intermediate:
             return
         with self._averaged_model(trainer):
             history = trainer.run_history
-            handler, prefix = trainer.callback_handler, history.metric_name_prefix
-            trainer.callback_handler = self._handler
+            prefix = history.metric_name_prefix
             before = len(history.get_metric_values(self.watch_metric))
             history.set_metric_name_prefix(_PREFIX)
             try:
-                trainer._run_eval_epoch(trainer._eval_dataloader)
+                with trainer.run.showing(callback_handler=self._handler):
+                    trainer.run.evaluate()
             finally:
-                trainer.callback_handler = handler
                 history.set_metric_name_prefix(prefix)
             # Until the epoch ends, another instance may record its own under the same name.
             is_recorded = len(history.get_metric_values(self.watch_metric)) > before
             self._own_value = super().current_value(trainer) if is_recorded else None
 
-    def current_value(self, trainer: Trainer) -> float:
+    def current_value(self, trainer: TrainerView) -> float:
         return super().current_value(trainer) if self._own_value is None else self._own_value
 
-    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         if self.evaluate_during_training:
             super().on_training_run_epoch_end(trainer, **kwargs)
         else:
             self._save(trainer, {})
 
-    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._is_training_run = False  # the last one may have ended in an error
 
-    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._is_training_run = False
         self._make_plain()
 
-    def _on_run_over(self, trainer: Trainer) -> None:
+    def _on_run_over(self, trainer: TrainerView) -> None:
         self._make_plain()
         self._handler.call_event("_on_run_over", trainer)
 
-    def _save(self, trainer: Trainer, extra: dict[str, Any]) -> None:
+    def _save(self, trainer: TrainerView, extra: dict[str, Any]) -> None:
         with self._averaged_model(trainer):
             super()._save(trainer, extra)
 
     @contextmanager
-    def _averaged_model(self, trainer: Trainer) -> Iterator[None]:
+    def _averaged_model(self, trainer: TrainerView) -> Iterator[None]:
         """The averaged model in the place of the trained one."""
         assert self.ema_model is not None
-        if trainer._num_processes > 1:
+        if trainer.run.num_processes > 1:
             # Batch statistics are of each process's own batches; the first one's count.
             for buffer in self.ema_model.module.buffers():
                 torch.distributed.broadcast(buffer, 0)
-        trained = trainer.model
-        trainer.model = self.ema_model.module
-        try:
+        with trainer.run.showing(model=self.ema_model.module):
             yield
-        finally:
-            trainer.model = trained
 
     def _make_plain(self) -> None:
         # It is a copy of the model as the run had prepared it, and was evaluated like that.

@@ -10,7 +10,7 @@ from torch import nn
 from pytorch_accelerated.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class MoveModulesToDeviceCallback(TrainerCallback):
@@ -20,13 +20,13 @@ class MoveModulesToDeviceCallback(TrainerCallback):
     is run.
     """
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._move(trainer)
 
-    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._move(trainer)
 
-    def _move(self, trainer: Trainer) -> None:
+    def _move(self, trainer: TrainerView) -> None:
         for name, value in vars(trainer).items():
             if isinstance(value, nn.Module) and name != "model":
                 value.to(trainer.device)
@@ -40,8 +40,8 @@ class ConvertSyncBatchNormCallback(TrainerCallback):
     warning; on one process there is nothing to do.
     """
 
-    def on_prepare_start(self, trainer: Trainer, **kwargs: Any) -> None:
-        if trainer._accelerator.num_processes == 1:
+    def on_prepare_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+        if trainer.run.num_processes == 1:
             return
         if trainer.device.type == "cpu":
             warnings.warn(

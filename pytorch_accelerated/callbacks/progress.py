@@ -21,7 +21,7 @@ from pytorch_accelerated.terminal import (
 )
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class ProgressBarCallback(TrainerCallback):
@@ -51,57 +51,62 @@ class ProgressBarCallback(TrainerCallback):
         self.pbar: _Bar | None = None
         self.eval_pbar: _Bar | None = None
 
-    def on_train_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_train_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._close()
         description = f"epoch {trainer.run_history.current_epoch}"
         self.pbar = self._open(trainer, description, trainer._train_dataloader)
         if self.pbar is not None:
-            self.pbar.num_done = trainer._loop.batch
+            self.pbar.num_done = trainer.run.batch
 
     def on_train_step_end(
-        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
+        self,
+        trainer: TrainerView,
+        batch: Any,
+        batch_output: dict[str, Any],
+        step: int,
+        **kwargs: Any,
     ) -> None:
         if self.pbar is not None:
             self.pbar.advance(trainer, batch_output)
 
-    def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_train_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._close()
 
-    def on_eval_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_eval_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         # Two live displays cannot share a terminal.
         if self.pbar is not None:
             self.pbar.pause()
         self.eval_pbar = self._open(trainer, "evaluation", trainer._eval_dataloader)
 
     def on_eval_step_end(
-        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], **kwargs: Any
+        self, trainer: TrainerView, batch: Any, batch_output: dict[str, Any], **kwargs: Any
     ) -> None:
         if self.eval_pbar is not None:
             self.eval_pbar.advance(trainer, batch_output)
 
-    def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_eval_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         if self.eval_pbar is not None:
             self.eval_pbar.close()
             self.eval_pbar = None
         if self.pbar is not None:
             self.pbar.resume()
 
-    def on_stop_training_error(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_stop_training_error(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._close()
 
-    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._close()
 
-    def on_evaluation_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_evaluation_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._close()
 
-    def _on_run_over(self, trainer: Trainer) -> None:
+    def _on_run_over(self, trainer: TrainerView) -> None:
         # An error has ended it: rich would keep the cursor hidden and standard output replaced.
         self._close()
 
-    def _open(self, trainer: Trainer, description: str, loader: Any) -> _Bar | None:
+    def _open(self, trainer: TrainerView, description: str, loader: Any) -> _Bar | None:
         console = self.console or Console()
-        if not trainer._accelerator.is_local_main_process or not (
+        if not trainer.run.accelerator.is_local_main_process or not (
             console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal)
         ):
             return None
@@ -109,7 +114,7 @@ class ProgressBarCallback(TrainerCallback):
             total = len(loader)
         except TypeError:
             total = None
-        updates_before = trainer._loop.num_updates
+        updates_before = trainer.run.num_updates
         return _Bar(console, description, total, 1 / self.refresh_per_second, updates_before)
 
     def _close(self) -> None:
@@ -148,7 +153,7 @@ class _Bar:
         self._task: TaskID = self._progress.add_task(description, total=total, numbers="")
         self._progress.start()
 
-    def advance(self, trainer: Trainer, batch_output: dict[str, Any]) -> None:
+    def advance(self, trainer: TrainerView, batch_output: dict[str, Any]) -> None:
         """Count a batch, and draw if it is time to."""
         self.num_done += 1
         now = time.perf_counter()
@@ -157,10 +162,12 @@ class _Bar:
             self._numbers = self._current_numbers(trainer, batch_output, now)
             self._draw()
 
-    def _current_numbers(self, trainer: Trainer, batch_output: dict[str, Any], now: float) -> str:
+    def _current_numbers(
+        self, trainer: TrainerView, batch_output: dict[str, Any], now: float
+    ) -> str:
         loss = batch_output["loss"]
         numbers = f"loss {float(loss.detach() if torch.is_tensor(loss) else loss):.4g}"
-        updates = trainer._loop.num_updates - self._updates_before
+        updates = trainer.run.num_updates - self._updates_before
         if updates:
             lr = float(trainer.optimizer.param_groups[0]["lr"])
             rate = updates / (now - self._started)
@@ -191,30 +198,30 @@ class PrintProgressCallback(TrainerCallback):
         self._started = 0.0
         self._updates_before = 0
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._started = time.perf_counter()
-        self._updates_before = trainer._loop.num_updates
+        self._updates_before = trainer.run.num_updates
         trainer.print("Starting training run")
 
-    def on_train_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_train_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         trainer.print(f"Starting epoch {trainer.run_history.current_epoch}")
 
-    def on_eval_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_eval_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         trainer.print("Starting evaluation")
 
-    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         seconds = time.perf_counter() - self._started
-        updates = trainer._loop.num_updates - self._updates_before
+        updates = trainer.run.num_updates - self._updates_before
         trainer.print(f"Finished training run: {updates} updates in {seconds:.1f} s")
-        if trainer._accelerator.is_local_main_process:
+        if trainer.run.accelerator.is_local_main_process:
             table = summary_table(trainer.run_history)
             if table.row_count:
                 Console().print(table)
 
-    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         trainer.print("Starting evaluation run")
 
-    def on_evaluation_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_evaluation_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         trainer.print("Finished evaluation run")
 
 

@@ -11,7 +11,7 @@ import torch
 from pytorch_accelerated.callbacks.metric_watch import MetricWatcher
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class SaveBestModelCallback(MetricWatcher):
@@ -60,13 +60,13 @@ class SaveBestModelCallback(MetricWatcher):
         super().reset()
         self._saved_to = None
 
-    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         value = self.current_value(trainer)
         if self.is_improvement(value):
             self.take_best(trainer, value)
             self._save(trainer, {self.watch_metric: value})
 
-    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         if not self.load_saved_checkpoint or self._saved_to is None:
             return
         is_same = self._saved_to == str(self.save_path)
@@ -87,7 +87,7 @@ class SaveBestModelCallback(MetricWatcher):
             load_scheduler=self.save_scheduler,
         )
 
-    def _save(self, trainer: Trainer, extra: dict[str, Any]) -> None:
+    def _save(self, trainer: TrainerView, extra: dict[str, Any]) -> None:
         trainer.save_checkpoint(
             self.save_path,
             checkpoint_kwargs=extra,

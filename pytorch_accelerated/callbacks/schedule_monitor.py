@@ -12,7 +12,7 @@ import torch
 from pytorch_accelerated.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 Applied = dict[str, list[list[Any]]]
 """By field: for each update, the values of all parameter groups."""
@@ -97,7 +97,7 @@ class ScheduleMonitorCallback(TrainerCallback):
             self._num_plain[field] = len(updates)
         return {field: [list(values) for values in all_] for field, all_ in self._applied.items()}
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         if not self._is_resumed:
             self._start()
         self._is_resumed = False
@@ -118,7 +118,7 @@ class ScheduleMonitorCallback(TrainerCallback):
             others = next(iter(self._applied.values()), [])
             self._applied[field] = [[None] * len(values) for values in others]
 
-    def on_optimizer_step_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_optimizer_step_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         groups = trainer.optimizer.param_groups
         for field, updates in self._applied.items():
             updates.append([copy_of_value(group.get(field)) for group in groups])

@@ -8,7 +8,7 @@ from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.utils import whole_number
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class StepBasedEvaluationCallback(TrainerCallback):
@@ -28,13 +28,13 @@ class StepBasedEvaluationCallback(TrainerCallback):
     def __init__(self, eval_every_n_steps: int) -> None:
         self.eval_every_n_steps = whole_number("eval_every_n_steps", eval_every_n_steps)
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         if trainer.eval_dataset is None:
             raise ValueError(
                 "StepBasedEvaluationCallback has nothing to evaluate on: pass an eval_dataset "
                 "to train()"
             )
 
-    def on_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        if trainer._loop.num_updates % self.eval_every_n_steps == 0:
-            trainer._run_eval_epoch(trainer._eval_dataloader, is_intermediate=True)
+    def on_update_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+        if trainer.run.num_updates % self.eval_every_n_steps == 0:
+            trainer.run.evaluate(is_intermediate=True)

@@ -10,7 +10,7 @@ from pytorch_accelerated.callbacks.base import StopTrainingError, TrainerCallbac
 from pytorch_accelerated.utils import whole_number
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class TerminateOnNaNCallback(TrainerCallback):
@@ -57,16 +57,21 @@ class TerminateOnNaNCallback(TrainerCallback):
         if len(self._losses) >= self.check_every:
             self._fold()
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self.triggered = False
         self._start()
 
-    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self.triggered = False
         self._start()
 
     def on_train_step_end(
-        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
+        self,
+        trainer: TrainerView,
+        batch: Any,
+        batch_output: dict[str, Any],
+        step: int,
+        **kwargs: Any,
     ) -> None:
         self.check_for_nan_after_batch(batch_output, step)
         if (step + 1) % self.check_every == 0:
@@ -75,14 +80,14 @@ class TerminateOnNaNCallback(TrainerCallback):
                 self._stop("training")
 
     def on_eval_step_end(
-        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], **kwargs: Any
+        self, trainer: TrainerView, batch: Any, batch_output: dict[str, Any], **kwargs: Any
     ) -> None:
         self.check_for_nan_after_batch(batch_output)
 
-    def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_train_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._look_now(trainer, "training")
 
-    def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_eval_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._look_now(trainer, "evaluation")
 
     def _fold(self) -> None:
@@ -93,18 +98,18 @@ class TerminateOnNaNCallback(TrainerCallback):
             self._is_bad = is_bad if self._is_bad is None else self._is_bad | is_bad
             self._losses.clear()
 
-    def _reduced(self, trainer: Trainer) -> torch.Tensor:
+    def _reduced(self, trainer: TrainerView) -> torch.Tensor:
         """The flag over all processes, on the device."""
         self._fold()
         if self._is_bad is None:
             self._is_bad = torch.zeros((), dtype=torch.bool, device=trainer.device)
-        if trainer._accelerator.num_processes == 1:
+        if trainer.run.num_processes == 1:
             return self._is_bad
         count = self._is_bad.to(device=trainer.device, dtype=torch.float32)
-        total: torch.Tensor = trainer._accelerator.reduce(count, reduction="sum")
+        total: torch.Tensor = trainer.run.accelerator.reduce(count, reduction="sum")
         return total > 0
 
-    def _look_now(self, trainer: Trainer, phase: str) -> None:
+    def _look_now(self, trainer: TrainerView, phase: str) -> None:
         is_bad = bool(self._reduced(trainer))
         self._start()
         if is_bad:

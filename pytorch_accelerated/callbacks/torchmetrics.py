@@ -13,7 +13,7 @@ from accelerate.utils import send_to_device
 from pytorch_accelerated.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 def outputs_and_targets(batch: Any, batch_output: dict[str, Any]) -> tuple[Any, ...]:
@@ -78,15 +78,15 @@ class TorchMetricsCallback(TrainerCallback):
         self._is_in_epoch = False
         self._resumed: dict[str, Any] | None = None
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._eval_name = "eval"
         self._move(trainer)
 
-    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._eval_name = "evaluation"
         self._move(trainer)
 
-    def on_train_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_train_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._reset("train")
         states, self._resumed = self._resumed, None
         for name, metric in self._of("train").items() if states is not None else ():
@@ -98,32 +98,37 @@ class TorchMetricsCallback(TrainerCallback):
                 )
         self._is_in_epoch = True
 
-    def on_eval_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_eval_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._reset("eval")
 
     def on_train_step_end(
-        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
+        self,
+        trainer: TrainerView,
+        batch: Any,
+        batch_output: dict[str, Any],
+        step: int,
+        **kwargs: Any,
     ) -> None:
         self._update("train", batch, batch_output)
 
     def on_eval_step_end(
-        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], **kwargs: Any
+        self, trainer: TrainerView, batch: Any, batch_output: dict[str, Any], **kwargs: Any
     ) -> None:
         self._update("eval", batch, batch_output)
 
-    def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_train_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._record(trainer, "train", "train")
         self._is_in_epoch = False
 
     def on_eval_epoch_end(
-        self, trainer: Trainer, is_intermediate: bool = False, **kwargs: Any
+        self, trainer: TrainerView, is_intermediate: bool = False, **kwargs: Any
     ) -> None:
         self._record(trainer, "eval", "intermediate_eval" if is_intermediate else self._eval_name)
 
     def _of(self, phase: str) -> dict[str, Any]:
         return self._metrics.get(phase, {})
 
-    def _move(self, trainer: Trainer) -> None:
+    def _move(self, trainer: TrainerView) -> None:
         for metrics in self._metrics.values():
             for metric in metrics.values():
                 if hasattr(metric, "to"):
@@ -141,7 +146,7 @@ class TorchMetricsCallback(TrainerCallback):
             for metric in metrics.values():
                 metric.update(*arguments)
 
-    def _record(self, trainer: Trainer, phase: str, recorded_as: str) -> None:
+    def _record(self, trainer: TrainerView, phase: str, recorded_as: str) -> None:
         for name, metric in self._of(phase).items():
             result = metric.compute()
             values = result if isinstance(result, Mapping) else {None: result}

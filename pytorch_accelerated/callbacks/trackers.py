@@ -19,7 +19,7 @@ from pytorch_accelerated.callbacks.schedule_monitor import (
 from pytorch_accelerated.utils import whole_number
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class LogToTrackersCallback(TrainerCallback):
@@ -83,19 +83,24 @@ class LogToTrackersCallback(TrainerCallback):
         self._updates: list[tuple[dict[str, Any], int]] = []
         self._values: dict[str, Any] | None = None
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         if not self._is_resumed:
             if trainer.run_history.current_epoch == 1:
                 self._num_updates = 0
             # The checkpoint that a run goes on from may be without a state of this callback.
-            self._num_updates = max(self._num_updates, trainer._loop.num_updates)
+            self._num_updates = max(self._num_updates, trainer.run.num_updates)
         self._is_resumed = False
         self._start()
         self._new.start(trainer)
         self._open(trainer)
 
     def on_train_step_end(
-        self, trainer: Trainer, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
+        self,
+        trainer: TrainerView,
+        batch: Any,
+        batch_output: dict[str, Any],
+        step: int,
+        **kwargs: Any,
     ) -> None:
         loss = torch.as_tensor(batch_output["loss"]).detach()
         self._losses.append(loss.mean() if loss.dim() else loss)
@@ -105,7 +110,7 @@ class LogToTrackersCallback(TrainerCallback):
             if len(self._updates) >= self.flush_every:
                 self._flush(trainer)
 
-    def on_optimizer_step_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_optimizer_step_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         groups = trainer.optimizer.param_groups
         self._values = {
             f"{field}/group_{index}": copy_of_value(group[field])
@@ -114,45 +119,45 @@ class LogToTrackersCallback(TrainerCallback):
             if field in group
         }
 
-    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._flush(trainer)
         self._log_metrics(trainer)
 
-    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._new.start(trainer)
         self._open(trainer)
 
-    def on_evaluation_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_evaluation_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._log_metrics(trainer)
 
-    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._flush(trainer)
 
-    def _log_metrics(self, trainer: Trainer) -> None:
+    def _log_metrics(self, trainer: TrainerView) -> None:
         new = self._new.take(trainer)
         metrics = {name: one for name, value in new.items() for one in numbers_in([value])}
         if metrics:
-            trainer._accelerator.log(metrics, step=self._num_updates)
+            trainer.run.accelerator.log(metrics, step=self._num_updates)
 
-    def _flush(self, trainer: Trainer) -> None:
+    def _flush(self, trainer: TrainerView) -> None:
         if not self._updates:
             return
         stacked = torch.stack(self._losses).to(trainer.device, torch.float32)
-        if trainer._accelerator.num_processes > 1:
-            stacked = trainer._accelerator.reduce(stacked, reduction="mean")
+        if trainer.run.num_processes > 1:
+            stacked = trainer.run.accelerator.reduce(stacked, reduction="mean")
         losses = stacked.tolist()
         first = 0
         for values, end in self._updates:
             entry = {name: part for key in values for name, part in _parts(key, values[key])}
             entry["train_loss"] = sum(losses[first:end]) / (end - first)
-            trainer._accelerator.log(entry, step=self._num_updates)
+            trainer.run.accelerator.log(entry, step=self._num_updates)
             self._num_updates += 1
             first = end
         self._updates.clear()
         del self._losses[:first]
 
-    def _open(self, trainer: Trainer) -> None:
-        accelerator = trainer._accelerator
+    def _open(self, trainer: TrainerView) -> None:
+        accelerator = trainer.run.accelerator
         if accelerator.trackers:
             return
         if self.log_with is not None:

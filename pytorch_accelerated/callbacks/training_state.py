@@ -11,7 +11,7 @@ from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.utils import whole_number
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class SaveTrainingStateCallback(TrainerCallback):
@@ -61,31 +61,31 @@ class SaveTrainingStateCallback(TrainerCallback):
         self._global_step = 0
         self._is_resumed = False
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         # A run that goes on with the history of an earlier one counts on, too.
         if not self._is_resumed:
             if trainer.run_history.current_epoch == 1:
                 self._global_step = 0
             # The checkpoint that a run goes on from may be without a state of this callback.
-            self._global_step = max(self._global_step, trainer._loop.num_updates)
+            self._global_step = max(self._global_step, trainer.run.num_updates)
         self._is_resumed = False
 
-    def on_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_update_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._global_step += 1
         if self.save_every_n_steps and self._global_step % self.save_every_n_steps == 0:
             self._save(trainer, f"step_{self._global_step}")
 
-    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         epoch = trainer.run_history.current_epoch
         if self.save_every_n_epochs and epoch % self.save_every_n_epochs == 0:
             self._save(trainer, f"epoch_{epoch}")
 
-    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         if self.save_at_end:
             self._save(trainer, "final")
 
-    def _save(self, trainer: Trainer, name: str) -> None:
-        if not trainer._weights_are_finite():
+    def _save(self, trainer: TrainerView, name: str) -> None:
+        if not trainer.run.weights_are_finite():
             warnings.warn(
                 f"the training state {name} is not saved: the weights hold a NaN or infinity",
                 stacklevel=2,
@@ -100,8 +100,8 @@ class SaveTrainingStateCallback(TrainerCallback):
         del self._saved_checkpoints[:-num_kept]
         trainer.save_training_state(folder, checkpoint_kwargs={"global_step": self._global_step})
         # All processes write into a state, so none may be removed before all are done.
-        trainer._accelerator.wait_for_everyone()
-        if trainer._accelerator.is_main_process:
+        trainer.run.accelerator.wait_for_everyone()
+        if trainer.run.accelerator.is_main_process:
             for outdated in old:
                 shutil.rmtree(outdated, ignore_errors=True)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytorch_accelerated.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.trainer import Trainer
+    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class WSDCheckpointCallback(TrainerCallback):
@@ -58,7 +58,7 @@ class WSDCheckpointCallback(TrainerCallback):
         self.decay_info: list[dict[str, int]] = []
         self.decay_fraction: float | None = None
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
         if not hasattr(trainer.scheduler, "get_checkpoint_steps"):
             raise ValueError(
                 f"WSDCheckpointCallback needs a scheduler that tells its checkpoints, such as "
@@ -76,13 +76,13 @@ class WSDCheckpointCallback(TrainerCallback):
         if scheduler.get_current_step() == 0:
             self._save_if_due(trainer)
 
-    def on_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_update_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._save_if_due(trainer)
 
-    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
         self._save_if_due(trainer)
 
-    def _save_if_due(self, trainer: Trainer) -> None:
+    def _save_if_due(self, trainer: TrainerView) -> None:
         scheduler: Any = trainer.scheduler
         step = scheduler.get_current_step()
         if step == self.last_checkpoint_step:
@@ -106,7 +106,7 @@ class WSDCheckpointCallback(TrainerCallback):
                 checkpoint_kwargs=self._metadata(trainer, step, "wsd_pre_decay"),
             )
 
-    def _metadata(self, trainer: Trainer, step: int, kind: str) -> dict[str, Any]:
+    def _metadata(self, trainer: TrainerView, step: int, kind: str) -> dict[str, Any]:
         scheduler: Any = trainer.scheduler
         return {
             "step": step,
@@ -116,7 +116,7 @@ class WSDCheckpointCallback(TrainerCallback):
             "timestamp": datetime.now(timezone.utc).isoformat(),
         }
 
-    def _load(self, trainer: Trainer, checkpoint: Path) -> None:
+    def _load(self, trainer: TrainerView, checkpoint: Path) -> None:
         if checkpoint.is_dir():
             trainer.load_training_state(checkpoint)
         elif checkpoint.is_file():

@@ -9,8 +9,6 @@ import time
 from types import FrameType, TracebackType
 from typing import Any
 
-from pytorch_accelerated.processes import STOP_CHECK_INTERVAL
-
 PREEMPTED_EXIT_CODE = 75
 """Exit code of a process that saved a checkpoint after SIGTERM and left: start it again.
 
@@ -74,9 +72,13 @@ class Questions:
 
     Asking takes a moment, so with quick updates not each of them asks; all processes agree on
     which do.
+
+    Args:
+        most: Largest number of updates between two questions.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._interval = self._left = 1
         self._asked_at = time.perf_counter()
 
@@ -101,5 +103,5 @@ class Questions:
         """
         per_update = max(seconds / self._interval, 1e-9)
         affordable = int(_SECONDS_BETWEEN_QUESTIONS / per_update)
-        self._interval = self._left = max(1, min(STOP_CHECK_INTERVAL, affordable))
+        self._interval = self._left = max(1, min(self._most, affordable))
         self._asked_at = time.perf_counter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -61,37 +60,6 @@ def restore(scheduler: Any, state: Any) -> None:
             last_lr = its_state.get("_last_lr", ())
             for group, value in zip(one.optimizer.param_groups, last_lr, strict=False):
                 set_lr(group, value)
-
-
-class RunScheduler:
-    """A Trainer's attribute ``scheduler``, which notes the state that a scheduler comes with.
-
-    What differs between these states of two runs is their plan; all that has changed since is
-    position. Nothing else tells them apart in schedulers of other libraries and of users.
-    """
-
-    def __get__(self, trainer: Any, owner: type) -> Any:
-        if trainer is None:
-            return None
-        try:
-            return vars(trainer)["scheduler"]
-        except KeyError:
-            raise AttributeError("scheduler") from None
-
-    def __set__(self, trainer: Any, scheduler: Any) -> None:
-        vars(trainer)["scheduler"] = scheduler
-        vars(trainer)["_states_at_start"] = [_state_at_start(one) for one in each(scheduler)]
-        vars(trainer)["_is_scheduler_over"] = False
-
-
-def _state_at_start(scheduler: Any) -> Any:
-    if is_pure(scheduler) or not hasattr(scheduler, "state_dict"):
-        return None
-    try:
-        return copy.deepcopy(scheduler.state_dict())
-    except Exception:
-        # Whoever saves it is told what is wrong; others need no state.
-        return None
 
 
 def saved_states(scheduler: Any, at_start: Sequence[Any]) -> list[dict[str, Any]]:

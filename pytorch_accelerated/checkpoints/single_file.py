@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
+from pytorch_accelerated import scheduling
+from pytorch_accelerated.checkpoints import scheduler_states
 from pytorch_accelerated.checkpoints.folders import CheckpointError
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a file of `Checkpointing.save_checkpoint`, without running code from it.
+    """Read a file of `Trainer.save_checkpoint`, without running code from it.
 
     Args:
         path: The file.
@@ -25,7 +29,7 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises:
         OSError: There is no such file, or it cannot be read.
-        CheckpointError: It is damaged, or no file of `Checkpointing.save_checkpoint`.
+        CheckpointError: It is damaged, or no file of `Trainer.save_checkpoint`.
     """
     if path.is_dir():
         raise IsADirectoryError(
@@ -102,3 +106,109 @@ def write(contents: Any, path: str | os.PathLike[str]) -> None:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def check_has_state(optimizer: Any) -> Any:
+    """The optimizer, which has to be one object with a state.
+
+    Args:
+        optimizer: The optimizer.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not hasattr(optimizer, "state_dict"):
+        raise TypeError(
+            f"the optimizer is a {type(optimizer).__name__} without a state_dict(), so "
+            f"its state cannot be saved: give the Trainer one object with state_dict() and "
+            f"load_state_dict(), or call save_checkpoint(…, save_optimizer=False)"
+        )
+    return optimizer
+
+
+def load(
+    path: str | os.PathLike[str],
+    contents: dict[str, Any],
+    model: Any,
+    optimizer: Any,
+    scheduler: Any,
+) -> None:
+    """Restore what a file holds; if anything does not fit, nothing has changed.
+
+    Args:
+        path: The file, for messages.
+        contents: What of it is to be restored.
+        model: The model.
+        optimizer: The optimizer.
+        scheduler: A scheduler, a list of them, or ``None``.
+
+    Raises:
+        ValueError: A state does not fit.
+    """
+    put_back = _as_it_is(model, optimizer, scheduler)
+    part = "model"
+    try:
+        model.load_state_dict(contents["model_state_dict"])
+        # A scheduler puts its value in force in what the optimizer then has.
+        if "optimizer_state_dict" in contents:
+            part = "optimizer"
+            optimizer.load_state_dict(contents["optimizer_state_dict"])
+        if "scheduler_state_dict" in contents:
+            part = "scheduler"
+            scheduler_states.restore(scheduler, contents["scheduler_state_dict"])
+    except Exception as error:
+        put_back()
+        without = "" if part == "model" else f", or pass load_{part}=False"
+        raise ValueError(
+            f"{path} does not fit the Trainer's {part}: {error}. Nothing was "
+            f"loaded: make the {part} as it was when the file was saved{without}"
+        ) from error
+
+
+def _as_it_is(model: Any, optimizer: Any, scheduler: Any) -> Callable[[], None]:
+    """Note model, optimizer and schedulers; returns what puts them back."""
+    weights = {name: _copy_of(value) for name, value in model.state_dict().items()}
+    optimizer = getattr(optimizer, "optimizer", optimizer)
+    groups = getattr(optimizer, "param_groups", [])
+    values = [dict(group) for group in groups]
+    state = getattr(optimizer, "state", None)
+    schedulers = [
+        (one, copy.deepcopy(one.state_dict()))
+        for one in scheduling.each(scheduler)
+        if hasattr(one, "state_dict")
+    ]
+
+    def put_back() -> None:
+        model.load_state_dict(weights)
+        if optimizer is not None:
+            optimizer.state, optimizer.param_groups = state, groups
+        for one, its_state in schedulers:
+            one.load_state_dict(its_state)
+        for group, before in zip(groups, values, strict=True):
+            group.update(before)
+
+    return put_back
+
+
+def _copy_of(value: Any) -> Any:
+    if isinstance(value, torch.Tensor) and not is_lazy(value):
+        return value.to("cpu", copy=True)
+    return copy.deepcopy(value)
+
+
+def check_not_reserved(kwargs: Mapping[str, Any], reserved: set[str]) -> None:
+    """Refuse items that would replace the Trainer's own.
+
+    Args:
+        kwargs: The user's items.
+        reserved: The Trainer's names.
+
+    Raises:
+        ValueError: A name is among both.
+    """
+    taken = sorted(reserved & set(kwargs))
+    if taken:
+        raise ValueError(
+            f"checkpoint_kwargs holds {', '.join(taken)}, which the Trainer writes itself: "
+            f"choose another name"
+        )

@@ -50,8 +50,11 @@ def test_other_processes_draw_nothing(make_trainer, train, terminal):
     class SecondProcess:
         is_local_main_process = False
 
+    class Run:
+        accelerator = SecondProcess()
+
     class Trainer:
-        _accelerator = SecondProcess()
+        run = Run()
 
     bars = ProgressBarCallback(console=terminal)
     assert bars._open(Trainer(), "epoch 1", range(3)) is None

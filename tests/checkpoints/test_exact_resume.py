@@ -406,7 +406,7 @@ class Skipping(Trainer):
 
     def calculate_train_batch_loss(self, batch):
         output = super().calculate_train_batch_loss(batch)
-        if (self._loop.epoch, self._loop.batch) in [(0, 1), (1, 2)]:
+        if (self.run.loop.epoch, self.run.loop.batch) in [(0, 1), (1, 2)]:
             output["loss"] = output["loss"] * float("inf")
         return output
 

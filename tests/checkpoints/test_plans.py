@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
 from pytorch_accelerated.callbacks import ScheduleMonitorCallback, TrainerCallback
-from pytorch_accelerated.checkpoints import scheduler_states
-from pytorch_accelerated.checkpoints.plan import Plan, check_not_behind, transferred
-from pytorch_accelerated.loop_state import LoopState
+from pytorch_accelerated.run import schedulers as run_schedulers
+from pytorch_accelerated.run.plan import Plan, check_not_behind, transferred
+from pytorch_accelerated.run.loop_state import LoopState
 from pytorch_accelerated.run_config import horizon
 from pytorch_accelerated.schedulers import (
     CosineLrScheduler,
@@ -306,7 +306,7 @@ def test_what_only_others_change_in_a_replayed_scheduler_is_said(tmp_path):
 def test_checkpoints_without_the_states_at_the_start_are_read(tmp_path, monkeypatch, before, now):
     """As they were written before these were kept."""
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler_states, "_state_at_start", lambda scheduler: None)
+        patch.setattr(run_schedulers, "_state_at_start", lambda scheduler: None)
         interrupted(tmp_path, create_scheduler_fn=before)
     _, applied, _ = go_on(tmp_path, create_scheduler_fn=now)
     assert applied == pytest.approx(applied_by(now, 18, first=8), rel=1e-12)

@@ -122,7 +122,7 @@ class FillDisk(TrainerCallback):
 
     def on_update_end(self, trainer, **kwargs):
         if trainer.num_updates == self.update:
-            trainer._checkpoints.writer.wait()  # the one before is to be whole
+            trainer.run.checkpoints.writer.wait()  # the one before is to be whole
             self.stack.enter_context(room_for(9_000))
 
 

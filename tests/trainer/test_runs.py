@@ -17,7 +17,7 @@ from torch.utils.data import (
 
 from pytorch_accelerated import Trainer
 from pytorch_accelerated.callbacks import LimitBatchesCallback, TrainerCallback
-from pytorch_accelerated.data_loading import MAX_DEFAULT_WORKERS, default_num_workers
+from pytorch_accelerated.run.data import MAX_DEFAULT_WORKERS, default_num_workers
 from pytorch_accelerated.utils import LimitBatches
 from tests.trainer.tiny import (
     Mixed,

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pytorch_accelerated.loop_state import LoopState
+from pytorch_accelerated.run.loop_state import LoopState
 
 
 @dataclass(frozen=True)

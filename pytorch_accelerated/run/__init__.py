@@ -1,0 +1,1 @@
+"""What lives for one run of a Trainer, and is thrown away after it."""

@@ -1,0 +1,291 @@
+"""The loop, as an outline: epochs, passes over the data, updates, evaluations."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from pytorch_accelerated.callbacks.base import StopTrainingError
+from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
+from pytorch_accelerated.run import saving
+from pytorch_accelerated.run.data import accumulation_windows, batches_after, length, tell_epoch
+from pytorch_accelerated.run.loop_state import Stage
+from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, no_buffer_broadcast
+from pytorch_accelerated.run.run import Run
+from pytorch_accelerated.tracking import LossTracker
+from pytorch_accelerated.user_input import loss_and_size
+
+
+def run_training(trainer: Any, run: Run) -> None:
+    """A training run whose objects are prepared."""
+    _until_stopped(
+        run, lambda: _train(trainer, run), trainer.training_run_end, "on_training_run_end"
+    )
+
+
+def run_evaluation(trainer: Any, run: Run) -> None:
+    """An evaluation run whose objects are prepared."""
+
+    def evaluate() -> None:
+        run.announce(trainer.evaluation_run_start, "on_evaluation_run_start")
+        trainer._run_eval_epoch(run.eval_loader, is_training=False)
+        trainer.model.eval()
+
+    _until_stopped(run, evaluate, trainer.evaluation_run_end, "on_evaluation_run_end")
+
+
+def _until_stopped(
+    run: Run, body: Callable[[], None], hook: Callable[[], None], event: str
+) -> None:
+    try:
+        body()
+    except StopTrainingError as stop:
+        run.trainer.print(stop)
+        run.at_end(lambda: run.fire("on_stop_training_error"))
+    run.unwrap()
+    run.at_end(hook)
+    run.at_end(lambda: run.fire(event))
+
+
+def _train(trainer: Any, run: Run) -> None:
+    trainer.optimizer_zero_grad()
+    run.announce(trainer.training_run_start, "on_training_run_start")
+    run.random.put_back()
+    if run.stopped is not None:
+        trainer.print(f"the run is over, it was stopped: {run.stopped}")
+    else:
+        try:
+            train_epochs(trainer, run)
+        except StopTrainingError as stop:
+            trainer._loss_tracker = run.window.leave(run.random, trainer._loss_tracker)
+            saving.at_end(run, stopped=str(stop))
+            raise
+        saving.at_end(run)
+    if trainer.eval_dataset is not None:
+        trainer.model.eval()
+
+
+def train_epochs(trainer: Any, run: Run) -> None:
+    """All epochs, from the loop's position on, which may be in the middle of one."""
+    loop = run.loop
+    while not run.is_over():
+        if loop.stage <= Stage.TRAIN:
+            run.is_enough = trainer._run_train_epoch(run.train_loader)
+            loop.stage = Stage.EVALUATE
+        if loop.stage is Stage.EVALUATE and trainer.eval_dataset is not None:
+            run.random.before_evaluation = run.random.now()
+            trainer._run_eval_epoch(run.eval_loader)
+            run.random.before_evaluation = None
+        end_epoch(trainer, run)
+
+
+def end_epoch(trainer: Any, run: Run) -> None:
+    """What follows on an epoch's training and evaluation."""
+    loop, is_enough = run.loop, run.is_enough or run.has_reached_limit()
+    loop.end_epoch()
+    default = "train_loss_epoch" if trainer.eval_dataset is None else "eval_loss_epoch"
+    run.schedulers.look(trainer.scheduler).end_epoch(
+        trainer.run_history, run.scheduler_metric or default, loop.epoch
+    )
+    try:
+        run.announce(trainer.training_run_epoch_end, "on_training_run_epoch_end")
+    finally:
+        trainer.run_history.increment_epoch()
+    if is_enough and loop.epoch < run.config.num_epochs:
+        trainer.print(f"max_num_train_steps is reached: {loop.num_updates} updates")
+    saving.after_epoch(run)
+
+
+def train_epoch(trainer: Any, run: Run, loader: Any) -> bool:
+    """A training epoch; returns whether the limit on updates is reached."""
+    loop, history = run.loop, trainer.run_history
+    trainer.model.train()
+    keep_frozen_modules_in_eval(trainer.model)
+    if loop.batch == 0:
+        trainer._loss_tracker.reset()
+        run.norms.reset()
+    loop.begin_training()
+    with run.random.kept(is_needed=loop.batch > 0):
+        run.announce(trainer.train_epoch_start, "on_train_epoch_start")
+    run.wrapping.check_nothing_was_unfrozen(trainer.model)
+    train_batches(trainer, run, loader)
+    run.processes.agree_on_stop()
+
+    run.hook(trainer.train_epoch_end)
+    history.update_metric("train_loss_epoch", run.processes.mean_loss(trainer._loss_tracker))
+    if run.norms.running_count:
+        history.update_metric("train_grad_norm_epoch", run.norms.average)
+    loop.stage = Stage.EVALUATE
+    run.announce(None, "on_train_epoch_end")
+    return run.has_reached_limit()
+
+
+def train_batches(trainer: Any, run: Run, loader: Any) -> None:
+    """Go through the batches, from the loop's position to the epoch's end or the limit.
+
+    The last epoch has another pass for as many updates as mixed precision skipped.
+    """
+    loop = run.loop
+    # A run that continues within a second pass may have more epochs now.
+    if not loop.num_repeats or run.has_skipped_updates_to_make():
+        train_pass(trainer, run, loader)
+    while run.has_skipped_updates_to_make():
+        loop.repeat_epoch()
+        num_updates = loop.num_updates
+        train_pass(trainer, run, loader)
+        if loop.num_updates == num_updates:
+            warnings.warn(
+                f"the run ends after {num_updates} of {run.config.max_num_train_steps} "
+                f"updates: mixed precision skips all, since no gradient is finite",
+                stacklevel=2,
+            )
+            break
+    was_whole = loop.num_repeats or loop.batch == length(loader)
+    loop.is_cut_short = run.has_reached_limit() and not was_whole
+
+
+def train_pass(trainer: Any, run: Run, loader: Any) -> None:
+    """Go through the batches that are left of a pass over the data."""
+    loop, window = run.loop, run.window
+    steps, is_alone = run.config.gradient_accumulation_steps, run.processes.count == 1
+    if run.is_pass_over():
+        return
+    remember_window(trainer, run)
+    windows = accumulation_windows(batches_left(run, loader), steps, first_batch=loop.batch)
+    for step, batch, window.size, completes_window in windows:
+        window.is_open = True
+        is_exchanging = completes_window or is_alone
+        with nullcontext() if is_exchanging else run.accelerator.no_sync(trainer.model):
+            batch_output = trainer._perform_forward_and_backward_passes(batch, step)
+        was_updated = completes_window and update(trainer, run, step)
+        run.fire("on_train_step_end", batch=batch, batch_output=batch_output, step=step)
+        window.is_open = not completes_window
+        if was_updated:
+            run.fire("on_update_end")
+        if completes_window:
+            saving.save_what_was_asked_for(run)
+            if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
+                run.processes.agree_on_stop()
+            saving.after_update(run, was_updated)
+            if run.is_pass_over():
+                break
+            remember_window(trainer, run)
+    else:
+        if window.is_open:  # the loader has fewer batches than its length says
+            trainer.optimizer_zero_grad()
+            loop.batch, window.is_open = step + 1, False
+            saving.save_what_was_asked_for(run)
+    window.end()
+
+
+def remember_window(trainer: Any, run: Run) -> None:
+    """Keep what a window of several batches changes, as a stop may come within it."""
+    if run.checkpoints is not None and run.config.gradient_accumulation_steps > 1:
+        run.window.remember(run.random, trainer._loss_tracker)
+
+
+def batches_left(run: Run, loader: Any) -> Any:
+    """The batches of the pass at hand from the loop's position on."""
+    loop, random = run.loop, run.random
+    if not loop.batch:
+        random.at_epoch_start = random.now()
+    with random.kept(is_needed=loop.batch > 0):
+        random.put(random.at_epoch_start or random.now())
+        run.train_generator.manual_seed(loop.epoch_seed)
+        tell_epoch(loader, loop.data_epoch)
+        run.processes.before_workers_start(loader)
+        return batches_after(loader, loop.batch) if loop.batch else loader
+
+
+def forward_and_backward(trainer: Any, run: Run, batch: Any) -> dict[str, Any]:
+    """Add the gradients of a batch; returns what `Trainer.calculate_train_batch_loss` did."""
+    run.fire("on_train_step_start")
+    batch_output: dict[str, Any] = trainer.calculate_train_batch_loss(batch)
+    loss, batch_size = loss_and_size(batch_output, "calculate_train_batch_loss")
+    trainer._loss_tracker.update(loss, batch_size)
+    if not loss.requires_grad:
+        raise ValueError(
+            "the loss that calculate_train_batch_loss returned has no gradient, so nothing "
+            "can be learned from it: is every parameter frozen, or was it made under "
+            "torch.no_grad(), by detach() or from item()?"
+        )
+    num_items = batch_output.get("num_items_in_batch")
+    trainer.backward_step(run.window.weigh(loss, num_items, run.processes.count))
+    return batch_output
+
+
+def update(trainer: Any, run: Run, step: int) -> bool:
+    """Make an optimizer update with the gradients of a window; returns whether it was made.
+
+    Mixed precision skips an update whose gradients are not finite.
+    """
+    config, loop, window = run.config, run.loop, run.window
+    window.divide_by_items(trainer.model, run.processes)
+    if config.gradient_clip_value is not None or config.gradient_clip_norm is not None:
+        trainer._clip_gradients()
+    trainer.optimizer_step()
+    window.end()
+    loop.batch = step + 1
+    was_made: bool = not run.accelerator.optimizer_step_was_skipped
+    if loop.num_repeats == 0:
+        loop.num_skipped += not was_made
+    else:
+        loop.num_skipped -= was_made
+    if was_made:
+        loop.num_updates += 1
+        if window.gradient_norm is not None:
+            run.norms.update(window.gradient_norm)
+        try:
+            run.fire("on_optimizer_step_end")
+        finally:
+            # No error or stop of a callback's may part the schedule from the updates.
+            if trainer.scheduler is not None:
+                trainer.scheduler_step()
+    trainer.optimizer_zero_grad()
+    return was_made
+
+
+def evaluate_epoch(
+    trainer: Any, run: Run, loader: Any, is_training: bool, is_intermediate: bool
+) -> None:
+    """Evaluate for an epoch; each module then returns to the mode that it was in."""
+    modes = [(module, module.training) for module in trainer.model.modules()]
+    name = "eval_loss_epoch" if is_training else "evaluation_loss"
+    name = "intermediate_eval_loss" if is_intermediate else name
+    try:
+        trainer.model.eval()
+        with run.showing(_loss_tracker=LossTracker()), no_buffer_broadcast(trainer.model):
+            run.announce(
+                trainer.eval_epoch_start, "on_eval_epoch_start", is_intermediate=is_intermediate
+            )
+            _evaluate_batches(trainer, run, loader)
+            run.processes.agree_on_stop()
+            run.hook(trainer.eval_epoch_end)
+            loss = run.processes.mean_loss(trainer._loss_tracker)
+            trainer.run_history.update_metric(name, loss)
+            if is_training and not is_intermediate and run.loop.stage is Stage.EVALUATE:
+                run.loop.stage = Stage.END
+                run.random.before_evaluation = None
+            run.announce(None, "on_eval_epoch_end", is_intermediate=is_intermediate)
+    finally:
+        for module, was_training in modes:
+            module.training = was_training
+
+
+def _evaluate_batches(trainer: Any, run: Run, loader: Any) -> None:
+    """Go through the batches, whose number may differ between processes."""
+    run.eval_generator.manual_seed(run.loop.epoch_seed)
+    run.processes.before_workers_start(loader)
+    for batch in loader:
+        run.fire("on_eval_step_start")
+        with torch.no_grad():
+            batch_output = trainer.calculate_eval_batch_loss(batch)
+        loss, batch_size = loss_and_size(batch_output, "calculate_eval_batch_loss")
+        trainer._loss_tracker.update(loss, batch_size)
+        run.fire("on_eval_step_end", batch=batch, batch_output=batch_output)
+        if run.processes.stop is not None:
+            return

@@ -1,0 +1,113 @@
+"""The position of a training run."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from typing import Any
+
+
+class Stage(IntEnum):
+    """What of an epoch is to come next.
+
+    Attributes:
+        BEGIN: All of it.
+        TRAIN: Batches, and what follows on them.
+        EVALUATE: The evaluation: the batches are done and their loss is recorded.
+        END: What ends the epoch: the evaluation is recorded, too.
+    """
+
+    BEGIN = 0
+    TRAIN = 1
+    EVALUATE = 2
+    END = 3
+
+
+@dataclass
+class LoopState:
+    """How far a training run is: enough to continue at the very next update.
+
+    Attributes:
+        epoch: Passes over the training data that are done.
+        batch: Batches of the pass at hand whose update is done, on each process.
+        num_updates: Optimizer updates done.
+        data_seed: Seed that the order of the training data is derived from.
+        first_history_epoch: The run history's epoch when the run began.
+        stage: What of the epoch at hand is to come next.
+        is_cut_short: Whether the limit on updates ended the pass at hand before its last batch.
+        num_replanned: By how many updates the run is longer than its epochs have updates, since
+            it began with other batches.
+        num_skipped: Updates that mixed precision has skipped and no second pass has made up for.
+        num_repeats: Passes of the epoch at hand that are done. It has a second one only if it is
+            the run's last, to make up for skipped updates.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    num_updates: int = 0
+    data_seed: int = 0
+    first_history_epoch: int = 1
+    stage: Stage = Stage.BEGIN
+    is_cut_short: bool = False
+    num_replanned: int = 0
+    num_skipped: int = 0
+    num_repeats: int = 0
+
+    def __post_init__(self) -> None:
+        self.stage = Stage(self.stage)
+
+    @property
+    def history_epoch(self) -> int:
+        """The run history's epoch that the next batch belongs to."""
+        return self.first_history_epoch + self.epoch
+
+    @property
+    def data_epoch(self) -> int:
+        """Number of the pass at hand, by which samplers and streams order the data."""
+        return self.epoch + self.num_repeats
+
+    @property
+    def epoch_seed(self) -> int:
+        """Seed of the data order, and of data workers, in the pass at hand.
+
+        Neighbouring seeds and passes give unrelated orders.
+        """
+        return random.Random(f"{self.data_seed}, {self.data_epoch}").getrandbits(63)
+
+    def begin_training(self) -> None:
+        """Begin an epoch, or continue one that was begun or cut short."""
+        self.stage, self.is_cut_short = Stage.TRAIN, False
+
+    def repeat_epoch(self) -> None:
+        """Go to the beginning of another pass of the same epoch."""
+        self.batch = 0
+        self.num_repeats += 1
+
+    def end_epoch(self) -> None:
+        """Go to the beginning of the next pass, unless this one may have to go on."""
+        if not self.is_cut_short:
+            self.epoch += 1
+            self.batch = self.num_repeats = 0
+        self.stage = Stage.BEGIN
+
+    def position(self) -> dict[str, int]:
+        """What a checkpoint's name and manifest tell."""
+        return {
+            "num_updates": self.num_updates,
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "in_epoch": int(self.stage > Stage.BEGIN),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, as plain numbers."""
+        return asdict(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to another position.
+
+        Args:
+            state: What `state_dict` returned.
+        """
+        vars(self).update(vars(LoopState(**state)))

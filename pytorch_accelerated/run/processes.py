@@ -1,0 +1,172 @@
+"""What a run does as one of several processes: add up, decide alike, stop together."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object, recursively_apply
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pytorch_accelerated.callbacks.base import StopTrainingError
+from pytorch_accelerated.tracking import LossTracker
+
+# Updates between two exchanges in which several processes agree on whether one of them stopped.
+STOP_CHECK_INTERVAL = 16
+
+
+class Processes:
+    """The processes of a run, seen from one of them.
+
+    A callback may stop a run on one process while the others go on to their next collective
+    operation, which would then wait for ever. So with several processes a stop is kept until all
+    of them look: every `STOP_CHECK_INTERVAL` updates, and wherever an epoch begins or ends.
+    `StopTrainingError` may come from an event or a hook there. In the methods that calculate a
+    batch's loss, all processes have to raise it at the same batch.
+
+    Attributes:
+        count: How many there are.
+        device: The device of this one.
+        is_main: Whether this is the first of all.
+        stop: What is to end the run, if the others do not know of it yet.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        check_joined(accelerator.num_processes)
+        self.accelerator = accelerator
+        self.count: int = accelerator.num_processes
+        self.device: torch.device = accelerator.device
+        self.is_main: bool = accelerator.is_main_process
+        self.stop: StopTrainingError | None = None
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum over all processes."""
+        if self.count == 1:
+            return tensor
+        total: Tensor = self.accelerator.reduce(tensor, reduction="sum")
+        return total
+
+    def mean_loss(self, tracker: LossTracker) -> float:
+        """Mean over the samples of all processes."""
+        total, count = self.sum(tracker.totals(self.device)).tolist()
+        if count == 0:
+            raise ValueError("the data loader gave no batch in this epoch, so there is no loss")
+        return float(total / count)
+
+    def from_main(self, values: list[Any]) -> list[Any]:
+        """What the first process has."""
+        if self.count > 1:
+            broadcast_object_list(values)
+        return values
+
+    def each(self, value: Any) -> list[Any]:
+        """What each process has."""
+        return gather_object([value]) if self.count > 1 else [value]
+
+    def weights_are_finite(self, model: nn.Module) -> bool:
+        """Whether no weight is a NaN or infinity; all processes find the same."""
+        parameters = [parameter.detach() for parameter in model.parameters()]
+        if not parameters:
+            return True
+        # Only finite numbers have a finite sum, which takes a tenth of the time; large ones may
+        # have an infinite one.
+        are_finite = torch.stack([parameter.sum().isfinite() for parameter in parameters]).all()
+        if not are_finite:
+            are_finite = torch.stack([parameter.isfinite().all() for parameter in parameters]).all()
+        # They have to decide alike, also if each holds a part of the weights.
+        return bool(self.sum(are_finite.float()) == self.count)
+
+    # Stopping together
+
+    def keep_stop(self, stop: StopTrainingError) -> None:
+        """End the run: at once if this process is alone, else when all agree."""
+        if self.count == 1:
+            raise stop
+        self.stop = self.stop or stop
+
+    def agree_on_stop(self) -> None:
+        """End the run on all processes if one of them wants to."""
+        if self.count == 1:
+            return
+        wants_stop = torch.tensor(int(self.stop is not None), device=self.device)
+        if self.sum(wants_stop).item():
+            messages = self.each(None if self.stop is None else str(self.stop))
+            self.stop = None
+            raise StopTrainingError(next(text for text in messages if text is not None))
+
+    def raise_together(self, error: Exception | None) -> None:
+        """Raise what went wrong in the main process, in all of them."""
+        if self.count > 1:
+            (message,) = self.from_main([error and f"{type(error).__name__}: {error}"])
+            if error is None and message is not None:
+                raise RuntimeError(f"in the main process: {message}")
+        if error is not None:
+            raise error
+
+    def before_workers_start(self, loader: Any) -> None:
+        """Let a collective operation's thread end before a data loader forks its workers.
+
+        When gloo is done, its thread gives back Python objects, for which it takes a lock of the
+        interpreter. Before Python 3.12, a process that is forked just then waits for that lock
+        for ever: under load, one in some hundred epochs.
+        """
+        has_workers = getattr(loader, "num_workers", 0)
+        if has_workers and self.count > 1 and sys.version_info < (3, 12):
+            time.sleep(0.01)
+
+
+def check_joined(num_processes: int) -> None:
+    """Refuse to train alone as one of several processes."""
+    world = os.environ.get("WORLD_SIZE", "1")
+    if num_processes == 1 and world.isdecimal() and int(world) > 1:
+        raise RuntimeError(
+            f"{world} processes were launched (WORLD_SIZE), but Accelerate has joined none of "
+            f"them: each would train a model of its own. To train on CPU, set the environment "
+            f"variable ACCELERATE_USE_CPU=1 for all processes; if the script makes an Accelerator "
+            f"or a PartialState before its Trainer, give cpu=True there"
+        )
+
+
+def gather(accelerator: Accelerator, tensor: Any, padding_value: float | None) -> Any:
+    """Tensors of all processes, joined along their first dimension; see `Trainer.gather`."""
+    if padding_value is None or accelerator.num_processes == 1:
+        return accelerator.gather(tensor)
+
+    def uneven(one: Tensor) -> Tensor:
+        one = one[None] if one.dim() == 0 else one
+        lengths = accelerator.gather(torch.tensor([len(one)], device=one.device)).tolist()
+        padded = one.new_full((max(lengths), *one.shape[1:]), padding_value)
+        padded[: len(one)] = one
+        parts = accelerator.gather(padded).split(max(lengths))
+        return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)])
+
+    return recursively_apply(uneven, tensor)
+
+
+@contextmanager
+def no_buffer_broadcast(model: nn.Module) -> Iterator[None]:
+    """Let processes evaluate different numbers of batches.
+
+    Distributed training sends the first process's buffers to the others before each forward
+    pass, also in evaluation. Here that is done once.
+    """
+    model = getattr(model, "_orig_mod", model)
+    if not isinstance(model, DistributedDataParallel) or not model.broadcast_buffers:
+        yield
+        return
+    for buffer in model.buffers():
+        torch.distributed.broadcast(buffer, 0)
+    # A forward pass without gradients changes the latter, on those processes that make one.
+    before = model.broadcast_buffers, model.require_forward_param_sync
+    model.broadcast_buffers = False
+    try:
+        yield
+    finally:
+        model.broadcast_buffers, model.require_forward_param_sync = before

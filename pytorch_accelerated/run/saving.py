@@ -1,0 +1,245 @@
+"""The checkpoints of a run: what goes into them, and when they are written."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import DistributedType
+
+from pytorch_accelerated.callbacks.base import CallbackHandler
+from pytorch_accelerated.checkpoints.folders import recover_all, write_folder
+from pytorch_accelerated.checkpoints.parts import Part, files_of
+from pytorch_accelerated.checkpoints.preemption import Preempted, Questions
+from pytorch_accelerated.checkpoints.run import RunCheckpoints
+from pytorch_accelerated.checkpoints.single_file import check_has_state
+from pytorch_accelerated.run.loop_state import Stage
+from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL
+from pytorch_accelerated.run.run import Run
+
+# The weights are in one piece in each process, so that one of them can save them all.
+_WHOLE = {
+    DistributedType.NO,
+    DistributedType.MULTI_CPU,
+    DistributedType.MULTI_GPU,
+    DistributedType.MULTI_NPU,
+    DistributedType.MULTI_XPU,
+    DistributedType.MULTI_MLU,
+    DistributedType.MULTI_HPU,
+}
+
+
+# What there is to save
+
+
+def parts(run: Run) -> dict[str, Part]:
+    """All that a checkpoint holds once; a new part is a line here."""
+    trainer = run.trainer
+    return {
+        "model": trainer.get_model(keep_torch_compile=False),
+        "optimizer": check_has_state(trainer.optimizer),
+        "schedulers": run.schedulers.look(trainer.scheduler),
+        "scaler": run.accelerator.scaler or _Nothing(),
+        "loop": run.loop,
+        "history": trainer.run_history,
+        "callbacks": trainer.callback_handler,
+    }
+
+
+def parts_of_process(run: Run) -> dict[str, Part]:
+    """All that a checkpoint holds of each process."""
+    trainer = run.trainer
+    return {
+        "random": run.random,
+        "losses": trainer._loss_tracker,
+        "gradient_norms": run.norms,
+        "callbacks": _OfEachProcess(trainer.callback_handler),
+    }
+
+
+def files_of_run(run: Run, extra: dict[str, Any] | None = None) -> dict[str, list[Any]]:
+    """The files of a checkpoint; empty on all processes but one."""
+    processes = run.processes
+    kind = run.accelerator.distributed_type
+    if kind not in _WHOLE:
+        raise ValueError(
+            f"training states of models that are split among processes ({kind}) cannot be "
+            f"saved: train with distributed data parallel, or save the weights with "
+            f"accelerate's own means"
+        )
+    of_processes = processes.each(_states(parts_of_process(run)))
+    files: dict[str, list[Any]] = {}
+    error = None
+    if processes.is_main:
+        told: dict[str, Any] = {"plan": run.plan and asdict(run.plan), "stopped": run.stopped}
+        told |= {"processes": of_processes, "extra": extra or {}}
+        try:
+            files = files_of({**_states(parts(run)), **told})
+        except TypeError as failure:
+            error = failure
+    processes.raise_together(error)
+    return files
+
+
+# What the user asks for
+
+
+def ask_for(run: Run, folder: Path, extra: dict[str, Any]) -> None:
+    """Save to a folder; if an update is under way, when that is done."""
+    run.asked_for.append((folder, extra))
+    if not run.window.is_open:
+        save_what_was_asked_for(run)
+
+
+def save_what_was_asked_for(run: Run) -> None:
+    """Save to all folders that were asked for since the last update."""
+    if not run.asked_for:
+        return
+    states, run.asked_for = run.asked_for, []
+    for folder, extra in states:
+        files = files_of_run(run, extra)
+        error = None
+        if run.processes.is_main:
+            try:
+                write_folder(folder, files, run.loop.position())
+            except OSError as failure:
+                error = failure
+        run.processes.raise_together(error)
+
+
+# What the run saves by itself
+
+
+@contextmanager
+def to(run: Run, folder: Path | None, every: int | None, keep_last: int | None) -> Iterator[None]:
+    """Write checkpoints while the run is on."""
+    if folder is None:
+        yield
+        return
+    error = None
+    if run.processes.is_main:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            recover_all(folder)
+        except OSError as failure:
+            error = failure
+    run.processes.raise_together(error)
+    run.questions = Questions(STOP_CHECK_INTERVAL)
+    run.checkpoints = RunCheckpoints(folder, every, keep_last)
+    try:
+        with run.checkpoints.open():
+            yield
+        run.accelerator.wait_for_everyone()
+    finally:
+        run.checkpoints = None
+
+
+def after_update(run: Run, was_made: bool) -> None:
+    """Save if it is time to, or if the process is about to be ended."""
+    checkpoints = run.checkpoints
+    if checkpoints is not None:
+        checkpoints.writer.check()
+        every = checkpoints.every
+        is_due = was_made and every is not None and run.loop.num_updates % every == 0
+        _save_and_leave_if_told(run, checkpoints, is_due)
+
+
+def after_epoch(run: Run) -> None:
+    """Save if the epochs' ends are the time to, or if the process is about to be ended."""
+    checkpoints = run.checkpoints
+    if checkpoints is not None:
+        checkpoints.writer.check()
+        run.questions.ask_now()
+        _save_and_leave_if_told(run, checkpoints, is_due=checkpoints.every is None)
+
+
+def at_end(run: Run, stopped: str | None = None) -> None:
+    """Save what a run has come to, unless it continued from there and did nothing."""
+    if stopped is not None:
+        save_what_was_asked_for(run)
+    checkpoints, loop = run.checkpoints, run.loop
+    # A stop is remembered even where it came before the run had done anything more.
+    if checkpoints is None or (loop == run.saved_loop and stopped is None):
+        return
+    run.stopped = stopped
+    if loop.stage is Stage.TRAIN:
+        loop.stage = Stage.BEGIN
+    _save(run, checkpoints, is_end=True)
+
+
+def _save_and_leave_if_told(run: Run, checkpoints: RunCheckpoints, is_due: bool) -> None:
+    is_told = _is_told_to_leave(run, checkpoints)
+    if is_due or is_told:
+        _save(run, checkpoints)
+    if is_told:
+        checkpoints.writer.wait()
+        # A process that leaves may have the launcher end the others.
+        run.accelerator.wait_for_everyone()
+        run.trainer.print(
+            f"SIGTERM: a checkpoint of update {run.loop.num_updates} is in {checkpoints.folder}"
+        )
+        raise Preempted
+
+
+def _is_told_to_leave(run: Run, checkpoints: RunCheckpoints) -> bool:
+    """Whether any process has had SIGTERM; all of them find the same."""
+    processes, questions = run.processes, run.questions
+    if processes.count == 1:
+        return checkpoints.notice.has_come
+    if not questions.is_due():
+        return False
+    answers = torch.tensor(
+        [float(checkpoints.notice.has_come), questions.seconds_since()],
+        dtype=torch.float32,
+        device=processes.device,
+    )
+    num_told, seconds = processes.sum(answers).tolist()
+    questions.asked(seconds / processes.count)
+    return bool(num_told)
+
+
+def _save(run: Run, checkpoints: RunCheckpoints, is_end: bool = False) -> None:
+    if not run.weights_are_finite():
+        warnings.warn(
+            f"no checkpoint is saved at update {run.loop.num_updates}: the weights hold a "
+            f"NaN or infinity",
+            stacklevel=4,
+        )
+        return
+    files = files_of_run(run)
+    if run.processes.is_main:
+        position = run.loop.position()
+        checkpoints.write(files, {**position, "in_epoch": position["in_epoch"] * (not is_end)})
+    run.saved_loop = replace(run.loop)
+
+
+def _states(parts: dict[str, Part]) -> dict[str, Any]:
+    return {name: part.state_dict() for name, part in parts.items()}
+
+
+class _Nothing:
+    """Stands for a part that a run does not have."""
+
+    def state_dict(self) -> None:
+        return None
+
+    def load_state_dict(self, state: Any) -> None:
+        pass
+
+
+class _OfEachProcess:
+    """The callbacks whose state differs between processes."""
+
+    def __init__(self, handler: CallbackHandler) -> None:
+        self._handler = handler
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._handler.state_dict(of_each_process=True)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._handler.load_state_dict(state)
