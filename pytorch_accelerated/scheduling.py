@@ -17,7 +17,7 @@ from pytorch_accelerated.placeholders import (
     find_placeholders,
     replace_trainer_placeholder_values,
 )
-from pytorch_accelerated.schedulers import SchedulerBase
+from pytorch_accelerated.schedulers import AttributeScheduler, SchedulerBase
 from pytorch_accelerated.schedules import Schedule
 
 
@@ -72,7 +72,8 @@ def _warn_of_another_optimizer(optimizer: Any, schedulers: list[Any]) -> None:
 
 def has_groups(scheduler: Any) -> bool:
     """Whether a scheduler tells the optimizer that it is for."""
-    return hasattr(getattr(scheduler, "optimizer", None), "param_groups")
+    has_some = hasattr(getattr(scheduler, "optimizer", None), "param_groups")
+    return has_some and not isinstance(scheduler, AttributeScheduler)
 
 
 def _make(trainer: Any, factory: Any) -> Any:

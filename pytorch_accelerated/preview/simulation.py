@@ -17,7 +17,6 @@ from torch.optim import Optimizer
 from pytorch_accelerated.preview.make import check_number, updates_of
 from pytorch_accelerated.preview.randomness import randomness_kept
 from pytorch_accelerated.preview.values import Column, Preview, entries
-from pytorch_accelerated.schedulers.attribute_scheduler import AttributeScheduler
 from pytorch_accelerated.schedulers.param_groups import Field, Group, copied, plain
 from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules
 from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase
@@ -81,16 +80,12 @@ def of_schedulers(schedulers: Sequence[Any], num_updates: int | None) -> Preview
 def _horizon_of(scheduler: Any) -> int | None:
     if isinstance(scheduler, SchedulerBase):
         return scheduler._num_planned_updates()
-    if isinstance(scheduler, AttributeScheduler):
-        plans = scheduler.schedules.values()
-        horizons = [schedule.horizon for schedules in plans for schedule in schedules]
-        return max((horizon for horizon in horizons if horizon is not None), default=None)
     return None
 
 
 def _unwrapped(scheduler: Any) -> Any:
     """Return the scheduler inside a wrapper such as Accelerate's."""
-    kinds = SchedulerBase | AttributeScheduler | torch.optim.lr_scheduler.LRScheduler
+    kinds = SchedulerBase | torch.optim.lr_scheduler.LRScheduler
     inner = scheduler
     while not isinstance(inner, kinds):
         if not hasattr(inner, "scheduler"):
@@ -103,9 +98,6 @@ def _unwrapped(scheduler: Any) -> Any:
 
 
 def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
-    if isinstance(scheduler, AttributeScheduler):
-        check_number(num_updates)
-        return _of_attributes(scheduler, num_updates)
     # Copies, as a group that was added since gets its base value here.
     groups = [dict(group) for group in scheduler.optimizer.param_groups]
     names = [str(group.get("name", i)) for i, group in enumerate(groups)]
@@ -128,23 +120,6 @@ def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
                 columns, 0, names, phases, position=getattr(scheduler, "num_updates", None)
             )
     return _simulated(scheduler, num_updates, names, is_asked)
-
-
-def _of_attributes(scheduler: AttributeScheduler, num_updates: int) -> Preview:
-    rows = [scheduler.get_updated_values(update) for update in range(num_updates)]
-    columns = {
-        name: [
-            _as_held(array("d", (row[name][i] for row in rows)), held)
-            for i, held in enumerate(scheduler._held(name))
-        ]
-        for name in scheduler.schedules
-    }
-    names = [f"{type(target).__name__} {i}" for i, target in enumerate(scheduler._targets)]
-    phases = {
-        name: [schedule.phases for schedule in schedules]
-        for name, schedules in scheduler.schedules.items()
-    }
-    return Preview(columns, 0, names, phases, position=scheduler.num_updates)
 
 
 def _phases_of(
@@ -232,8 +207,8 @@ def _twin_of(scheduler: Any) -> Any:
         ) from error
     if isinstance(twin, SchedulerBase):
         # What was changed by hand since is for the real one to warn of.
-        twin._doubts.clear()
-        twin._marks.clear()
+        for field in twin._fields.values():
+            field.last = []
     return twin
 
 

@@ -3,40 +3,72 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import SimpleNamespace
+from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pytorch_accelerated.schedulers.param_groups import _put, copied, mark, plain, same
+from pytorch_accelerated.schedulers.param_groups import Field, copied, plain, put
 from pytorch_accelerated.schedulers.param_scheduler import (
-    checked_plan,
+    FieldSchedules,
+    ParamScheduler,
     for_the_run,
     over_the_run,
-    raise_named,
 )
-from pytorch_accelerated.schedulers.plain_state import (
-    from_pairs,
-    saved_count,
-    saved_entry,
-    to_pairs,
-)
-from pytorch_accelerated.schedulers.scheduler_base import _alike, warn_at_the_caller
+from pytorch_accelerated.schedulers.scheduler_base import Due
 from pytorch_accelerated.schedules import Schedule
-from pytorch_accelerated.schedules.lengths import finite, whole
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.preview import Preview
-
-Values: TypeAlias = "dict[str, list[float]]"
-
-_STATE_FORMAT = 1
-_STATE_KEYS = {"format", "kind", "num_updates", "bases", "values"}
+from pytorch_accelerated.schedules.lengths import finite
 
 
-class AttributeScheduler:
+class _Target(MutableMapping[str, Any]):
+    """An object as a parameter group: attributes are read and set there, base values kept here."""
+
+    def __init__(self, target: Any, names: frozenset[str], index: int) -> None:
+        self.target = target
+        self.names = names
+        #: What messages call it.
+        self.called = f"target {index} ({type(target).__name__})"
+        self.own: dict[str, Any] = {"params": [], "name": f"{type(target).__name__} {index}"}
+
+    def __getitem__(self, key: str) -> Any:
+        return getattr(self.target, key) if key in self.names else self.own[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key not in self.names:
+            self.own[key] = value
+        # A tensor that was filled in place need not be set, unless its getter makes a new one.
+        elif not (isinstance(value, Tensor) and getattr(self.target, key) is value):
+            setattr(self.target, key, value)
+
+    def __delitem__(self, key: str) -> None:
+        del self.own[key]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*self.own, *self.names)
+
+    def __len__(self) -> int:
+        return len(self.own) + len(self.names)
+
+
+class _AttributeSchedules(FieldSchedules):
+    """The schedules of one attribute, which may have any finite value."""
+
+    _group = "target"
+
+    def _is_allowed(self, value: float) -> bool:
+        return math.isfinite(value)
+
+    def _check(self, value: float, index: int, where: str) -> None:
+        if not math.isfinite(value):
+            raise ValueError(
+                f"{self.field.name} of {self._group} {index}: {value!r} {where} is not finite."
+            )
+
+
+class AttributeScheduler(ParamScheduler):
     """Schedules on attributes of any objects: an EMA's decay, a dropout's ``p``, a loss weight.
 
     ``value(k) = offset(k) + scale(k) · base`` for each attribute and target, where the base is
@@ -45,8 +77,8 @@ class AttributeScheduler:
     attribute's ordinary setter; a tensor is filled in place. If a setter raises, all attributes
     get back what they held.
 
-    Unlike a parameter group, an object has no place for its base value, so that is part of the
-    state. The scheduler keeps its targets alive.
+    Unlike a parameter group, an object has no place for its base value, so that of a state that
+    is loaded counts. The scheduler keeps its targets alive.
 
     Args:
         target_or_targets: One object, or a list, tuple or iterator of several.
@@ -70,246 +102,77 @@ class AttributeScheduler:
         0.1
     """
 
+    _kind_of_state = "AttributeScheduler"
+    _is_always_by_field = True
+    _bases_live_in_groups = False
+
     def __init__(
         self, target_or_targets: Any, /, **schedules: Schedule | Sequence[Schedule]
     ) -> None:
-        self._targets = _several(target_or_targets)
-        if not self._targets or not schedules:
+        targets, names = _several(target_or_targets), frozenset(schedules)
+        if not targets or not schedules:
             raise ValueError(
-                f"AttributeScheduler was given {len(self._targets)} targets and "
+                f"AttributeScheduler was given {len(targets)} targets and "
                 f"{len(schedules)} schedules, but needs at least one of each. Write, for example, "
                 "AttributeScheduler(dropout, p=linear(1_000, end=0.0))."
             )
-        self._schedules = {name: self._checked(name, plan) for name, plan in schedules.items()}
-        self._bases: Values = {
-            name: [_number(target, name) for target in self._targets] for name in schedules
-        }
-        self._num_updates = 0
-        self._marks: dict[str, list[Any]] = {}
-        self._write(self.get_updated_values(0))
+        for target in targets:
+            for name in schedules:
+                _check(target, name)
+        groups = [_Target(target, names, index) for index, target in enumerate(targets)]
+        super().__init__(SimpleNamespace(param_groups=groups), **schedules)  # type: ignore[arg-type]
 
-    def _checked(self, name: str, plan: Any) -> tuple[Schedule, ...]:
-        schedules: Any = checked_plan(name, plan)
-        if isinstance(schedules, Schedule):
-            return (schedules,) * len(self._targets)
-        if isinstance(schedules, dict) or len(schedules) != len(self._targets):
-            raise ValueError(
-                f"{name}={plan!r}: there are {len(self._targets)} targets. Write one schedule for "
-                "all of them, or a list with one for each."
-            )
-        result: tuple[Schedule, ...] = schedules
-        return result
+    @staticmethod
+    def _schedules_of(name: str, plan: Any) -> FieldSchedules:
+        return _AttributeSchedules(Field(name), plan)
 
     @property
     def schedules(self) -> dict[str, tuple[Schedule, ...]]:
         """Attribute → the schedule of each target."""
-        return dict(self._schedules)
+        groups = self.optimizer.param_groups
+        return {own.field.name: tuple(own.of(groups)) for own in self._schedules}
 
     @property
-    def base_values(self) -> Values:
+    def base_values(self) -> dict[str, list[float]]:
         """Attribute → the base value of each target."""
-        return {name: list(bases) for name, bases in self._bases.items()}
+        return {name: [*self._bases(field)] for name, field in self._fields.items()}
 
-    @property
-    def num_updates(self) -> int:
-        """How many optimizer updates have been made: how many times :meth:`step` was called."""
-        return self._num_updates
-
-    def get_updated_values(self, num_updates: int) -> Values:
-        """Return the values for update ``num_updates``: a pure function of it and the bases.
-
-        Args:
-            num_updates: How many optimizer updates have been made, zero or more.
-
-        Returns:
-            Attribute → a value for each target.
-
-        Raises:
-            ValueError: If ``num_updates`` is negative or fractional, or a value is not finite.
-        """
-        num_updates = whole("num_updates", num_updates)
-        return {
-            name: [
-                self._value(name, index, num_updates, *pair)
-                for index, pair in enumerate(zip(schedules, self._bases[name], strict=True))
-            ]
-            for name, schedules in self._schedules.items()
-        }
-
-    def _value(
-        self, name: str, index: int, num_updates: int, schedule: Schedule, base: float
-    ) -> float:
+    def _write(self, due: Due) -> None:
+        groups = self.optimizer.param_groups
+        before = [(group, f.key, copied(group[f.key])) for f, _ in due for group in groups]
+        last = [field.last for field, _ in due]
         try:
-            offset, scale = schedule.coefficients(num_updates)
-        except (TypeError, ValueError) as error:
-            who = f"{name} of {_called(self._targets[index], index)}"
-            raise_named(f"AttributeScheduler: {who}", error)
-        value = offset + scale * base
-        if not math.isfinite(value):
-            raise ValueError(
-                f"AttributeScheduler at update {num_updates}: {value!r} came for {name} of "
-                f"{_called(self._targets[index], index)}, which has to be finite."
-            )
-        return value
-
-    def preview(self, num_updates: int | None = None) -> Preview:
-        """Return the values of updates 0 … ``num_updates`` − 1, by attribute and target.
-
-        No target is touched, so a setter that rounds or clips has no say in it.
-
-        Args:
-            num_updates: How many updates the run has; by default the schedules' horizon.
-
-        Raises:
-            ValueError: If there is no horizon and no ``num_updates``.
-
-        Example:
-            >>> import torch
-            >>> from pytorch_accelerated.schedulers import AttributeScheduler
-            >>> from pytorch_accelerated.schedules import linear
-            >>> dropout = torch.nn.Dropout(p=0.4)
-            >>> list(AttributeScheduler(dropout, p=linear(4, end=0.0)).preview()["p"][0])
-            [0.4, 0.30000000000000004, 0.2, 0.1]
-        """
-        from pytorch_accelerated.preview import preview
-
-        return preview(self, num_updates)
-
-    def step(self) -> None:
-        """Put the values for the next update in force; call it after each optimizer update.
-
-        Raises:
-            ValueError: If a value is not finite; nothing has changed then, nor if a setter raises.
-        """
-        num_updates = self._num_updates + 1
-        values = self.get_updated_values(num_updates)
-        self._warn_of_strangers(values, num_updates)
-        self._write(values)
-        self._num_updates = num_updates
-
-    def _write(self, values: Values) -> None:
-        written: list[tuple[Any, str, Any]] = []
-        try:
-            for name, row in values.items():
-                for target, value in zip(self._targets, row, strict=True):
-                    written.append((target, name, copied(getattr(target, name))))
-                    _set(target, name, value)
+            super()._write(due)
         except BaseException:
-            for target, name, held in reversed(written):
-                if plain(getattr(target, name)) != plain(held):
-                    _set(target, name, held)
+            for group, key, held in reversed(before):
+                if plain(group[key]) != plain(held):
+                    group[key] = put(group[key], held)
+            for (field, _), marks in zip(due, last, strict=True):
+                field.last = marks
             raise
-        # Read back: a setter may round or clip what it is given.
-        self._marks = {
-            name: [mark(held, copied(held)) for held in self._held(name)] for name in values
-        }
+        for field, _ in due:  # a setter may round or clip what it is given
+            field.look_at(groups, list(map(plain, field.held(groups))))
 
-    def _held(self, name: str) -> list[Any]:
-        return [getattr(target, name) for target in self._targets]
+    def _warn(self, num_updates: int | None, lines: list[str], advice: str) -> None:
+        advice = (
+            "The schedules given now count, for the base value that a target held at first, or "
+            "that of the state that was loaded."
+        )
+        super()._warn(num_updates, lines, advice)
 
-    def _warn_of_strangers(self, values: Values, num_updates: int) -> None:
-        lines = [
-            f"{_called(self._targets[i], i)} held {name}={plain(now)!r}, though the scheduler had "
-            f"put {plain(getattr(mark, 'value', mark))!r} there; {values[name][i]!r} replaces it."
-            for name, marks in self._marks.items()
-            for i, (now, mark) in enumerate(zip(self._held(name), marks, strict=True))
-            if not same(now, mark)
-        ]
-        if lines:
-            self._warn(num_updates, lines, "Something else writes to the attribute.")
-
-    def _warn(self, num_updates: int, lines: list[str], advice: str) -> None:
-        warn_at_the_caller(f"AttributeScheduler at update {num_updates}:", lines, advice)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the count, the base values and the values in force, as plain values."""
-        return {
-            "format": _STATE_FORMAT,
-            "kind": "AttributeScheduler",
-            "num_updates": self._num_updates,
-            "bases": to_pairs(self.base_values),
-            "values": [[name, list(map(plain, self._held(name)))] for name in self._schedules],
-        }
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a state, and put the values that are due there in force.
-
-        The schedules given now count, with the base values of the state. An attribute that the
-        state does not know keeps the base that its targets held; one that is no longer scheduled
-        is left alone.
-
-        Args:
-            state_dict: What :meth:`state_dict` returned, also after JSON.
-
-        Raises:
-            ValueError: If the state is of another kind of scheduler or damaged; then nothing has
-                changed.
-        """
-        num_updates, bases, saved = self._checked_state(state_dict)
-        before = self._bases
-        self._bases = {**before, **bases}
-        try:
-            values = self.get_updated_values(num_updates)
-            self._warn_of_differences(before, saved, values, num_updates)
-            self._write(values)
-        except BaseException:
-            self._bases = before
-            raise
-        self._num_updates = num_updates
-
-    def _checked_state(self, state_dict: Mapping[str, Any]) -> tuple[int, Values, Values]:
-        if not isinstance(state_dict, Mapping) or state_dict.keys() != _STATE_KEYS:
-            raise ValueError(
-                "This is no state of AttributeScheduler, which is a dictionary with "
-                f"{', '.join(sorted(_STATE_KEYS))}: {state_dict!r}."
-            )
-        for key, mine in (("format", _STATE_FORMAT), ("kind", "AttributeScheduler")):
-            if state_dict[key] != mine:
-                raise ValueError(f"The state's {key} is {state_dict[key]!r}, but has to be {mine}.")
-        num_updates = saved_count("num_updates", state_dict["num_updates"])
-        bases, values = (self._checked_rows(key, state_dict[key]) for key in ("bases", "values"))
-        return num_updates, bases, values
-
-    def _checked_rows(self, key: str, entry: Any) -> Values:
-        rows = from_pairs(key, entry)
-        if not all(isinstance(row, list) for row in rows.values()):
-            raise ValueError(f"The state's {key!r} entry is {entry!r}, whose values are no lists.")
-        checked: Values = {}
-        for name in self._schedules.keys() & rows.keys():
-            if len(rows[name]) != len(self._targets):
-                raise ValueError(
-                    f"The state has {len(rows[name])} {key} for {name}, but there are "
-                    f"{len(self._targets)} targets."
-                )
-            checked[name] = [saved_entry(finite, f"{key} of {name}", value) for value in rows[name]]
-        return checked
-
-    def _warn_of_differences(
-        self, before: Values, saved: Values, values: Values, num_updates: int
-    ) -> None:
-        lines: list[str] = []
-        for name in saved:
-            rows = (self._held(name), before[name], self._bases[name], saved[name], values[name])
-            for i, (now, found, base, old, value) in enumerate(zip(*rows, strict=True)):
-                who = _called(self._targets[i], i)
-                own = same(now, self._marks[name][i])
-                held = found if own else plain(now)
-                if not any(_alike(held, known) for known in (base, old, value)):
-                    lines.append(
-                        f"{who} held {name}={held!r}, set since; {value!r}, which is due for its "
-                        f"base value {base!r}, replaces it."
+    def _checked_state(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+        state = super()._checked_state(state_dict)
+        for key in ("base_values", "values"):
+            for name in self._fields.keys() & state[key].keys():
+                if len(state[key][name]) != self._num_groups:
+                    raise ValueError(
+                        f"The state has {len(state[key][name])} {key} for {name}, but there are "
+                        f"{self._num_groups} targets."
                     )
-                elif not _alike(value, old):
-                    lines.append(
-                        f"{who}: {name}={value!r} is due by the schedule given now, but the "
-                        f"checkpoint held {old!r}."
-                    )
-        if lines:
-            advice = "The schedule given now counts, with the base value of the checkpoint."
-            self._warn(num_updates, lines, advice)
+        return state
 
     @classmethod
-    def create_scheduler_fn(
+    def create_scheduler_fn(  # type: ignore[override]
         cls, target_or_targets: Any, /, **schedules: Schedule | Sequence[Schedule]
     ) -> Callable[[Optimizer], AttributeScheduler]:
         """Return a factory for :meth:`Trainer.train`; relative schedules get the run's horizon.
@@ -328,21 +191,14 @@ class AttributeScheduler:
             ...     dropout, p=linear(0.5, end=0.0)
             ... )
         """
-        return for_the_run(partial(_over_the_run, cls, _several(target_or_targets)), schedules)
+        make = partial(_for_targets, cls, _several(target_or_targets))
+        return for_the_run(partial(over_the_run, make), schedules)
 
 
-def _over_the_run(
-    cls: type[AttributeScheduler],
-    targets: tuple[Any, ...],
-    schedules: Mapping[str, Any],
-    _: Optimizer,
-    horizon: int | None = None,
-    num_updates_per_epoch: int | None = None,
+def _for_targets(
+    cls: type[AttributeScheduler], targets: Any, _: Optimizer, **schedules: Any
 ) -> AttributeScheduler:
-    plans = {
-        name: over_the_run(plan, horizon, num_updates_per_epoch) for name, plan in schedules.items()
-    }
-    return cls(targets, **plans)
+    return cls(targets, **schedules)
 
 
 def _several(target_or_targets: Any) -> tuple[Any, ...]:
@@ -353,11 +209,7 @@ def _several(target_or_targets: Any) -> tuple[Any, ...]:
     return targets
 
 
-def _called(target: Any, index: int) -> str:
-    return f"target {index} ({type(target).__name__})"
-
-
-def _number(target: Any, name: str) -> float:
+def _check(target: Any, name: str) -> None:
     who = f"{type(target).__name__}.{name}"
     try:
         held = getattr(target, name)
@@ -371,13 +223,4 @@ def _number(target: Any, name: str) -> float:
             f"{who} is {held!r}: only attributes that hold a number, or a float tensor of no "
             "dimensions, can be scheduled."
         )
-    return finite(who, number)
-
-
-def _set(target: Any, name: str, value: Any) -> None:
-    held = getattr(target, name)
-    # A getter that makes a new tensor each time has nothing to fill, only a setter.
-    if isinstance(held, Tensor) and getattr(target, name) is held:
-        _put(held, value)
-    else:
-        setattr(target, name, value)
+    finite(who, number)

@@ -9,14 +9,13 @@ import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
 
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers import plan_state
-from pytorch_accelerated.schedulers.param_groups import Field, Group, _is_number, plain
-from pytorch_accelerated.schedulers.quick_steps import QuickSteps, quick_steps
+from pytorch_accelerated.schedulers.param_groups import Field, Group, _is_number, called, plain
 from pytorch_accelerated.schedulers.scheduler_base import (
     _PACKAGE,
     Due,
@@ -24,9 +23,10 @@ from pytorch_accelerated.schedulers.scheduler_base import (
     SchedulerBase,
     StatefulSchedulerBase,
     _alike,
-    _untied,
+    raise_named,
 )
 from pytorch_accelerated.schedules import Schedule
+from pytorch_accelerated.schedules.lengths import whole
 from pytorch_accelerated.schedules.ranges import bounds, out_of_range
 
 Plan: TypeAlias = "Schedule | Mapping[str | int, Schedule] | Sequence[Schedule]"
@@ -41,24 +41,18 @@ def field_of(name: str) -> Field:
     return Field(name) if entry is None else Field("betas", int(entry[1]) - 1, name)
 
 
-def raise_named(where: str, error: TypeError | ValueError) -> NoReturn:
-    """Raise an error again that says where it is from, unless it may be made of no text."""
-    if type(error) not in (TypeError, ValueError):
-        raise error
-    raise type(error)(f"{where}: {error}") from error
-
-
 class FieldSchedules:
     """The schedules of one field: one for all groups, or one for each."""
 
-    __slots__ = ("field", "lower", "plan", "unknown", "upper")
+    _group = "parameter group"
 
     def __init__(self, field: Field, plan: Plan) -> None:
         self.field = field
         self.plan: Any = checked_plan(field.name, plan)
         self.lower, self.upper = bounds(field.name)
-        # A user's own function can only be checked as it is evaluated.
-        self.unknown = not all(schedule._is_bounded for schedule in schedules_in(self.plan))
+        self._bases: list[Any] = []
+        self._is_safe = False
+        self._is_one = isinstance(self.plan, Schedule)
 
     def of(self, groups: Sequence[Group]) -> list[Schedule]:
         """Return the schedule of each group."""
@@ -113,43 +107,38 @@ class FieldSchedules:
                         f"names are {names}. Name a group with {{'params': …, 'name': {key!r}}}."
                     )
 
-    def values(self, num_updates: int, groups: Sequence[Group]) -> list[Any]:
-        """Return the value of each group at update ``num_updates``."""
-        bases = self.field.bases(groups)
-        if isinstance(self.plan, Schedule):
-            pairs = [self._coefficients(self.plan, num_updates)] * len(bases)
+    def values(self, num_updates: int, bases: list[Any], groups: Sequence[Group]) -> list[Any]:
+        """Return the value of each group at update ``num_updates``, for its base value."""
+        if bases != self._bases:
+            self.look_at(bases, groups)
+        if self._is_one:
+            offset, scale = self._coefficients(self.plan, num_updates)
+            if self._is_safe:
+                return [offset + scale * base for base in bases]
+            pairs = [(offset, scale)] * len(bases)
         else:
             pairs = [
-                self._coefficients(schedule, num_updates, index)
+                self._coefficients(schedule, num_updates, f" of {self._group} {index}")
                 for index, schedule in enumerate(self.of(groups))
             ]
-        # Bases may have been changed since the ends were checked.
-        try:
-            values = [
-                offset + scale * base for (offset, scale), base in zip(pairs, bases, strict=True)
-            ]
-            is_legal = all(map(self._is_allowed, values))
-        except TypeError as error:
-            for index, base in enumerate(bases):
-                if not _is_number(base):
-                    raise TypeError(
-                        f"{self.field.name}: the base value {base!r} of parameter group {index} "
-                        f"at update {num_updates} is no number. Put one into the group's "
-                        f"{self.field.initial_key}."
-                    ) from error
-            raise
-        if not is_legal:
-            for index, value in enumerate(values):
-                self._check(value, index, f"at update {num_updates}")
+        values: list[Any] = []
+        for index, ((offset, scale), base) in enumerate(zip(pairs, bases, strict=True)):
+            if not _is_number(base):
+                raise TypeError(
+                    f"{self.field.name}: the base value {base!r} of parameter group {index} at "
+                    f"update {num_updates} is no number. Put one into the group's "
+                    f"{self.field.initial_key}."
+                )
+            values.append(offset + scale * base)
+            self._check(values[-1], index, f"at update {num_updates}")
         return values
 
     def _coefficients(
-        self, schedule: Schedule, num_updates: int, index: int | None = None
+        self, schedule: Schedule, num_updates: int, group: str = ""
     ) -> tuple[float, float]:
         try:
             return schedule.coefficients(num_updates)
         except (TypeError, ValueError) as error:
-            group = "" if index is None else f" of parameter group {index}"
             raise_named(f"{self.field.name}{group}", error)
 
     def columns(self, num_updates: int, groups: Sequence[Group]) -> list[array[float]]:
@@ -162,19 +151,19 @@ class FieldSchedules:
                 schedule._columns(num_updates, [base])[0]
                 for schedule, base in zip(self.of(groups), bases, strict=True)
             ]
-        # Bases may have been changed since the ends were checked.
-        is_legal = not self.unknown and self.stays_legal(groups)
-        for index, column in enumerate(columns):
-            if not is_legal or not math.isfinite(sum(column)):
+        if bases != self._bases or not self._is_safe:
+            for index, column in enumerate(columns):
                 for update, value in enumerate(column):
                     self._check(value, index, f"at update {update}")
         return columns
 
-    def check_ends(self, groups: Sequence[Group]) -> None:
-        """Raise if a phase of a schedule starts or ends outside the field's legal range."""
-        for index, (schedule, base) in enumerate(
-            zip(self.of(groups), self.field.bases(groups), strict=True)
-        ):
+    def look_at(self, bases: list[Any], groups: Sequence[Group]) -> None:
+        """Find out whether values can be illegal with these bases.
+
+        With new groups, also raise if a phase starts or ends outside the field's legal range.
+        """
+        pairs = list(zip(self.of(groups), bases, strict=True))
+        for index, (schedule, base) in enumerate(pairs if len(bases) != len(self._bases) else ()):
             if not isinstance(base, float):
                 raise TypeError(
                     f"{self.field.name}: parameter group {index} holds {base!r}, and a schedule "
@@ -182,16 +171,15 @@ class FieldSchedules:
                 )
             for offset, scale in schedule._reached():
                 self._check(offset + scale * base, index, f"in {schedule!r}")
-        # A bound that is no value of the schedule may well be illegal.
-        self.unknown = self.unknown or not self.stays_legal(groups)
-
-    def stays_legal(self, groups: Sequence[Group]) -> bool:
-        """Say whether all bounds are legal, for the bases that the groups have now."""
-        return all(
-            self._is_allowed(offset + scale * base)
-            for schedule, base in zip(self.of(groups), self.field.bases(groups), strict=True)
-            for offset, scale in schedule._ends()
+        # A bound that is no value of the schedule may well be illegal, and a user's own function
+        # can only be checked as it is evaluated.
+        self._is_safe = all(
+            schedule._is_bounded
+            and isinstance(base, float)
+            and all(self._is_allowed(offset + scale * base) for offset, scale in schedule._ends())
+            for schedule, base in pairs
         )
+        self._bases = bases
 
     def _is_allowed(self, value: float) -> bool:
         return math.isfinite(value) and self.lower <= value < self.upper
@@ -204,11 +192,11 @@ class FieldSchedules:
 class _Scheduled(SchedulerBase):
     """What both parameter schedulers share."""
 
-    _own_attributes = StatefulSchedulerBase._own_attributes | {
-        "_schedules",
-        "_num_groups",
-        "_quick",
-    }
+    _own_attributes = SchedulerBase._own_attributes | {"_schedules"}
+
+    #: Whose states it takes; one with values of its own takes those of its class.
+    _kind_of_state = "schedules"
+    _is_always_by_field = False
 
     def __init__(self, optimizer: Optimizer, **schedules: Plan) -> None:
         if not schedules:
@@ -216,25 +204,15 @@ class _Scheduled(SchedulerBase):
                 f"{type(self).__name__} was given no schedule. Write, for example, "
                 "lr=cosine(1_000, end=0.0)."
             )
-        self._quick: list[QuickSteps] = []
-        self._schedules = [FieldSchedules(field_of(name), plan) for name, plan in schedules.items()]
+        self._schedules = [self._schedules_of(name, plan) for name, plan in schedules.items()]
         self._attach(optimizer, [own.field for own in self._schedules])
         for own in self._schedules:
             own.check_names(optimizer.param_groups)
-        self._check_ends()
+            own.look_at(self._bases(own.field), optimizer.param_groups)
 
-    def _check_ends(self) -> None:
-        groups = self.optimizer.param_groups
-        for own in self._schedules:
-            own.check_ends(groups)
-        self._num_groups = len(groups)
-
-    def _due(self, num_updates: int) -> Due:
-        with self._adopting():
-            due = super()._due(num_updates)
-            if len(self.optimizer.param_groups) != self._num_groups:
-                self._check_ends()
-        return due
+    @staticmethod
+    def _schedules_of(name: str, plan: Any) -> FieldSchedules:
+        return FieldSchedules(field_of(name), plan)
 
     @property
     def schedules(self) -> dict[str, Any]:
@@ -265,16 +243,22 @@ class _Scheduled(SchedulerBase):
             several fields are scheduled.
         """
         groups = self.optimizer.param_groups
+        if num_updates < 0:
+            whole("num_updates", num_updates)
+        values = {}
         try:
-            values = {own.field.name: own.values(num_updates, groups) for own in self._schedules}
+            for own in self._schedules:
+                bases = self._bases(own.field)
+                values[own.field.name] = own.values(num_updates, bases, groups)
         except (TypeError, ValueError) as error:
             raise_named(type(self).__name__, error)
-        return values if len(values) > 1 else values[self.param_group_field]
+        is_one = len(values) == 1 and not self._is_always_by_field
+        return values[self.param_group_field] if is_one else values
 
     # What a state says of the plan ----------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        state = super().state_dict() | self._position()
+        state = super().state_dict()
         num_updates = state["num_updates"] or 0
         return state | {"plan": plan_state.rows_of(self._planned_rows(), num_updates)}
 
@@ -295,50 +279,37 @@ class _Scheduled(SchedulerBase):
     def _has_values_of_its_own(self) -> bool:
         return type(self).get_updated_values is not _Scheduled.get_updated_values
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        lines = self._plan_differences(state)
-        if state["num_updates"] is None:
-            if lines:
-                self._warn(None, lines, "The schedule given now counts from the next update on.")
-            super()._restore(state)
-        elif self._has_values_of_its_own() and not lines:
-            # They may depend on what was in force, or on more than the state knows.
-            super()._restore(state)
-        else:
-            self._restore_position(state)
+    def _due_from(self, state: dict[str, Any]) -> Due:
+        """Return what is due at the state's position by the schedules given now, and warn of both.
 
-    def _restore_position(self, state: dict[str, Any]) -> None:
-        """Go on from the state's position with the values that are due there by this scheduler."""
+        Values of a subclass's own may depend on what was in force, or on more than the state knows.
+        With the plan of the checkpoint, such a subclass goes on from what was in force.
+        """
         num_updates = state["num_updates"]
-        before = dict(vars(self))
-        # A subclass may compute its values from them.
-        vars(self).update(state["attributes"], _num_updates=num_updates)
-        try:
-            due = self._due(num_updates) or self._checked(state["values"], "The state")
-            self._warn_of_replaced(due, state)
-            lines = self._plan_differences(state) + [
-                f"Parameter group {i}: {field.name}={plain(value)!r} is due by the schedule given "
-                f"now, but the checkpoint held {_untied(saved)!r}."
-                for field, values in due
-                for i, (value, saved) in enumerate(
-                    zip(values, state["values"].get(field.name, ()), strict=False)
-                )
-                if not _alike(value, _untied(saved))
+        rows = self._planned_rows()
+        lines = list(plan_state.differences(state.get("plan", ()), rows))
+        due: Due = []
+        if num_updates is not None and (lines or not self._has_values_of_its_own()):
+            due = self._due(num_updates)
+        if not due:
+            due = super()._due_from(state)
+        groups = self.optimizer.param_groups
+        for field, values in due:
+            before = state["values"].get(field.name, ())
+            lines += [
+                f"{called(groups[i], i)}: {field.name}={plain(value)!r} is due by the schedule "
+                f"given now, but the checkpoint held {plain(saved)!r}."
+                for i, (value, saved) in enumerate(zip(values, before, strict=False))
+                if not _alike(value, saved)
             ]
-            if lines:
-                self._warn(num_updates, lines, "The schedule given now counts.")
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-        self._go_on(due, state)
+        if lines:
+            since = " from the next update on" if num_updates is None else ""
+            self._warn(num_updates, lines, f"The schedule given now counts{since}.")
+        return due
 
     def _planned_rows(self) -> Iterator[tuple[str, int | None, Schedule]]:
         groups = self.optimizer.param_groups
         return itertools.chain.from_iterable(own.planned(groups) for own in self._schedules)
-
-    def _plan_differences(self, state: Mapping[str, Any]) -> list[str]:
-        return list(plan_state.differences(state.get("plan", ()), self._planned_rows()))
 
 
 class ParamScheduler(_Scheduled, StatefulSchedulerBase):
@@ -378,65 +349,9 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         0.1
     """
 
-    def step(self, epoch: int | None = None) -> None:
-        """Put the values for the next update in force; call it after each optimizer update.
-
-        Args:
-            epoch: As in PyTorch's schedulers, a count to go to instead of the next one.
-
-        Raises:
-            ValueError: If a value is not finite or out of range; then nothing has changed.
-        """
-        if self._quick and epoch is None:
-            num_updates = self._num_updates + 1
-            groups = self.optimizer.param_groups
-            for steps in self._quick:
-                if not steps.advance(num_updates, groups):
-                    break
-            else:
-                self._num_updates = num_updates
-                return
-            for earlier in itertools.takewhile(lambda one: one is not steps, self._quick):
-                earlier.go_back(self._num_updates, groups)
-        super().step(epoch)
-        self._quick = self._quick_steps()
-
-    def _quick_steps(self) -> list[QuickSteps]:
-        """Return what can do the next steps, one for each field; empty if something cannot."""
-        cls = type(self)
-        if (
-            cls.get_updated_values is not _Scheduled.get_updated_values
-            or cls.step_update is not SchedulerBase.step_update
-        ):
-            return []
-        groups = self.optimizer.param_groups
-        steps: list[QuickSteps] = []
-        for own in self._schedules:
-            if own.unknown or not isinstance(own.plan, Schedule) or not own.stays_legal(groups):
-                return []
-            one = quick_steps(own.plan, own.field, self._num_updates, groups)
-            if one is None:
-                return []
-            steps.append(one)
-        return steps
-
-    def _renew_marks(self) -> None:
-        # Quick steps have moved on since the marks were made.
-        for steps in self._quick:
-            if steps.key in self._marks:
-                self._marks[steps.key] = steps.marks(self.optimizer.param_groups)
-
-    def _due(self, num_updates: int) -> Due:
-        self._renew_marks()
-        return super()._due(num_updates)
-
-    def _write(self, due: Due) -> None:
-        super()._write(due)
-        self._quick = []
-
     @property
     def _state_kind(self) -> str:
-        return super()._state_kind if self._has_values_of_its_own() else "schedules"
+        return super()._state_kind if self._has_values_of_its_own() else self._kind_of_state
 
     def _may_be_restored(self, name: str) -> bool:
         # The library's own schedulers set nothing later than in their constructors. What the one
@@ -447,7 +362,7 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
 
     def _check_fields(self, values: Mapping[str, Any]) -> None:
         # Another plan may be one for other fields.
-        if self._state_kind != "schedules" or not values:
+        if self._has_values_of_its_own() or not values:
             super()._check_fields(values)
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -471,7 +386,7 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
             ...     lr=linear(0.05, start=0.0) >> cosine()
             ... )
         """
-        return for_the_run(partial(_over_the_run, cls), schedules)
+        return for_the_run(partial(over_the_run, cls), schedules)
 
 
 class StatelessParamScheduler(_Scheduled):
@@ -500,21 +415,6 @@ class StatelessParamScheduler(_Scheduled):
         0.2
     """
 
-    _num_updates: int | None = None  # what it was told last
-
-    def step_update(self, num_updates: int) -> None:
-        """Put the values for update ``num_updates`` in force, in all groups or in none.
-
-        Args:
-            num_updates: How many optimizer updates have been made, zero or more.
-
-        Raises:
-            ValueError: If ``num_updates`` is negative or fractional, or a value is not finite or
-                out of range; then nothing has changed.
-        """
-        super().step_update(num_updates)
-        self._num_updates = int(num_updates)
-
     def _position(self) -> dict[str, Any]:
         return {"num_updates": self._num_updates}
 
@@ -522,10 +422,6 @@ class StatelessParamScheduler(_Scheduled):
         if isinstance(state_dict, Mapping) and state_dict.get("num_updates", 0) is None:
             return super()._checked_state({**state_dict, "num_updates": 0}) | {"num_updates": None}
         return super()._checked_state(state_dict)
-
-    def _go_on(self, due: Due, state: dict[str, Any]) -> None:
-        self._num_updates = state["num_updates"]
-        super()._go_on(due, state)
 
 
 def for_the_run(
@@ -547,30 +443,27 @@ def for_the_run(
     return partial(make, schedules, **more, **lengths)
 
 
-def over_the_run(plan: Any, horizon: int | None, num_updates_per_epoch: int | None) -> Any:
-    """Return a field's plan with every relative schedule turned into updates."""
-    if horizon is None:
-        return plan
-    if isinstance(plan, Schedule):
-        return plan.over(horizon, num_updates_per_epoch)
-    if isinstance(plan, Mapping):
-        return {k: over_the_run(v, horizon, num_updates_per_epoch) for k, v in plan.items()}
-    if isinstance(plan, Sequence) and not isinstance(plan, str):
-        return [over_the_run(v, horizon, num_updates_per_epoch) for v in plan]
-    return plan
-
-
-def _over_the_run(
-    cls: type[ParamScheduler],
+def over_the_run(
+    make: Callable[..., Any],
     schedules: Mapping[str, Any],
     optimizer: Optimizer,
     horizon: int | None = None,
     num_updates_per_epoch: int | None = None,
-) -> ParamScheduler:
-    plans = {
-        name: over_the_run(plan, horizon, num_updates_per_epoch) for name, plan in schedules.items()
-    }
-    return cls(optimizer, **plans)
+    **more: Any,
+) -> Any:
+    """Call ``make`` with the optimizer, and with every relative schedule turned into updates."""
+
+    def over(plan: Any) -> Any:
+        if horizon is None:
+            return plan
+        if isinstance(plan, Schedule):
+            return plan.over(horizon, num_updates_per_epoch)
+        if isinstance(plan, Mapping):
+            return {key: over(one) for key, one in plan.items()}
+        is_several = isinstance(plan, Sequence) and not isinstance(plan, str)
+        return list(map(over, plan)) if is_several else plan
+
+    return make(optimizer, **{name: over(plan) for name, plan in schedules.items()}, **more)
 
 
 def checked_plan(name: str, plan: object) -> Schedule | dict[Any, Schedule] | tuple[Schedule, ...]:

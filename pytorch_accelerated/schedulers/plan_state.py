@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import numbers
 import re
@@ -16,7 +15,6 @@ Planned: TypeAlias = "Iterable[tuple[str, int | None, Schedule]]"
 # The same in a state: field, group, text, and (update, offset, scale) where it was asked.
 Row: TypeAlias = "list[Any]"
 
-_PACKAGE = __name__.partition(".")[0] + "."
 _ASKED = (0, 1, 2, 10, 100, 1_000, 10_000)
 _SHOWN = 160
 
@@ -24,11 +22,11 @@ _SHOWN = 160
 def rows_of(planned: Planned, num_updates: int) -> list[Row]:
     """Return what tells these schedules from others, in plain values.
 
-    A text tells the library's own schedules. It does not tell users' functions, so these are asked
+    A text tells the library's own schedules. It does not tell users' functions, so all are asked
     for a few values as well, also beyond what a run has come to.
     """
     return [
-        [field, group, _text(schedule), [] if _is_told(schedule) else _asked(schedule, num_updates)]
+        [field, group, _text(schedule), _asked(schedule, num_updates)]
         for field, group, schedule in planned
     ]
 
@@ -78,22 +76,6 @@ def _short(text: str) -> str:
     if len(text) <= _SHOWN:
         return text
     return f"{text[: _SHOWN * 2 // 3]} … {text[-_SHOWN // 3 :]}"
-
-
-def _is_told(value: Any) -> bool:
-    """Say whether all that makes the values of a schedule is in its text."""
-    if isinstance(value, tuple):
-        return all(map(_is_told, value))
-    has_fields = isinstance(value, Schedule) or dataclasses.is_dataclass(value)
-    if has_fields:
-        return _is_ours(type(value)) and all(
-            _is_told(getattr(value, field.name)) for field in dataclasses.fields(value)
-        )
-    return _is_ours(value) if callable(value) else True
-
-
-def _is_ours(code: Any) -> bool:
-    return str(getattr(code, "__module__", "")).startswith(_PACKAGE)
 
 
 def _asked(schedule: Schedule, num_updates: int) -> list[list[Any]]:

@@ -90,6 +90,8 @@ class PlateauLrScheduler(ParamScheduler):
         "_starts_at",
     }
 
+    _kind_of_state = "plateau"
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -237,22 +239,13 @@ class PlateauLrScheduler(ParamScheduler):
     def _memory(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("best", *_COUNTS)}
 
-    @property
-    def _state_kind(self) -> str:
-        is_ours = type(self).get_updated_values is PlateauLrScheduler.get_updated_values
-        return "plateau" if is_ours else super()._state_kind
+    def _has_values_of_its_own(self) -> bool:
+        return type(self).get_updated_values is not PlateauLrScheduler.get_updated_values
 
     def _restore(self, state: dict[str, Any]) -> None:
-        if self._state_kind != "plateau":
-            super()._restore(state)
-            return
-        before = self._memory()
-        vars(self).update(_checked_memory(state["attributes"]))
-        try:
-            self._restore_position(state)
-        except BaseException:
-            vars(self).update(before)
-            raise
+        if not self._has_values_of_its_own():
+            state["attributes"] |= _checked_memory(state["attributes"])
+        super()._restore(state)
 
     @classmethod
     def create_scheduler_fn(  # type: ignore[override]
@@ -286,7 +279,7 @@ class PlateauLrScheduler(ParamScheduler):
             ... )
         """
         return for_the_run(
-            partial(_over_the_run, cls),
+            partial(over_the_run, cls),
             {"warmup": warmup},
             mode=mode,
             factor=factor,
@@ -296,18 +289,6 @@ class PlateauLrScheduler(ParamScheduler):
             cooldown=cooldown,
             min_lr=min_lr,
         )
-
-
-def _over_the_run(
-    cls: type[PlateauLrScheduler],
-    schedules: Mapping[str, Any],
-    optimizer: Optimizer,
-    horizon: int | None = None,
-    num_updates_per_epoch: int | None = None,
-    **arguments: Any,
-) -> PlateauLrScheduler:
-    warmup = over_the_run(schedules["warmup"], horizon, num_updates_per_epoch)
-    return cls(optimizer, warmup=warmup, **arguments)
 
 
 def _one_of(name: str, value: str, *allowed: str) -> str:

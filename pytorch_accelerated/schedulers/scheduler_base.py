@@ -10,23 +10,22 @@ import warnings
 from abc import ABCMeta, abstractmethod
 from array import array
 from collections.abc import (
-    Iterator,
+    Iterable,
     Mapping,
     MutableMapping,
     MutableSequence,
     MutableSet,
     Sequence,
 )
-from contextlib import contextmanager
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from pytorch_accelerated.schedulers.param_groups import Field, Group, copied, plain, same
+from pytorch_accelerated.schedulers.param_groups import Doubt, Field, Group, called, copied, plain
 from pytorch_accelerated.schedulers.plain_state import (
     NotPlainError,
     from_pairs,
@@ -63,7 +62,7 @@ class _SchedulerMeta(ABCMeta):
             scheduler.__init__(*args, **kwargs)
             scheduler._finish_construction()
         except BaseException:
-            scheduler._undo_construction()
+            scheduler._forget_new_groups()
             raise
         return scheduler
 
@@ -109,13 +108,19 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             "optimizer",
             "param_group_field",
             "_fields",
+            "_num_updates",
+            "_num_groups",
             "_new_groups",
-            "_seen_bases",
-            "_adopted",
-            "_marks",
-            "_doubts",
+            "_was_stepped",
         }
     )
+
+    #: The update whose values are in force; None before there is one.
+    _num_updates: int | None = None
+    _bases_live_in_groups = True
+    _num_groups = 0
+    #: Groups that got a base value since the last step, and the key that it is under.
+    _new_groups: tuple[tuple[Group, str], ...] = ()
 
     def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
         if not isinstance(param_group_field, str):
@@ -133,46 +138,22 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             )
         self.optimizer = optimizer
         self.param_group_field = fields[0].name
-        self._fields: dict[str, Field] = {}
-        self._new_groups: list[tuple[Field, list[Group]]] = []
-        self._seen_bases: dict[str, list[Any]] = {}
-        self._adopted: dict[str, dict[int, Any]] = {}
-        self._marks: dict[str, list[Any]] = {}
-        self._doubts: dict[str, dict[int, Any]] = {}
+        self._fields = {field.name: field for field in fields}
+        self._adopt(fields)
+
+    def _adopt(self, fields: Iterable[Field]) -> None:
+        """Keep as its base value what each group holds that has none yet."""
+        self._num_groups = len(self.optimizer.param_groups)
         for field in fields:
-            self._adopt(field)
+            new = field.adopt(self.optimizer.param_groups)
+            self._new_groups += tuple((group, field.initial_key) for group in new)
 
-    def _adopt(self, field: Field) -> Field:
-        self._adopt_new_groups(field)
-        self._fields[field.name] = field
-        self._seen_bases[field.name] = field.bases(self.optimizer.param_groups)
-        return field
-
-    def _adopt_new_groups(self, field: Field) -> None:
-        groups = self.optimizer.param_groups
-        new = field.adopt(groups)
-        self._new_groups.append((field, new))
-        if new:
-            ids = set(map(id, new))
-            bases = {i: g[field.initial_key] for i, g in enumerate(groups) if id(g) in ids}
-            self._adopted[field.key] = {**self._adopted.get(field.key, {}), **bases}
-
-    @contextmanager
-    def _adopting(self) -> Iterator[None]:
-        """Adopt groups that came since; if what is done then fails, forget all new ones again."""
-        fields, seen, before = dict(self._fields), dict(self._seen_bases), len(self._new_groups)
-        adopted = dict(self._adopted)
-        try:
-            for field in fields.values():
-                self._adopt_new_groups(field)
-            yield
-        except BaseException:
-            for field, new in self._new_groups[before:]:
-                field.forget(new)
-            self._fields, self._seen_bases, self._adopted = fields, seen, adopted
-            raise
-        finally:
-            del self._new_groups[before:]
+    def _forget_new_groups(self, known: tuple[tuple[Group, str], ...] = ()) -> None:
+        """Take the base values out again that groups got, after something has failed."""
+        for group, initial_key in self._new_groups[len(known) :]:
+            group.pop(initial_key, None)
+            self._num_groups = 0
+        self._new_groups = known
 
     def _finish_construction(self) -> None:
         if "_fields" not in vars(self):
@@ -180,16 +161,20 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 f"{type(self).__name__}.__init__ has to call "
                 "super().__init__(optimizer, param_group_field=…)."
             )
-        self._new_groups.clear()
-
-    def _undo_construction(self) -> None:
-        for field, groups in vars(self).get("_new_groups", ()):
-            field.forget(groups)
+        for field in self._fields.values():
+            field.seen = field.bases(self.optimizer.param_groups)
 
     @property
     def base_lr_values(self) -> list[Any]:
         """The base value of the field, in each parameter group."""
-        return self._fields[self.param_group_field].bases(self.optimizer.param_groups)
+        return self._bases(self._fields[self.param_group_field])
+
+    def _bases(self, field: Field) -> list[Any]:
+        try:
+            return field.bases(self.optimizer.param_groups)
+        except KeyError:  # the optimizer was restored from a state that has none
+            self._adopt([field])
+            return field.bases(self.optimizer.param_groups)
 
     @abstractmethod
     def get_updated_values(self, num_updates: int) -> Any:
@@ -206,6 +191,8 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def step_update(self, num_updates: int) -> None:
         """Put the values for update ``num_updates`` in force, in all groups or in none.
 
+        A scheduler that counts goes on from there.
+
         Args:
             num_updates: How many optimizer updates have been made, zero or more.
 
@@ -214,13 +201,27 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 there are more or fewer values than groups.
             TypeError: If a value is no number.
         """
-        num_updates = whole("num_updates", num_updates)
-        due = self._due(num_updates)
-        if not self._marks and num_updates == 0:
-            self._doubt(due)
-        self._warn_of_doubts(num_updates)
-        self._warn_of_strangers(due, num_updates)
-        self._write(due)
+        if type(num_updates) is not int or num_updates < 0:
+            num_updates = whole("num_updates", num_updates)
+        groups, since, before = self.optimizer.param_groups, self._new_groups, self._num_updates
+        self._num_updates = num_updates  # first: code of a subclass may look at it
+        try:
+            if len(groups) != self._num_groups:
+                self._adopt(self._fields.values())
+            returned = self.get_updated_values(num_updates)
+            field = self._fields[self.param_group_field]
+            if type(returned) is list and field.is_usual(returned, groups):
+                field.write(groups, returned)  # as below, without the calls
+            elif returned is not None:
+                due = self._checked(returned, num_updates)
+                self._warn_of_changed(due, num_updates)
+                self._write(due)
+        except BaseException:
+            self._num_updates = before
+            self._forget_new_groups(since)
+            raise
+        if since or self._new_groups:
+            self._new_groups = ()
 
     def preview(self, num_updates: int | None = None) -> Preview:
         """Return the exact values that updates 0 … ``num_updates`` − 1 run with.
@@ -279,98 +280,91 @@ class SchedulerBase(metaclass=_SchedulerMeta):
 
     def _due(self, num_updates: int) -> Due:
         """Return the checked values for update ``num_updates``, for every field that changes."""
-        with self._adopting():
-            returned = self.get_updated_values(num_updates)
-            if returned is None:
-                return []
-            if not isinstance(returned, Mapping):
-                returned = {self.param_group_field: returned}
-            return self._checked(returned, f"{type(self).__name__} at update {num_updates}")
+        return self._checked(self.get_updated_values(num_updates), num_updates)
 
-    def _checked(self, values_by_field: Mapping[str, Any], where: str) -> Due:
+    def _checked(self, returned: Any, num_updates: int | None) -> Due:
+        rows = returned if isinstance(returned, Mapping) else {self.param_group_field: returned}
         groups = self.optimizer.param_groups
-        return [
-            (field, field.checked(values, groups, where))
-            for field, values in [
-                (self._fields.get(name) or self._adopt(Field(name)), values)
-                for name, values in values_by_field.items()
-                if values is not None
-            ]
-        ]
+        due: Due = []
+        try:
+            for name, values in rows.items():
+                if values is not None:
+                    field = self._fields.get(name) or Field(name)
+                    if name not in self._fields:
+                        self._adopt([field])
+                    due.append((field, field.checked(values, groups)))
+        except (TypeError, ValueError) as error:
+            at = "in a state" if num_updates is None else f"at update {num_updates}"
+            raise_named(f"{type(self).__name__} {at}", error)
+        return due
 
     def _write(self, due: Due) -> None:
-        groups = self.optimizer.param_groups
+        groups, defaults = self.optimizer.param_groups, getattr(self.optimizer, "defaults", None)
         for field, values in due:
-            field.write(groups, values, getattr(self.optimizer, "defaults", None))
-            self._marks[field.name] = field.mark(groups, values)
-
-    def _renew_marks(self) -> None:
-        """Bring up to date what was last written, if that was put off."""
+            self._fields.setdefault(field.name, field)
+            field.write(groups, values, defaults)
 
     def _put_bases_back(self) -> None:
         """End as if nothing had been scheduled, where nobody else has written since."""
-        self._renew_marks()
         groups = self.optimizer.param_groups
-        for name, marks in self._marks.items():
-            field = self._fields[name]
-            held = field.held(groups)
-            if len(held) == len(marks) and all(map(same, held, marks)):
-                field.write(groups, field.bases(groups))
+        for field in self._fields.values():
+            if field.last:
+                bases = field.checked(field.bases(groups), groups)
+                if field.is_as_left:
+                    field.write(groups, bases)
 
-    def _doubt(self, due: Due) -> None:
-        """Note groups that an earlier scheduler saw, and that hold neither base nor value(0).
+    def _doubts(
+        self, field: Field, values: Sequence[Any], new_groups: Iterable[Group] = ()
+    ) -> list[Any]:
+        """Return what each group holds; a :class:`Doubt` if it is neither base nor value(0).
 
-        Either their optimizer was restored and a state is about to be loaded, or somebody changed
-        the value by hand; which of the two is known at the next call.
+        Then either the optimizer was restored and a state is about to be loaded, or somebody
+        changed the value by hand; which of the two is known at the next call.
         """
-        groups = self.optimizer.param_groups
-        new = {id(group) for _, some in self._new_groups for group in some}
-        for field, values in due:
-            compared = zip(field.held(groups), field.bases(groups), values, strict=True)
-            self._doubts[field.name] = {
-                i: plain(held)
-                for i, (held, base, value) in enumerate(compared)
-                if id(groups[i]) not in new and plain(held) not in (base, value)
-            }
-
-    def _warn_of_doubts(self, num_updates: int) -> None:
-        lines = [
-            f"Parameter group {i} held {name}={held!r} when the scheduler was made, but its base "
-            f"value counts, initial_{self._fields[name].key}={base!r}."
-            for name, doubts in self._doubts.items()
-            for i, held in doubts.items()
-            for base in [self._fields[name].bases(self.optimizer.param_groups)[i]]
+        groups, new = self.optimizer.param_groups, set(map(id, new_groups))
+        rows = zip(groups, field.held(groups), field.bases(groups), values, strict=True)
+        return [
+            held if id(group) in new or plain(held) in (base, value) else Doubt(plain(held))
+            for group, held, base, value in rows
         ]
-        if lines:
-            self._warn(
-                num_updates,
-                lines,
-                "To start from the value held, delete the group's initial_… key before making "
-                "the scheduler; to go on from a checkpoint, load the scheduler's state as well.",
-            )
-        self._doubts.clear()
 
-    def _warn_of_strangers(self, due: Due, num_updates: int) -> None:
+    def _warn_of_changed(self, due: Due, num_updates: int) -> None:
+        """Warn of values that somebody else wrote, once for each field and group."""
         groups = self.optimizer.param_groups
         lines: list[str] = []
         for field, values in due:
-            marks = self._marks.get(field.name)
-            held = field.held(groups)
-            # Once groups were taken out, nobody knows which mark is whose.
-            if marks is None or held == marks or len(held) < len(marks):
+            if field.is_as_left:
                 continue
-            lines += [
-                f"Parameter group {i} held {field.name}={plain(now)!r}, though the scheduler had "
-                f"put {plain(getattr(mark, 'value', mark))!r} there; {plain(value)!r} replaces it."
-                for i, (now, mark, value) in enumerate(zip(held, marks, values, strict=False))
-                if not same(now, mark)
-            ]
+            if not field.last:
+                # What a stateless scheduler finds later than at the start may be a restored value.
+                field.last = self._doubts(field, values) if num_updates == 0 else []
+            held = field.held(groups)
+            if len(held) < len(field.last):
+                continue  # groups were taken out, and nobody knows whose value was whose
+            for i, (now, mark) in enumerate(zip(held, field.last, strict=False)):
+                if mark == now or i in field.told:
+                    continue
+                field.told.add(i)
+                if isinstance(mark, Doubt):
+                    lines.append(
+                        f"{called(groups[i], i)} held {field.name}={mark.held!r} when the "
+                        "scheduler was made, but its base value counts, "
+                        f"{field.initial_key}={field.bases(groups)[i]!r}."
+                    )
+                else:
+                    lines.append(
+                        f"{called(groups[i], i)} held {field.name}={plain(now)!r}, though the "
+                        f"scheduler had put {plain(getattr(mark, 'value', mark))!r} there; "
+                        f"{plain(values[i])!r} replaces it."
+                    )
         if lines:
             self._warn(
                 num_updates,
                 lines,
                 "Something else writes to the field: another scheduler, a restored optimizer, or "
-                "code of yours. To change the plan, change the group's initial_… value.",
+                "code of yours. To change the plan, change the group's initial_… value; to start "
+                "from the value held, delete that before making the scheduler. Each group is "
+                "named once.",
             )
 
     def _warn(self, num_updates: int | None, lines: list[str], advice: str) -> None:
@@ -387,23 +381,25 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def state_dict(self) -> dict[str, Any]:
         """Return the scheduler's state as plain values, fit for JSON.
 
-        It holds the values in force, the base values, and the plain attributes (numbers, strings,
-        enum members, and the standard containers of them) that the subclass has set; others, such
-        as functions, the constructor makes again.
+        It holds the count (of a scheduler that has one), the values in force, the base values, and
+        the plain attributes (numbers, strings, enum members, and the standard containers of them)
+        that the subclass has set; others, such as functions, the constructor makes again.
         """
         groups = self.optimizer.param_groups
+        bases: dict[str, list[Any]] = {}
+        values: dict[str, list[Any]] = {}
+        for name, field in self._fields.items():
+            # A group that was added since the last step has no base yet.
+            wholes = [group.get(field.initial_key, group[field.key]) for group in groups]
+            bases[name] = [_listed(field.entry(plain(base))) for base in wholes]
+            values[name] = [_listed(plain(held)) for held in field.held(groups)]
         return {
             "format": _STATE_FORMAT,
             "kind": self._state_kind,
-            "base_values": [
-                [name, [_listed(plain(base)) for base in field.bases_to_be(groups)]]
-                for name, field in self._fields.items()
-            ],
-            "values": [
-                [name, [_listed(plain(held)) for held in field.held(groups)]]
-                for name, field in self._fields.items()
-            ],
+            "base_values": to_pairs(bases),
+            "values": to_pairs(values),
             "attributes": to_pairs(self._plain_attributes()),
+            **self._position(),
         }
 
     def _plain_attributes(self) -> dict[str, Any]:
@@ -441,14 +437,32 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 changed.
         """
         state = self._checked_state(state_dict)
-        with self._with_lost_bases(state):
+        groups, before = self.optimizer.param_groups, dict(vars(self))
+        keys = {field.initial_key for field in self._fields.values()}
+        bases = [(group, key, group.get(key)) for group in groups for key in keys]
+        try:
+            self._adopt(self._fields.values())
+            self._bring_back_bases(state)
             self._restore(state)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            for group, key, base in bases:
+                group.pop(key, None) if base is None else group.update({key: base})
+            raise
+        for field in self._fields.values():
+            field.seen = field.bases(groups)
+        self._new_groups = ()
 
     def _checked_state(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"state_dict={state_dict!r} is no dictionary.")
-        if "kind" in state_dict:  # what another class has besides is not the point then
-            self._check_kind(state_dict["kind"])
+        kind = state_dict.get("kind", self._state_kind)
+        if kind != self._state_kind:  # what another class has besides is not the point then
+            raise ValueError(
+                f"The state is of {kind!r}, but this scheduler is a {type(self).__name__}, which "
+                f"loads states of {self._state_kind!r}."
+            )
         mine = _STATE_KEYS | self._position().keys()
         name = type(self).__name__
         missing, extra = mine - state_dict.keys(), state_dict.keys() - mine
@@ -480,18 +494,9 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                     )
         self._check_fields(state["values"])
         state["attributes"] = {
-            attribute: value
+            attribute: self._read(attribute, value)
             for attribute, value in state["attributes"].items()
             if not self._is_cached(attribute)
-        }
-        for attribute in state["attributes"]:
-            if not self._may_be_restored(attribute):
-                raise ValueError(
-                    f"The state has an attribute {attribute!r}, which no state of {name} can set."
-                )
-        state["attributes"] = {
-            attribute: _read(attribute, value, vars(self).get(attribute))
-            for attribute, value in state["attributes"].items()
         }
         if "num_updates" in state:
             state["num_updates"] = saved_count("num_updates", state["num_updates"])
@@ -517,99 +522,79 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                     "first."
                 )
 
-    def _check_kind(self, kind: object) -> None:
-        if not isinstance(kind, str) or kind != self._state_kind:
+    def _read(self, attribute: str, value: Any) -> Any:
+        if not self._may_be_restored(attribute):
             raise ValueError(
-                f"The state is of {kind!r}, but this scheduler is a {type(self).__name__}, which "
-                f"loads states of {self._state_kind!r}."
+                f"The state has an attribute {attribute!r}, which no state of "
+                f"{type(self).__name__} can set."
             )
+        try:
+            return like(from_plain(value), vars(self).get(attribute))
+        except Exception as error:
+            raise ValueError(
+                f"The state's attribute {attribute!r} is {value!r}, which cannot be read: {error}"
+            ) from error
 
     def _may_be_restored(self, name: str) -> bool:
-        if not name.isidentifier() or name.startswith("__"):
-            return False
         on_class = getattr(type(self), name, None)
         is_code = callable(on_class) or hasattr(on_class, "__get__")
-        return name not in self._own_attributes and not is_code
+        is_name = name.isidentifier() and not name.startswith("__")
+        return is_name and name not in self._own_attributes and not is_code
 
     def _position(self) -> dict[str, Any]:
         return {}
 
-    @contextmanager
-    def _with_lost_bases(self, state: dict[str, Any]) -> Iterator[None]:
-        """Put the state's base values where they were lost; back again if what is done fails."""
-        before: list[tuple[Group, str, Any]] = []
-        where = f"The state of {type(self).__name__}, base values"
-        with self._adopting():
-            try:
-                for field, index, base in self._lost_bases(state):
-                    group = self.optimizer.param_groups[index]
-                    before.append((group, field.initial_key, group[field.initial_key]))
-                    field.set_base(group, base, f"{where}, parameter group {index}")
-                    seen = enumerate(self._seen_bases[field.name])
-                    self._seen_bases[field.name] = [base if i == index else it for i, it in seen]
-                yield
-            except BaseException:
-                for group, key, base in reversed(before):
-                    group[key] = base
-                raise
-
-    def _lost_bases(self, state: Mapping[str, Any]) -> list[tuple[Field, int, Any]]:
-        """Return the bases that a restored optimizer came without.
+    def _bring_back_bases(self, state: Mapping[str, Any]) -> None:
+        """Put the state's base values where a restored optimizer came without.
 
         Not every way of restoring an optimizer brings back the keys that are none of its own. A
         group without a base that held the very value of the state is of such an optimizer.
         """
-        lost: list[tuple[Field, int, Any]] = []
-        groups = self.optimizer.param_groups
+        new = {(id(group), key) for group, key in self._new_groups}
         for name, field in self._fields.items():
-            adopted = self._adopted.get(field.key, {})
-            rows = (groups, *(state[key].get(name, ()) for key in ("base_values", "values")))
-            for i, (group, base, value) in enumerate(zip(*rows, strict=False)):
-                if i not in adopted or plain(group[field.initial_key]) != adopted[i]:
-                    continue
-                found, base = field.entry(adopted[i]), _untied(base)
-                if _alike(found, _untied(value)) and not _alike(found, base):
-                    lost.append((field, i, base))
-        return lost
+            groups = self.optimizer.param_groups
+            saved = (state[key].get(name, ()) for key in ("values", "base_values"))
+            rows = zip(groups, field.bases(groups), *saved, strict=False)
+            for i, (group, found, value, base) in enumerate(rows):
+                is_lost = (id(group), field.initial_key) in new and _alike(found, value)
+                if is_lost or not self._bases_live_in_groups:
+                    field.set_base(i, group, plain(base))
+                if is_lost:
+                    field.seen[i : i + 1] = [plain(base)]
 
     def _restore(self, state: dict[str, Any]) -> None:
-        with self._adopting():
-            due = self._checked(state["values"], f"The state of {type(self).__name__}")
-            self._warn_of_replaced(due, state)
-        self._go_on(due, state)
-
-    def _go_on(self, due: Due, state: dict[str, Any]) -> None:
-        for name, value in state["attributes"].items():
-            setattr(self, name, value)
-        self._doubts.clear()
-        self._new_groups.clear()
-        self._adopted.clear()
-        for field, _ in due:
-            self._seen_bases[field.name] = field.bases(self.optimizer.param_groups)
+        """Go on from a checked state."""
+        vars(self).update(state["attributes"])
+        if "num_updates" in state:
+            vars(self)["_num_updates"] = state["num_updates"]
+        due = self._due_from(state)
+        self._warn_of_replaced(due, state)
         self._write(due)
+
+    def _due_from(self, state: dict[str, Any]) -> Due:
+        """Return what is due after a state was loaded: what was in force when it was saved."""
+        return self._checked(state["values"], None)
 
     def _warn_of_replaced(self, due: Due, state: dict[str, Any]) -> None:
         """Warn of values that neither this scheduler nor the checkpoint explains."""
         groups = self.optimizer.param_groups
         lines: list[str] = []
         for field, values in due:
-            bases, saved = field.bases(groups), state["values"].get(field.name, ())
-            marks = self._marks.get(field.name, ())
+            bases, last = field.bases(groups), field.last
+            saved = state["values"].get(field.name, values)
             lines += [
-                f"Parameter group {i} had {field.initial_key}={seen!r} when the scheduler was "
+                f"{called(groups[i], i)} had {field.initial_key}={seen!r} when the scheduler was "
                 f"made; now it has {base!r}, which counts."
-                for i, (seen, base) in enumerate(
-                    zip(self._seen_bases.get(field.name, ()), bases, strict=False)
-                )
+                for i, (seen, base) in enumerate(zip(field.seen, bases, strict=False))
                 if seen != base
             ]
             for i, now in enumerate(field.held(groups)):
-                held = self._doubts.get(field.name, {}).get(i, plain(now))
-                own = i < len(marks) and same(now, marks[i]) and held == plain(now)
-                known = [bases[i], values[i], *([_untied(saved[i])] if i < len(saved) else [])]
-                if not own and not any(_alike(held, value) for value in known):
+                mark = last[i] if i < len(last) else None
+                held = mark.held if isinstance(mark, Doubt) else plain(now)
+                known = [bases[i], values[i], *saved[i : i + 1]]
+                if mark != now and not any(_alike(held, value) for value in known):
                     lines.append(
-                        f"Parameter group {i} held {field.name}={held!r}, set by hand since; "
+                        f"{called(groups[i], i)} held {field.name}={held!r}, set by hand since; "
                         f"{plain(values[i])!r} replaces it."
                     )
         if lines:
@@ -653,24 +638,26 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         0.1
     """
 
-    _own_attributes = SchedulerBase._own_attributes | {"_num_updates", "_was_stepped"}
+    _num_updates: int = 0
+    _was_stepped = False
 
     def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
         # LRScheduler.__init__ patches optimizer.step, so it is left out on purpose.
         SchedulerBase.__init__(self, optimizer, param_group_field)
 
-    def _attach(self, optimizer: Optimizer, fields: list[Field]) -> None:
-        super()._attach(optimizer, fields)
-        self._num_updates = 0
-        self._was_stepped = False
-
     def _finish_construction(self) -> None:
-        # A subclass may have stepped or loaded a state in its own constructor already.
-        if "_fields" in vars(self) and not self._marks and not self._num_updates:
-            due = self._due(0)
-            self._doubt(due)
-            self._write(due)
         super()._finish_construction()
+        # A subclass may have stepped or loaded a state in its own constructor already.
+        if self._num_updates or any(field.last for field in self._fields.values()):
+            return
+        due = self._due(0)
+        new = [group for group, _ in self._new_groups]
+        doubts = [self._doubts(field, values, new) for field, values in due]
+        self._write(due)
+        for (field, _), marks in zip(due, doubts, strict=True):
+            for i, mark in enumerate(marks):
+                if isinstance(mark, Doubt):
+                    field.last[i] = mark
 
     @property
     def num_updates(self) -> int:
@@ -689,40 +676,16 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         if not self._was_stepped:
             _warn_if_stepped_for_each_process(self)
             self._was_stepped = True
-        before = self._num_updates
-        # Moved first: code of a subclass may look at it.
-        self._num_updates = before + 1 if epoch is None else whole("epoch", epoch)
-        try:
-            self.step_update(self._num_updates)
-        except BaseException:
-            self._num_updates = before
-            raise
+        self.step_update(self._num_updates + 1 if epoch is None else whole("epoch", epoch))
 
     def _position(self) -> dict[str, Any]:
         return {"num_updates": self._num_updates}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the scheduler's state as plain values, fit for JSON.
-
-        It holds the count, the values in force, the base values, and the plain attributes
-        (numbers, strings, enum members, and the standard containers of them) that the subclass has
-        set; others, such as functions, the constructor makes again.
-        """
-        return super().state_dict() | self._position()
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        # Spelled out, or LRScheduler's would seem to be meant.
-        SchedulerBase.load_state_dict(self, state_dict)
-
-    def _go_on(self, due: Due, state: dict[str, Any]) -> None:
-        self._num_updates = state["num_updates"]
-        super()._go_on(due, state)
 
     # What frameworks know of PyTorch's own schedulers ----------------------------------------
 
     def get_last_lr(self) -> list[float | Tensor]:
         """Return the learning rate that each parameter group holds now."""
-        return [copied(group["lr"]) for group in self.optimizer.param_groups]
+        return [copied(g["lr"]) for g in self.optimizer.param_groups if "lr" in g]
 
     def get_lr(self) -> list[float | Tensor]:
         """Return the learning rate that each parameter group holds now."""
@@ -732,7 +695,9 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
     def base_lrs(self) -> list[float | Tensor]:  # type: ignore[override]
         """The base learning rate of each parameter group."""
         return [
-            group.get("initial_lr", copied(group["lr"])) for group in self.optimizer.param_groups
+            group.get("initial_lr", copied(group["lr"]))
+            for group in self.optimizer.param_groups
+            if "lr" in group
         ]
 
     @property
@@ -785,6 +750,13 @@ def _warn_if_stepped_for_each_process(scheduler: StatefulSchedulerBase) -> None:
             return
 
 
+def raise_named(where: str, error: TypeError | ValueError) -> NoReturn:
+    """Raise an error again that says where it is from, unless it may be made of no text."""
+    if type(error) not in (TypeError, ValueError):
+        raise error
+    raise type(error)(f"{where}: {error}") from error
+
+
 def warn_at_the_caller(head: str, lines: list[str], advice: str) -> None:
     """Warn of what ``lines`` say, at the line of code that called the library."""
     shown = lines[:8] + ([f"… and {len(lines) - 8} more."] if len(lines) > 8 else [])
@@ -803,34 +775,13 @@ def _levels_to_the_caller() -> int:
 def _is_row(values: object) -> bool:
     """Say whether ``values`` are what a state holds of a field: numbers, or tuples of them."""
     return isinstance(values, list | tuple) and all(
-        (isinstance(value, numbers.Real) and _is_finite(value))
-        or (isinstance(value, list | tuple) and _is_row(value))
+        _is_row(value) or (isinstance(value, numbers.Real) and math.isfinite(plain(value)))
         for value in values
     )
 
 
-def _is_finite(value: numbers.Real) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
-
-
-def _read(attribute: str, value: Any, own: Any) -> Any:
-    try:
-        return like(from_plain(value), own)
-    except Exception as error:
-        raise ValueError(
-            f"The state's attribute {attribute!r} is {value!r}, which cannot be read: {error}"
-        ) from error
-
-
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _untied(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -239,14 +239,9 @@ class WSDLrScheduler(ParamScheduler):
             else:
                 state.pop("plan", None)  # another one is what was asked for
             continuation = {"start": start, "total_steps": self.total_steps}
-        before = self._schedules
-        self._schedules = [FieldSchedules(self._fields["lr"], self._schedule(continuation))]
-        try:
-            super()._restore(state)
-        except BaseException:
-            self._schedules = before
-            raise
-        self._continuation = continuation
+        own = FieldSchedules(self._fields["lr"], self._schedule(continuation))
+        vars(self).update(_schedules=[own], _continuation=continuation)
+        super()._restore(state)
 
     @classmethod
     def create_scheduler_fn(  # type: ignore[override]
