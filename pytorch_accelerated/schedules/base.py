@@ -6,19 +6,21 @@ import math
 import numbers
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import takewhile
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from pytorch_accelerated.schedules.lengths import Exact, Horizon, finite, whole
-from pytorch_accelerated.schedules.value import Value, comes_first
+from pytorch_accelerated.schedules.value import Value
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview.plot import Picture
     from pytorch_accelerated.schedules.combine import Product, Repeat, Scaled, Sum
     from pytorch_accelerated.schedules.combine import Sequence as OneAfterAnother
 
+FAR = (10**12, 10**6)  # so far that no phase a person writes is rounded to nothing there
 _CHUNK = 4096  # keeps what is in flight small; the values themselves are packed
 
 
@@ -27,6 +29,9 @@ class Affine(NamedTuple):
 
     offset: float
     scale: float
+
+
+ONE = Affine(0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,6 +88,60 @@ class Segment(NamedTuple):
     curve: Callable[[int], tuple[float, float]]
 
 
+class Piece(NamedTuple):
+    """A stretch of updates, in the terms of its own position 0 … length − 1."""
+
+    length: int | None  # None: it never ends
+    curve: Callable[[int], tuple[float, float]]
+    end: Affine | None  # what it leaves behind
+    label: str
+    ends: tuple[Affine, ...] = ()  # it stays between these
+    is_bounded: bool = True  # False of a user's code, of which nobody can know
+    reached: tuple[Affine, ...] | None = None  # what it has at some update, if that is not `ends`
+
+
+class Track:
+    """Pieces laid end to end: the one form in which every schedule is evaluated and shown."""
+
+    def __init__(self, pieces: list[Piece]) -> None:
+        self.pieces = pieces
+        self.starts: list[int] = []
+        self.curves: list[Callable[[int], tuple[float, float]]] = []
+        position, end = 0, ONE
+        self.horizon: int | None = None
+        for piece in pieces:
+            if piece.length != 0:
+                self.starts.append(position)
+                self.curves.append(piece.curve)
+            if piece.length is None or piece.end is None:
+                return
+            position, end = position + piece.length, piece.end
+        self.horizon = position
+        self.starts.append(position)
+        self.curves.append(lambda _: end)
+
+    def segment(self, num_updates: int) -> Segment:
+        """Return the stretch of updates around ``num_updates`` that one curve covers."""
+        after = bisect_right(self.starts, num_updates)
+        stop = self.starts[after] if after < len(self.starts) else math.inf
+        return Segment(self.starts[after - 1], stop, self.curves[after - 1])
+
+    @cached_property
+    def rows(self) -> tuple[PhaseRow, ...]:
+        """The rows of the table."""
+        shown = [piece for piece in self.pieces if piece.length != 0] or self.pieces[:1]
+        return tuple(
+            PhaseRow(
+                first,
+                None if piece.length is None else first + piece.length,
+                Affine(*piece.curve(0)) if piece.length != 0 else piece.end,
+                piece.end,
+                piece.label,
+            )
+            for first, piece in zip(self.starts, shown, strict=False)
+        )
+
+
 class PhaseRow(NamedTuple):
     """One line of a schedule's table: what runs from one update to the next one's start.
 
@@ -122,15 +181,6 @@ class Schedule(Value, ABC):
         10000
     """
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        # Who overrides a built-in schedule's values means them: no shorter way leads past them,
-        # and nobody knows where they stay.
-        if sum("coefficients" in vars(base) for base in cls.__mro__) > 2:
-            for name in ("segment", "_is_bounded"):
-                if comes_first(cls, "coefficients", name):
-                    setattr(cls, name, vars(Schedule)[name])
-
     def __call__(self, num_updates: int, base: float = 1.0) -> float:
         """Return the value at update ``num_updates`` for a group whose base value is ``base``.
 
@@ -145,9 +195,10 @@ class Schedule(Value, ABC):
         offset, scale = self.coefficients(whole("num_updates", num_updates))
         return offset + scale * finite("base", base)
 
-    @abstractmethod
-    def coefficients(self, num_updates: int) -> Affine | tuple[float, float]:
+    def coefficients(self, num_updates: int) -> tuple[float, float]:
         """Return ``(offset, scale)`` at update ``num_updates``, which has to be zero or more."""
+        start, _, curve = self._track.segment(num_updates)
+        return curve(num_updates - start)
 
     def values(self, num_updates: int, base: float = 1.0) -> array[float]:
         """Return the values at updates 0 … ``num_updates`` − 1, those that calls give, but faster.
@@ -187,32 +238,16 @@ class Schedule(Value, ABC):
             update = end
         return columns
 
-    @property
-    @abstractmethod
-    def horizon(self) -> int | None:
-        """The update from which on the last value holds; None if there is none, or not yet."""
+    # What each kind of schedule says of itself; all else here follows from it.
 
     @property
     @abstractmethod
     def is_relative(self) -> bool:
         """Whether some length is a share, in epochs, or the rest, so that ``over`` is needed."""
 
-    @property
-    def phases(self) -> tuple[PhaseRow, ...]:
-        """The rows of the schedule's table."""
-        return tuple(self._rows())
-
     @abstractmethod
-    def _rows(self) -> Iterator[PhaseRow]:
-        """Give the rows one by one: somebody may repeat a schedule a billion times."""
-
-    @property
-    def _num_rows(self) -> int:
-        return 1
-
-    def _rows_within(self, num_updates: int) -> tuple[PhaseRow, ...]:
-        """Return the rows that begin before update ``num_updates``, of lengths in updates."""
-        return tuple(takewhile(lambda row: int(row.first) < num_updates, self._rows()))
+    def _pieces(self, previous: Affine) -> Iterator[Piece]:
+        """Yield the stretches in order, after a schedule that ended at ``previous``."""
 
     @abstractmethod
     def _demand(self, horizon: Horizon) -> Exact | None:
@@ -226,22 +261,22 @@ class Schedule(Value, ABC):
         have to be rounded where they are in the whole, or the parts would not add up.
         """
 
-    @abstractmethod
-    def _ends(self) -> tuple[Affine, ...]:
-        """Return values between which this schedule stays, as far as known."""
+    def _sketch(self) -> Iterator[PhaseRow]:
+        """Yield the rows of the table while lengths are still relative."""
+        yield PhaseRow("relative", None, None, None, repr(self))
+
+    # What follows.
+
+    @cached_property
+    def _track(self) -> Track:
+        if self.is_relative:
+            raise not_yet(self)
+        return Track(list(self._pieces(ONE)))
 
     @property
-    def _is_bounded(self) -> bool:
-        """Whether the schedule stays between its ends: of a user's code nobody can know."""
-        return False
-
-    def _reached(self) -> tuple[Affine, ...]:
-        """Return values that this schedule has at some update, the extremes if they are known."""
-        return self._ends()
-
-    def _closed(self, previous: Affine) -> Schedule:
-        """Return this schedule with open ends filled in, after one that ended at ``previous``."""
-        return self
+    def horizon(self) -> int | None:
+        """The update from which on the last value holds; None if there is none, or not yet."""
+        return None if self.is_relative else self._track.horizon
 
     @property
     def final(self) -> Affine:
@@ -250,13 +285,46 @@ class Schedule(Value, ABC):
             raise ValueError(f"{self!r} has no end.")
         return Affine(*self.coefficients(self.horizon))
 
+    @property
+    def phases(self) -> tuple[PhaseRow, ...]:
+        """The rows of the schedule's table."""
+        return tuple(self._sketch()) if self.is_relative else self._track.rows
+
+    def _rows(self) -> Iterator[PhaseRow]:
+        return iter(self.phases)
+
+    @property
+    def _num_rows(self) -> int:
+        return len(self.phases)
+
+    def _rows_within(self, num_updates: int) -> tuple[PhaseRow, ...]:
+        """Return the rows that begin before update ``num_updates``, of lengths in updates."""
+        return tuple(row for row in self.phases if int(row.first) < num_updates)
+
+    def _ends(self) -> tuple[Affine, ...]:
+        """Return values between which this schedule stays, as far as known."""
+        return _once(end for piece in self._track.pieces for end in piece.ends)
+
+    @property
+    def _is_bounded(self) -> bool:
+        """Whether the schedule stays between its ends: of a user's code nobody can know."""
+        return all(piece.is_bounded for piece in self._pieces_or_far())
+
+    def _pieces_or_far(self) -> list[Piece]:
+        return (self.over(*FAR) if self.is_relative else self)._track.pieces
+
+    def _reached(self) -> tuple[Affine, ...]:
+        """Return values that this schedule has at some update, the extremes if they are known."""
+        pieces = self._track.pieces
+        return _once(at for p in pieces for at in (p.ends if p.reached is None else p.reached))
+
     def segment(self, num_updates: int) -> Segment:
         """Return the stretch of updates around ``num_updates`` that one curve covers.
 
         A caller that goes from update to update evaluates that curve until ``stop``, and need not
         look for the phase each time; it gets the very values that :meth:`coefficients` gives.
         """
-        return Segment(0, math.inf, self.coefficients)
+        return self._track.segment(num_updates)
 
     def over(self, horizon: int, num_updates_per_epoch: int | None = None) -> Schedule:
         """Return this schedule with shares, epochs and the rest turned into whole updates.
@@ -418,6 +486,10 @@ class Schedule(Value, ABC):
         from pytorch_accelerated.schedules.table import phase_table
 
         return phase_table(self)
+
+
+def _once(values: Iterable[Affine]) -> tuple[Affine, ...]:
+    return tuple(dict.fromkeys(values))
 
 
 def _no_operator(written: str, instead: str) -> TypeError:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from pytorch_accelerated.schedules.base import (
+    ONE,
     Absolute,
     Affine,
     PhaseRow,
+    Piece,
     Schedule,
-    Segment,
     affine,
     endpoint,
     not_yet,
@@ -29,7 +28,6 @@ from pytorch_accelerated.schedules.lengths import (
 from pytorch_accelerated.schedules.shapes import (
     Constant,
     Cosine,
-    Curve,
     Custom,
     Exponential,
     InverseProportional,
@@ -42,22 +40,7 @@ from pytorch_accelerated.schedules.shapes import (
     Tanh,
 )
 
-ONE = Affine(0.0, 1.0)
 _LINE = Linear()
-
-# Shapes that stay between their ends; of a subclass of one nobody can know.
-_BOUNDED = (
-    Constant,
-    Cosine,
-    Exponential,
-    InverseProportional,
-    InverseSqrt,
-    Linear,
-    Polynomial,
-    Rex,
-    Sqrt,
-    Tanh,
-)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,11 +77,6 @@ class Phase(Schedule):
         # A given start without an end rises to 1; what an open start will find is not known yet.
         self.shape.check(given[0], ONE if self.end is None else given[-1])
 
-    @cached_property
-    def _fixed(self) -> tuple[int, Affine, Affine]:
-        """Length, start and end, of a phase on its own or after a previous one."""
-        return self._ends_after(ONE)
-
     def _ends_after(self, previous: Affine) -> tuple[int, Affine, Affine]:
         if self.is_relative or not isinstance(self.length, int):
             raise not_yet(self)
@@ -110,44 +88,27 @@ class Phase(Schedule):
         self.shape.check(start, end)
         return self.length, start, end
 
-    def _closed(self, previous: Affine) -> Phase:
-        _, start, end = self._ends_after(previous)
-        return replace(self, start=as_endpoint(start), end=as_endpoint(end))
-
-    @cached_property
-    def curve(self) -> Curve:
-        """Offset and scale as a function of the position 0 … length − 1."""
-        length, start, end = self._fixed
-        if start == end:
-            return lambda position: start
-        return self.shape.curve(start, end, length)
-
-    def coefficients(self, num_updates: int) -> Affine | tuple[float, float]:
-        length, _, end = self._fixed
-        return self.curve(num_updates) if num_updates < length else end
-
-    def segment(self, num_updates: int) -> Segment:
-        length, _, end = self._fixed
-        if num_updates < length:
-            return Segment(0, length, self.curve)
-        return Segment(length, math.inf, lambda _: end)
+    def _pieces(self, previous: Affine) -> Iterator[Piece]:
+        length, start, end = self._ends_after(previous)
+        curve = (lambda _: start) if start == end else self.shape.curve(start, end, length)
+        yield Piece(length, curve, end, self._label, (start, end), self.shape.is_bounded)
 
     @property
-    def horizon(self) -> int | None:
-        return self.length if isinstance(self.length, int) else None
+    def _label(self) -> str:
+        return self.shape.name + (f" ({self._extras[2:]})" if self._extras else "")
 
     @property
     def is_relative(self) -> bool:
         return is_relative(self.length) or self.shape.is_relative
 
-    def _rows(self) -> Iterator[PhaseRow]:
-        label = self.shape.name + (f" ({self._extras[2:]})" if self._extras else "")
-        if not self.is_relative:
-            length, start, end = self._fixed
-            yield PhaseRow(0, length, start, end, label)
-        else:
-            ends = [None if e is None else affine(e) for e in (self.start, self.end)]
-            yield PhaseRow(_length_text(self.length), None, ends[0], ends[1], label)
+    def _sketch(self) -> Iterator[PhaseRow]:
+        ends = [None if end is None else affine(end) for end in (self.start, self.end)]
+        yield PhaseRow(_length_text(self.length), None, ends[0], ends[1], self._label)
+
+    def closed(self, previous: Affine) -> Phase:
+        """Return this phase with both ends given, after one that ended at ``previous``."""
+        _, start, end = self._ends_after(previous)
+        return replace(self, start=as_endpoint(start), end=as_endpoint(end))
 
     def resized(self, length: int, horizon: Horizon | None, growth: Exact) -> Phase:
         """Return this phase with a length in updates, its shape ``growth`` times as slow."""
@@ -156,7 +117,7 @@ class Phase(Schedule):
 
     def with_ends(self, change: Callable[[Affine], Affine]) -> Phase:
         """Return this phase, whose ends are given, with both of them changed."""
-        _, start, end = self._fixed
+        _, start, end = self._ends_after(ONE)
         return replace(self, start=as_endpoint(change(start)), end=as_endpoint(change(end)))
 
     def _demand(self, horizon: Horizon) -> Exact | None:
@@ -164,14 +125,6 @@ class Phase(Schedule):
 
     def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Phase:
         return replace(self, length=between(begin, length), shape=self.shape.over(horizon))
-
-    def _ends(self) -> tuple[Affine, ...]:
-        _, start, end = self._fixed
-        return (start, end)
-
-    @property
-    def _is_bounded(self) -> bool:
-        return type(self) is Phase and type(self.shape) in _BOUNDED
 
     @property
     def _extras(self) -> str:

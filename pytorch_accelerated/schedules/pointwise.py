@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import numbers
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import pairwise
 
 from pytorch_accelerated.schedules.base import (
+    ONE,
     Absolute,
     Affine,
-    PhaseRow,
+    Piece,
     Schedule,
     affine,
     endpoint,
-    not_yet,
 )
 from pytorch_accelerated.schedules.lengths import (
     Epochs,
@@ -28,9 +26,6 @@ from pytorch_accelerated.schedules.lengths import (
     finite,
     is_relative,
 )
-
-ONE = Affine(0.0, 1.0)
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Milestones(Schedule):
@@ -55,37 +50,17 @@ class Milestones(Schedule):
             if any(one >= other for one, other in pairwise(own)):
                 raise ValueError(f"{self!r}: the milestones have to rise.")
 
-    @cached_property
-    def _steps(self) -> tuple[list[int], list[Affine]]:
-        if self.is_relative:
-            raise not_yet(self)
-        starts = [at for at, _ in self.points if isinstance(at, int)]
-        return starts, [ONE, *(affine(value) for _, value in self.points)]
-
-    def coefficients(self, num_updates: int) -> Affine:
-        starts, values = self._steps
-        return values[bisect_right(starts, num_updates)]
-
-    @property
-    def horizon(self) -> int | None:
-        return None if self.is_relative else self._steps[0][-1]
-
     @property
     def is_relative(self) -> bool:
         return any(is_relative(at) for at, _ in self.points)
 
-    def _rows(self) -> Iterator[PhaseRow]:
-        if self.is_relative:
-            yield PhaseRow("relative", None, None, None, repr(self))
-            return
-        starts, values = self._steps
-        for first, last, value in zip([0, *starts], starts, values, strict=False):
-            if first != last:
-                yield PhaseRow(first, last, value, value, "constant")
-
-    @property
-    def _num_rows(self) -> int:
-        return sum(1 for _ in self._rows())
+    def _pieces(self, previous: Affine) -> Iterator[Piece]:
+        position, held = 0, ONE
+        for at, value in self.points:
+            assert isinstance(at, int)
+            yield Piece(at - position, _holding(held), held, "constant", (held,))
+            position, held = at, affine(value)
+        yield Piece(0, _holding(held), held, "constant", (held,))
 
     def _demand(self, horizon: Horizon) -> Exact | None:
         return max(horizon.updates(at) or 0 for at, _ in self.points)
@@ -97,16 +72,13 @@ class Milestones(Schedule):
             {between(begin, at): value for at, value in zip(updates, values, strict=True)}
         )
 
-    def _ends(self) -> tuple[Affine, ...]:
-        return (ONE, *(affine(value) for _, value in self.points))
-
-    @property
-    def _is_bounded(self) -> bool:
-        return True
-
     def __repr__(self) -> str:
         points = ", ".join(f"{at!r}: {value!r}" for at, value in self.points)
         return f"milestones({{{points}}})"
+
+
+def _holding(value: Affine) -> Callable[[int], Affine]:
+    return lambda _: value
 
 
 def milestones(values: Mapping[int | float | Epochs, float | Absolute | Affine]) -> Schedule:
@@ -151,11 +123,7 @@ class FromFunction(Schedule):
             )
         object.__setattr__(self, "length", checked(self.length))
 
-    def coefficients(self, num_updates: int) -> Affine:
-        if self.is_relative:
-            raise not_yet(self)
-        if isinstance(self.length, int):
-            num_updates = min(num_updates, self.length)
+    def _value(self, num_updates: int) -> Affine:
         value = self.function(num_updates)
         if isinstance(value, Absolute):
             return Affine(value.value, 0.0)
@@ -163,29 +131,19 @@ class FromFunction(Schedule):
             value = _number(value, self, num_updates)
         return Affine(0.0, value)
 
-    @property
-    def horizon(self) -> int | None:
-        return self.length if isinstance(self.length, int) else None
+    def _pieces(self, previous: Affine) -> Iterator[Piece]:
+        end = self._value(self.length) if isinstance(self.length, int) else None
+        yield Piece(self.length, self._value, end, repr(self), is_bounded=False)
 
     @property
     def is_relative(self) -> bool:
         return self.length is not None and is_relative(self.length)
-
-    def _rows(self) -> Iterator[PhaseRow]:
-        if self.is_relative:
-            yield PhaseRow("relative", None, None, None, repr(self))
-        else:
-            final = None if self.horizon is None else self.final
-            yield PhaseRow(0, self.horizon, self.coefficients(0), final, repr(self))
 
     def _demand(self, horizon: Horizon) -> Exact | None:
         return horizon.updates(self.length) if self.length is not None else 0
 
     def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
         return replace(self, length=between(begin, length))
-
-    def _ends(self) -> tuple[Affine, ...]:
-        return ()
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", None) or repr(self.function)

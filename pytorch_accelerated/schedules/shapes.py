@@ -25,7 +25,7 @@ from pytorch_accelerated.schedules.lengths import (
     is_relative,
     nearest,
 )
-from pytorch_accelerated.schedules.value import Value, comes_first
+from pytorch_accelerated.schedules.value import Value
 
 Curve = Callable[[int], tuple[float, float]]
 
@@ -36,13 +36,7 @@ class Shape(Value, ABC):
 
     name: ClassVar[str]
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if not hasattr(cls, "name"):
-            cls.name = cls.__name__
-        # Who overrides a built-in shape's weights means them, not the curve that it has besides.
-        if comes_first(cls, "weights", "curve"):
-            cls.curve = Shape.curve  # type: ignore[method-assign]
+    is_bounded: ClassVar[bool] = True
 
     def __call__(self, progress: float) -> float:
         """Return the share of the way from start to end at ``progress`` in [0, 1]."""
@@ -370,6 +364,7 @@ class Custom(Shape):
 
     function: Callable[[float], float]
     name = "phase"
+    is_bounded = False
 
     def __post_init__(self) -> None:
         if not callable(self.function):
