@@ -1,0 +1,116 @@
+"""Checks of what users pass, and the comparison of values: one place, one voice.
+
+Every check takes the argument's name first, returns the value in its plain form, and raises an error
+that says what came, what is allowed, and what to write instead.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def finite(name: str, value: object) -> float:
+    """Return ``value`` as a float; raise if it is not a finite number."""
+    if isinstance(value, bool | str | bytes) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}, but has to be a number.")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name}={value!r} is not finite, but has to be a finite number.")
+    return number
+
+
+def positive(name: str, value: object) -> float:
+    """Return ``value`` as a float; raise if it is not a finite number above 0."""
+    number = finite(name, value)
+    if number <= 0.0:
+        raise ValueError(f"{name}={value!r} has to be above 0.")
+    return number
+
+
+def whole(name: str, value: object, minimum: int = 0, otherwise: str = "") -> int:
+    """Return ``value`` as an int; raise if it is not a whole number of at least ``minimum``.
+
+    ``otherwise`` is what else may be written, such as "None for no limit", for the message.
+    """
+    tail = f" Otherwise write {otherwise}." if otherwise else ""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        hint = ""
+        if isinstance(value, numbers.Real) and not isinstance(value, bool):
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"{name}={value!r} is not finite, but has to be a whole number.{tail}"
+                ) from None
+            hint = f" Write {name}={max(minimum, round(float(value)))}."
+            if float(value) != round(float(value)):
+                raise ValueError(
+                    f"{name}={value!r} is a fractional count, but has to be a whole number."
+                    f"{hint}{tail}"
+                ) from None
+        raise TypeError(
+            f"{name}={value!r} is a {type(value).__name__}, but has to be an integer.{hint}{tail}"
+        ) from None
+    if number < minimum:
+        raise ValueError(
+            f"{name}={value!r} is too small: it has to be at least {minimum}.{tail}"
+        )
+    return number
+
+
+def folder(name: str, value: object, otherwise: str = "") -> Path:
+    """Return ``value`` as a path; raise if it cannot be the path of a folder.
+
+    ``otherwise`` is what else may be written, for the message.
+    """
+    tail = f", or {otherwise}" if otherwise else ""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(
+            f"{name}={value!r} is a {type(value).__name__}, but has to be the path of a "
+            f"folder{tail}."
+        )
+    if not os.fspath(value):
+        raise ValueError(
+            f"{name}={value!r} is empty, but has to be the path of a folder{tail}. "
+            f"Write {name}='.' for the current one."
+        )
+    return Path(os.fspath(value))
+
+
+def same(one: Any, other: Any, rel_tol: float = 0.0) -> bool:
+    """Say whether two values are the same, also within lists, dicts, arrays and tensors.
+
+    A list is the same as a tuple of the same entries. A NaN is the same as a NaN, and 0.0 is not
+    the same as −0.0, unless ``rel_tol`` allows floats to differ by that share of the larger one.
+    """
+    one, other = _plain(one), _plain(other)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(
+            same(mine, theirs, rel_tol) for mine, theirs in zip(one, other, strict=True)
+        )
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(
+            same(mine, other[key], rel_tol) for key, mine in one.items()
+        )
+    if isinstance(one, float) and isinstance(other, float):
+        if one != one or other != other:
+            return one != one and other != other
+        if rel_tol:
+            return math.isclose(one, other, rel_tol=rel_tol)
+        return one == other and math.copysign(1.0, one) == math.copysign(1.0, other)
+    return bool(one == other)
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
