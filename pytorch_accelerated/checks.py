@@ -1,7 +1,7 @@
 """Checks of what users pass, and the comparison of values: one place, one voice.
 
-Every check takes the argument's name first, returns the value in its plain form, and raises an error
-that says what came, what is allowed, and what to write instead.
+Every check takes the argument's name first, returns the value in its plain form, and raises an
+error that says what came, what is allowed, and what to write instead.
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ def whole(name: str, value: object, minimum: int = 0, otherwise: str = "") -> in
             f"{name}={value!r} is a {type(value).__name__}, but has to be an integer.{hint}{tail}"
         ) from None
     if number < minimum:
-        raise ValueError(
-            f"{name}={value!r} is too small: it has to be at least {minimum}.{tail}"
-        )
+        raise ValueError(f"{name}={value!r} is too small: it has to be at least {minimum}.{tail}")
     return number
 
 

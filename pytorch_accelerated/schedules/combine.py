@@ -16,7 +16,6 @@ from pytorch_accelerated.schedules.base import (
     PhaseRow,
     Piece,
     Schedule,
-    _once,
     too_long,
 )
 from pytorch_accelerated.schedules.lengths import Exact, Horizon, exact, finite, rounded, whole

@@ -27,6 +27,7 @@ from pytorch_accelerated.schedules.lengths import (
     is_relative,
 )
 
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Milestones(Schedule):
     """Values that hold from given updates on; see :func:`milestones`."""

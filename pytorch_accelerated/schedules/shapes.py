@@ -13,7 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pytorch_accelerated.schedules.base import Affine
 from pytorch_accelerated.schedules.lengths import (

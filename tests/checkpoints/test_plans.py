@@ -12,8 +12,8 @@ from torch.optim import lr_scheduler
 
 from pytorch_accelerated.callbacks import ScheduleMonitorCallback, TrainerCallback
 from pytorch_accelerated.run import schedulers as run_schedulers
-from pytorch_accelerated.run.plan import Plan, check_not_behind, transferred
 from pytorch_accelerated.run.loop_state import LoopState
+from pytorch_accelerated.run.plan import Plan, check_not_behind, transferred
 from pytorch_accelerated.run_config import horizon
 from pytorch_accelerated.schedulers import (
     CosineLrScheduler,
