@@ -7,7 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pytorch_accelerated.preview.comparison import Comparison, Difference, compare
+from pytorch_accelerated.preview.make import plot_schedule as plot_schedule
 from pytorch_accelerated.preview.make import preview
+from pytorch_accelerated.preview.notebook import html_of as html_of
 from pytorch_accelerated.preview.values import Preview, PreviewRow
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedules import Schedule
@@ -12,6 +12,8 @@ from pytorch_accelerated.schedules.lengths import finite, whole
 if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
+    from pytorch_accelerated.preview.comparison import Applied
+    from pytorch_accelerated.preview.plot import Picture
     from pytorch_accelerated.schedulers import AttributeScheduler, SchedulerBase
 
     Scheduler: TypeAlias = "SchedulerBase | AttributeScheduler | LRScheduler"
@@ -99,25 +101,22 @@ def _bases(base: float | Sequence[float]) -> list[float]:
     return bases
 
 
-def for_drawing(
-    schedule: Schedule, num_updates: int | None, base: float | Sequence[float], is_compared: bool
-) -> Preview:
-    """Return a schedule's preview, or, if it would be too long, a sample of one.
-
-    Args:
-        schedule: The schedule.
-        num_updates: How many updates to draw; by default a few more than the horizon.
-        base: As for :func:`preview`.
-        is_compared: Whether every value is needed.
-    """
+def plot_schedule(
+    schedule: Schedule,
+    num_updates: int | None = None,
+    base: float | Sequence[float] = 1.0,
+    applied: Applied | None = None,
+    **options: Any,
+) -> Picture:
+    """Draw a schedule; see :meth:`Schedule.plot`. A plan that is too long is sampled."""
     from pytorch_accelerated.preview.sampled import Sampled, shown_of
 
     if num_updates is None and schedule.horizon is not None:
         num_updates = shown_of(schedule.horizon)
-    if num_updates is None or is_compared or num_updates <= MOST_UPDATES:
-        return preview(schedule, num_updates, base=base)
+    if num_updates is None or applied is not None or num_updates <= MOST_UPDATES:
+        return preview(schedule, num_updates, base=base).plot(applied, **options)
     schedule.coefficients(0)  # one that is still relative says so
-    return Sampled(schedule, whole("num_updates", num_updates), _bases(base))
+    return Sampled(schedule, whole("num_updates", num_updates), _bases(base)).plot(**options)
 
 
 def check_number(num_updates: int) -> None:

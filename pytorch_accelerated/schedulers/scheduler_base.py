@@ -19,12 +19,13 @@ from collections.abc import (
 )
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
+from typing import Any, ClassVar, NoReturn, TypeAlias
 
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from pytorch_accelerated import door
 from pytorch_accelerated.schedulers.param_groups import Doubt, Field, Group, called, copied, plain
 from pytorch_accelerated.schedulers.plain_state import (
     NotPlainError,
@@ -36,10 +37,6 @@ from pytorch_accelerated.schedulers.plain_state import (
     to_plain,
 )
 from pytorch_accelerated.schedules.lengths import whole
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.preview import Preview
-    from pytorch_accelerated.preview.plot import Picture
 
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 Planned: TypeAlias = "dict[Field, list[array[float]]]"
@@ -223,7 +220,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         if since or self._new_groups:
             self._new_groups = ()
 
-    def preview(self, num_updates: int | None = None) -> Preview:
+    def preview(self, num_updates: int | None = None) -> Any:
         """Return the exact values that updates 0 … ``num_updates`` − 1 run with.
 
         The optimizer is not touched. Built-in schedulers evaluate their schedules; one of your
@@ -231,6 +228,9 @@ class SchedulerBase(metaclass=_SchedulerMeta):
 
         Args:
             num_updates: How many updates the run has; by default the schedules' horizon.
+
+        Returns:
+            A :class:`~pytorch_accelerated.preview.Preview`.
 
         Raises:
             ValueError: If there is no horizon and no ``num_updates``.
@@ -246,11 +246,9 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             linear  0     4   0 → 0.08
             cosine  5     14  0.1 → 0.00244717
         """
-        from pytorch_accelerated.preview import preview
+        return door.preview().preview(self, num_updates)
 
-        return preview(self, num_updates)
-
-    def plot(self, num_updates: int | None = None, **options: Any) -> Picture:
+    def plot(self, num_updates: int | None = None, **options: Any) -> Any:
         """Draw all scheduled fields with matplotlib, and where the run is now.
 
         Args:

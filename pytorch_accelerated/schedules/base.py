@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from pytorch_accelerated import door
 from pytorch_accelerated.schedules.lengths import Exact, Horizon, finite, whole
 from pytorch_accelerated.schedules.value import Value
 
 if TYPE_CHECKING:
-    from pytorch_accelerated.preview.plot import Picture
     from pytorch_accelerated.schedules.combine import Product, Repeat, Scaled, Sum
     from pytorch_accelerated.schedules.combine import Sequence as OneAfterAnother
 
@@ -451,7 +451,7 @@ class Schedule(Value, ABC):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
 
-    def plot(self, num_updates: int | None = None, base: float = 1.0, **options: Any) -> Picture:
+    def plot(self, num_updates: int | None = None, base: float = 1.0, **options: Any) -> Any:
         """Draw the schedule with matplotlib, its phases shaded and named.
 
         Of more than 20 million updates only some 1500 are looked at.
@@ -470,16 +470,11 @@ class Schedule(Value, ABC):
             ValueError: If a length is still relative, or the schedule has no horizon and there is
                 no ``num_updates``.
         """
-        from pytorch_accelerated.preview.make import for_drawing
-
-        is_compared = options.get("applied") is not None
-        return for_drawing(self, num_updates, base, is_compared).plot(**options)
+        return door.preview().plot_schedule(self, num_updates, base, **options)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the picture, if there is one to draw, and the table."""
-        from pytorch_accelerated.preview.notebook import html_of
-
-        return html_of(self)
+        return str(door.preview().html_of(self))
 
     def __str__(self) -> str:
         """Return the table of the schedule's phases."""
