@@ -314,7 +314,7 @@ def test_a_notebook_shows_picture_and_table():
     [
         linear(2_000_000_000, start=0.0) >> cosine(298_000_000_000),
         linear(10, start=0.0) >> cosine(10**9, end=0.1) >> linear(5, start=0.1, end=0.0),
-        cosine(200).repeat(10**8),
+        cosine(2_000_000).repeat(10_000),
         cosine(10**6).repeat(20, length=1.5, peak=0.5) * milestones({10**7: 0.5}),
         from_function(lambda k: 1.0 / (1 + k), length=10**8),
     ],
