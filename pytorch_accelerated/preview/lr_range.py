@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.preview.randomness import randomness_kept
 from pytorch_accelerated.schedulers import ParamScheduler
-from pytorch_accelerated.schedulers.param_groups import plain
+from pytorch_accelerated.schedulers.groups import plain
 from pytorch_accelerated.schedules import exponential
 from pytorch_accelerated.schedules.lengths import finite, whole
 

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from pytorch_accelerated.preview.make import check_number, updates_of
 from pytorch_accelerated.preview.randomness import randomness_kept
 from pytorch_accelerated.preview.values import Column, Preview, entries
-from pytorch_accelerated.schedulers.param_groups import Field, Group, copied, plain
+from pytorch_accelerated.schedulers.groups import Field, Group, copied, plain
 from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules
 from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase
 from pytorch_accelerated.schedules.base import PhaseRow

@@ -5,7 +5,7 @@ All of them are called after **each optimizer update**.
 
 from pytorch_accelerated.schedulers.attribute_scheduler import AttributeScheduler
 from pytorch_accelerated.schedulers.cosine_scheduler import CosineLrScheduler
-from pytorch_accelerated.schedulers.param_groups import ParamGroupFieldError
+from pytorch_accelerated.schedulers.groups import ParamGroupFieldError
 from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler, StatelessParamScheduler
 from pytorch_accelerated.schedulers.plateau_scheduler import PlateauLrScheduler
 from pytorch_accelerated.schedulers.scheduler_base import (

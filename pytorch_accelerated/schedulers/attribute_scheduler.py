@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pytorch_accelerated.schedulers.param_groups import Field, copied, plain, put
+from pytorch_accelerated.schedulers.groups import Field, copied, plain, put
 from pytorch_accelerated.schedulers.param_scheduler import (
     FieldSchedules,
     ParamScheduler,

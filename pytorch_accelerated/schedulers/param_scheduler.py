@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers import plan_state
-from pytorch_accelerated.schedulers.param_groups import Field, Group, _is_number, called, plain
+from pytorch_accelerated.schedulers.groups import Field, Group, _is_number, called, plain
 from pytorch_accelerated.schedulers.scheduler_base import (
     _PACKAGE,
     Due,

@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from pytorch_accelerated import door
-from pytorch_accelerated.schedulers.param_groups import Doubt, Field, Group, called, copied, plain
+from pytorch_accelerated.schedulers.groups import Doubt, Field, Group, called, copied, plain
 from pytorch_accelerated.schedulers.plain_state import (
     NotPlainError,
     from_pairs,
