@@ -6,10 +6,7 @@ import difflib
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
+from typing import Any
 
 
 class StopTrainingError(Exception):
@@ -27,7 +24,7 @@ class TrainerCallback:
 
         on_prepare_start
         on_prepare_end
-        on_resume_start                         (only if the run goes on from a checkpoint)
+        on_resume_start                         (only if the run continues from a checkpoint)
         on_training_run_start
         for each epoch:
             on_train_epoch_start
@@ -51,6 +48,10 @@ class TrainerCallback:
     almost a known event is refused as a typing mistake; list it in ``custom_events`` if it is
     meant.
 
+    ``trainer.run`` has what belongs to the run rather than to the Trainer; what callbacks may use
+    of it is listed in :doc:`callbacks`. ``trainer`` has no type here, so that a callback may
+    annotate it with ``Trainer`` or a class of its own.
+
     Attributes:
         custom_events: Names of custom events that look like a known event, but are meant.
         last_in: Names of events that this callback sees after those callbacks which do not name
@@ -71,24 +72,24 @@ class TrainerCallback:
     last_in: tuple[str, ...] = ()
     has_state_of_each_process: bool = False
 
-    def on_init_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_init_end(self, trainer: Any, **kwargs: Any) -> None:
         """At the end of the Trainer's constructor, before a subclass's own attributes exist."""
 
-    def on_prepare_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_prepare_start(self, trainer: Any, **kwargs: Any) -> None:
         """At the start of a run of either kind, before Accelerate wraps the model.
 
         The place to replace parts of ``trainer.model``.
         """
 
-    def on_prepare_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_prepare_end(self, trainer: Any, **kwargs: Any) -> None:
         """After model, optimizer and data loaders were prepared, before the run is planned.
 
         The place to wrap or replace data loaders: the run's configuration and the scheduler take
         the length of what they find.
         """
 
-    def on_resume_start(self, trainer: TrainerView, **kwargs: Any) -> None:
-        """Before a run takes up what a checkpoint holds.
+    def on_resume_start(self, trainer: Any, **kwargs: Any) -> None:
+        """Before a run takes over what a checkpoint holds.
 
         The place to add parameter groups to the optimizer that were added while the run was on.
 
@@ -97,18 +98,18 @@ class TrainerCallback:
             **kwargs: ``num_param_groups``: how many groups the checkpoint has a state for.
         """
 
-    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         """Before the first epoch of a training run; everything is prepared."""
 
-    def on_train_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_train_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
         """Before the first batch of a training epoch."""
 
-    def on_train_step_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_train_step_start(self, trainer: Any, **kwargs: Any) -> None:
         """Before a training batch is passed through the model."""
 
     def on_train_step_end(
         self,
-        trainer: TrainerView,
+        trainer: Any,
         batch: Any,
         batch_output: dict[str, Any],
         step: int,
@@ -124,24 +125,24 @@ class TrainerCallback:
             **kwargs: Nothing yet.
         """
 
-    def on_optimizer_step_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
         """After an optimizer update, before the scheduler's step.
 
         The parameter groups still hold the values that this update ran with. Not fired for a
         step that mixed precision skipped, nor for a batch that only accumulates gradients.
         """
 
-    def on_update_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_update_end(self, trainer: Any, **kwargs: Any) -> None:
         """After an optimizer update, the scheduler's step and ``on_train_step_end``.
 
         The parameter groups hold the values of the next update, and nothing of this one is
         left to do: the place to save or to evaluate within an epoch.
         """
 
-    def on_train_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_train_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         """After the last batch of a training epoch; its loss is in the history."""
 
-    def on_eval_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_eval_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
         """Before the first batch of an evaluation epoch.
 
         Args:
@@ -149,11 +150,11 @@ class TrainerCallback:
             **kwargs: ``is_intermediate``: whether this evaluation is within a training epoch.
         """
 
-    def on_eval_step_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_eval_step_start(self, trainer: Any, **kwargs: Any) -> None:
         """Before an evaluation batch is passed through the model."""
 
     def on_eval_step_end(
-        self, trainer: TrainerView, batch: Any, batch_output: dict[str, Any], **kwargs: Any
+        self, trainer: Any, batch: Any, batch_output: dict[str, Any], **kwargs: Any
     ) -> None:
         """After the loss of an evaluation batch was calculated.
 
@@ -164,7 +165,7 @@ class TrainerCallback:
             **kwargs: Nothing yet.
         """
 
-    def on_eval_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         """After the last batch of an evaluation epoch; its loss is in the history.
 
         Args:
@@ -172,27 +173,30 @@ class TrainerCallback:
             **kwargs: ``is_intermediate``: whether this evaluation is within a training epoch.
         """
 
-    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         """After an epoch's training and evaluation."""
 
-    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
         """At the end of a training run, also of one that was stopped."""
 
-    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
         """Before an evaluation run (``Trainer.evaluate``); everything is prepared."""
 
-    def on_evaluation_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_evaluation_run_end(self, trainer: Any, **kwargs: Any) -> None:
         """At the end of an evaluation run, also of one that was stopped."""
 
-    def on_stop_training_error(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_stop_training_error(self, trainer: Any, **kwargs: Any) -> None:
         """After a `StopTrainingError` ended a run early, before the run's end event."""
 
+    def after_run(self, trainer: Any) -> None:
+        """Let go of what was held for the run; called after each run, also one that failed."""
+
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint has to hold to continue: plain Python values and tensors."""
+        """Return what a checkpoint has to hold to continue: plain Python values and tensors."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up a state of `state_dict`; called before ``on_training_run_start``.
+        """Continue from a state of `state_dict`; called before ``on_training_run_start``.
 
         Args:
             state_dict: What `state_dict` returned.
@@ -242,17 +246,17 @@ def _check_event_names(callback: object) -> None:
         similar = difflib.get_close_matches(name, EVENTS, n=1, cutoff=_TYPO_SIMILARITY)
         if similar:
             raise ValueError(
-                f"{kind.__name__}.{name} is no event of the Trainer, so it would never be called: "
-                f"did you mean {similar[0]}? If it is a custom event of yours, say so in the "
-                f"class: custom_events = ({name!r},)"
+                f"{kind.__name__}.{name} is not an event of the Trainer, so it would never be "
+                f"called: did you mean {similar[0]}? If it is a custom event of yours, say so in "
+                f"the class: custom_events = ({name!r},)"
             )
         words = (_OTHER_LIBRARIES_WORDS.get(word, word) for word in name.split("_"))
         ours = "_".join(words)
         ours = _OTHER_LIBRARIES_EVENTS.get(ours, ours)
         if ours in EVENTS:
             warnings.warn(
-                f"{kind.__name__}.{name} is no event of the Trainer, which calls {ours} at that "
-                f"place. If it is a custom event of yours, say so in the class: "
+                f"{kind.__name__}.{name} is not an event of the Trainer, which calls {ours} at "
+                f"that place. If it is a custom event of yours, say so in the class: "
                 f"custom_events = ({name!r},)",
                 stacklevel=4,
             )

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.callbacks.metric_watch import MetricWatcher
-from pytorch_accelerated.utils import whole_number
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
+from pytorch_accelerated.checks import finite, whole
 
 
 class EarlyStoppingCallback(MetricWatcher):
@@ -23,7 +19,7 @@ class EarlyStoppingCallback(MetricWatcher):
             count as improved.
         watch_metric: Name of the metric in the run history.
         greater_is_better: Whether larger values are better.
-        reset_on_train: Whether each run starts anew; a resumed run goes on with the best value
+        reset_on_train: Whether each run starts anew; a resumed run continues with the best value
             and the counter of its checkpoint.
 
     Attributes:
@@ -32,8 +28,13 @@ class EarlyStoppingCallback(MetricWatcher):
         best_metric_epoch: The epoch it was reached in, or ``None``.
 
     Raises:
-        ValueError: Patience is no whole number, or it or the threshold is negative.
+        TypeError: Patience is not an integer, or the threshold is not a number.
+        ValueError: Patience or threshold is negative, or the threshold is not finite.
     """
+
+    early_stopping_patience: int = 1
+    early_stopping_threshold: float = 0.01
+    early_stopping_patience_counter: int = 0
 
     def __init__(
         self,
@@ -43,23 +44,21 @@ class EarlyStoppingCallback(MetricWatcher):
         greater_is_better: bool = False,
         reset_on_train: bool = True,
     ) -> None:
-        patience = whole_number("early_stopping_patience", early_stopping_patience, at_least=0)
-        threshold: Any = early_stopping_threshold
-        if not isinstance(threshold, numbers.Real) or not early_stopping_threshold >= 0:
-            raise ValueError(
-                f"early_stopping_threshold is {early_stopping_threshold!r}: give the size of an "
-                f"improvement, at least 0, in either direction"
-            )
         super().__init__(watch_metric, greater_is_better, reset_on_train)
-        self.early_stopping_patience = patience
-        self.early_stopping_threshold = early_stopping_threshold
-        self.early_stopping_patience_counter = 0
+        self.early_stopping_patience = whole("early_stopping_patience", early_stopping_patience)
+        self.early_stopping_threshold = finite("early_stopping_threshold", early_stopping_threshold)
+        if self.early_stopping_threshold < 0:
+            raise ValueError(
+                f"early_stopping_threshold={early_stopping_threshold!r} is negative, but it is "
+                f"the size of an improvement in either direction. Write "
+                f"early_stopping_threshold={-early_stopping_threshold!r}."
+            )
 
     def reset(self) -> None:
         super().reset()
         self.early_stopping_patience_counter = 0
 
-    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         value = self.current_value(trainer)
         if self.is_improvement(value, self.early_stopping_threshold):
             self.take_best(trainer, value)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
-from pytorch_accelerated.utils import DataLoaderSlice, whole_number
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
+from pytorch_accelerated.checks import whole
+from pytorch_accelerated.utils import DataLoaderSlice
 
 
 class LimitBatchesCallback(TrainerCallback):
@@ -21,17 +19,20 @@ class LimitBatchesCallback(TrainerCallback):
         num_batches: Number of batches of an epoch, per process.
 
     Raises:
-        ValueError: It is no positive whole number.
+        TypeError: It is not an integer.
+        ValueError: It is below 1.
     """
 
-    def __init__(self, num_batches: int) -> None:
-        self.num_batches = whole_number("num_batches", num_batches)
+    num_batches: int = sys.maxsize
 
-    def on_prepare_end(self, trainer: TrainerView, **kwargs: Any) -> None:
-        if trainer._train_dataloader is not None:
-            trainer._train_dataloader = self._limited(trainer._train_dataloader)
-        if trainer._eval_dataloader is not None:
-            trainer._eval_dataloader = self._limited(trainer._eval_dataloader)
+    def __init__(self, num_batches: int) -> None:
+        self.num_batches = whole("num_batches", num_batches, minimum=1)
+
+    def on_prepare_end(self, trainer: Any, **kwargs: Any) -> None:
+        if trainer.run.train_loader is not None:
+            trainer.run.train_loader = self._limited(trainer.run.train_loader)
+        if trainer.run.eval_loader is not None:
+            trainer.run.eval_loader = self._limited(trainer.run.eval_loader)
 
     def _limited(self, loader: Any) -> Any:
         if isinstance(loader, DataLoaderSlice) and loader.slice_size <= self.num_batches:
@@ -49,25 +50,29 @@ class LimitEvalStepsCallback(TrainerCallback):
             `StepBasedEvaluationCallback` runs them.
 
     Raises:
-        ValueError: ``num_eval_steps`` is no positive whole number.
+        TypeError: ``num_eval_steps`` is not an integer.
+        ValueError: It is below 1.
     """
 
     # Others may evaluate once more at that event, which is limited like the evaluation they follow.
     last_in: tuple[str, ...] = ("on_eval_epoch_end",)
 
-    def __init__(self, num_eval_steps: int, limit_intermediate_only: bool = True) -> None:
-        self.num_eval_steps = whole_number("num_eval_steps", num_eval_steps)
-        self.limit_intermediate_only = limit_intermediate_only
-        self._slice: DataLoaderSlice | None = None
+    num_eval_steps: int = sys.maxsize
+    limit_intermediate_only: bool = True
+    _slice: DataLoaderSlice | None = None
 
-    def on_prepare_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def __init__(self, num_eval_steps: int, limit_intermediate_only: bool = True) -> None:
+        self.num_eval_steps = whole("num_eval_steps", num_eval_steps, minimum=1)
+        self.limit_intermediate_only = limit_intermediate_only
+
+    def on_prepare_end(self, trainer: Any, **kwargs: Any) -> None:
         self._slice = None
-        if trainer._eval_dataloader is not None:
-            self._slice = DataLoaderSlice(trainer._eval_dataloader, sys.maxsize)
-            trainer._eval_dataloader = self._slice
+        if trainer.run.eval_loader is not None:
+            self._slice = DataLoaderSlice(trainer.run.eval_loader, sys.maxsize)
+            trainer.run.eval_loader = self._slice
 
     def on_eval_epoch_start(
-        self, trainer: TrainerView, is_intermediate: bool = False, **kwargs: Any
+        self, trainer: Any, is_intermediate: bool = False, **kwargs: Any
     ) -> None:
         if self._slice is None:
             return
@@ -77,6 +82,6 @@ class LimitEvalStepsCallback(TrainerCallback):
         else:
             self._slice.slice_size = sys.maxsize
 
-    def on_eval_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         if self._slice is not None:
             self._slice.slice_size = sys.maxsize

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class NewMetrics:
@@ -18,7 +16,7 @@ class NewMetrics:
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
-    def start(self, trainer: TrainerView) -> None:
+    def start(self, trainer: Any) -> None:
         """Take everything that is recorded so far as known.
 
         Args:
@@ -29,9 +27,7 @@ class NewMetrics:
             name: len(list(history.get_metric_values(name))) for name in history.get_metric_names()
         }
 
-    def take(
-        self, trainer: TrainerView, prefix: str = "", but_not: str | None = None
-    ) -> dict[str, Any]:
+    def take(self, trainer: Any, prefix: str = "", but_not: str | None = None) -> dict[str, Any]:
         """Latest values of the metrics that were recorded since they were last taken.
 
         Args:
@@ -78,10 +74,11 @@ class LogMetricsCallback(TrainerCallback):
         "on_training_run_epoch_end",
     )
 
-    def __init__(self) -> None:
-        self._new = NewMetrics()
+    @cached_property
+    def _new(self) -> NewMetrics:
+        return NewMetrics()
 
-    def log_metrics(self, trainer: TrainerView, metrics: dict[str, Any]) -> None:
+    def log_metrics(self, trainer: Any, metrics: dict[str, Any]) -> None:
         """Print one metric a line.
 
         Args:
@@ -91,21 +88,21 @@ class LogMetricsCallback(TrainerCallback):
         for name, value in metrics.items():
             trainer.print(f"{name}: {value}")
 
-    def _log(self, trainer: TrainerView, metrics: dict[str, Any]) -> None:
+    def _log(self, trainer: Any, metrics: dict[str, Any]) -> None:
         if metrics:
             self.log_metrics(trainer, metrics)
 
-    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self._new.start(trainer)
 
-    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self._new.start(trainer)
 
-    def on_train_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_train_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         self._log(trainer, self._new.take(trainer, prefix="train"))
 
-    def on_eval_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         self._log(trainer, self._new.take(trainer, but_not="train"))
 
-    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         self._log(trainer, self._new.take(trainer))

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
-
 
 # What the Trainer records in evaluations only. Any other metric may come from anywhere.
 _OF_EVALUATIONS = {"eval_loss_epoch", "ema_model_eval_loss_epoch", "intermediate_eval_loss"}
@@ -23,28 +19,37 @@ class MetricWatcher(TrainerCallback):
     Args:
         watch_metric: Name of the metric in the run history.
         greater_is_better: Whether larger values are better.
-        reset_on_train: Whether each run starts without a best value; a resumed run goes on with
-            the one of its checkpoint.
+        reset_on_train: Whether each run starts without a best value; a resumed run continues
+            with the one of its checkpoint.
 
     Attributes:
         best_metric: The best value so far, or ``None``.
         best_metric_epoch: The epoch it was reached in, or ``None``.
     """
 
+    watch_metric: str = "eval_loss_epoch"
+    greater_is_better: bool = False
+    reset_on_train: bool = True
+    best_metric: float | None = None
+    best_metric_epoch: int | None = None
+    _is_resumed: bool = False
+
     def __init__(self, watch_metric: str, greater_is_better: bool, reset_on_train: bool) -> None:
+        if not isinstance(watch_metric, str):
+            raise TypeError(
+                f"watch_metric={watch_metric!r} is a {type(watch_metric).__name__}, but has to be "
+                f"the name of a metric. Write watch_metric='eval_loss_epoch'."
+            )
         self.watch_metric = watch_metric
         self.greater_is_better = greater_is_better
         self.reset_on_train = reset_on_train
-        self.best_metric: float | None = None
-        self.best_metric_epoch: int | None = None
-        self._is_resumed = False
 
     def reset(self) -> None:
         """Forget the best value."""
         self.best_metric = None
         self.best_metric_epoch = None
 
-    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         if self.reset_on_train and not self._is_resumed:
             self.reset()
         self._is_resumed = False
@@ -55,7 +60,7 @@ class MetricWatcher(TrainerCallback):
                 f"metric of training such as 'train_loss_epoch'"
             )
 
-    def current_value(self, trainer: TrainerView) -> float:
+    def current_value(self, trainer: Any) -> float:
         """The latest value of the metric, as a plain number.
 
         Args:
@@ -86,7 +91,7 @@ class MetricWatcher(TrainerCallback):
         gain = value - self.best_metric if self.greater_is_better else self.best_metric - value
         return gain > threshold
 
-    def take_best(self, trainer: TrainerView, value: float) -> None:
+    def take_best(self, trainer: Any, value: float) -> None:
         """Remember a value as the best, reached in the current epoch.
 
         Args:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,9 +14,6 @@ from torch import nn
 from pytorch_accelerated.callbacks.base import CallbackHandler
 from pytorch_accelerated.callbacks.save_best_model import SaveBestModelCallback
 from pytorch_accelerated.ema import ModelEma
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
 
 _PREFIX = "ema_model_"
 
@@ -44,6 +42,19 @@ class ModelEmaCallback(SaveBestModelCallback):
 
     last_in: tuple[str, ...] = ()
 
+    decay: float = 0.99
+    evaluate_during_training: bool = True
+    save_path: str | Path = "ema_model.pt"
+    watch_metric: str = "ema_model_eval_loss_epoch"
+    save_optimizer: bool = False
+    save_scheduler: bool = False
+    load_saved_checkpoint: bool = False
+    model_ema: Callable[..., ModelEma] = ModelEma
+    ema_model: ModelEma | None = None
+    _is_training_run: bool = False
+    _own_value: float | None = None
+    _resumed_average: dict[str, Any] | None = None
+
     def __init__(
         self,
         decay: float = 0.99,
@@ -66,29 +77,30 @@ class ModelEmaCallback(SaveBestModelCallback):
         self.decay = decay
         self.evaluate_during_training = evaluate_during_training
         self.model_ema = model_ema
-        self.ema_model: ModelEma | None = None
         self._handler = CallbackHandler(callbacks)
-        self._is_training_run = False
-        self._own_value: float | None = None
-        self._resumed_average: dict[str, Any] | None = None
 
-    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    @cached_property
+    def _handler(self) -> CallbackHandler:
+        return CallbackHandler()
+
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         if self.evaluate_during_training:
             super().on_training_run_start(trainer, **kwargs)
-        self.ema_model = self.model_ema(trainer.get_model(), decay=self.decay)
+        self._begin(trainer)
+
+    def _begin(self, trainer: Any) -> ModelEma:
+        ema_model = self.ema_model = self.model_ema(trainer.get_model(), decay=self.decay)
         if self._resumed_average is not None:
-            self.ema_model.load_state_dict(self._resumed_average)
+            ema_model.load_state_dict(self._resumed_average)
             self._resumed_average = None
         self._is_training_run = True
         self._own_value = None
+        return ema_model
 
-    def on_optimizer_step_end(self, trainer: TrainerView, **kwargs: Any) -> None:
-        assert self.ema_model is not None
-        self.ema_model.update(trainer.model)
+    def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
+        (self.ema_model or self._begin(trainer)).update(trainer.model)
 
-    def on_eval_epoch_end(
-        self, trainer: TrainerView, is_intermediate: bool = False, **kwargs: Any
-    ) -> None:
+    def on_eval_epoch_end(self, trainer: Any, is_intermediate: bool = False, **kwargs: Any) -> None:
         if not (self.evaluate_during_training and self._is_training_run) or is_intermediate:
             return
         with self._averaged_model(trainer):
@@ -105,39 +117,39 @@ class ModelEmaCallback(SaveBestModelCallback):
             is_recorded = len(history.get_metric_values(self.watch_metric)) > before
             self._own_value = super().current_value(trainer) if is_recorded else None
 
-    def current_value(self, trainer: TrainerView) -> float:
+    def current_value(self, trainer: Any) -> float:
         return super().current_value(trainer) if self._own_value is None else self._own_value
 
-    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         if self.evaluate_during_training:
             super().on_training_run_epoch_end(trainer, **kwargs)
         else:
             self._save(trainer, {})
 
-    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self._is_training_run = False  # the last one may have ended in an error
 
-    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
         self._is_training_run = False
         self._make_plain()
 
-    def _on_run_over(self, trainer: TrainerView) -> None:
+    def after_run(self, trainer: Any) -> None:
         self._make_plain()
-        self._handler.call_event("_on_run_over", trainer)
+        self._handler.call_event("after_run", trainer)
 
-    def _save(self, trainer: TrainerView, extra: dict[str, Any]) -> None:
+    def _save(self, trainer: Any, extra: dict[str, Any]) -> None:
         with self._averaged_model(trainer):
             super()._save(trainer, extra)
 
     @contextmanager
-    def _averaged_model(self, trainer: TrainerView) -> Iterator[None]:
+    def _averaged_model(self, trainer: Any) -> Iterator[None]:
         """The averaged model in the place of the trained one."""
-        assert self.ema_model is not None
+        averaged = (self.ema_model or self._begin(trainer)).module
         if trainer.run.num_processes > 1:
             # Batch statistics are of each process's own batches; the first one's count.
-            for buffer in self.ema_model.module.buffers():
+            for buffer in averaged.buffers():
                 torch.distributed.broadcast(buffer, 0)
-        with trainer.run.showing(model=self.ema_model.module):
+        with trainer.run.showing(model=averaged):
             yield
 
     def _make_plain(self) -> None:

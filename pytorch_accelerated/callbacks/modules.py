@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class MoveModulesToDeviceCallback(TrainerCallback):
@@ -20,13 +17,13 @@ class MoveModulesToDeviceCallback(TrainerCallback):
     is run.
     """
 
-    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self._move(trainer)
 
-    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self._move(trainer)
 
-    def _move(self, trainer: TrainerView) -> None:
+    def _move(self, trainer: Any) -> None:
         for name, value in vars(trainer).items():
             if isinstance(value, nn.Module) and name != "model":
                 value.to(trainer.device)
@@ -40,7 +37,7 @@ class ConvertSyncBatchNormCallback(TrainerCallback):
     warning; on one process there is nothing to do.
     """
 
-    def on_prepare_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_prepare_start(self, trainer: Any, **kwargs: Any) -> None:
         if trainer.run.num_processes == 1:
             return
         if trainer.device.type == "cpu":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.callbacks.log_metrics import numbers_in
+from pytorch_accelerated.checks import positive
 from pytorch_accelerated.terminal import (
     BarColumn,
     Console,
@@ -19,9 +20,6 @@ from pytorch_accelerated.terminal import (
     TextColumn,
     TimeRemainingColumn,
 )
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class ProgressBarCallback(TrainerCallback):
@@ -40,27 +38,29 @@ class ProgressBarCallback(TrainerCallback):
         eval_pbar: The bar of the evaluation epoch at hand, or ``None``.
 
     Raises:
-        ValueError: ``refresh_per_second`` is not positive.
+        TypeError: ``refresh_per_second`` is not a number.
+        ValueError: It is not a finite number above 0.
     """
 
-    def __init__(self, refresh_per_second: float = 4.0, console: Console | None = None) -> None:
-        if not refresh_per_second > 0:
-            raise ValueError(f"refresh_per_second is {refresh_per_second}: give a number above 0")
-        self.refresh_per_second = refresh_per_second
-        self.console = console
-        self.pbar: _Bar | None = None
-        self.eval_pbar: _Bar | None = None
+    refresh_per_second: float = 4.0
+    console: Console | None = None
+    pbar: _Bar | None = None
+    eval_pbar: _Bar | None = None
 
-    def on_train_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def __init__(self, refresh_per_second: float = 4.0, console: Console | None = None) -> None:
+        self.refresh_per_second = positive("refresh_per_second", refresh_per_second)
+        self.console = console
+
+    def on_train_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
         self._close()
         description = f"epoch {trainer.run_history.current_epoch}"
-        self.pbar = self._open(trainer, description, trainer._train_dataloader)
+        self.pbar = self._open(trainer, description, trainer.run.train_loader)
         if self.pbar is not None:
             self.pbar.num_done = trainer.run.batch
 
     def on_train_step_end(
         self,
-        trainer: TrainerView,
+        trainer: Any,
         batch: Any,
         batch_output: dict[str, Any],
         step: int,
@@ -69,42 +69,42 @@ class ProgressBarCallback(TrainerCallback):
         if self.pbar is not None:
             self.pbar.advance(trainer, batch_output)
 
-    def on_train_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_train_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         self._close()
 
-    def on_eval_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_eval_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
         # Two live displays cannot share a terminal.
         if self.pbar is not None:
             self.pbar.pause()
-        self.eval_pbar = self._open(trainer, "evaluation", trainer._eval_dataloader)
+        self.eval_pbar = self._open(trainer, "evaluation", trainer.run.eval_loader)
 
     def on_eval_step_end(
-        self, trainer: TrainerView, batch: Any, batch_output: dict[str, Any], **kwargs: Any
+        self, trainer: Any, batch: Any, batch_output: dict[str, Any], **kwargs: Any
     ) -> None:
         if self.eval_pbar is not None:
             self.eval_pbar.advance(trainer, batch_output)
 
-    def on_eval_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         if self.eval_pbar is not None:
             self.eval_pbar.close()
             self.eval_pbar = None
         if self.pbar is not None:
             self.pbar.resume()
 
-    def on_stop_training_error(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_stop_training_error(self, trainer: Any, **kwargs: Any) -> None:
         self._close()
 
-    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
         self._close()
 
-    def on_evaluation_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_evaluation_run_end(self, trainer: Any, **kwargs: Any) -> None:
         self._close()
 
-    def _on_run_over(self, trainer: TrainerView) -> None:
+    def after_run(self, trainer: Any) -> None:
         # An error has ended it: rich would keep the cursor hidden and standard output replaced.
         self._close()
 
-    def _open(self, trainer: TrainerView, description: str, loader: Any) -> _Bar | None:
+    def _open(self, trainer: Any, description: str, loader: Any) -> _Bar | None:
         console = self.console or Console()
         if not trainer.run.accelerator.is_local_main_process or not (
             console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal)
@@ -153,7 +153,7 @@ class _Bar:
         self._task: TaskID = self._progress.add_task(description, total=total, numbers="")
         self._progress.start()
 
-    def advance(self, trainer: TrainerView, batch_output: dict[str, Any]) -> None:
+    def advance(self, trainer: Any, batch_output: dict[str, Any]) -> None:
         """Count a batch, and draw if it is time to."""
         self.num_done += 1
         now = time.perf_counter()
@@ -162,9 +162,7 @@ class _Bar:
             self._numbers = self._current_numbers(trainer, batch_output, now)
             self._draw()
 
-    def _current_numbers(
-        self, trainer: TrainerView, batch_output: dict[str, Any], now: float
-    ) -> str:
+    def _current_numbers(self, trainer: Any, batch_output: dict[str, Any], now: float) -> str:
         loss = batch_output["loss"]
         numbers = f"loss {float(loss.detach() if torch.is_tensor(loss) else loss):.4g}"
         updates = trainer.run.num_updates - self._updates_before
@@ -194,22 +192,21 @@ class _Bar:
 class PrintProgressCallback(TrainerCallback):
     """Prints when runs and epochs start and end, and a summary of the metrics after training."""
 
-    def __init__(self) -> None:
-        self._started = 0.0
-        self._updates_before = 0
+    _started: float = 0.0
+    _updates_before: int = 0
 
-    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self._started = time.perf_counter()
         self._updates_before = trainer.run.num_updates
         trainer.print("Starting training run")
 
-    def on_train_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_train_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
         trainer.print(f"Starting epoch {trainer.run_history.current_epoch}")
 
-    def on_eval_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_eval_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
         trainer.print("Starting evaluation")
 
-    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
         seconds = time.perf_counter() - self._started
         updates = trainer.run.num_updates - self._updates_before
         trainer.print(f"Finished training run: {updates} updates in {seconds:.1f} s")
@@ -218,10 +215,10 @@ class PrintProgressCallback(TrainerCallback):
             if table.row_count:
                 Console().print(table)
 
-    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
         trainer.print("Starting evaluation run")
 
-    def on_evaluation_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_evaluation_run_end(self, trainer: Any, **kwargs: Any) -> None:
         trainer.print("Finished evaluation run")
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from pytorch_accelerated.callbacks.metric_watch import MetricWatcher
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
 
 
 class SaveBestModelCallback(MetricWatcher):
@@ -23,7 +20,7 @@ class SaveBestModelCallback(MetricWatcher):
         save_path: File to write.
         watch_metric: Name of the metric in the run history.
         greater_is_better: Whether larger values are better.
-        reset_on_train: Whether each run starts anew; a resumed run goes on with the best value
+        reset_on_train: Whether each run starts anew; a resumed run continues with the best value
             of its checkpoint.
         save_optimizer: Whether the file holds the optimizer's state.
         save_scheduler: Whether the file holds the scheduler's state.
@@ -38,6 +35,12 @@ class SaveBestModelCallback(MetricWatcher):
 
     # A training state that is saved at the run's end holds the last weights, not the best.
     last_in: tuple[str, ...] = ("on_training_run_end",)
+
+    save_path: str | Path = "best_model.pt"
+    save_optimizer: bool = True
+    save_scheduler: bool = True
+    load_saved_checkpoint: bool = True
+    _saved_to: str | None = None
 
     def __init__(
         self,
@@ -54,19 +57,18 @@ class SaveBestModelCallback(MetricWatcher):
         self.save_optimizer = save_optimizer
         self.save_scheduler = save_scheduler
         self.load_saved_checkpoint = load_saved_checkpoint
-        self._saved_to: str | None = None
 
     def reset(self) -> None:
         super().reset()
         self._saved_to = None
 
-    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         value = self.current_value(trainer)
         if self.is_improvement(value):
             self.take_best(trainer, value)
             self._save(trainer, {self.watch_metric: value})
 
-    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
         if not self.load_saved_checkpoint or self._saved_to is None:
             return
         is_same = self._saved_to == str(self.save_path)
@@ -87,7 +89,7 @@ class SaveBestModelCallback(MetricWatcher):
             load_scheduler=self.save_scheduler,
         )
 
-    def _save(self, trainer: TrainerView, extra: dict[str, Any]) -> None:
+    def _save(self, trainer: Any, extra: dict[str, Any]) -> None:
         trainer.save_checkpoint(
             self.save_path,
             checkpoint_kwargs=extra,

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
 
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
-
 Applied = dict[str, list[list[Any]]]
 """By field: for each update, the values of all parameter groups."""
 
 
-def scheduled_fields(groups: Iterable[dict[str, Any]]) -> list[str]:
-    """The learning rate, and every field of parameter groups that a scheduler has a base for.
+def field_names(fields: Iterable[str] | None) -> list[str] | None:
+    """Return the argument ``fields`` as a list; raise if it is a single name."""
+    if isinstance(fields, str):
+        raise TypeError(
+            f"fields={fields!r} is a string, but has to be a list. Write fields=[{fields!r}]."
+        )
+    return None if fields is None else list(fields)
 
-    Args:
-        groups: Parameter groups of an optimizer.
+
+def scheduled_fields(groups: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the learning rate, and every field of the groups that a scheduler has a base for.
 
     Example:
         >>> scheduled_fields([{"lr": 0.1, "momentum": 0.9, "initial_momentum": 0.9, "nesterov": 0}])
@@ -35,11 +39,7 @@ def scheduled_fields(groups: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def copy_of_value(value: Any) -> Any:
-    """A value that stays as it is when the group's changes; tensors stay on their device.
-
-    Args:
-        value: What a parameter group holds in a field.
-    """
+    """Return a value that stays when the group's changes; tensors stay on their device."""
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
     if isinstance(value, tuple | list):
@@ -48,11 +48,7 @@ def copy_of_value(value: Any) -> Any:
 
 
 def plain_value(value: Any) -> Any:
-    """A value with numbers in place of tensors; waits for the device if there are any.
-
-    Args:
-        value: What `copy_of_value` gave.
-    """
+    """Return a value with numbers in place of tensors; this waits for their device."""
     if isinstance(value, torch.Tensor):
         return value.tolist()
     if isinstance(value, tuple | list):
@@ -77,29 +73,33 @@ class ScheduleMonitorCallback(TrainerCallback):
         {'lr': []}
     """
 
-    def __init__(self, fields: Iterable[str] | None = None) -> None:
-        if isinstance(fields, str):
-            raise TypeError(f"fields is the string {fields!r}: give a list, [{fields!r}]")
-        self.fields = None if fields is None else list(fields)
-        self._is_resumed = False
-        self._start()
+    fields: list[str] | None = None
+    _is_resumed: bool = False
 
-    def _start(self) -> None:
-        self._applied: Applied = {field: [] for field in self.fields or ()}
-        self._num_plain: dict[str, int] = {}
+    def __init__(self, fields: Iterable[str] | None = None) -> None:
+        self.fields = field_names(fields)
+
+    @cached_property
+    def _applied(self) -> Applied:
+        return {field: [] for field in self.fields or ()}
+
+    @cached_property
+    def _num_plain(self) -> dict[str, int]:
+        return {}
 
     @property
     def applied(self) -> Applied:
-        """By field: for each update in order, the values of all groups, ``None`` for no value."""
+        """By field, for each update in order: the values of all groups; ``None`` for no value."""
         for field, updates in self._applied.items():
             for index in range(self._num_plain.get(field, 0), len(updates)):
                 updates[index] = [plain_value(value) for value in updates[index]]
             self._num_plain[field] = len(updates)
         return {field: [list(values) for values in all_] for field, all_ in self._applied.items()}
 
-    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         if not self._is_resumed:
-            self._start()
+            self._applied = {field: [] for field in self.fields or ()}
+            self._num_plain = {}
         self._is_resumed = False
         groups = trainer.optimizer.param_groups
         for field in scheduled_fields(groups) if self.fields is None else self.fields:
@@ -118,7 +118,7 @@ class ScheduleMonitorCallback(TrainerCallback):
             others = next(iter(self._applied.values()), [])
             self._applied[field] = [[None] * len(values) for values in others]
 
-    def on_optimizer_step_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
         groups = trainer.optimizer.param_groups
         for field, updates in self._applied.items():
             updates.append([copy_of_value(group.get(field)) for group in groups])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import Any
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
-from pytorch_accelerated.utils import whole_number
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
+from pytorch_accelerated.checks import whole
 
 
 class StepBasedEvaluationCallback(TrainerCallback):
@@ -21,20 +19,22 @@ class StepBasedEvaluationCallback(TrainerCallback):
         eval_every_n_steps: Number of optimizer updates between two evaluations.
 
     Raises:
-        ValueError: It is no positive whole number; or, at the start of a run, there is no
-            evaluation dataset.
+        TypeError: It is not an integer.
+        ValueError: It is below 1; or, at the start of a run, there is no evaluation dataset.
     """
 
-    def __init__(self, eval_every_n_steps: int) -> None:
-        self.eval_every_n_steps = whole_number("eval_every_n_steps", eval_every_n_steps)
+    eval_every_n_steps: int = sys.maxsize
 
-    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def __init__(self, eval_every_n_steps: int) -> None:
+        self.eval_every_n_steps = whole("eval_every_n_steps", eval_every_n_steps, minimum=1)
+
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         if trainer.eval_dataset is None:
             raise ValueError(
                 "StepBasedEvaluationCallback has nothing to evaluate on: pass an eval_dataset "
                 "to train()"
             )
 
-    def on_update_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_update_end(self, trainer: Any, **kwargs: Any) -> None:
         if trainer.run.num_updates % self.eval_every_n_steps == 0:
             trainer.run.evaluate(is_intermediate=True)

@@ -1,16 +1,14 @@
-"""Ending a run whose loss is no number any more."""
+"""Ending a run whose loss is not a number any more."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 import torch
 
 from pytorch_accelerated.callbacks.base import StopTrainingError, TrainerCallback
-from pytorch_accelerated.utils import whole_number
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
+from pytorch_accelerated.checks import whole
 
 
 class TerminateOnNaNCallback(TrainerCallback):
@@ -19,7 +17,7 @@ class TerminateOnNaNCallback(TrainerCallback):
     Looking at each loss would make the host wait for the device at every step. So losses are
     gathered on the device, reduced to one flag over all processes every ``check_every`` training
     batches, and that flag is looked at ``check_every`` batches later, when its copy has long
-    arrived; at the end of an epoch all that is outstanding is looked at. A run thus goes on for
+    arrived; at the end of an epoch all that is outstanding is looked at. A run thus continues for
     at most two times ``check_every`` batches after the first bad loss, and all processes stop at
     the same batch. Evaluation looks at the end of its epoch.
 
@@ -30,18 +28,25 @@ class TerminateOnNaNCallback(TrainerCallback):
         triggered: Whether a NaN or infinity ended the latest run.
 
     Raises:
-        ValueError: ``check_every`` is no positive whole number.
+        TypeError: ``check_every`` is not an integer.
+        ValueError: It is below 1.
     """
 
-    def __init__(self, check_every: int = 100) -> None:
-        self.check_every = whole_number("check_every", check_every)
-        self.triggered = False
-        self._start()
+    check_every: int = 100
+    triggered: bool = False
+    _is_bad: torch.Tensor | None = None
+    _on_its_way: _HostCopy | None = None
 
-    def _start(self) -> None:
-        self._losses: list[torch.Tensor] = []
-        self._is_bad: torch.Tensor | None = None
-        self._on_its_way: _HostCopy | None = None
+    def __init__(self, check_every: int = 100) -> None:
+        self.check_every = whole("check_every", check_every, minimum=1)
+
+    @cached_property
+    def _losses(self) -> list[torch.Tensor]:
+        return []
+
+    def _forget(self) -> None:
+        self._losses.clear()
+        self._is_bad = self._on_its_way = None
 
     def check_for_nan_after_batch(
         self, batch_output: dict[str, Any], step: int | None = None
@@ -57,17 +62,17 @@ class TerminateOnNaNCallback(TrainerCallback):
         if len(self._losses) >= self.check_every:
             self._fold()
 
-    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self.triggered = False
-        self._start()
+        self._forget()
 
-    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self.triggered = False
-        self._start()
+        self._forget()
 
     def on_train_step_end(
         self,
-        trainer: TrainerView,
+        trainer: Any,
         batch: Any,
         batch_output: dict[str, Any],
         step: int,
@@ -80,14 +85,14 @@ class TerminateOnNaNCallback(TrainerCallback):
                 self._stop("training")
 
     def on_eval_step_end(
-        self, trainer: TrainerView, batch: Any, batch_output: dict[str, Any], **kwargs: Any
+        self, trainer: Any, batch: Any, batch_output: dict[str, Any], **kwargs: Any
     ) -> None:
         self.check_for_nan_after_batch(batch_output)
 
-    def on_train_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_train_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         self._look_now(trainer, "training")
 
-    def on_eval_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         self._look_now(trainer, "evaluation")
 
     def _fold(self) -> None:
@@ -98,7 +103,7 @@ class TerminateOnNaNCallback(TrainerCallback):
             self._is_bad = is_bad if self._is_bad is None else self._is_bad | is_bad
             self._losses.clear()
 
-    def _reduced(self, trainer: TrainerView) -> torch.Tensor:
+    def _reduced(self, trainer: Any) -> torch.Tensor:
         """The flag over all processes, on the device."""
         self._fold()
         if self._is_bad is None:
@@ -109,9 +114,9 @@ class TerminateOnNaNCallback(TrainerCallback):
         total: torch.Tensor = trainer.run.accelerator.reduce(count, reduction="sum")
         return total > 0
 
-    def _look_now(self, trainer: TrainerView, phase: str) -> None:
+    def _look_now(self, trainer: Any, phase: str) -> None:
         is_bad = bool(self._reduced(trainer))
-        self._start()
+        self._forget()
         if is_bad:
             self._stop(phase)
 

@@ -5,24 +5,17 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 import torch
 from accelerate.utils import send_to_device
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
 
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
-
 
 def outputs_and_targets(batch: Any, batch_output: dict[str, Any]) -> tuple[Any, ...]:
-    """The model's outputs and the batch's second element.
-
-    Args:
-        batch: What the data loader gave.
-        batch_output: What the loss calculation returned.
-    """
+    """Return the model's outputs and the batch's second element."""
     return batch_output["model_outputs"], batch[1]
 
 
@@ -45,11 +38,16 @@ class TorchMetricsCallback(TrainerCallback):
             calculation returned; by default the model's outputs and the batch's second element.
 
     Raises:
-        TypeError: A metric lacks one of the three methods.
-        ValueError: There is no metric, or an unknown phase.
+        TypeError: ``metrics`` is not a mapping, or a metric lacks one of the three methods.
+        ValueError: There is not any metric, or a phase is unknown.
     """
 
     has_state_of_each_process = True
+
+    phases: tuple[str, ...] = ("eval",)
+    _eval_name: str = "eval"
+    _is_in_epoch: bool = False
+    _resumed: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -57,36 +55,42 @@ class TorchMetricsCallback(TrainerCallback):
         phases: Iterable[str] = ("eval",),
         get_arguments: Callable[[Any, dict[str, Any]], tuple[Any, ...]] = outputs_and_targets,
     ) -> None:
-        if not isinstance(metrics, Mapping) or not metrics:
-            raise ValueError(
-                f"metrics is {metrics!r}: give metrics by name, {{'accuracy': Accuracy(…)}}"
+        if not isinstance(metrics, Mapping):
+            raise TypeError(
+                f"metrics={metrics!r} is a {type(metrics).__name__}, but has to be a dict of "
+                f"metrics by name. Write metrics={{'accuracy': Accuracy(…)}}."
             )
+        if not metrics:
+            raise ValueError("metrics={} is empty. Write metrics={'accuracy': Accuracy(…)}.")
         for name, metric in metrics.items():
             for method in ("update", "compute", "reset"):
                 if not callable(getattr(metric, method, None)):
                     raise TypeError(
-                        f"the metric {name!r} is {metric!r}, which has no method {method}()"
+                        f"metrics[{name!r}]={metric!r} has no method {method}(), but has to have "
+                        f"update(), compute() and reset()."
                     )
         self.phases = (phases,) if isinstance(phases, str) else tuple(phases)
-        for phase in self.phases:
-            if phase not in ("train", "eval"):
-                raise ValueError(f"phases holds {phase!r}: allowed are 'train' and 'eval'")
+        if not self.phases or not set(self.phases) <= {"train", "eval"}:
+            raise ValueError(
+                f"phases={phases!r} has to hold 'train', 'eval' or both. Write phases=['eval']."
+            )
         self.get_arguments = get_arguments
         # An evaluation may come in the middle of a training epoch, so each has its own.
         self._metrics = {phase: copy.deepcopy(dict(metrics)) for phase in self.phases}
-        self._eval_name = "eval"
-        self._is_in_epoch = False
-        self._resumed: dict[str, Any] | None = None
 
-    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    @cached_property
+    def _metrics(self) -> dict[str, dict[str, Any]]:
+        return {}
+
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self._eval_name = "eval"
         self._move(trainer)
 
-    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self._eval_name = "evaluation"
         self._move(trainer)
 
-    def on_train_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_train_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
         self._reset("train")
         states, self._resumed = self._resumed, None
         for name, metric in self._of("train").items() if states is not None else ():
@@ -98,12 +102,12 @@ class TorchMetricsCallback(TrainerCallback):
                 )
         self._is_in_epoch = True
 
-    def on_eval_epoch_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_eval_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
         self._reset("eval")
 
     def on_train_step_end(
         self,
-        trainer: TrainerView,
+        trainer: Any,
         batch: Any,
         batch_output: dict[str, Any],
         step: int,
@@ -112,23 +116,21 @@ class TorchMetricsCallback(TrainerCallback):
         self._update("train", batch, batch_output)
 
     def on_eval_step_end(
-        self, trainer: TrainerView, batch: Any, batch_output: dict[str, Any], **kwargs: Any
+        self, trainer: Any, batch: Any, batch_output: dict[str, Any], **kwargs: Any
     ) -> None:
         self._update("eval", batch, batch_output)
 
-    def on_train_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_train_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         self._record(trainer, "train", "train")
         self._is_in_epoch = False
 
-    def on_eval_epoch_end(
-        self, trainer: TrainerView, is_intermediate: bool = False, **kwargs: Any
-    ) -> None:
+    def on_eval_epoch_end(self, trainer: Any, is_intermediate: bool = False, **kwargs: Any) -> None:
         self._record(trainer, "eval", "intermediate_eval" if is_intermediate else self._eval_name)
 
     def _of(self, phase: str) -> dict[str, Any]:
         return self._metrics.get(phase, {})
 
-    def _move(self, trainer: TrainerView) -> None:
+    def _move(self, trainer: Any) -> None:
         for metrics in self._metrics.values():
             for metric in metrics.values():
                 if hasattr(metric, "to"):
@@ -146,7 +148,7 @@ class TorchMetricsCallback(TrainerCallback):
             for metric in metrics.values():
                 metric.update(*arguments)
 
-    def _record(self, trainer: TrainerView, phase: str, recorded_as: str) -> None:
+    def _record(self, trainer: Any, phase: str, recorded_as: str) -> None:
         for name, metric in self._of(phase).items():
             result = metric.compute()
             values = result if isinstance(result, Mapping) else {None: result}
@@ -175,7 +177,7 @@ def _state_of(metric: Any) -> Any:
 
 
 def _restore(metric: Any, state: Any, device: torch.device) -> bool:
-    """Take up what `_state_of` gave; returns whether there was anything."""
+    """Continue from what `_state_of` gave; return whether there was anything."""
     if state is None:
         return False
     if hasattr(metric, "compute_groups"):
@@ -195,6 +197,6 @@ def _as_number(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(
-            f"the metric {name!r} computed {value!r}, which is no single number: let it average, "
-            f"or return a dict of numbers"
+            f"the metric {name!r} computed {value!r}, which is not a single number: let it "
+            f"average, or return a dict of numbers"
         ) from None

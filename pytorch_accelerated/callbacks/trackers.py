@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate.tracking import filter_trackers
@@ -13,13 +14,11 @@ from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.callbacks.log_metrics import NewMetrics, numbers_in
 from pytorch_accelerated.callbacks.schedule_monitor import (
     copy_of_value,
+    field_names,
     plain_value,
     scheduled_fields,
 )
-from pytorch_accelerated.utils import whole_number
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
+from pytorch_accelerated.checks import whole
 
 
 class LogToTrackersCallback(TrainerCallback):
@@ -46,7 +45,8 @@ class LogToTrackersCallback(TrainerCallback):
         flush_every: Number of updates between two writes within an epoch.
 
     Raises:
-        ValueError: ``flush_every`` is not positive; or, at the start of a run, there is no tracker.
+        TypeError: ``flush_every`` is not an integer, or ``fields`` is a string.
+        ValueError: ``flush_every`` is below 1; or, at the start of a run, there is no tracker.
     """
 
     last_in: tuple[str, ...] = (
@@ -54,6 +54,17 @@ class LogToTrackersCallback(TrainerCallback):
         "on_training_run_end",
         "on_evaluation_run_end",
     )
+
+    log_with: Any = None
+    logging_dir: str | Path | None = None
+    project_name: str = "training"
+    config: dict[str, Any] | None = None
+    init_kwargs: dict[str, Any] | None = None
+    fields: list[str] | None = None
+    flush_every: int = 100
+    _num_updates: int = 0
+    _is_resumed: bool = False
+    _values: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -70,33 +81,38 @@ class LogToTrackersCallback(TrainerCallback):
         self.project_name = project_name
         self.config = config
         self.init_kwargs = init_kwargs
-        self.fields = None if fields is None else list(fields)
-        self.flush_every = whole_number("flush_every", flush_every)
-        self._new = NewMetrics()
-        self._num_updates = 0
-        self._is_resumed = False
-        self._start()
+        self.fields = field_names(fields)
+        self.flush_every = whole("flush_every", flush_every, minimum=1)
 
-    def _start(self) -> None:
-        self._losses: list[torch.Tensor] = []
-        # For each update: the groups' values, and how many losses were gathered up to its end.
-        self._updates: list[tuple[dict[str, Any], int]] = []
-        self._values: dict[str, Any] | None = None
+    @cached_property
+    def _new(self) -> NewMetrics:
+        return NewMetrics()
 
-    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    @cached_property
+    def _losses(self) -> list[torch.Tensor]:
+        return []
+
+    @cached_property
+    def _updates(self) -> list[tuple[dict[str, Any], int]]:
+        """For each update: the groups' values, and how many losses were gathered up to its end."""
+        return []
+
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         if not self._is_resumed:
             if trainer.run_history.current_epoch == 1:
                 self._num_updates = 0
-            # The checkpoint that a run goes on from may be without a state of this callback.
+            # The checkpoint that a run continues from may be without a state of this callback.
             self._num_updates = max(self._num_updates, trainer.run.num_updates)
         self._is_resumed = False
-        self._start()
+        self._losses.clear()
+        self._updates.clear()
+        self._values = None
         self._new.start(trainer)
         self._open(trainer)
 
     def on_train_step_end(
         self,
-        trainer: TrainerView,
+        trainer: Any,
         batch: Any,
         batch_output: dict[str, Any],
         step: int,
@@ -110,7 +126,7 @@ class LogToTrackersCallback(TrainerCallback):
             if len(self._updates) >= self.flush_every:
                 self._flush(trainer)
 
-    def on_optimizer_step_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
         groups = trainer.optimizer.param_groups
         self._values = {
             f"{field}/group_{index}": copy_of_value(group[field])
@@ -119,27 +135,27 @@ class LogToTrackersCallback(TrainerCallback):
             if field in group
         }
 
-    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         self._flush(trainer)
         self._log_metrics(trainer)
 
-    def on_evaluation_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self._new.start(trainer)
         self._open(trainer)
 
-    def on_evaluation_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_evaluation_run_end(self, trainer: Any, **kwargs: Any) -> None:
         self._log_metrics(trainer)
 
-    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
         self._flush(trainer)
 
-    def _log_metrics(self, trainer: TrainerView) -> None:
+    def _log_metrics(self, trainer: Any) -> None:
         new = self._new.take(trainer)
         metrics = {name: one for name, value in new.items() for one in numbers_in([value])}
         if metrics:
             trainer.run.accelerator.log(metrics, step=self._num_updates)
 
-    def _flush(self, trainer: TrainerView) -> None:
+    def _flush(self, trainer: Any) -> None:
         if not self._updates:
             return
         stacked = torch.stack(self._losses).to(trainer.device, torch.float32)
@@ -156,7 +172,7 @@ class LogToTrackersCallback(TrainerCallback):
         self._updates.clear()
         del self._losses[:first]
 
-    def _open(self, trainer: TrainerView) -> None:
+    def _open(self, trainer: Any) -> None:
         accelerator = trainer.run.accelerator
         if accelerator.trackers:
             return

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
-from pytorch_accelerated.utils import whole_number
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
+from pytorch_accelerated.checks import folder, whole
 
 
 class SaveTrainingStateCallback(TrainerCallback):
@@ -19,7 +17,7 @@ class SaveTrainingStateCallback(TrainerCallback):
 
     States are folders in ``save_dir``: ``epoch_{n}`` after epoch *n*, its evaluation and the
     other callbacks; ``step_{n}`` after the run's *n*-th optimizer update; ``final`` at the run's
-    end. Each holds the number of updates as ``global_step``. A resumed run counts on.
+    end. Each holds the number of updates as ``global_step``. A resumed run continues the count.
 
     Weights with a NaN or infinity are not saved, with a warning: they would take the place of a
     state that can still be used.
@@ -32,10 +30,19 @@ class SaveTrainingStateCallback(TrainerCallback):
         max_checkpoints: How many states to keep; older ones are removed.
 
     Raises:
-        ValueError: A number is not a positive whole one.
+        TypeError: A number is not an integer, or ``save_dir`` is not a path.
+        ValueError: A number is below 1, or ``save_dir`` is empty.
     """
 
     last_in: tuple[str, ...] = ("on_update_end", "on_training_run_epoch_end")
+
+    save_dir: Path = Path("training_states")
+    save_every_n_epochs: int | None = None
+    save_every_n_steps: int | None = None
+    save_at_end: bool = True
+    max_checkpoints: int | None = None
+    _global_step: int = 0
+    _is_resumed: bool = False
 
     def __init__(
         self,
@@ -45,60 +52,54 @@ class SaveTrainingStateCallback(TrainerCallback):
         save_at_end: bool = True,
         max_checkpoints: int | None = None,
     ) -> None:
-        for name, number in (
-            ("save_every_n_epochs", save_every_n_epochs),
-            ("save_every_n_steps", save_every_n_steps),
-            ("max_checkpoints", max_checkpoints),
-        ):
-            if number is not None:
-                whole_number(name, number, else_none=True)
-        self.save_dir = Path(save_dir)
-        self.save_every_n_epochs = save_every_n_epochs
-        self.save_every_n_steps = save_every_n_steps
+        self.save_dir = folder("save_dir", save_dir)
+        self.save_every_n_epochs = _count_or_none("save_every_n_epochs", save_every_n_epochs)
+        self.save_every_n_steps = _count_or_none("save_every_n_steps", save_every_n_steps)
         self.save_at_end = save_at_end
-        self.max_checkpoints = max_checkpoints
-        self._saved_checkpoints: list[Path] = []
-        self._global_step = 0
-        self._is_resumed = False
+        self.max_checkpoints = _count_or_none("max_checkpoints", max_checkpoints)
 
-    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
-        # A run that goes on with the history of an earlier one counts on, too.
+    @cached_property
+    def _saved_checkpoints(self) -> list[Path]:
+        return []
+
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
+        # A run with the history of an earlier one continues its count.
         if not self._is_resumed:
             if trainer.run_history.current_epoch == 1:
                 self._global_step = 0
-            # The checkpoint that a run goes on from may be without a state of this callback.
+            # The checkpoint that a run continues from may be without a state of this callback.
             self._global_step = max(self._global_step, trainer.run.num_updates)
         self._is_resumed = False
 
-    def on_update_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_update_end(self, trainer: Any, **kwargs: Any) -> None:
         self._global_step += 1
         if self.save_every_n_steps and self._global_step % self.save_every_n_steps == 0:
             self._save(trainer, f"step_{self._global_step}")
 
-    def on_training_run_epoch_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         epoch = trainer.run_history.current_epoch
         if self.save_every_n_epochs and epoch % self.save_every_n_epochs == 0:
             self._save(trainer, f"epoch_{epoch}")
 
-    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
         if self.save_at_end:
             self._save(trainer, "final")
 
-    def _save(self, trainer: TrainerView, name: str) -> None:
+    def _save(self, trainer: Any, name: str) -> None:
         if not trainer.run.weights_are_finite():
             warnings.warn(
                 f"the training state {name} is not saved: the weights hold a NaN or infinity",
                 stacklevel=2,
             )
             return
-        folder = self.save_dir / name
-        if folder in self._saved_checkpoints:
-            self._saved_checkpoints.remove(folder)
-        self._saved_checkpoints.append(folder)
+        state = self.save_dir / name
+        if state in self._saved_checkpoints:
+            self._saved_checkpoints.remove(state)
+        self._saved_checkpoints.append(state)
         num_kept = self.max_checkpoints or len(self._saved_checkpoints)
         old = self._saved_checkpoints[:-num_kept]
         del self._saved_checkpoints[:-num_kept]
-        trainer.save_training_state(folder, checkpoint_kwargs={"global_step": self._global_step})
+        trainer.save_training_state(state, checkpoint_kwargs={"global_step": self._global_step})
         # All processes write into a state, so none may be removed before all are done.
         trainer.run.accelerator.wait_for_everyone()
         if trainer.run.accelerator.is_main_process:
@@ -108,10 +109,14 @@ class SaveTrainingStateCallback(TrainerCallback):
     def state_dict(self) -> dict[str, Any]:
         return {
             "global_step": self._global_step,
-            "saved_checkpoints": [str(folder) for folder in self._saved_checkpoints],
+            "saved_checkpoints": [str(state) for state in self._saved_checkpoints],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._global_step = state_dict["global_step"]
-        self._saved_checkpoints = [Path(folder) for folder in state_dict["saved_checkpoints"]]
+        self._saved_checkpoints = [Path(state) for state in state_dict["saved_checkpoints"]]
         self._is_resumed = True
+
+
+def _count_or_none(name: str, value: int | None) -> int | None:
+    return None if value is None else whole(name, value, minimum=1, otherwise="None for never")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.callbacks.view import TrainerView
+from pytorch_accelerated.checks import folder
 
 
 class WSDCheckpointCallback(TrainerCallback):
@@ -35,11 +34,18 @@ class WSDCheckpointCallback(TrainerCallback):
         decay_fraction: Share of a period that decays.
 
     Raises:
-        ValueError: At the start of a run, the scheduler is none that tells its checkpoints.
+        ValueError: At the start of a run, the scheduler does not tell its checkpoints.
         FileNotFoundError: At the start of a run, there is no ``initial_checkpoint``.
     """
 
     last_in: tuple[str, ...] = ("on_update_end",)
+
+    save_dir: Path = Path("checkpoints")
+    save_optimizer: bool = True
+    save_scheduler: bool = True
+    initial_checkpoint: Path | None = None
+    last_checkpoint_step: int | None = None
+    decay_fraction: float | None = None
 
     def __init__(
         self,
@@ -48,17 +54,21 @@ class WSDCheckpointCallback(TrainerCallback):
         save_scheduler: bool = True,
         initial_checkpoint: str | Path | None = None,
     ) -> None:
-        self.save_dir = Path(save_dir)
+        self.save_dir = folder("save_dir", save_dir)
         self.save_dir.mkdir(parents=True, exist_ok=True)
         self.save_optimizer = save_optimizer
         self.save_scheduler = save_scheduler
         self.initial_checkpoint = None if initial_checkpoint is None else Path(initial_checkpoint)
-        self.last_checkpoint_step: int | None = None
-        self.checkpoint_steps: list[int] = []
-        self.decay_info: list[dict[str, int]] = []
-        self.decay_fraction: float | None = None
 
-    def on_training_run_start(self, trainer: TrainerView, **kwargs: Any) -> None:
+    @cached_property
+    def checkpoint_steps(self) -> list[int]:
+        return []
+
+    @cached_property
+    def decay_info(self) -> list[dict[str, int]]:
+        return []
+
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         if not hasattr(trainer.scheduler, "get_checkpoint_steps"):
             raise ValueError(
                 f"WSDCheckpointCallback needs a scheduler that tells its checkpoints, such as "
@@ -68,7 +78,7 @@ class WSDCheckpointCallback(TrainerCallback):
         if self.initial_checkpoint is not None:
             self._load(trainer, self.initial_checkpoint)
         # Loading may have moved the periods.
-        scheduler: Any = trainer.scheduler
+        scheduler = trainer.scheduler
         self.checkpoint_steps = list(scheduler.get_checkpoint_steps())
         self.decay_info = list(scheduler.get_decay_info())
         self.decay_fraction = getattr(scheduler, "decay_phase_ratio", None)
@@ -76,14 +86,14 @@ class WSDCheckpointCallback(TrainerCallback):
         if scheduler.get_current_step() == 0:
             self._save_if_due(trainer)
 
-    def on_update_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_update_end(self, trainer: Any, **kwargs: Any) -> None:
         self._save_if_due(trainer)
 
-    def on_training_run_end(self, trainer: TrainerView, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
         self._save_if_due(trainer)
 
-    def _save_if_due(self, trainer: TrainerView) -> None:
-        scheduler: Any = trainer.scheduler
+    def _save_if_due(self, trainer: Any) -> None:
+        scheduler = trainer.scheduler
         step = scheduler.get_current_step()
         if step == self.last_checkpoint_step:
             return
@@ -106,22 +116,21 @@ class WSDCheckpointCallback(TrainerCallback):
                 checkpoint_kwargs=self._metadata(trainer, step, "wsd_pre_decay"),
             )
 
-    def _metadata(self, trainer: TrainerView, step: int, kind: str) -> dict[str, Any]:
-        scheduler: Any = trainer.scheduler
+    def _metadata(self, trainer: Any, step: int, kind: str) -> dict[str, Any]:
         return {
             "step": step,
             "checkpoint_type": kind,
-            "total_steps": scheduler.total_steps,
+            "total_steps": trainer.scheduler.total_steps,
             "decay_fraction": self.decay_fraction,
             "timestamp": datetime.now(timezone.utc).isoformat(),
         }
 
-    def _load(self, trainer: TrainerView, checkpoint: Path) -> None:
+    def _load(self, trainer: Any, checkpoint: Path) -> None:
         if checkpoint.is_dir():
             trainer.load_training_state(checkpoint)
         elif checkpoint.is_file():
             trainer.load_checkpoint(checkpoint)
         else:
             raise FileNotFoundError(
-                f"initial_checkpoint is {str(checkpoint)!r}, but there is no such folder or file"
+                f"initial_checkpoint={str(checkpoint)!r}: there is no such folder or file"
             )

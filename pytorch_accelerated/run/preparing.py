@@ -57,8 +57,8 @@ def _on(run: Run, trainer: Any) -> Iterator[None]:
         run.train_generator.take_back()
         run.eval_generator.take_back()
         try:
-            # No event: callbacks that hold on to something beyond the run let go of it.
-            trainer.callback_handler.call_event("_on_run_over", trainer)
+            # Callbacks that hold on to something beyond the run let go of it.
+            trainer.callback_handler.call_event("after_run", trainer)
         finally:
             for tracker in run.accelerator.trackers:
                 tracker.finish()

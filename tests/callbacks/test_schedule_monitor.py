@@ -177,5 +177,5 @@ def test_a_field_that_no_group_has_is_refused(make_trainer, train):
 
 
 def test_fields_are_a_list_not_a_string():
-    with pytest.raises(TypeError, match=r"give a list, \['lr'\]"):
+    with pytest.raises(TypeError, match=r"Write fields=\['lr'\]"):
         ScheduleMonitorCallback("lr")

@@ -71,5 +71,5 @@ def test_without_evaluation_data_it_is_refused_at_the_start(make_trainer, train)
 
 
 def test_an_interval_below_1_is_refused():
-    with pytest.raises(ValueError, match="eval_every_n_steps is 0"):
+    with pytest.raises(ValueError, match="eval_every_n_steps=0 "):
         StepBasedEvaluationCallback(0)

@@ -105,5 +105,5 @@ def test_losses_do_not_keep_their_graph():
 
 
 def test_an_interval_below_1_is_refused():
-    with pytest.raises(ValueError, match="check_every is 0"):
+    with pytest.raises(ValueError, match="check_every=0 "):
         TerminateOnNaNCallback(check_every=0)

@@ -82,11 +82,13 @@ def test_updating_keeps_no_graph(make_trainer, train):
 
 
 def test_what_is_no_metric_is_refused():
-    with pytest.raises(TypeError, match=r"'accuracy' is .* which has no method update\(\)"):
+    with pytest.raises(TypeError, match=r"metrics\['accuracy'\]=.* has no method update\(\)"):
         TorchMetricsCallback({"accuracy": lambda x, y: 0})
-    with pytest.raises(ValueError, match="give metrics by name"):
+    with pytest.raises(ValueError, match="is empty"):
+        TorchMetricsCallback({})
+    with pytest.raises(TypeError, match="dict of metrics by name"):
         TorchMetricsCallback([MeanAbsoluteError()])
-    with pytest.raises(ValueError, match="phases holds 'test'"):
+    with pytest.raises(ValueError, match=r"phases=\('test',\) has to hold"):
         TorchMetricsCallback({"n": Count()}, phases=("test",))
 
 
