@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from pytorch_accelerated.callbacks import TrainerCallback
-from pytorch_accelerated.checkpoints.trees import split
+from pytorch_accelerated.checkpoints.contents import split
 from pytorch_accelerated.trainer import Trainer
 
 WIDTH = 1024

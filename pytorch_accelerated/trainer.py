@@ -15,7 +15,6 @@ from accelerate.utils import GradientAccumulationPlugin, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from pytorch_accelerated import scheduling
 from pytorch_accelerated.callbacks import (
     CallbackHandler,
     LimitBatchesCallback,
@@ -34,7 +33,7 @@ from pytorch_accelerated.run.data import (
     merge_loader_kwargs,
 )
 from pytorch_accelerated.run.run import Run
-from pytorch_accelerated.run.schedulers import RunSchedulers
+from pytorch_accelerated.run.schedulers import RunSchedulers, make_schedulers
 from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
 from pytorch_accelerated.user_input import (
@@ -479,7 +478,7 @@ class Trainer:
 
         It is called in runs that were given a ``create_scheduler_fn``.
         """
-        return scheduling.make_schedulers(self, self.create_scheduler_fn)
+        return make_schedulers(self, self.create_scheduler_fn)
 
     def training_run_start(self) -> None:
         """At the start of a training run; everything is prepared."""

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -320,58 +320,9 @@ def verify(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def problem_of(folder: Path) -> str | None:
-    """What is wrong with a checkpoint; ``None`` if it is complete and undamaged.
-
-    Args:
-        folder: The checkpoint.
-    """
-    try:
-        verify(folder)
-    except CheckpointError as error:
-        return str(error)
-    return None
-
-
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         while piece := file.read(_CHUNK):
             digest.update(piece)
     return digest.hexdigest()
-
-
-Place = tuple[int, int, int]
-
-
-def place_of(folder: Path) -> Place:
-    """Updates, epochs and batches done in a checkpoint, as far as that can be told.
-
-    Args:
-        folder: The checkpoint.
-    """
-    try:
-        position = read_manifest(folder)["position"]
-        return tuple(position.get(key, 0) for key in ("num_updates", "epoch", "batch"))
-    except (CheckpointError, OSError):
-        number = re.search(r"\d+", folder.name)
-        return (int(number.group()) if number else -1, -1, -1)
-
-
-def checkpoints_in(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, damaged ones included; the furthest in training comes last.
-
-    Args:
-        folder: A folder of checkpoints.
-    """
-    found = [path for path in _subfolders(folder) if _looks_like_one(path)]
-    return sorted(found, key=lambda path: (place_of(path), path.name))
-
-
-def _subfolders(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from (p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _looks_like_one(path: Path) -> bool:
-    return (path / MANIFEST).exists() or re.fullmatch(r"update_\d+(_end)?", path.name) is not None

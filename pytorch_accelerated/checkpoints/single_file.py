@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch.nn.parameter import is_lazy
 
-from pytorch_accelerated import scheduling
 from pytorch_accelerated.checkpoints import scheduler_states
 from pytorch_accelerated.checkpoints.folders import CheckpointError
 
@@ -174,7 +173,7 @@ def _as_it_is(model: Any, optimizer: Any, scheduler: Any) -> Callable[[], None]:
     state = getattr(optimizer, "state", None)
     schedulers = [
         (one, copy.deepcopy(one.state_dict()))
-        for one in scheduling.each(scheduler)
+        for one in scheduler_states.each(scheduler)
         if hasattr(one, "state_dict")
     ]
 

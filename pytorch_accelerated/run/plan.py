@@ -1,8 +1,9 @@
-"""What a run was asked to do, compared with what the run it goes on from was asked to do."""
+"""What a run was asked to do, compared with what the run before was asked to do."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from pytorch_accelerated.run.loop_state import LoopState
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run was asked to do, as far as it matters to a run that goes on from it.
+    """What a run was asked to do, as far as it matters to a run that continues it.
 
     Attributes:
         num_epochs: Epochs.
@@ -71,17 +72,15 @@ class Plan:
             )
         )
 
-    def differences_from(self, other: dict[str, Any]) -> list[str]:
-        """Where another plan differs, with both values.
+    def state_dict(self) -> dict[str, Any]:
+        """Return all of it, as plain values."""
+        return vars(self).copy()
 
-        Args:
-            other: The fields of the other plan.
-        """
-        return [
-            f"{name}: {other[name]!r} before, {value!r} now"
-            for name, value in vars(self).items()
-            if name in other and other[name] != value
-        ]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Warn of where the plan of a checkpoint differs: this one counts."""
+        for name, value in vars(self).items():
+            if name in state and state[name] != value:
+                warnings.warn(f"{name}: {state[name]!r} before, {value!r} now", stacklevel=2)
 
 
 def transferred(loop: LoopState, before: Plan, now: Plan) -> LoopState:
@@ -94,7 +93,7 @@ def transferred(loop: LoopState, before: Plan, now: Plan) -> LoopState:
     Args:
         loop: The position.
         before: The plan of the run that made it.
-        now: The plan of the run that goes on.
+        now: The plan of the run that continues it.
     """
     if now.goes_through_data_like(before):
         return replace(loop)

@@ -15,8 +15,8 @@ from accelerate.utils import DistributedType
 from torch import nn
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
-from pytorch_accelerated.checkpoints import scheduler_states
-from pytorch_accelerated.checkpoints.parts import SavedState
+from pytorch_accelerated.checkpoints.contents import SavedState
+from pytorch_accelerated.checkpoints.scheduler_states import class_name
 from pytorch_accelerated.run import resuming
 from pytorch_accelerated.run.data import batch_size_of, length, own_generators, prepare_loader
 from pytorch_accelerated.run.plan import Plan
@@ -186,7 +186,7 @@ def make_plan(run: Run, max_num_train_steps: int | None, saved: SavedState | Non
         gradient_clip_value=config.gradient_clip_value,
         gradient_clip_norm=config.gradient_clip_norm,
         mixed_precision=config.mixed_precision,
-        optimizer=scheduler_states.class_name(optimizer),
+        optimizer=class_name(optimizer),
     )
     if saved is not None:
         resuming.take_position(run, saved, run.plan)

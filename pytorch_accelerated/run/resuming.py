@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytorch_accelerated.checkpoints import resuming, scheduler_states
+from pytorch_accelerated.checkpoints import finding
+from pytorch_accelerated.checkpoints.contents import SavedState, read_state
 from pytorch_accelerated.checkpoints.folders import CheckpointError
-from pytorch_accelerated.checkpoints.parts import SavedState, read_state
+from pytorch_accelerated.checkpoints.scheduler_states import class_name
 from pytorch_accelerated.run import saving
 from pytorch_accelerated.run.loop_state import LoopState, Stage
 from pytorch_accelerated.run.plan import Plan, check_not_behind, transferred
@@ -26,7 +28,7 @@ def find(
     error = None
     if processes.is_main:
         try:
-            found = [*resuming.find(resume, checkpoint_dir)]
+            found = [*finding.find(resume, checkpoint_dir)]
         except (OSError, ValueError, CheckpointError) as failure:
             error = failure
     processes.raise_together(error)
@@ -35,7 +37,7 @@ def find(
         warnings.warn(
             "the newest checkpoint cannot be used: "
             + "; ".join(problems)
-            + f". Going on from {folder} instead",
+            + f". Continuing from {folder} instead",
             stacklevel=4,
         )
     if folder is None:
@@ -45,12 +47,12 @@ def find(
     return read_state(Path(folder))
 
 
-def read_checked(run: Run, folder: Path) -> SavedState:
+def _read_checked(run: Run, folder: Path) -> SavedState:
     """Read a training state of the user's choice."""
     error: Exception | None = None
     if run.processes.is_main:
         try:
-            resuming.check_folder(folder)
+            finding.check_folder(folder)
         except (OSError, CheckpointError) as failure:
             error = failure
     run.processes.raise_together(error)
@@ -66,100 +68,49 @@ def take_position(run: Run, saved: SavedState, now: Plan) -> None:
     _check_kind(run.trainer.optimizer, saved)
     if saved["plan"] is not None:
         loop = transferred(loop, Plan(**saved["plan"]), now)
-    run.loop.load_state_dict(vars(loop))
+    saved.contents["loop"] = loop.state_dict()
+    run.loop.load_state_dict(saved["loop"])
     run.saved_loop = replace(loop)
 
 
 def take_up(run: Run, saved: SavedState, remembers_stop: bool) -> None:
     """Restore everything; the generators follow when the first batch is due."""
-    assert run.plan is not None
-    differences = [] if saved["plan"] is None else run.plan.differences_from(saved["plan"])
     num_groups = len(saved["optimizer"].get("param_groups", ()))
     run.fire("on_resume_start", num_param_groups=num_groups)
-    differences += restore_objects(run, saved)
-    loop, history = run.loop, run.trainer.run_history
-    if saved["history"]:
-        history.load_state_dict(saved["history"])
+    _restore(run, saved)
+    loop = run.loop
     if loop.is_cut_short and not run.has_reached_limit():
         loop.is_cut_short, loop.stage = False, min(loop.stage, Stage.TRAIN)
     # An epoch that the limit on updates ended early counts, unless it is to be continued.
-    history.set_epoch(loop.history_epoch + (loop.is_cut_short and loop.stage is Stage.BEGIN))
-    of_process = _of_this_process(run, saved)
-    callbacks = {**saved["callbacks"], **of_process.pop("callbacks")}
-    without = [name for name, state in callbacks.items() if state is None]
-    run.trainer.callback_handler.load_state_dict(
-        {name: state for name, state in callbacks.items() if name not in without}
+    run.trainer.run_history.set_epoch(
+        loop.history_epoch + (loop.is_cut_short and loop.stage is Stage.BEGIN)
     )
-    parts = saving.parts_of_process(run)
-    for name, state in of_process.items():
-        parts[name].load_state_dict(state)
     if remembers_stop:
         run.stopped = saved["stopped"]
-    _warn_of(run, differences, saved)
-
-
-def _of_this_process(run: Run, saved: SavedState) -> dict[str, Any]:
-    """What a checkpoint holds for this process, also if it is of more or fewer of them."""
-    processes, index = saved["processes"], run.accelerator.process_index
-    if len(processes) == run.processes.count:
-        return dict(processes[index])
-    own = dict(processes[index]) if index < len(processes) else {"callbacks": {}}
-    # Each had a sum of its own, of which no process has the right one now.
-    own["callbacks"] = dict.fromkeys(own["callbacks"])
-    own["losses"] = [0.0, 0.0]
-    if run.processes.is_main:
-        losses = [one["losses"] for one in processes]
-        own["losses"] = [sum(numbers) for numbers in zip(*losses, strict=True)]
-    own["gradient_norms"] = processes[0]["gradient_norms"]
-    return own
 
 
 def load(run: Run, folder: Path) -> SavedState:
     """Restore model, optimizer, schedulers and generators; the run stays where it is."""
-    saved = read_checked(run, folder)
-    run.schedulers.is_new = False
-    _warn_of(run, restore_objects(run, saved), saved)
-    of_process = _of_this_process(run, saved)
-    if "random" in of_process:
-        run.random.load_state_dict(of_process["random"])
-        run.random.put_back()
+    saved = _read_checked(run, folder)
+    _restore(run, saved, only={"model", "optimizer", "schedulers", "scaler", "random"})
+    run.random.put_back()
     return saved
 
 
-def restore_objects(run: Run, saved: SavedState) -> list[str]:
-    """Restore model, optimizer, scaler and schedulers; returns what differs."""
-    trainer, schedulers, loop = run.trainer, run.schedulers, LoopState(**saved["loop"])
-    optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
-    trainer.get_model(keep_torch_compile=False).load_state_dict(saved["model"])
-    differences: list[str] = []
-
-    def load_optimizer() -> None:
-        is_scheduled = trainer.scheduler is not None or bool(saved["schedulers"])
-        _check_groups(optimizer, saved)
-        differences.extend(
-            scheduler_states.differing_bases(optimizer, saved["optimizer"], is_scheduled)
-        )
-        optimizer.load_state_dict(saved["optimizer"])
-
+def _restore(run: Run, saved: SavedState, only: Container[str] | None = None) -> None:
+    """Have parts take up their states; what differs is said in one warning."""
+    _check_groups(run.trainer.optimizer, saved)
+    states = replace(saved, contents=saving.of_this_process(run, saved.contents))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        differences += schedulers.look(trainer.scheduler).load_with_optimizer(
-            saved["schedulers"], loop.num_updates, loop.epoch, optimizer, load_optimizer
-        )
-    for warning in caught:
-        if issubclass(warning.category, UserWarning):
-            differences.append(str(warning.message))
-        else:
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
-    scaler = run.accelerator.scaler
-    if scaler is not None and saved["scaler"]:
-        scaler.load_state_dict(saved["scaler"])
-    return differences
-
-
-def _warn_of(run: Run, differences: list[str], saved: SavedState) -> None:
+        for name, part in saving.parts(run).items():
+            # A part without a state has nothing to remember, or was not there.
+            if (only is None or name in only) and states[name] is not None and states[name] != {}:
+                part.load_state_dict(states[name])
+    differences = [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
+    for one in caught:
+        if not issubclass(one.category, UserWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     if differences and run.processes.is_main:
         warnings.warn(
             f"this run differs from the one that {saved.folder} is from; its position is "
@@ -177,15 +128,16 @@ def _check_kind(optimizer: Any, saved: SavedState) -> None:
     # The module may be another, such as that of a script which is imported now.
     if before.rpartition(".")[2] not in {kind.__name__ for kind in type(optimizer).__mro__}:
         raise ValueError(
-            f"the optimizer is a {scheduler_states.class_name(optimizer)}, but the checkpoint "
+            f"the optimizer is a {class_name(optimizer)}, but the checkpoint "
             f"{saved.folder} holds the state of a {before}: give the Trainer such an optimizer "
-            f"again; or, to go on from the weights alone, load its model.safetensors into the "
+            f"again; or, to continue from the weights alone, load its model.safetensors into the "
             f"model with safetensors.torch.load_file, and begin a new run in another folder"
         )
 
 
 def _check_groups(optimizer: Any, saved: SavedState) -> None:
     """Refuse an optimizer with another number of parameter groups, and say what to do."""
+    optimizer = getattr(optimizer, "optimizer", optimizer)
     there, held = len(optimizer.param_groups), len(saved["optimizer"].get("param_groups", ()))
     if there != held:
         raise ValueError(

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
-from pytorch_accelerated.checkpoints.preemption import Questions
-from pytorch_accelerated.checkpoints.run import RunCheckpoints
+from pytorch_accelerated.checkpoints.writer import Questions, RunCheckpoints
 from pytorch_accelerated.run.data import EpochGenerator
 from pytorch_accelerated.run.loop_state import LoopState, Stage
 from pytorch_accelerated.run.plan import Plan

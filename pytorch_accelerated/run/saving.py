@@ -5,19 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
 
-from pytorch_accelerated.callbacks.base import CallbackHandler
+from pytorch_accelerated.checkpoints.contents import Part, files_of
 from pytorch_accelerated.checkpoints.folders import recover_all, write_folder
-from pytorch_accelerated.checkpoints.parts import Part, files_of
-from pytorch_accelerated.checkpoints.preemption import Preempted, Questions
-from pytorch_accelerated.checkpoints.run import RunCheckpoints
 from pytorch_accelerated.checkpoints.single_file import check_has_state
+from pytorch_accelerated.checkpoints.writer import Preempted, Questions, RunCheckpoints
+from pytorch_accelerated.checks import same
 from pytorch_accelerated.run.loop_state import Stage
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL
 from pytorch_accelerated.run.run import Run
@@ -36,34 +35,30 @@ _WHOLE = {
 
 # What there is to save
 
+# Parts of which each process has its own; of callbacks, those that say so.
+_OF_EACH_PROCESS = ("losses", "gradient_norms", "random", "callbacks")
+
 
 def parts(run: Run) -> dict[str, Part]:
-    """All that a checkpoint holds once; a new part is a line here."""
+    """Return all that a checkpoint holds, in the order of restoring; a new part is a line here."""
     trainer = run.trainer
     return {
+        "plan": run.plan or _Nothing(),
         "model": trainer.get_model(keep_torch_compile=False),
-        "optimizer": check_has_state(trainer.optimizer),
-        "schedulers": run.schedulers.look(trainer.scheduler),
+        "optimizer": _Optimizer(check_has_state(trainer.optimizer), trainer.scheduler is not None),
+        "schedulers": run.schedulers.look(trainer.scheduler).at(run.loop),
         "scaler": run.accelerator.scaler or _Nothing(),
         "loop": run.loop,
-        "history": trainer.run_history,
-        "callbacks": trainer.callback_handler,
-    }
-
-
-def parts_of_process(run: Run) -> dict[str, Part]:
-    """All that a checkpoint holds of each process."""
-    trainer = run.trainer
-    return {
-        "random": run.random,
         "losses": trainer._loss_tracker,
         "gradient_norms": run.norms,
-        "callbacks": _OfEachProcess(trainer.callback_handler),
+        "history": trainer.run_history,
+        "callbacks": trainer.callback_handler,
+        "random": run.random,
     }
 
 
 def files_of_run(run: Run, extra: dict[str, Any] | None = None) -> dict[str, list[Any]]:
-    """The files of a checkpoint; empty on all processes but one."""
+    """Return the files of a checkpoint; none on all processes but one."""
     processes = run.processes
     kind = run.accelerator.distributed_type
     if kind not in _WHOLE:
@@ -72,18 +67,42 @@ def files_of_run(run: Run, extra: dict[str, Any] | None = None) -> dict[str, lis
             f"saved: train with distributed data parallel, or save the weights with "
             f"accelerate's own means"
         )
-    of_processes = processes.each(_states(parts_of_process(run)))
+    states = {
+        name: part.state_dict()
+        for name, part in parts(run).items()
+        if processes.is_main or name in _OF_EACH_PROCESS
+    }
+    own = {name: states.pop(name) for name in _OF_EACH_PROCESS}
+    states["callbacks"] = own["callbacks"]
+    own["callbacks"] = run.trainer.callback_handler.state_dict(of_each_process=True)
+    states |= {"processes": processes.each(own), "stopped": run.stopped, "extra": extra or {}}
     files: dict[str, list[Any]] = {}
     error = None
     if processes.is_main:
-        told: dict[str, Any] = {"plan": run.plan and asdict(run.plan), "stopped": run.stopped}
-        told |= {"processes": of_processes, "extra": extra or {}}
         try:
-            files = files_of({**_states(parts(run)), **told})
+            files = files_of(states)
         except TypeError as failure:
             error = failure
     processes.raise_together(error)
     return files
+
+
+def of_this_process(run: Run, contents: dict[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint's states for this process, also if it is of more or fewer of them."""
+    processes, index = contents["processes"], run.accelerator.process_index
+    own = dict(processes[index]) if index < len(processes) else {"callbacks": {}}
+    own["callbacks"] = {**contents["callbacks"], **own["callbacks"]}
+    if len(processes) != run.processes.count:
+        # Each had a sum of its own, of which no process has the right one now.
+        for name in processes[0]["callbacks"]:
+            own["callbacks"].pop(name, None)
+        own.setdefault("random", None)
+        own["gradient_norms"] = processes[0]["gradient_norms"]
+        own["losses"] = [0.0, 0.0]
+        if run.processes.is_main:
+            losses = [one["losses"] for one in processes]
+            own["losses"] = [sum(numbers) for numbers in zip(*losses, strict=True)]
+    return {**contents, **own}
 
 
 # What the user asks for
@@ -190,11 +209,11 @@ def _is_told_to_leave(run: Run, checkpoints: RunCheckpoints) -> bool:
     """Whether any process has had SIGTERM; all of them find the same."""
     processes, questions = run.processes, run.questions
     if processes.count == 1:
-        return checkpoints.notice.has_come
+        return checkpoints.is_told_to_leave
     if not questions.is_due():
         return False
     answers = torch.tensor(
-        [float(checkpoints.notice.has_come), questions.seconds_since()],
+        [float(checkpoints.is_told_to_leave), questions.seconds_since()],
         dtype=torch.float32,
         device=processes.device,
     )
@@ -218,28 +237,39 @@ def _save(run: Run, checkpoints: RunCheckpoints, is_end: bool = False) -> None:
     run.saved_loop = replace(run.loop)
 
 
-def _states(parts: dict[str, Part]) -> dict[str, Any]:
-    return {name: part.state_dict() for name, part in parts.items()}
-
-
 class _Nothing:
     """Stands for a part that a run does not have."""
 
     def state_dict(self) -> None:
-        return None
+        """Return that there is nothing."""
 
     def load_state_dict(self, state: Any) -> None:
-        pass
+        """Take up nothing."""
 
 
-class _OfEachProcess:
-    """The callbacks whose state differs between processes."""
+class _Optimizer:
+    """The optimizer, whose base values are the checkpoint's."""
 
-    def __init__(self, handler: CallbackHandler) -> None:
-        self._handler = handler
+    def __init__(self, optimizer: Any, is_scheduled: bool) -> None:
+        self._optimizer = getattr(optimizer, "optimizer", optimizer)
+        self._is_scheduled = is_scheduled
+        self.state_dict = optimizer.state_dict
 
-    def state_dict(self) -> dict[str, Any]:
-        return self._handler.state_dict(of_each_process=True)
+    def load_state_dict(self, state: Any) -> None:
+        groups = self._optimizer.param_groups
+        for i, (now, before) in enumerate(zip(groups, state["param_groups"], strict=False)):
+            names = [name for name in now if name.startswith("initial_") and name in before]
+            for name in names if self._is_scheduled else [*names, "lr"]:
+                if not same(now[name], before[name]):
+                    one, other = (_number(group[name]) for group in (before, now))
+                    warnings.warn(
+                        f"{name.removeprefix('initial_')} of parameter group {i}: {one!r} "
+                        f"before, {other!r} now; the former counts. To change it, set the "
+                        f"group's {name!r} in on_training_run_start",
+                        stacklevel=2,
+                    )
+        self._optimizer.load_state_dict(state)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._handler.load_state_dict(state)
+
+def _number(value: Any) -> Any:
+    return value.tolist() if isinstance(value, torch.Tensor) else value

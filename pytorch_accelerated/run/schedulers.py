@@ -1,38 +1,49 @@
-"""The schedulers of a run: which they are and how each is stepped, decided when it begins."""
+"""The schedulers of a run: made for it, stepped in it, saved and restored with it."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from pytorch_accelerated import scheduling
 from pytorch_accelerated.checkpoints import scheduler_states
+from pytorch_accelerated.checkpoints.scheduler_states import each
+from pytorch_accelerated.checks import same
+from pytorch_accelerated.placeholders import (
+    ONLY_IN_PARTIALS,
+    TrainerPlaceholderValues,
+    find_placeholders,
+    replace_trainer_placeholder_values,
+)
+from pytorch_accelerated.run.loop_state import LoopState
+from pytorch_accelerated.schedulers import AttributeScheduler, SchedulerBase
+from pytorch_accelerated.schedules import Schedule
 
 
 class RunSchedulers:
     """What a Trainer has as ``scheduler`` while a run is on.
 
-    The states that schedulers come with are noted: what differs between those of two runs is
-    their plan; all that has changed since is position.
+    How each is stepped is decided when the run begins, or when a callback exchanges them. What
+    they come with is noted then: where that differs between two runs, their plans differ.
     """
 
     def __init__(self, tells_epochs: bool, are_stepped_by_updates: bool) -> None:
         self._tells_epochs = tells_epochs
         self._are_stepped_by_updates = are_stepped_by_updates
+        self._loop = LoopState()
         self._of: Any = None
         self._ways: list[tuple[Any, bool]] = []
         self._at_start: list[Any] = []
-        self.is_new = True
 
     def make(self, trainer: Any, state: Any, num_updates: int) -> None:
-        """Make the run's schedulers."""
+        """Make the run's schedulers; ``state`` is one that was loaded for them before."""
         earlier, trainer.scheduler = trainer.scheduler, None
         if trainer.create_scheduler_fn is not None:
-            scheduling.put_bases_back(earlier)
+            _put_bases_back(earlier)
             trainer.scheduler = trainer.create_scheduler()
         if trainer.scheduler is None:
             if state is not None:
@@ -43,27 +54,32 @@ class RunSchedulers:
                 )
             return
         self.look(trainer.scheduler)
-        for one in scheduling.each(trainer.scheduler):
-            if scheduling.is_stateless(one):
+        for one in each(trainer.scheduler):
+            if _is_stateless(one):
                 one.step_update(num_updates)
         if state is not None:
             scheduler_states.restore(trainer.scheduler, state)
 
     def look(self, scheduler: Any) -> RunSchedulers:
         """Take notice of the schedulers, also of those that a callback has exchanged."""
-        if self._of is scheduler:
-            return self
-        self._of = scheduler
-        self._at_start = [_state_at_start(one) for one in scheduling.each(self._of)]
-        self._ways = [
-            (one, scheduling.is_stateless(one) or self._is_told_epochs(one))
-            for one in scheduling.each(self._of)
-            if not isinstance(one, ReduceLROnPlateau)
-        ]
+        if self._of is not scheduler:
+            self._of = scheduler
+            self._at_start = [scheduler_states.start_of(one) for one in each(scheduler)]
+            self._ways = [
+                (one, _is_stateless(one) or self._is_told_epochs(one))
+                for one in each(scheduler)
+                if not isinstance(one, ReduceLROnPlateau)
+            ]
         return self
 
     def _is_told_epochs(self, scheduler: Any) -> bool:
-        return self._tells_epochs and scheduling.is_of_timm_kind(scheduler)
+        """Return whether it is told the numbers of updates and of epochs, as those of timm are."""
+        return (
+            self._tells_epochs
+            and hasattr(scheduler, "step_update")
+            and hasattr(scheduler, "step")
+            and not isinstance(scheduler, SchedulerBase)
+        )
 
     def step(self, num_updates: int) -> None:
         """Put the values after so many updates in force."""
@@ -75,51 +91,255 @@ class RunSchedulers:
 
     def end_epoch(self, history: Any, metric: str, epoch: int) -> None:
         """Step those that wait for a metric or are told the epochs done."""
-        scheduling.step_on_metric(self._of, history, metric)
-        for one in scheduling.each(self._of):
+        for one in each(self._of):
             if self._is_told_epochs(one):
                 one.step(epoch)
+            is_plateau = isinstance(one, ReduceLROnPlateau)
+            listen = one.step if is_plateau else getattr(one, "report", None)
+            if listen is None:
+                continue
+            try:
+                value = history.get_latest_metric(metric)
+            except ValueError as error:
+                raise ValueError(
+                    f"{type(one).__name__} waits for the metric {metric!r} (scheduler_metric): "
+                    f"{error}"
+                ) from None
+            listen(value)
+
+    def at(self, loop: LoopState) -> RunSchedulers:
+        """Know the position that is saved with them."""
+        self._loop = loop
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of each, and the position that they may have to be told."""
+        states = map(scheduler_states.saved_state, each(self._of), self._at_start)
+        position = {"num_updates": self._loop.num_updates, "epoch": self._loop.epoch}
+        return {**position, "each": list(states)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to the position of a checkpoint; warn of what differs."""
+        saved, num_updates = state["each"], state["num_updates"]
+        schedulers = list(each(self._of))
+        for one in saved[len(schedulers) :]:
+            warnings.warn(f"scheduler: {one['class']} before, none now", stacklevel=2)
+        saved = saved + [{}] * (len(schedulers) - len(saved))
+        for one, start, its_state in zip(schedulers, self._at_start, saved, strict=False):
+            for line in scheduler_states.take_up(one, start, its_state, num_updates):
+                warnings.warn(line, stacklevel=2)
+            if self._is_told_epochs(one) and not its_state.get("state"):
+                one.step(state["epoch"])
+                one.step_update(num_updates)
 
     def warn_of_other_lengths(self, num_updates: int, horizon: int | None) -> None:
         """Say once that a schedule is not as long as the run, which looks like a mistake."""
         # A step of one's own may count something else than updates.
         if horizon is not None and self._are_stepped_by_updates:
-            for line in scheduling.length_mismatches(self._of, num_updates, horizon):
-                warnings.warn(line, stacklevel=3)
+            for one in each(self._of):
+                line = _length_mismatch(one, num_updates, horizon)
+                if line:
+                    warnings.warn(line, stacklevel=3)
 
-    def state_dict(self) -> list[dict[str, Any]]:
-        """Class and states of each."""
-        return scheduler_states.saved_states(self._of, self._at_start)
 
-    def load_with_optimizer(
-        self,
-        saved: list[dict[str, Any]],
-        num_updates: int,
-        epoch: int,
-        optimizer: Any,
-        load_optimizer: Callable[[], None],
-    ) -> list[str]:
-        """Go to the position of a checkpoint, together with the optimizer.
+def _is_stateless(scheduler: Any) -> bool:
+    """Return whether a scheduler has to be told the number of updates."""
+    return not hasattr(scheduler, "step")
 
-        Returns:
-            What differs from the checkpoint.
-        """
-        position = scheduler_states.Position(
-            num_updates,
-            epochs_told=epoch if self._tells_epochs else None,
-            is_new=self.is_new,
-            is_stepped_by_updates=self._are_stepped_by_updates,
+
+def _put_bases_back(scheduler: Any) -> None:
+    """Let the next run's scheduler find the parameter groups as an earlier run's did.
+
+    A value that was changed by hand since stays, for the next scheduler to honour or to refuse.
+    """
+    for one in each(scheduler):
+        if isinstance(one, SchedulerBase):
+            one._put_bases_back()
+        elif scheduler_states.is_pytorchs(one):
+            last_lr = getattr(one, "_last_lr", ())
+            for group, left in zip(one.optimizer.param_groups, last_lr, strict=False):
+                if "initial_lr" in group and same(group["lr"], left):
+                    scheduler_states.set_lr(group, group["initial_lr"])
+
+
+# Made for a run
+
+
+@runtime_checkable
+class NeedsRun(Protocol):
+    """A scheduler factory that is made for a run of a certain length."""
+
+    def for_run(self, horizon: int, num_updates_per_epoch: int | None) -> Any:
+        """Return the factory for a run of ``horizon`` updates."""
+
+
+def make_schedulers(trainer: Any, factories: Any) -> Any:
+    """Make what the user's ``create_scheduler_fn`` describes, for a run.
+
+    Args:
+        trainer: Has ``run_config``, ``optimizer`` and the data loaders.
+        factories: One factory, or a list or tuple of them.
+
+    Returns:
+        One scheduler, or a list if there are several.
+    """
+    made: Any
+    if isinstance(factories, (list, tuple)):
+        if not factories:
+            raise ValueError(
+                f"create_scheduler_fn is {factories!r}: give a function that takes the optimizer "
+                f"and returns a scheduler, a list with at least one, or None for no scheduler"
+            )
+        made = [one for factory in factories for one in each(_make(trainer, factory))]
+    else:
+        made = _make(trainer, factories)
+    theirs = [
+        one.optimizer.param_groups
+        for one in each(made)
+        if hasattr(getattr(one, "optimizer", None), "param_groups")
+        and not isinstance(one, AttributeScheduler)
+    ]
+    if theirs and not any(groups is trainer.optimizer.param_groups for groups in theirs):
+        names = ", ".join(type(one).__name__ for one in each(made))
+        warnings.warn(
+            f"create_scheduler_fn made {names} for another optimizer than the Trainer's, whose "
+            "values will not change: use the optimizer that create_scheduler_fn is called with",
+            stacklevel=2,
         )
-        return scheduler_states.go_on(
-            self._of, self._at_start, saved, position, optimizer, load_optimizer
-        )
+    return made
 
 
-def _state_at_start(scheduler: Any) -> Any:
-    if scheduling.is_pure(scheduler) or not hasattr(scheduler, "state_dict"):
-        return None
+def _make(trainer: Any, factory: Any) -> Any:
+    _check_factory(factory)
+    if isinstance(factory, NeedsRun):
+        config = trainer.run_config
+        if config.max_num_train_steps is None:
+            raise ValueError(
+                "the schedule needs the number of updates of the run, but the training data has "
+                "no length: give max_num_train_steps"
+            )
+        factory = factory.for_run(config.max_num_train_steps, config.num_update_steps_per_epoch)
+    factory = replace_trainer_placeholder_values(trainer, factory)
     try:
-        return copy.deepcopy(scheduler.state_dict())
-    except Exception:
-        # Whoever saves it is told what is wrong; others need no state.
-        return None
+        scheduler = factory(trainer.optimizer)
+    except (TypeError, ValueError) as error:
+        if ONLY_IN_PARTIALS in str(error):
+            raise
+        if any(name in str(error) for name in TrainerPlaceholderValues.placeholder_set()):
+            raise type(error)(f"{error} {ONLY_IN_PARTIALS}") from error
+        if isinstance(factory, type) and not _takes_an_optimizer_alone(factory):
+            own = getattr(factory, "create_scheduler_fn", None)
+            instead = f"functools.partial({factory.__name__}, …) with its arguments"
+            if own is not None:
+                instead = f"{factory.__name__}.create_scheduler_fn(), with arguments as you need"
+            raise TypeError(
+                f"create_scheduler_fn is the class {factory.__name__}, which needs more than the "
+                f"optimizer ({error}): give {instead}"
+            ) from error
+        raise
+    for one in list(each(scheduler)) or [scheduler]:
+        if not (hasattr(one, "step") or hasattr(one, "step_update")):
+            hint = "Is a return missing?"
+            if callable(one):
+                hint = "Is it a factory of factories, such as create_scheduler_fn without ()?"
+            raise TypeError(
+                f"create_scheduler_fn returned {None if one is None else type(one).__name__}, "
+                f"which is not a scheduler: it has to return an object with a method step() or "
+                f"step_update(num_updates). {hint}"
+            )
+        fields = [{**group, "params": None} for group in trainer.optimizer.param_groups]
+        unresolved = [*find_placeholders([getattr(one, "__dict__", {}), fields])]
+        if unresolved:
+            raise ValueError(
+                f"placeholders reached {type(one).__name__} unresolved: {unresolved}. "
+                f"{ONLY_IN_PARTIALS}"
+            )
+        if isinstance(one, ReduceLROnPlateau):
+            # It does not keep the base values in the groups, as all others do by themselves.
+            for group in one.optimizer.param_groups:
+                group.setdefault("initial_lr", copy.deepcopy(group["lr"]))
+    return scheduler
+
+
+def _check_factory(factory: Any) -> None:
+    kind = type(factory).__name__
+    if isinstance(factory, Schedule):
+        raise TypeError(
+            "create_scheduler_fn is a schedule, which knows no optimizer: give "
+            "ParamScheduler.create_scheduler_fn(lr=…) with the schedule in place of …"
+        )
+    if callable(getattr(factory, "step", None) or getattr(factory, "step_update", None)) and (
+        not isinstance(factory, type)
+    ):
+        raise TypeError(
+            f"create_scheduler_fn is a {kind}: give a function that takes the "
+            f"optimizer and returns a scheduler, not a scheduler, since each run makes its own; "
+            f"for example functools.partial({kind}, …) or "
+            f"lambda optimizer: {kind}(optimizer, …)"
+        )
+    if not callable(factory):
+        raise TypeError(
+            f"create_scheduler_fn is a {kind}: give a function that takes the optimizer and "
+            f"returns a scheduler, for example CosineLrScheduler.create_scheduler_fn()"
+        )
+
+
+def _takes_an_optimizer_alone(kind: type) -> bool:
+    try:
+        inspect.signature(kind).bind(None)
+    except TypeError:
+        return False
+    return True
+
+
+# As long as a run
+
+_FITTING = (
+    "Let the schedule take its length from the run: give CosineLrScheduler.create_scheduler_fn(…), "
+    "or ParamScheduler.create_scheduler_fn(lr=…) with shares of the run, such as "
+    "linear(0.1, start=0.0) >> cosine()"
+)
+
+
+def _length_mismatch(scheduler: Any, num_updates: int, horizon: int) -> str:
+    """Return how a schedule's length differs from the run's, and what to write instead.
+
+    Only this library's own schedules tell for how many updates they are planned. One that is
+    longer than the run is a mismatch unless it ends at the values that the run ends with; one
+    that is shorter, if the learning rate falls right up to its end: after a warmup, or the last
+    of some milestones, the rest of the run is what the value is there for.
+    """
+    planned = scheduler._num_planned_updates() if isinstance(scheduler, SchedulerBase) else None
+    if planned is None or scheduler._has_values_of_its_own():
+        return ""
+    # A state that was loaded may have the schedule begin elsewhere than the run.
+    begun_at = getattr(scheduler, "num_updates", num_updates) - num_updates
+    reached = begun_at + horizon
+    name = type(scheduler).__name__
+    begin = f"the run has {horizon} updates"
+    if begun_at:
+        begin += f", which {name} begins at update {begun_at}"
+    begin += f", but the schedule of {name} ends at update {planned}: "
+    values = scheduler.get_updated_values
+    if planned > reached and not same(values(planned), values(reached)):
+        return (
+            f"{begin}the run ends before it does. {_FITTING}, or have the run make so many updates"
+        )
+    if planned < reached and _falls_to_the_end(scheduler, planned):
+        return (
+            f"{begin}the other updates run at its last value. {_FITTING}, or end the run there "
+            f"(max_num_train_steps={planned - begun_at}); a last value that is to hold is "
+            f"written as >> constant({reached - planned})"
+        )
+    return ""
+
+
+def _falls_to_the_end(scheduler: Any, horizon: int) -> bool:
+    """Return whether a learning rate is lower at each of a plan's last updates than before."""
+    rates = []
+    for num_updates in (horizon - 2, horizon - 1, horizon):
+        values = scheduler.get_updated_values(max(0, num_updates))
+        if not isinstance(values, Mapping):
+            values = {scheduler.param_group_field: values}
+        rates.append(list(values.get("lr", [])))
+    return any(a > b > c for a, b, c in zip(*rates, strict=True))

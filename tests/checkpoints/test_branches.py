@@ -67,7 +67,7 @@ def test_a_branch_that_was_interrupted_goes_on_by_the_same_command(main_run, tmp
         branch_from(start, tmp_path / "branch", DieAt(6))
     capsys.readouterr()
     resumed, applied = branch_from(start, tmp_path / "branch")
-    assert "going on with the branch" in capsys.readouterr().out
+    assert "continuing the branch" in capsys.readouterr().out
     assert applied == planned(20)[12:]
     assert outcome(resumed) == outcome(straight)
 
@@ -106,7 +106,7 @@ def test_a_new_run_does_not_begin_among_another_one_s_checkpoints(main_run):
 def test_a_place_without_checkpoints_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint or folder of checkpoints at"):
         train(make(), tmp_path / "run", resume=tmp_path / "nowhere")
-    with pytest.raises(CheckpointError, match="is no checkpoint, and there is none in it"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint, and there is none in it"):
         train(make(), tmp_path / "run", resume=tmp_path)
 
 

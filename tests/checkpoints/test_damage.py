@@ -94,7 +94,7 @@ def test_a_flip_of_any_byte_is_found(folder, file):
 def test_a_run_goes_on_from_the_newest_good_one_and_says_so(folder, finished, file):
     straight = outcome(train(make(), finished))
     flip(folder / NEWEST / file)
-    with pytest.warns(UserWarning, match=rf"(?s){NEWEST}.{file}.*Going on from .*{SECOND}"):
+    with pytest.warns(UserWarning, match=rf"(?s){NEWEST}.{file}.*Continuing from .*{SECOND}"):
         resumed = train(make(), folder)
     assert outcome(resumed) == straight
     # What was damaged has been written again.

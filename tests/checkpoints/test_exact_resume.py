@@ -65,18 +65,6 @@ class Halve(TrainerCallback):
             trainer.scheduler.factor /= 2
 
 
-class Steps:
-    """All that a scheduler has to have."""
-
-    def __init__(self, optimizer):
-        self.groups, self.count = (lambda: optimizer.param_groups), 0
-
-    def step(self):
-        self.count += 1
-        for group in self.groups():
-            group["lr"] = 0.005 / (1 + self.count)
-
-
 def one_cycle(optimizer):
     return lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=20)
 
@@ -102,9 +90,7 @@ SCHEDULERS = {
     "milestones": lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [5, 9, 9]),
     "function": lambda optimizer: lr_scheduler.LambdaLR(optimizer, lambda k: 1 / (1 + k)),
     "of the user's own": Scaled,
-    "without a state": Steps,
     "a list": [one_cycle, decay],
-    "a list with one without a state": [decay, Steps],
 }
 
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
 from pytorch_accelerated.callbacks import ScheduleMonitorCallback, TrainerCallback
-from pytorch_accelerated.run import schedulers as run_schedulers
 from pytorch_accelerated.run.loop_state import LoopState
 from pytorch_accelerated.run.plan import Plan, check_not_behind, transferred
 from pytorch_accelerated.run_config import horizon
@@ -180,50 +179,73 @@ def of_length(kind, length):
 @pytest.mark.parametrize(
     ("before", "now", "says"),
     [
-        *[
-            (of_length(kind, 18), of_length(kind, 40), rf"length of .*\.{kind.__name__}: 18 .* 40")
-            for kind in (Falling, FallingToo, FallingAsWell)
-        ],
         (
-            of_length(FallingForgetfully, 18),
-            of_length(FallingForgetfully, 40),
-            "lr of parameter group 0, by .*FallingForgetfully: 0.0027.* before, 0.004 now",
+            of_length(FallingToo, 18),
+            of_length(FallingToo, 40),
+            r"length of .*FallingToo: 18 .* 40",
         ),
-        (None, of_length(FallingForgetfully, 40), "none before, .*FallingForgetfully now"),
         (over(18, end=0.0), lambda o: CosineLrScheduler(o, 3, 6), r"held 0\.00277"),
         (over(18, end=0.0), over(18, start=0.0), "lr"),
-        (over(18, end=0.0), step_lr, "ParamScheduler before, torch.optim.lr_scheduler.StepLR now"),
         (step_lr, over(18, end=0.0), "StepLR before, .*ParamScheduler now"),
-        (step_lr, annealing, "StepLR before, .*CosineAnnealingLR now"),
-        (step_lr, step_lr_faster, "step_size of .*StepLR: 3 before, 2 now"),
-        (annealing, annealing_longer, "T_max of .*CosineAnnealingLR: 18 before, 40 now"),
-        (
-            lambda o: lr_scheduler.ChainedScheduler([step_lr(o)], o),
-            lambda o: lr_scheduler.ChainedScheduler([step_lr_faster(o)], o),
-            r"\nstep_size of .*ChainedScheduler: 3 before, 2 now$",
-        ),
-        (
-            lambda o: lr_scheduler.ChainedScheduler([step_lr(o)], o),
-            lambda o: lr_scheduler.ChainedScheduler([lr_scheduler.ExponentialLR(o, 0.5)], o),
-            r"\n_schedulers of .*ChainedScheduler: .*'step_size': 3.* before, .* now$",
-        ),
         (step_lr, Halving, "StepLR before, .*Halving now"),
         (Halving, over(18, end=0.0), "Halving before, .*ParamScheduler now"),
         (None, over(18, end=0.0), "none before, .*ParamScheduler now"),
-        (None, step_lr, "none before, .*StepLR now"),
-        (
-            lambda o: lr_scheduler.LambdaLR(o, lambda k: 1 / (1 + k)),
-            lambda o: lr_scheduler.LambdaLR(o, lambda k: 0.9**k),
-            r"LambdaLR for parameter group 0: 0\.00055.* before, 0\.0021.* now",
-        ),
     ],
 )
-def test_another_schedule_goes_on_at_the_same_update(tmp_path, before, now, says):
+def test_another_schedule_continues_at_the_same_update(tmp_path, before, now, says):
     interrupted(tmp_path, create_scheduler_fn=before)
     trainer, applied, warning = go_on(tmp_path, create_scheduler_fn=now)
     assert trainer.num_updates == 18
     assert applied == pytest.approx(applied_by(now, 18, first=8), rel=1e-12)
     assert re.search(says, warning)
+
+
+def chained(*makers):
+    return lambda o: lr_scheduler.ChainedScheduler([make_one(o) for make_one in makers], o)
+
+
+ONLY_OURS = "the former counts: only schedulers of this library can change their plan on the way"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "says"),
+    [
+        (of_length(Falling, 18), of_length(Falling, 40), r"length of .*\.Falling: 18 .* 40 now"),
+        (of_length(FallingAsWell, 18), of_length(FallingAsWell, 40), "length of .*: 18 .* 40 now"),
+        (step_lr, step_lr_faster, "step_size of .*StepLR: 3 before, 2 now"),
+        (annealing, annealing_longer, "T_max of .*CosineAnnealingLR: 18 before, 40 now"),
+        (chained(step_lr), chained(step_lr_faster), "_schedulers of .*'step_size': 2.* now"),
+    ],
+)
+def test_a_scheduler_of_another_library_keeps_its_plan_and_says_so(tmp_path, before, now, says):
+    interrupted(tmp_path, create_scheduler_fn=before)
+    _, applied, warning = go_on(tmp_path, create_scheduler_fn=now)
+    assert applied == pytest.approx(applied_by(before, 18, first=8), rel=1e-12)
+    assert re.search(rf"{says}; {ONLY_OURS}", warning)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "says"),
+    [
+        (over(18, end=0.0), step_lr, "ParamScheduler before, .*StepLR now, which begins at its"),
+        (step_lr, annealing, "StepLR before, .*CosineAnnealingLR now, which begins at its start"),
+        (None, step_lr, "none before, .*StepLR now, which begins at its start: only schedulers of"),
+        (None, of_length(FallingAsWell, 40), "none before, .*FallingAsWell now, which begins at"),
+    ],
+)
+def test_another_scheduler_of_another_library_begins_and_says_so(tmp_path, before, now, says):
+    interrupted(tmp_path, create_scheduler_fn=before)
+    _, applied, warning = go_on(tmp_path, create_scheduler_fn=now)
+    assert applied[1:] == pytest.approx(applied_by(now, 10)[1:], rel=1e-12)
+    assert re.search(says, warning)
+
+
+def test_a_scheduler_without_a_state_stays_where_it_is_and_says_so(tmp_path):
+    create = of_length(FallingForgetfully, 18)
+    interrupted(tmp_path, create_scheduler_fn=create)
+    trainer, _, warning = go_on(tmp_path, create_scheduler_fn=create)
+    assert re.search("FallingForgetfully stays where it is: .* Give it state_dict", warning)
+    assert trainer.scheduler._inner.count == 10
 
 
 @pytest.mark.parametrize(
@@ -246,7 +268,10 @@ class RisingStatelessly(SchedulerBase):
 
 
 @pytest.mark.parametrize("in_epochs", [False, True])
-def test_a_schedule_of_timm_goes_on_with_another_length(tmp_path, in_epochs):
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_schedule_of_timm_is_told_where_it_is(tmp_path, in_epochs, is_new):
+    """With its own plan if it has none of a checkpoint, which would count."""
+
     def cosine(length):
         length = length // 6 if in_epochs else length
         return lambda optimizer: timm_part("scheduler").CosineLRScheduler(
@@ -262,54 +287,16 @@ def test_a_schedule_of_timm_goes_on_with_another_length(tmp_path, in_epochs):
             applied.append([lr for (lr,) in monitor.applied["lr"]])
 
     applied = []
+    before, counts = (None, 36) if is_new else (cosine(18), 18)
     with pytest.raises(Interrupted):
-        run(DieAt(9), folder=tmp_path, create_scheduler_fn=cosine(18))
-    with pytest.warns(
-        UserWarning, match="t_initial of .*CosineLRScheduler: .* before, .* now"
-    ) as w:
+        run(DieAt(9), folder=tmp_path, create_scheduler_fn=before)
+    says = "none before, .*CosineLRScheduler now" if is_new else f"t_initial of .* now; {ONLY_OURS}"
+    with pytest.warns(UserWarning, match=says) as w:
         run(folder=tmp_path, num_epochs=6, create_scheduler_fn=cosine(36))
-    run(num_epochs=6, create_scheduler_fn=cosine(36))
+    run(num_epochs=6, create_scheduler_fn=cosine(counts))
     assert applied[1][8:] == applied[2][8:]
     assert len(w) == 1
     assert len(applied[1]) == 36
-
-
-def test_what_only_others_change_in_a_replayed_scheduler_is_said(tmp_path):
-    class Scale(TrainerCallback):
-        def on_train_epoch_end(self, trainer, **kwargs):
-            trainer.scheduler.length_of_others = 7
-
-    def scaled(length):
-        def create(optimizer):
-            scheduler = Falling(optimizer, length)
-            scheduler.length_of_others = 3
-            return scheduler
-
-        return create
-
-    with pytest.raises(Interrupted):
-        train(make(Scale(), DieAt(9)), tmp_path, create_scheduler_fn=scaled(18))
-    _, _, warning = go_on(tmp_path, create_scheduler_fn=scaled(40))
-    assert len(warning.splitlines()) == 3
-    assert re.search("length of .*Falling: 18 before, 40 now", warning)
-    assert re.search("length_of_others of .*Falling: 7 before, 3 now", warning)
-
-
-@pytest.mark.parametrize(
-    ("before", "now"),
-    [
-        (step_lr, step_lr_faster),
-        (annealing, annealing_longer),
-        (of_length(FallingAsWell, 18), of_length(FallingAsWell, 18)),
-    ],
-)
-def test_checkpoints_without_the_states_at_the_start_are_read(tmp_path, monkeypatch, before, now):
-    """As they were written before these were kept."""
-    with monkeypatch.context() as patch:
-        patch.setattr(run_schedulers, "_state_at_start", lambda scheduler: None)
-        interrupted(tmp_path, create_scheduler_fn=before)
-    _, applied, _ = go_on(tmp_path, create_scheduler_fn=now)
-    assert applied == pytest.approx(applied_by(now, 18, first=8), rel=1e-12)
 
 
 class ByEpochs(Trainer):
@@ -320,31 +307,17 @@ class ByEpochs(Trainer):
             self.scheduler.step()
 
 
-@pytest.mark.parametrize(
-    ("kind", "first"), [(Falling, 1 - 1 / 6), (FallingAsWell, 1 - 1 / 3), (FallingToo, 1 - 1 / 3)]
-)
-def test_a_scheduler_that_is_stepped_in_another_way_keeps_its_position(tmp_path, kind, first):
-    """Values of PyTorch's are put in force at once, others' at their next step."""
+def test_a_scheduler_that_is_stepped_in_another_way_keeps_its_position(tmp_path):
     with pytest.raises(Interrupted):
-        train(make(DieAt(9), kind=ByEpochs), tmp_path, create_scheduler_fn=of_length(kind, 3))
+        train(make(DieAt(9), kind=ByEpochs), tmp_path, create_scheduler_fn=of_length(FallingToo, 3))
     monitor = ScheduleMonitorCallback(fields=["lr"])
     with pytest.warns(UserWarning, match="length of .*: 3 before, 6 now"):
         train(
             make(monitor, kind=ByEpochs), tmp_path, num_epochs=6,
-            create_scheduler_fn=of_length(kind, 6),
+            create_scheduler_fn=of_length(FallingToo, 6),
         )  # fmt: skip
-    expected = [0.005 * (1 - (k // 6) / 6) for k in range(12, 36)]
     applied = [lr for (lr,) in monitor.applied["lr"]]
-    assert applied[:4] == pytest.approx([0.005 * first] * 4)
-    assert applied[4:] == pytest.approx(expected)
-
-
-def test_what_cannot_be_stepped_to_its_position_for_sure_is_said(tmp_path):
-    create = of_length(FallingForgetfully, 18)
-    with pytest.raises(Interrupted):
-        train(make(DieAt(9), kind=ByEpochs), tmp_path, create_scheduler_fn=create)
-    with pytest.warns(UserWarning, match=r"stepped 8 times, .* overridden.* Give it state_dict"):
-        train(make(kind=ByEpochs), tmp_path, create_scheduler_fn=create)
+    assert applied == pytest.approx([0.005 * (1 - (k // 6) / 6) for k in range(8, 36)])
 
 
 def test_a_scheduler_without_a_state_cannot_go_back_within_a_run(tmp_path):
@@ -358,17 +331,6 @@ def test_a_scheduler_without_a_state_cannot_go_back_within_a_run(tmp_path):
     with pytest.warns(UserWarning, match="FallingForgetfully stays where it is: .* Give it state"):
         trainer = train(make(Back()), create_scheduler_fn=of_length(FallingForgetfully, 18))
     assert trainer.scheduler._inner.count == 18
-
-
-def test_metrics_that_a_scheduler_without_a_state_was_told_are_missed(tmp_path):
-    class Told(FallingForgetfully):
-        def report(self, metric):
-            pass
-
-    create = of_length(Told, 18)
-    interrupted(tmp_path, create_scheduler_fn=create)
-    with pytest.warns(UserWarning, match="Told was stepped to update 8, but does not know the met"):
-        train(make(), tmp_path, create_scheduler_fn=create)
 
 
 def test_the_scheduler_may_be_left_out(tmp_path):
@@ -387,7 +349,7 @@ def test_another_base_value_is_not_ignored_in_silence(tmp_path, scheduled):
         return torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
 
     _, applied, warning = go_on(tmp_path, optimizer=other, create_scheduler_fn=create)
-    assert "lr of parameter group 0: 0.005 before, 0.001 now; the former goes on" in warning
+    assert "lr of parameter group 0: 0.005 before, 0.001 now; the former counts" in warning
     assert applied[0] == applied_by(over(18, end=0.0), 9)[8] if scheduled else 0.005
 
 

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from pytorch_accelerated.checkpoints.contents import DTYPES, join, pieces, read, split
 from pytorch_accelerated.checkpoints.folders import CheckpointError, from_json, to_json
-from pytorch_accelerated.checkpoints.tensor_files import DTYPES, pieces, read
-from pytorch_accelerated.checkpoints.trees import join, split
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 keys = st.text() | st.integers() | st.booleans() | st.tuples(st.integers(), st.text())

@@ -11,9 +11,9 @@ import torch
 
 from pytorch_accelerated.callbacks import SaveTrainingStateCallback, TrainerCallback
 from pytorch_accelerated.checkpoints import CheckpointError, verify
-from pytorch_accelerated.checkpoints.background import BackgroundWriter
-from pytorch_accelerated.checkpoints.folders import checkpoints_in, write_folder
-from pytorch_accelerated.checkpoints.run import RunCheckpoints
+from pytorch_accelerated.checkpoints.finding import checkpoints_in
+from pytorch_accelerated.checkpoints.folders import write_folder
+from pytorch_accelerated.checkpoints.writer import BackgroundWriter, RunCheckpoints
 from tests.checkpoints.runs import DieAt, Interrupted, make, names, outcome, train
 
 
@@ -171,7 +171,7 @@ def test_a_checkpoint_that_another_run_removed_is_named_with_what_to_do(
             shutil.rmtree(tmp_path / gone)
         return paths
 
-    monkeypatch.setattr("pytorch_accelerated.checkpoints.run.checkpoints_in", found)
+    monkeypatch.setattr("pytorch_accelerated.checkpoints.writer.checkpoints_in", found)
 
     def write_two():
         with checkpoints.open():

@@ -1,4 +1,8 @@
-"""Nested state as JSON and a flat set of tensors, and back: nothing in it can run."""
+"""What a checkpoint is made of: the states of parts, as JSON and safetensors; no code can run.
+
+A part is anything with ``state_dict`` and ``load_state_dict``. The tensors of model and optimizer
+have a file each, which other programs read, too; those of all other parts share one.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,44 @@ import math
 import numbers
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
+import safetensors
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
-from pytorch_accelerated.checkpoints.folders import CheckpointError
-from pytorch_accelerated.checkpoints.tensor_files import DTYPES
+from pytorch_accelerated.checkpoints.folders import (
+    CheckpointError,
+    check_regular,
+    from_json,
+    to_json,
+)
+
+_STATE_FILE = "state.json"
+_OWN_FILES = {"model": "the model's state", "optimizer": "the optimizer's state"}
+_SHARED = "state"
+
+DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+    torch.complex64: "C64",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint64: "U64",
+    torch.uint32: "U32",
+    torch.uint16: "U16",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 _KINDS: dict[str, Callable[[list[Any]], Any]] = {
     "tuple": tuple,
@@ -25,15 +60,79 @@ _KINDS: dict[str, Callable[[list[Any]], Any]] = {
 }
 
 
+class Part(Protocol):
+    """Anything with a state: a model, an optimizer, a history, a counter."""
+
+    def state_dict(self) -> Any:
+        """Return what has to be known to continue: tensors and plain Python values."""
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Take up what `state_dict` returned; warn of what differs from it on purpose."""
+
+
+@dataclass
+class SavedState:
+    """The states of a checkpoint's parts, by name, and the folder that they were read from."""
+
+    folder: Path
+    contents: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self.contents[name]
+        except KeyError:
+            raise CheckpointError(
+                f"{self.folder / _STATE_FILE} is damaged: it has no {name!r}"
+            ) from None
+
+
+def files_of(states: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the files of a checkpoint; tensors are copied to host memory.
+
+    Raises:
+        TypeError: A state could not be loaded again without running code from the file.
+    """
+    trees = {name: (states[name], where) for name, where in _OWN_FILES.items()}
+    shared = {name: state for name, state in states.items() if name not in _OWN_FILES}
+    trees[_SHARED] = (shared, "the state of the run")
+    skeletons: dict[str, Any] = {}
+    files: dict[str, list[Any]] = {}
+    for name, (tree, where) in trees.items():
+        skeletons[name], tensors = split(tree, where)
+        files[f"{name}.safetensors"] = pieces(tensors)
+    return {**files, _STATE_FILE: [to_json(skeletons)]}
+
+
+def read_state(folder: Path) -> SavedState:
+    """Read a checkpoint whose files were verified.
+
+    Raises:
+        CheckpointError: It is not what `files_of` makes.
+    """
+    path = folder / _STATE_FILE
+    try:
+        skeletons = from_json(path.read_bytes(), str(path))
+        trees = {
+            name: join(skeletons[name], read(folder / f"{name}.safetensors"), str(path))
+            for name in (*_OWN_FILES, _SHARED)
+        }
+        shared = trees.pop(_SHARED)
+        return SavedState(folder, {**trees, **shared})
+    except (OSError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error!r}") from None
+
+
+# Nested states
+
+
 def split(tree: Any, where: str = "state") -> tuple[Any, dict[str, Tensor]]:
     """Separate a tree into what JSON can say and its tensors, which are copied to host memory.
+
+    Where the tree had a tensor, the skeleton has its name.
 
     Args:
         tree: Dicts, lists, tuples and sets of plain values and tensors.
         where: What to call it in a message.
-
-    Returns:
-        The skeleton, and the tensors by name. Where the tree had one, the skeleton has its name.
 
     Raises:
         TypeError: It holds something else, which could only be saved as code.
@@ -104,12 +203,7 @@ def _add(value: Tensor, path: tuple[str, ...], tensors: dict[str, Tensor], where
 
 
 def join(skeleton: Any, tensors: Mapping[str, Tensor], where: str = "state") -> Any:
-    """What `split` was given.
-
-    Args:
-        skeleton: Its first result, also after JSON.
-        tensors: Its second result.
-        where: What to call it in a message.
+    """Return what `split` was given, from its two results; the first may have been JSON.
 
     Raises:
         CheckpointError: It is not what `split` makes.
@@ -134,3 +228,43 @@ def _joined(value: Any, tensors: Mapping[str, Tensor]) -> Any:
         if key.startswith("__"):
             return _KINDS[key[2:-2]]([_joined(item, tensors) for item in content])
     return {key: _joined(item, tensors) for key, item in value.items()}
+
+
+# Files of tensors: a JSON header, then the bytes of each tensor
+
+
+def pieces(tensors: Mapping[str, Tensor]) -> list[Any]:
+    """Return the bytes of a safetensors file, without copying the tensors.
+
+    Args:
+        tensors: Contiguous tensors in host memory with one of the `DTYPES`, by name.
+    """
+    header: dict[str, Any] = {}
+    contents: list[Any] = []
+    offset = 0
+    for name, tensor in tensors.items():
+        size = math.prod(tensor.shape) * tensor.element_size()
+        header[name] = {
+            "dtype": DTYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, offset + size],
+        }
+        offset += size
+        if size:
+            contents.append(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    text = to_json(header)
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little") + text, *contents]
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file.
+
+    Raises:
+        CheckpointError: It is missing, or it is not a safetensors file.
+    """
+    try:
+        check_regular(path)
+        return dict(load_file(path))
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from None

@@ -1,0 +1,199 @@
+"""Writing a run's checkpoints while it trains, and before it is told to leave."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pytorch_accelerated.checkpoints.finding import checkpoints_in, place_of
+from pytorch_accelerated.checkpoints.folders import (
+    CheckpointError,
+    remove_folder,
+    verify,
+    write_folder,
+)
+
+PREEMPTED_EXIT_CODE = 75
+"""Exit code of a process that saved a checkpoint after SIGTERM and left: start it again.
+
+It is ``EX_TEMPFAIL`` of the Unix tradition: a temporary failure, to be tried again.
+"""
+
+# Several processes ask each other this often whether one was told to leave, in seconds.
+_SECONDS_BETWEEN_QUESTIONS = 0.5
+
+_NAME = re.compile(r"update_\d+(_end)?")
+
+
+class RunCheckpoints:
+    """Writes a run's checkpoints in the background, and removes old ones.
+
+    Attributes:
+        folder: Where to.
+        every: Updates between two; ``None`` for one at the end of each epoch.
+        keep_last: How many to keep; ``None`` for all.
+        writer: Writes them.
+        is_told_to_leave: Whether SIGTERM has come, which ends other processes at once.
+    """
+
+    def __init__(self, folder: Path, every: int | None, keep_last: int | None) -> None:
+        self.folder = folder
+        self.every = every
+        self.keep_last = keep_last
+        self.writer = BackgroundWriter()
+        self.is_told_to_leave = False
+
+    @contextmanager
+    def open(self) -> Iterator[RunCheckpoints]:
+        """Note SIGTERM; in the end, wait for what is still being written."""
+        # Only the main thread may set handlers.
+        is_main = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGTERM, self._handler()) if is_main else None
+        try:
+            try:
+                yield self
+            except BaseException:
+                # What ended the run matters more than a checkpoint that failed meanwhile.
+                self.writer.finish()
+                raise
+            self.writer.wait()
+        finally:
+            if is_main:
+                # None stands for a handler that was not set from Python.
+                signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+    def _handler(self) -> Callable[[int, FrameType | None], None]:
+        process = os.getpid()
+
+        def note(number: int, frame: FrameType | None) -> None:
+            if os.getpid() == process:
+                self.is_told_to_leave = True
+            else:  # a forked process has inherited the handler, but has nothing to save
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        return note
+
+    def write(self, files: Mapping[str, Iterable[Any]], position: Mapping[str, int]) -> None:
+        """Write a checkpoint in the background.
+
+        Args:
+            files: By name, the bytes of each file in pieces.
+            position: Where in the run it was made.
+        """
+        suffix = "" if position["in_epoch"] else "_end"
+        target = self.folder / f"update_{position['num_updates']:09d}{suffix}"
+        self.writer.submit(lambda: self._write(target, files, position))
+
+    def _write(
+        self, target: Path, files: Mapping[str, Iterable[Any]], position: Mapping[str, int]
+    ) -> None:
+        write_folder(target, files, position, replaces_any=True)
+        if self.keep_last is None:
+            return
+        # Those further on are damaged ones that this run has not come to yet.
+        place = place_of(target)
+        own = [
+            path
+            for path in checkpoints_in(self.folder)
+            if _NAME.fullmatch(path.name) and (place_of(path), path.name) <= (place, target.name)
+        ]
+        outdated = own[: -self.keep_last]
+        if outdated:
+            # The older ones go only if this one can be read back.
+            try:
+                verify(target)
+                for path in outdated:
+                    remove_folder(path)
+            except (CheckpointError, FileNotFoundError) as error:
+                raise CheckpointError(
+                    f"{target} was written, but then: {error}. If another run uses {self.folder}, "
+                    f"give each run a folder of its own"
+                ) from error
+
+
+class BackgroundWriter:
+    """Runs one job at a time in a thread; what goes wrong there is raised by the next call."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Start a job, after the one before has ended."""
+        self.wait()
+        self._thread = threading.Thread(target=self._run, args=(job,), name="checkpoint writer")
+        self._thread.start()
+
+    def _run(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except BaseException as error:
+            self._error = error
+
+    def check(self) -> None:
+        """Raise what went wrong, if anything; never wait."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def wait(self) -> None:
+        """Wait for the job; raise what went wrong, if anything."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.check()
+
+    def finish(self) -> None:
+        """Wait for the job; what went wrong is forgotten."""
+        with contextlib.suppress(Exception):
+            self.wait()
+
+
+class Preempted(SystemExit):
+    """Ends the process with `PREEMPTED_EXIT_CODE`, after a checkpoint was saved."""
+
+    def __init__(self) -> None:
+        super().__init__(PREEMPTED_EXIT_CODE)
+
+
+class Questions:
+    """When to ask the other processes whether one of them was told to leave.
+
+    Asking takes a moment, so with quick updates not each of them asks; all processes agree on
+    which do. There are never more than ``most`` updates between two questions.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._interval = self._left = 1
+        self._asked_at = time.perf_counter()
+
+    def is_due(self) -> bool:
+        """Count an update; return whether to ask now."""
+        self._left -= 1
+        return self._left <= 0
+
+    def ask_now(self) -> None:
+        """Have the next question be due."""
+        self._left = 1
+
+    def seconds_since(self) -> float:
+        """Return the seconds since the last question."""
+        return time.perf_counter() - self._asked_at
+
+    def asked(self, seconds: float) -> None:
+        """Plan the next question, ``seconds`` after the last one, on which all processes agree."""
+        per_update = max(seconds / self._interval, 1e-9)
+        affordable = int(_SECONDS_BETWEEN_QUESTIONS / per_update)
+        self._interval = self._left = max(1, min(self._most, affordable))
+        self._asked_at = time.perf_counter()
