@@ -66,6 +66,17 @@ def param_scheduler(groups: int, tensors: bool = False) -> Callable[[], None]:
     return ParamScheduler(optimizer_of(groups, tensors), lr=schedule).step
 
 
+def one_line_subclass(groups: int) -> Callable[[], None]:
+    """Return the step of a scheduler of a user's own, made in the way that is documented."""
+    from pytorch_accelerated.schedulers import StatefulSchedulerBase
+
+    class Own(StatefulSchedulerBase):
+        def get_updated_values(self, num_updates: int) -> list[float]:
+            return [base * factor(num_updates) for base in self.base_lr_values]
+
+    return Own(optimizer_of(groups)).step
+
+
 def cosine_lr_scheduler(groups: int) -> Callable[[], None]:
     """Return the step of ours, or of the reference if that is what the name imports."""
     from pytorch_accelerated.schedulers import CosineLrScheduler
@@ -164,6 +175,7 @@ def candidates(groups: int, reference: Reference | None = None) -> Makers:
         "by hand (the limit)": by_hand,
         "ParamScheduler": param_scheduler,
         "CosineLrScheduler": cosine_lr_scheduler,
+        "a one-line subclass": one_line_subclass,
         "torch CosineAnnealingLR": torch_cosine,
         "torch SequentialLR": torch_sequential,
         "torch LambdaLR": torch_lambda,

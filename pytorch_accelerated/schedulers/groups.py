@@ -44,17 +44,34 @@ class Field:
         self.index = index
         self.name = name or key
         self.initial_key = f"initial_{key}"
-        #: For each group something that equals what was written there last; empty before.
-        self.last: list[Any] = []
+        self.last = []
         #: The base value of each group, as it was when they were last looked at one by one.
         self.seen: list[Value] = []
         #: The groups that somebody was warned of.
         self.told: set[int] = set()
         #: Whether each group held what was left there, when that was last compared.
         self.is_as_left = False
-        self._holds_floats = False
+        #: Whether all groups held floats, when they were last looked at one by one.
+        self.holds_floats = False
         # In C, these take 0.9 times the time of a loop over the groups.
         self._held_in, self._base_in = itemgetter(key), itemgetter(self.initial_key)
+
+    @property
+    def last(self) -> list[Any]:
+        """For each group something that equals what was left there; empty before the first time.
+
+        Floats that the quick way left are not kept but computed again: see :mod:`.quick`.
+        """
+        if self.formula is None or not self.holds_floats:
+            return self._last
+        offset, scale = self.formula
+        return [offset + scale * base for base in self.seen]
+
+    @last.setter
+    def last(self, marks: list[Any]) -> None:
+        self._last = marks
+        #: Offset and scale that made what was left, if the quick way may go on from there.
+        self.formula: tuple[float, float] | None = None
 
     def adopt(self, groups: Sequence[Group]) -> list[Group]:
         """Keep the value of each group that is seen for the first time as its base value.
@@ -159,14 +176,15 @@ class Field:
         held = list(map(self._held_in, groups))
         if self.index is not None:
             held = list(map(self.entry, held))
-        self.is_as_left = self.last == held  # the one comparison that every step makes
-        if not (self.is_as_left and self._holds_floats and type(returned) is list):
+        last = self._last if self.formula is None else self.last
+        self.is_as_left = last == held  # the one comparison that every step makes
+        if not (self.is_as_left and self.holds_floats and type(returned) is list):
             return False
         # A tensor may equal the float that was there, but has to be filled, not replaced. The sum
         # of floats is a float, which is seen in a fifth of the time that looking at types takes.
-        self._holds_floats = type(sum(held)) is float
+        self.holds_floats = type(sum(held)) is float
         return (
-            self._holds_floats
+            self.holds_floats
             and list(map(type, returned)).count(float) == len(returned) == len(groups)
             and math.isfinite(sum(returned))
         )
@@ -235,10 +253,10 @@ class Field:
             defaults: What the optimizer gives to a group that is added.
         """
         key = self.key
-        if self.is_as_left and self._holds_floats:
+        if self.is_as_left and self.holds_floats:
             for group, value in zip(groups, values):  # noqa: B905  as many, as was checked
                 group[key] = value
-            self.last = values[:]
+            self._last, self.formula = values[:], None
             return
         taken: dict[int, Value] = {}
         with torch.no_grad():  # a rate may require a gradient
@@ -266,7 +284,7 @@ class Field:
         held = self.held(groups)
         self.last = list(map(_mark, held, values))
         self.seen = self.bases(groups)
-        self._holds_floats = self.index is None and all(type(value) is float for value in held)
+        self.holds_floats = self.index is None and all(type(value) is float for value in held)
 
     def _own(self, held: Any, base: Value, taken: dict[int, Value]) -> Any:
         """Return ``held`` with copies, which hold the base, of the tensors that are ``taken``."""

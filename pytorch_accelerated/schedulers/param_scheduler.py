@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from torch.optim import Optimizer
 
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
-from pytorch_accelerated.schedulers import plan_state
+from pytorch_accelerated.schedulers import plan_state, quick
 from pytorch_accelerated.schedulers.groups import Field, Group, _is_number, called, plain
 from pytorch_accelerated.schedulers.scheduler_base import (
     _PACKAGE,
@@ -30,6 +30,8 @@ from pytorch_accelerated.schedules.lengths import whole
 from pytorch_accelerated.schedules.ranges import bounds, out_of_range
 
 Plan: TypeAlias = "Schedule | Mapping[str | int, Schedule] | Sequence[Schedule]"
+
+_NONE_YET: Any = (0, 0, None)
 
 # Attributes that the state of one of the library's own schedulers may have, next to its position.
 _REMEMBERED = {"_continuation"}
@@ -52,7 +54,18 @@ class FieldSchedules:
         self.lower, self.upper = bounds(field.name)
         self._bases: list[Any] = []
         self._is_safe = False
+        #: The stretch of updates that the curve at hand covers.
+        self.segment = _NONE_YET
         self._is_one = isinstance(self.plan, Schedule)
+
+    @property
+    def is_safe_for_all(self) -> bool:
+        """Whether one schedule is for all groups and its values need no checks with their bases."""
+        return self._is_one and self._is_safe
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The curve at hand, a closure, cannot be pickled; it is found again.
+        return {**vars(self), "segment": _NONE_YET}
 
     def of(self, groups: Sequence[Group]) -> list[Schedule]:
         """Return the schedule of each group."""
@@ -197,6 +210,12 @@ class _Scheduled(SchedulerBase):
     #: Whose states it takes; one with values of its own takes those of its class.
     _kind_of_state = "schedules"
     _is_always_by_field = False
+    #: Whether the values are those of the schedules, and nothing that a subclass makes of them.
+    _is_of_schedules_alone = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._is_of_schedules_alone = cls.get_updated_values is _Scheduled.get_updated_values
 
     def __init__(self, optimizer: Optimizer, **schedules: Plan) -> None:
         if not schedules:
@@ -234,6 +253,25 @@ class _Scheduled(SchedulerBase):
             if getattr(type(self), name, None) is not getattr(ours, name, None):
                 return None
         return {own.field: own.columns(num_updates, groups) for own in self._schedules}
+
+    def step_update(self, num_updates: int) -> None:
+        """Put the values for update ``num_updates`` in force, in all groups or in none.
+
+        A scheduler that counts continues from there.
+
+        Args:
+            num_updates: How many optimizer updates have been made, zero or more.
+
+        Raises:
+            ValueError: If ``num_updates`` is negative or fractional, a value is out of its range,
+                or a group has no schedule.
+            TypeError: If a base value is not a number.
+        """
+        if not self._is_of_schedules_alone:
+            super().step_update(num_updates)
+        elif not quick.advance(self, num_updates):
+            super().step_update(num_updates)
+            quick.prepare(self)
 
     def get_updated_values(self, num_updates: int) -> Any:
         """Return the values for update ``num_updates``: a pure function of it and the bases.
