@@ -6,11 +6,12 @@ Nothing here touches a real optimizer. Plotting libraries are imported when some
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pytorch_accelerated.preview.columns import PreviewRow
 from pytorch_accelerated.preview.comparison import Comparison, Difference, compare
-from pytorch_accelerated.preview.make import plot_schedule as plot_schedule
 from pytorch_accelerated.preview.make import preview
 from pytorch_accelerated.preview.notebook import html_of as html_of
-from pytorch_accelerated.preview.values import Preview, PreviewRow
+from pytorch_accelerated.preview.of_schedules import plot_schedule as plot_schedule
+from pytorch_accelerated.preview.values import Preview
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview.lr_range import LrRange, find_lr

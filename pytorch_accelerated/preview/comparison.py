@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, TypeAlias
 
-from pytorch_accelerated.preview.values import Preview, named
+from pytorch_accelerated.checks import same
+from pytorch_accelerated.preview.columns import Columns, named
 
-Applied: TypeAlias = "Preview | Mapping[str, Sequence[Sequence[Any]]]"
+Recorded: TypeAlias = "Columns | Mapping[str, Sequence[Sequence[Any]]]"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Comparison:
             yield f"{who} values from update {update} on ({fields})"
 
 
-def compare(planned: Preview, applied: Applied) -> Comparison:
+def compare(planned: Columns, applied: Recorded) -> Comparison:
     """Say whether every planned value was applied, bit for bit, or where the first one was not.
 
     A field that was planned but not recorded is a difference. One that was recorded but not
@@ -102,14 +102,14 @@ def compare(planned: Preview, applied: Applied) -> Comparison:
         >>> print(compare(planned, {"value": [[1.0], [0.75], [0.5], [0.25]], "eps": [[0.1]] * 4}))
         applied == planned (4 updates, 4 values); recorded, but not planned: eps
     """
-    first_applied = applied.first_update if isinstance(applied, Preview) else 0
+    first_applied = applied.first_update if isinstance(applied, Columns) else 0
     first = max(planned.first_update, first_applied)
     found: list[Difference] = []
     mismatches: list[str] = []
     joined: list[tuple[str, str, int]] = []
     num_updates = num_values = 0
     for field in planned.fields:
-        columns = applied_columns(applied, field)
+        columns = recorded_columns(applied, field)
         if columns is None:
             mismatches.append(f"no values of {field!r} were applied")
             continue
@@ -154,9 +154,9 @@ def compare(planned: Preview, applied: Applied) -> Comparison:
     )
 
 
-def _unplanned(planned: Preview, applied: Applied) -> Iterator[str]:
+def _unplanned(planned: Columns, applied: Recorded) -> Iterator[str]:
     """Yield what was recorded and not planned: fields, or entries of a tuple."""
-    others = applied.fields if isinstance(applied, Preview) else applied
+    others = applied.fields if isinstance(applied, Columns) else applied
     for field in (other for other in others if other not in planned.fields):
         from pytorch_accelerated.schedulers.param_scheduler import field_of
 
@@ -164,17 +164,17 @@ def _unplanned(planned: Preview, applied: Applied) -> Iterator[str]:
         if not entries:
             yield field
             continue
-        rows = [] if isinstance(applied, Preview) else applied[field]
+        rows = [] if isinstance(applied, Columns) else applied[field]
         sizes = [len(value) for row in rows for value in row if isinstance(value, tuple | list)]
         yield from (f"{field}[{i}]" for i in range(max(sizes, default=0)) if i not in entries)
 
 
-def applied_columns(applied: Applied, field: str) -> list[Sequence[Any]] | None:
+def recorded_columns(applied: Recorded, field: str) -> list[Sequence[Any]] | None:
     """Return for each group the applied values of a field; None if there are none.
 
     A group that was added while the run went on has None for the updates before.
     """
-    if isinstance(applied, Preview):
+    if isinstance(applied, Columns):
         return [*applied[field]] if field in applied.fields else None
     if field in applied:
         return [list(column) for column in zip_longest(*applied[field])] or [[]]
@@ -202,18 +202,4 @@ def _first_difference(planned: Sequence[Any], applied: Sequence[Any]) -> int | N
     ):
         return None
     pairs = zip(planned, applied, strict=True)
-    return next((at for at, (mine, theirs) in enumerate(pairs) if not _same(mine, theirs)), None)
-
-
-def _same(mine: Any, theirs: Any) -> bool:
-    if isinstance(mine, tuple | list):
-        return (
-            isinstance(theirs, tuple | list)
-            and len(mine) == len(theirs)
-            and all(map(_same, mine, theirs))
-        )
-    if mine is None or theirs is None or isinstance(theirs, tuple | list):
-        return mine is theirs
-    if mine != mine or theirs != theirs:
-        return bool(mine != mine and theirs != theirs)
-    return bool(mine == theirs) and math.copysign(1.0, mine) == math.copysign(1.0, theirs)
+    return next((at for at, (mine, theirs) in enumerate(pairs) if not same(mine, theirs)), None)

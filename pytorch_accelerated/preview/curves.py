@@ -7,7 +7,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-from pytorch_accelerated.preview.values import Column, alike, entries
+from pytorch_accelerated.preview.columns import Column, alike, entries
 
 _LARGEST = 1e150  # on a drawing's axis
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
+from pytorch_accelerated.preview.columns import Columns, named
 from pytorch_accelerated.preview.curves import SHARED, colours, curves, kept_points, spans_decades
-from pytorch_accelerated.preview.values import Preview, named
 
 _MOST_POINTS = 4000
 _MOST_SHADED = 200
 
 
-def page(preview: Preview, *, title: str | None = None, log: bool | None = None) -> str:
+def page(preview: Columns, *, title: str | None = None, log: bool | None = None) -> str:
     """Return the page of a preview; see :meth:`Preview.save_html`."""
     panels = [_panel(preview, field, log) for field in preview.fields]
     drawn = max((len(curve["x"]) for panel in panels for curve in panel["curves"]), default=0)
@@ -50,7 +50,7 @@ def page(preview: Preview, *, title: str | None = None, log: bool | None = None)
     return "".join(parts[one] if i % 2 else one for i, one in enumerate(pieces))
 
 
-def _panel(preview: Preview, field: str, log: bool | None) -> dict[str, Any]:
+def _panel(preview: Columns, field: str, log: bool | None) -> dict[str, Any]:
     found = curves(preview.groups, preview[field])
     rows = preview.rows_of(field)
     shaded = rows if len(rows) <= _MOST_SHADED else ()
@@ -66,13 +66,13 @@ def _panel(preview: Preview, field: str, log: bool | None) -> dict[str, Any]:
     }
 
 
-def _colours(preview: Preview, found: list[Any]) -> list[str]:
+def _colours(preview: Columns, found: list[Any]) -> list[str]:
     shared = len(found) == 1 < len(preview.groups) == len(found[0][0])
     return [SHARED] if shared else colours(len(found))
 
 
 def _curve(
-    preview: Preview, names: list[str], column: Sequence[float], colour: str, rows: Any
+    preview: Columns, names: list[str], column: Sequence[float], colour: str, rows: Any
 ) -> dict[str, Any]:
     first = preview.first_update
     at = kept_points(column, [row.first - first for row in rows], _MOST_POINTS)

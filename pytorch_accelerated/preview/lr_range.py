@@ -59,9 +59,9 @@ class LrRange:
         Raises:
             ImportError: If matplotlib is not installed.
         """
-        from pytorch_accelerated.preview.plot import plot_lr_range
+        from pytorch_accelerated.preview.plot_lr_range import plot_lr_range
 
-        return plot_lr_range(self)
+        return plot_lr_range(self.learning_rates, self.losses, self.smoothed, self.suggestion)
 
 
 def find_lr(

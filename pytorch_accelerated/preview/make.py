@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from pytorch_accelerated.checks import whole
+from pytorch_accelerated.preview.of_schedules import of_schedule
 from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedules import Schedule
-from pytorch_accelerated.schedules.lengths import finite, whole
 
 if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
-    from pytorch_accelerated.preview.comparison import Applied
-    from pytorch_accelerated.preview.plot import Picture
     from pytorch_accelerated.schedulers import AttributeScheduler, SchedulerBase
 
     Scheduler: TypeAlias = "SchedulerBase | AttributeScheduler | LRScheduler"
-
-MOST_UPDATES = 20_000_000  # of which every value is held in memory
 
 
 def preview(
@@ -48,8 +45,8 @@ def preview(
 
     Raises:
         ValueError: If there is no horizon and no ``num_updates``, if fewer updates are asked for
-            than have been made, if they are more than 20 million, or if the scheduler has no plan
-            because it follows a metric.
+            than have been made, if there are more than 20 million values, or if the scheduler has
+            no plan because it follows a metric.
         TypeError: If something is no schedule or scheduler, or cannot be copied.
 
     Example:
@@ -72,7 +69,7 @@ def preview(
             f"parse_schedule({scheduler!r}), from pytorch_accelerated.schedules.expression."
         )
     if isinstance(scheduler, Schedule):
-        result = _of_schedule(scheduler, num_updates, base)
+        result = of_schedule(scheduler, num_updates, base)
     else:
         from pytorch_accelerated.preview.simulation import of_schedulers
 
@@ -80,62 +77,3 @@ def preview(
         result = of_schedulers(several, num_updates)
     result.num_updates_per_epoch = num_updates_per_epoch
     return result
-
-
-def _of_schedule(
-    schedule: Schedule, num_updates: int | None, base: float | Sequence[float]
-) -> Preview:
-    bases = _bases(base)
-    schedule.coefficients(0)  # one that is still relative says so
-    num_updates = updates_of(schedule, num_updates, schedule.horizon)
-    check_number(num_updates)
-    columns = schedule._columns(num_updates, bases)
-    phases = schedule._rows_within(num_updates)
-    return Preview({"value": columns}, phases={"value": [phases] * len(bases)})
-
-
-def _bases(base: float | Sequence[float]) -> list[float]:
-    bases = [finite("base", one) for one in (base if isinstance(base, Sequence) else [base])]
-    if not bases:
-        raise ValueError("base=[] is empty: write a base value for each parameter group.")
-    return bases
-
-
-def plot_schedule(
-    schedule: Schedule,
-    num_updates: int | None = None,
-    base: float | Sequence[float] = 1.0,
-    applied: Applied | None = None,
-    **options: Any,
-) -> Picture:
-    """Draw a schedule; see :meth:`Schedule.plot`. A plan that is too long is sampled."""
-    from pytorch_accelerated.preview.sampled import Sampled, shown_of
-
-    if num_updates is None and schedule.horizon is not None:
-        num_updates = shown_of(schedule.horizon)
-    if num_updates is None or applied is not None or num_updates <= MOST_UPDATES:
-        return preview(schedule, num_updates, base=base).plot(applied, **options)
-    schedule.coefficients(0)  # one that is still relative says so
-    return Sampled(schedule, whole("num_updates", num_updates), _bases(base)).plot(**options)
-
-
-def check_number(num_updates: int) -> None:
-    """Raise if so many updates are too many to show."""
-    if num_updates > MOST_UPDATES:
-        raise ValueError(
-            f"{num_updates:,} updates are too many to show; {MOST_UPDATES:,} are allowed. Write a "
-            "smaller num_updates=…, or draw the schedule with its plot(), which looks at a few "
-            "of its updates."
-        )
-
-
-def updates_of(what: object, num_updates: int | None, horizon: int | None) -> int:
-    """Return how many updates to show; raise if nothing says so."""
-    number = horizon if num_updates is None else num_updates
-    if number is None:
-        name = repr(what) if isinstance(what, Schedule) else f"{type(what).__name__}"
-        raise ValueError(
-            f"{name} does not say how many updates it is for: write num_updates=…, for example "
-            "the number of updates in the run."
-        )
-    return max(number, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from html import escape
 
-from pytorch_accelerated.preview.sampled import Sampled
+from pytorch_accelerated.preview.sampled import plot_sample, shown_of
 from pytorch_accelerated.schedules import Schedule
 
 _MOST_UPDATES = 100_000  # of which every one is looked at
@@ -21,7 +21,8 @@ def html_of(schedule: Schedule) -> str:
         return text
     try:
         is_long = schedule.horizon > _MOST_UPDATES
-        picture = Sampled(schedule).plot() if is_long else schedule.plot()
+        shown = shown_of(schedule.horizon)
+        picture = plot_sample(schedule, shown) if is_long else schedule.plot()
     except ImportError:
         return text
     data = base64.b64encode(picture._repr_png_()).decode("ascii")

@@ -2,55 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from pytorch_accelerated.preview.columns import Columns
 from pytorch_accelerated.preview.curves import spans_decades
-from pytorch_accelerated.preview.values import Preview
-from pytorch_accelerated.schedules import Schedule
-from pytorch_accelerated.schedules.base import PhaseRow
+from pytorch_accelerated.schedules import PhaseRow, Schedule
 
-if TYPE_CHECKING:
-    from pytorch_accelerated.preview.plot import Picture
-
-_MOST_PHASES = 40
 _MOST_JOINTS = 300
-_NUM_STEPS = 400
+_NUM_STEPS = 200
 
 
-class Sampled(Preview):
-    """A preview, only for drawing, that has the values of some 1500 updates of a long plan.
+def plot_sample(
+    schedule: Schedule,
+    num_updates: int,
+    bases: Sequence[float] = (1.0,),
+    *,
+    log: bool | None = None,
+    **options: Any,
+) -> Any:
+    """Draw some 1500 updates of a plan, so that one of any length takes no time."""
+    from pytorch_accelerated.preview.plot import plot
 
-    A notebook shows a schedule whenever one is named, so that has to take no time for any length.
+    if log is None:
+        # Of ends there are too many in the sample to tell the scale that all values would have.
+        evenly = sorted(_spread_over(num_updates))
+        log = spans_decades([[schedule(update, base) for update in evenly] for base in bases])
+    return plot(sample(schedule, num_updates, bases), log=log, **options)
 
-    Args:
-        schedule: The plan, with all lengths in updates.
-        num_updates: How many updates the picture shows; by default as :meth:`Schedule.plot`.
-        bases: The groups' base values.
+
+def sample(schedule: Schedule, num_updates: int, bases: Sequence[float] = (1.0,)) -> Columns:
+    """Return the values of some 1500 of a plan's updates, both ends of its phases among them.
+
+    Of more than 300 phases these are the first ones, as a warmup may be short, and some of the
+    others.
     """
+    rows = rows_within(schedule, num_updates)
+    joints = [*(int(row.first) for row in rows), schedule.horizon or 0]
+    found = {0, num_updates - 1, *_spread_over(num_updates)}
+    near = [bisect_right(joints, update) for update in sorted(found)]
+    shown = {
+        *joints[:_MOST_JOINTS],
+        joints[-1],
+        *(one for at in near for one in joints[at - 1 : at + 1]),
+    }
+    found.update(side for joint in shown for side in (joint - 1, joint))
+    updates = sorted(update for update in found if 0 <= update < num_updates)
+    values = [[schedule(update, base) for update in updates] for base in bases]
+    return Columns({"value": values}, phases={"value": [rows] * len(bases)}, updates=updates)
 
-    def __init__(
-        self, schedule: Schedule, num_updates: int | None = None, bases: Sequence[float] = (1.0,)
-    ) -> None:
-        if num_updates is None:
-            num_updates = shown_of(schedule.horizon or 0)
-        evenly = list(_spread_over(num_updates))
-        self._drawn = _with_joints(schedule, num_updates, evenly)
-        self._even_values = [[schedule(update, base) for update in evenly] for base in bases]
-        values = [[schedule(update, base) for update in self._drawn] for base in bases]
-        rows = _rows(schedule, num_updates)
-        super().__init__({"value": values}, phases={"value": [rows] * len(bases)})
-        self._size = num_updates
 
-    @property
-    def _drawn_updates(self) -> Sequence[int]:
-        return self._drawn
-
-    def plot(self, *given: Any, log: bool | None = None, **options: Any) -> Picture:
-        """Draw it, on the scale that all values would have: of ends there are too many here."""
-        log = spans_decades(self._even_values) if log is None else log
-        return super().plot(*given, log=log, **options)
+def rows_within(schedule: Schedule, num_updates: int) -> tuple[PhaseRow, ...]:
+    """Return the rows of a schedule's table that begin before update ``num_updates``."""
+    return tuple(row for row in schedule.phases if int(row.first) < num_updates)
 
 
 def shown_of(horizon: int) -> int:
@@ -58,29 +63,8 @@ def shown_of(horizon: int) -> int:
     return horizon + max(1, horizon // 25)
 
 
-def _rows(schedule: Schedule, num_updates: int) -> tuple[PhaseRow, ...]:
-    if schedule._num_rows <= _MOST_PHASES:
-        return schedule._rows_within(num_updates)
-    text = f"{schedule._num_rows:,} phases"
-    return (PhaseRow(0, None, None, None, text),)
-
-
 def _spread_over(num_updates: int) -> Iterator[int]:
     """Yield updates about equally far apart, at no multiples of any length of a phase."""
     for step in range(_NUM_STEPS):
         share = step + (step * 0.618034) % 1.0
         yield min(int(share / _NUM_STEPS * num_updates), num_updates - 1)
-
-
-def _with_joints(schedule: Schedule, num_updates: int, evenly: Iterable[int]) -> list[int]:
-    """Return the updates, with both ends of the phases that they are in.
-
-    Of the first phases both ends are there in any case, as a warmup may be short.
-    """
-    joints = [int(row.first) for row in islice(schedule._rows(), _MOST_JOINTS)]
-    joints.append(schedule.horizon or 0)
-    found = {0, num_updates - 1, *(side for joint in joints for side in (joint - 1, joint))}
-    for update in evenly:
-        start, stop, _ = schedule.segment(update)
-        found.update((start, update, int(min(stop, num_updates)) - 1))
-    return sorted(update for update in found if 0 <= update < num_updates)

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pytorch_accelerated.preview.make import check_number, updates_of
+from pytorch_accelerated.preview.columns import Column, entries
+from pytorch_accelerated.preview.of_schedules import check_number, updates_of
 from pytorch_accelerated.preview.randomness import randomness_kept
-from pytorch_accelerated.preview.values import Column, Preview, entries
+from pytorch_accelerated.preview.sampled import rows_within
+from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedulers.groups import Field, Group, copied, plain
 from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules
 from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase
-from pytorch_accelerated.schedules.base import PhaseRow
+from pytorch_accelerated.schedules import PhaseRow
 
 _FEW = 100  # updates to show of a scheduler that says of none ahead
 
@@ -126,7 +128,7 @@ def _phases_of(
     schedules: Sequence[FieldSchedules], groups: Sequence[Group], num_updates: int
 ) -> dict[str, list[tuple[PhaseRow, ...]]]:
     return {
-        own.field.name: [schedule._rows_within(num_updates) for schedule in own.of(groups)]
+        own.field.name: [rows_within(schedule, num_updates) for schedule in own.of(groups)]
         for own in schedules
     }
 

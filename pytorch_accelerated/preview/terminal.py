@@ -6,15 +6,15 @@ import math
 
 import plotext
 
+from pytorch_accelerated.preview.columns import Columns, named
 from pytorch_accelerated.preview.curves import curves, drawable, kept_points, spans_decades
-from pytorch_accelerated.preview.values import Preview, named
 
 _HEIGHT = 15
 _MOST_POINTS = 600
 
 
 def sketch(
-    preview: Preview, width: int = 80, *, log: bool | None = None, colour: bool = False
+    preview: Columns, width: int = 80, *, log: bool | None = None, colour: bool = False
 ) -> str:
     """Return the fields of a preview, one below the other, as text.
 
@@ -29,7 +29,7 @@ def sketch(
     return "\n".join(_panel(preview, field, width, log, colour) for field in preview.fields)
 
 
-def _panel(preview: Preview, field: str, width: int, log: bool | None, colour: bool) -> str:
+def _panel(preview: Columns, field: str, width: int, log: bool | None, colour: bool) -> str:
     figure = plotext.figure
     figure.clear()  # the only one there is; it is left empty, too
     figure.theme("default" if colour else "colorless")

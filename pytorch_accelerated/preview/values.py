@@ -4,41 +4,35 @@ from __future__ import annotations
 
 import csv
 import io
-from array import array
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING
 
-from pytorch_accelerated.schedules.base import PhaseRow
-from pytorch_accelerated.schedules.lengths import whole
+from pytorch_accelerated.checks import same, whole
+from pytorch_accelerated.preview.columns import (
+    MOST_ROWS,
+    Column,
+    Columns,
+    Held,
+    PreviewRow,
+    alike,
+    entries,
+    named,
+)
 from pytorch_accelerated.schedules.table import aligned
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from pytorch_accelerated.preview.comparison import Applied
+    from pytorch_accelerated.preview.comparison import Recorded
     from pytorch_accelerated.preview.plot import Loss, Picture
 
-Value: TypeAlias = "float | tuple[float, ...] | None"  # None where a group has no such field
-Column: TypeAlias = "Sequence[Value]"
-
-_MOST_ROWS = 40
-_MOST_COLUMNS = 6
-_HOLDS = "holds"
+_MOST_COLUMNS = 6  # of a table that goes right; one of more goes down
 
 
-class PreviewRow(NamedTuple):
-    """One line of a preview's table: updates ``first`` … ``last`` run in one phase."""
-
-    phase: str
-    first: int
-    last: int
-
-
-class Preview:
+class Preview(Columns):
     """What each update runs with: field, group, update → value.
 
     Args:
@@ -61,58 +55,7 @@ class Preview:
         cosine  2     5   0.8 → 0.117157
     """
 
-    def __init__(
-        self,
-        columns: Mapping[str, Sequence[Column]],
-        first_update: int = 0,
-        group_names: Sequence[str] = (),
-        phases: Mapping[str, Sequence[Sequence[PhaseRow]]] | None = None,
-        num_updates_per_epoch: int | None = None,
-        position: int | None = None,
-    ) -> None:
-        self._columns = {field: list(groups) for field, groups in columns.items()}
-        self.first_update = first_update
-        sizes = {len(column) for groups in self._columns.values() for column in groups}
-        if len(sizes) != 1:
-            raise ValueError(f"The columns have to be of one length; there are {sorted(sizes)}.")
-        self._size = sizes.pop()
-        count = max(map(len, self._columns.values()))
-        has_names = len(set(group_names)) == len(group_names) == count
-        self.groups = tuple(group_names) if has_names else tuple(map(str, range(count)))
-        self._phases = dict(phases or {})
-        self.num_updates_per_epoch = num_updates_per_epoch
-        self.position = position
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The scheduled fields."""
-        return tuple(self._columns)
-
-    @property
-    def num_updates(self) -> int:
-        """The update after the last one that is shown."""
-        return self.first_update + self._size
-
-    @property
-    def updates(self) -> range:
-        """The updates that are shown."""
-        return range(self.first_update, self.num_updates)
-
-    @property
-    def _drawn_updates(self) -> Sequence[int]:
-        """The updates that the columns have values for: all, but in a sample for drawing."""
-        return self.updates
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __getitem__(self, field: str) -> list[Column]:
-        """Return the values of ``field``: for each group a sequence, from ``first_update`` on."""
-        if field not in self._columns:
-            raise KeyError(f"{field!r} is not scheduled; there are {', '.join(self.fields)}.")
-        return self._columns[field]
-
-    def value(self, field: str, num_updates: int, group: int | str = 0) -> Value:
+    def value(self, field: str, num_updates: int, group: int | str = 0) -> Held:
         """Return what update ``num_updates`` runs with.
 
         Args:
@@ -173,7 +116,7 @@ class Preview:
 
     # Out ------------------------------------------------------------------------------------
 
-    def to_dict(self) -> dict[str, list[list[Value]]]:
+    def to_dict(self) -> dict[str, list[list[Held]]]:
         """Return field → for each update, the values of all groups."""
         return {
             field: [list(values) for values in zip(*columns, strict=True)]
@@ -200,7 +143,7 @@ class Preview:
         Args:
             path: The file to write; None returns the text instead.
         """
-        headers, columns = zip(*self._flat(), strict=True) if self._size else ((), ())
+        headers, columns = zip(*self._flat(), strict=True) if len(self) else ((), ())
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         epochs = self.num_updates_per_epoch
@@ -225,7 +168,7 @@ class Preview:
 
     def plot(
         self,
-        applied: Applied | None = None,
+        applied: Recorded | None = None,
         loss: Loss | None = None,
         *,
         fields: Sequence[str] | None = None,
@@ -277,69 +220,11 @@ class Preview:
 
     # The table ------------------------------------------------------------------------------
 
-    @cached_property
-    def _labels(self) -> dict[str, list[list[tuple[int, str]]]]:
-        """Field → for each group, where a phase starts, and what it is called."""
-        return {
-            field: [
-                self._named(self._phases[field][index])
-                if field in self._phases
-                else self._found(column)
-                for index, column in enumerate(columns)
-            ]
-            for field, columns in self._columns.items()
-        }
-
-    def _named(self, rows: Sequence[PhaseRow]) -> list[tuple[int, str]]:
-        labels = [(row.first, row.shape) for row in rows if isinstance(row.first, int)]
-        if not rows:
-            return [(0, _HOLDS)]
-        last = rows[-1].last
-        return [*labels, (last, _HOLDS)] if isinstance(last, int) else labels
-
-    def _found(self, column: Column) -> list[tuple[int, str]]:
-        """Phases of values that nobody has described: the stretches where they stay."""
-        if not column:
-            return []
-        starts = [self.first_update]
-        previous = column[0]
-        for update, value in zip(self.updates, column, strict=True):
-            if value != previous:
-                starts.append(update)
-                previous = value
-                if len(starts) > _MOST_ROWS // 2:
-                    return [(self.first_update, "varies")]
-        return [(start, "constant") for start in starts]
-
-    @cached_property
-    def rows(self) -> tuple[PreviewRow, ...]:
-        """The stretches between joints of any field or group, in order; no update is in two."""
-        return self._rows(self._labels)
-
-    def rows_of(self, field: str) -> tuple[PreviewRow, ...]:
-        """The stretches between joints of one field's groups."""
-        self[field]  # an unknown one says which there are
-        return self._rows({field: self._labels[field]})
-
-    def _rows(
-        self, labels_by_field: Mapping[str, list[list[tuple[int, str]]]]
-    ) -> tuple[PreviewRow, ...]:
-        if not self._size:
-            return ()
-        everything = [labels for groups in labels_by_field.values() for labels in groups]
-        joints = {start for labels in everything for start, _ in labels} | {self.first_update}
-        starts = sorted(joint for joint in joints if joint in self.updates)
-        ends = [*starts[1:], self.num_updates]
-        return tuple(
-            PreviewRow(_phase_at(labels_by_field, start), start, end - 1)
-            for start, end in zip(starts, ends, strict=True)
-        )
-
     def table(self) -> str:
         """Return the phases as text: phase, from update, to update, first → last value of each."""
-        if not self._size:
+        if not len(self):
             return "no updates"
-        shown = self.rows[:_MOST_ROWS]
+        shown = self.rows[:MOST_ROWS]
         columns = self._table_columns
         if len(columns) <= _MOST_COLUMNS:
             lines = [("phase", "from", "to", *(header for header, _ in columns))]
@@ -376,8 +261,9 @@ class Preview:
     def _span(self, column: Column, row: PreviewRow) -> str:
         first = column[row.first - self.first_update]
         last = column[row.last - self.first_update]
-        is_one = first == last or (first != first and last != last)  # NaN equals nothing
-        return value_text(first) if is_one else f"{value_text(first)} → {value_text(last)}"
+        return (
+            value_text(first) if same(first, last) else f"{value_text(first)} → {value_text(last)}"
+        )
 
     def __str__(self) -> str:
         """Return the table."""
@@ -391,55 +277,10 @@ class Preview:
         )
 
 
-def value_text(value: Value) -> str:
+def value_text(value: Held) -> str:
     """Return a value in six digits."""
     if value is None:
         return "none"
     if isinstance(value, tuple):
         return f"({', '.join(map(value_text, value))})"
     return f"{value:.6g}"
-
-
-def _phase_at(labels_by_field: Mapping[str, list[list[tuple[int, str]]]], update: int) -> str:
-    by_field = {
-        field: "/".join(dict.fromkeys(_label_at(labels, update) for labels in groups))
-        for field, groups in labels_by_field.items()
-    }
-    if len(set(by_field.values())) == 1:
-        return next(iter(by_field.values()))
-    return ", ".join(f"{field} {label}" for field, label in by_field.items())
-
-
-def _label_at(labels: list[tuple[int, str]], update: int) -> str:
-    index = bisect_right(labels, update, key=lambda label: label[0]) - 1
-    return labels[max(index, 0)][1]
-
-
-def alike(curves: Iterable[tuple[str, Column]]) -> list[tuple[list[str], Column]]:
-    """Return each curve once, with the names of all that are equal to it."""
-    result: list[tuple[list[str], Column]] = []
-    for name, column in curves:
-        for names, other in result:
-            if column == other or _same_bytes(column, other):
-                names.append(name)
-                break
-        else:
-            result.append(([name], column))
-    return result
-
-
-def _same_bytes(one: Column, other: Column) -> bool:
-    """Say whether two arrays are the same with NaN, which equals nothing, taken for equal."""
-    if not isinstance(one, array) or not isinstance(other, array):
-        return False
-    return memoryview(one).cast("B") == memoryview(other).cast("B")
-
-
-def entries(column: Column, index: int) -> list[float | None]:
-    """Return one entry of each tuple in a column."""
-    return [None if value is None else value[index] for value in column]  # type: ignore[index]
-
-
-def named(names: list[str]) -> str:
-    """Return a short text for a list of groups."""
-    return ", ".join(names) if len(names) <= 4 else f"{names[0]}, {names[1]}, … {names[-1]}"

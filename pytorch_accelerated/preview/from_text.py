@@ -1,0 +1,232 @@
+"""Previews of what is written as text: on a command line, or in a configuration file."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytorch_accelerated.checks import whole
+from pytorch_accelerated.preview.make import preview
+from pytorch_accelerated.preview.of_schedules import bases_of, of_fields
+from pytorch_accelerated.preview.values import Preview
+from pytorch_accelerated.schedules import Schedule
+from pytorch_accelerated.schedules.expression import ExpressionError, parse_schedule
+from pytorch_accelerated.schedules.ranges import bounds, out_of_range
+
+_SCHEDULERS = ("CosineLrScheduler", "WSDLrScheduler")
+
+
+def preview_of_text(
+    text: object,
+    base: object = None,
+    num_updates: int | None = None,
+    num_updates_per_epoch: int | None = None,
+) -> Preview:
+    """Return the preview of a schedule, of several fields' schedules, or of a scheduler.
+
+    ``text`` is ``cosine(100)``, ``lr=…; weight_decay=…``, a mapping from fields to schedules, or a
+    scheduler with its arguments, ``CosineLrScheduler(…)``. ``base`` is a number, a list with one
+    for each group, text for these or for ``lr=…; weight_decay=…``, or a mapping from fields.
+    """
+    if num_updates is not None:
+        num_updates = whole("num_updates", num_updates, 1)
+    if num_updates_per_epoch is not None:
+        num_updates_per_epoch = whole("num_updates_per_epoch", num_updates_per_epoch, 1)
+    call = _scheduler_call(text) if isinstance(text, str) else None
+    if call is not None and call[0] != "ParamScheduler":
+        result = _of_scheduler(*call, base, num_updates, num_updates_per_epoch)
+    else:
+        if call is not None:  # field by field, for which torch is not needed
+            if call[1].args:
+                raise ValueError(f"ParamScheduler: write lr={ast.unparse(call[1].args[0])}.")
+            text = {str(own.arg): ast.unparse(own.value) for own in call[1].keywords}
+        schedules = {
+            field or "lr": _schedule(field or "lr", one)
+            for field, one in _by_field("schedule", text).items()
+        }
+        result = _of_schedules(schedules, base, num_updates, num_updates_per_epoch)
+    _check_finite(result)
+    return result
+
+
+def _by_field(option: str, given: object) -> dict[str, Any]:
+    """Return field → value; what is for no field in particular stands under an empty name."""
+    pairs: list[tuple[Any, Any]]
+    if isinstance(given, Mapping):
+        pairs = list(given.items())
+    elif isinstance(given, str):
+        parts = [part for part in given.split(";") if part.strip()]
+        found = [re.fullmatch(r"\s*([^\W\d]\w*)\s*=(?!=)(.*)", part, re.DOTALL) for part in parts]
+        pairs = [(m[1], m[2]) if m else ("", part) for m, part in zip(found, parts, strict=True)]
+    else:
+        pairs = [("", given)]
+    for field, value in pairs:
+        if field == "" and len(pairs) > 1:
+            raise ValueError(
+                f"{option}: {str(value).strip()!r} does not say for which field it is: write "
+                "lr=…; weight_decay=…."
+            )
+        if not isinstance(field, str) or not (field == "" or field.isidentifier()):
+            raise ValueError(f"{option}: {field!r} is not the name of a field, such as lr.")
+        if [name for name, _ in pairs].count(field) > 1:
+            raise ValueError(f"{option} has {field!r} twice, but it can have one value only.")
+    return dict(pairs)
+
+
+def _schedule(field: str, text: object) -> Schedule:
+    if not isinstance(text, str):
+        raise TypeError(f"{field}={text!r} has to be a schedule, such as cosine(1000).")
+    try:
+        return parse_schedule(text)
+    except ExpressionError as error:
+        raise ValueError(f"{field}: {error}") from None
+
+
+def _bases(given: object, fields: Sequence[str]) -> dict[str, list[float]]:
+    """Return for each field a base value for each parameter group."""
+    by_field = _by_field("base", 1.0 if given is None else given)
+    for field in by_field:
+        if field and field not in fields:
+            raise ValueError(f"base: there is no schedule for {field!r}.")
+    lists = {}
+    for field in fields:
+        value = by_field.get(field, by_field.get("", 1.0))
+        value = _literal("base", value) if isinstance(value, str) else value
+        lists[field] = bases_of(value)
+    count = max(map(len, lists.values()))
+    for field, values in lists.items():
+        if len(values) not in (1, count):
+            raise ValueError(f"base: {field} has {len(values)} values for {count} groups.")
+    return {f: values * count if len(values) == 1 else values for f, values in lists.items()}
+
+
+def _literal(name: str, text: str) -> Any:
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise ValueError(
+            f"{name}={text!r} cannot be read: write a number, such as 3e-4, or a list of them."
+        ) from None
+
+
+def _of_schedules(
+    schedules: dict[str, Schedule], base: object, num_updates: int | None, per_epoch: int | None
+) -> Preview:
+    for field, schedule in schedules.items():
+        if schedule.is_relative:
+            if num_updates is None:
+                raise ValueError(
+                    f"{field}={schedule!r} has lengths that are shares, epochs or the rest: write "
+                    "--num_updates, how many updates the run has."
+                )
+            schedules[field] = schedule.over(num_updates, per_epoch)
+    if num_updates is None:
+        num_updates = max(one.horizon or 1 for one in schedules.values())
+    bases = _bases(base, list(schedules))
+    result = of_fields(schedules, num_updates, bases)
+    result.num_updates_per_epoch = per_epoch
+    given = _by_field("base", base)
+    for field, schedule in schedules.items():
+        is_given = base is not None and (field in given or "" in given)
+        _check_range(field, schedule, bases[field], result[field], is_given)
+    return result
+
+
+def _check_range(
+    field: str, schedule: Schedule, bases: list[float], columns: Sequence[Any], is_given: bool
+) -> None:
+    """Raise for what a scheduler would refuse.
+
+    Where nobody gave a base, it is 1.0: a multiple of it may be too large, and right for a real
+    base, so that only what does not depend on it counts.
+    """
+    lower, upper = bounds(field)
+    ends = {end for row in schedule.phases for end in (row.start, row.end) if end is not None}
+    for group, (base, column) in enumerate(zip(bases, columns, strict=True)):
+        found = [(offset + scale * base, scale, f"in {schedule!r}") for offset, scale in ends]
+        found += [(value, 1.0, "at some update") for value in (min(column), max(column))]
+        for value, scale, where in found:
+            is_too_large = value >= upper and (is_given or scale == 0.0)
+            if math.isfinite(value) and (value < lower or is_too_large):
+                raise out_of_range(field, value, group, where)
+
+
+def _check_finite(made: Preview) -> None:
+    for field in made.fields:
+        for group, column in zip(made.groups, made[field], strict=True):
+            values: Any = column  # of schedules, so numbers
+            if math.isfinite(sum(values)):
+                continue  # quicker than looking at each
+            bad = next((k for k, value in enumerate(values) if not math.isfinite(value)), None)
+            if bad is not None:
+                raise ValueError(
+                    f"{field} of group {group} is {values[bad]} at update {bad}, which no "
+                    "optimizer can use: write another --base or other values."
+                )
+
+
+# Schedulers -----------------------------------------------------------------------------------
+
+
+def _scheduler_call(text: str) -> tuple[str, ast.Call] | None:
+    """Return the name and the call that a text is, if it calls something named as a scheduler."""
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None  # the reader of schedules says what is wrong
+    if isinstance(node, ast.Name):
+        node = ast.Call(node, [], [])  # the error over missing arguments says which there are
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        name = node.func.id
+        # As in code, the optimizer may stand first; here it is made from the bases.
+        if node.args and isinstance(node.args[0], ast.Name) and node.args[0].id == "optimizer":
+            del node.args[0]
+        return (name, node) if name.endswith("Scheduler") else None
+    return None
+
+
+def _of_scheduler(
+    name: str, call: ast.Call, base: object, num_updates: int | None, per_epoch: int | None
+) -> Preview:
+    if name not in _SCHEDULERS:
+        raise ValueError(f"{name} cannot be shown from text; {', '.join(_SCHEDULERS)} can.")
+    import torch
+
+    from pytorch_accelerated import schedulers
+
+    kind = getattr(schedulers, name)
+    (bases,) = _bases(base, ["lr"]).values()
+    optimizer = torch.optim.SGD(
+        [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": base} for base in bases]
+    )
+    signature = inspect.signature(kind)
+    try:
+        arguments = signature.bind(
+            optimizer,
+            *(_argument(name, node) for node in call.args),
+            **{str(own.arg): _argument(name, own.value) for own in call.keywords},
+        )
+    except TypeError as error:
+        own = ", ".join(list(signature.parameters)[1:])
+        raise ValueError(f"{name}: {error}. Its arguments are {own}.") from None
+    own_per_epoch = arguments.arguments.get("num_update_steps_per_epoch")
+    if None not in (per_epoch, own_per_epoch) and per_epoch != own_per_epoch:
+        raise ValueError(
+            f"--num_updates_per_epoch {per_epoch}: {name} has num_update_steps_per_epoch="
+            f"{own_per_epoch}; write only that."
+        )
+    scheduler = kind(*arguments.args, **arguments.kwargs)
+    return preview(scheduler, num_updates, num_updates_per_epoch=own_per_epoch or per_epoch)
+
+
+def _argument(name: str, node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise ValueError(
+            f"{name}: {ast.unparse(node)} is not a plain value, such as 30, 0.1 or True."
+        ) from None
