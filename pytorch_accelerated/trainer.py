@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import GradientAccumulationPlugin, set_seed
+from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from pytorch_accelerated import checks
 from pytorch_accelerated.callbacks import (
     CallbackHandler,
     LimitBatchesCallback,
@@ -36,19 +37,7 @@ from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run.schedulers import RunSchedulers, make_schedulers
 from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
-from pytorch_accelerated.user_input import (
-    check_folder,
-    check_loader_kwargs,
-    check_positive,
-    checked_batch_size,
-    inputs_and_targets,
-)
-from pytorch_accelerated.utils import (
-    get_limit_batches_from_env,
-    runs_on_cpu,
-    whole_number,
-    worker_init_fn,
-)
+from pytorch_accelerated.utils import get_limit_batches_from_env, runs_on_cpu, worker_init_fn
 
 __all__ = [
     "DEFAULT_CALLBACKS",
@@ -68,7 +57,7 @@ class _NumUpdates:
     """Reads the loop's count; a subclass that keeps a count of its own may assign over it."""
 
     def __get__(self, trainer: Any, owner: type) -> int:
-        num_updates: int = 0 if trainer is None else trainer._training.num_updates
+        num_updates: int = 0 if trainer is None else trainer._training.loop.num_updates
         return num_updates
 
 
@@ -152,8 +141,7 @@ class Trainer:
         self.callback_handler.call_event("on_init_end", self)
 
     def _new_run(self, loop: Any = None, within: Run | None = None) -> Run:
-        kind = type(self)
-        is_ours = kind.scheduler_step is Trainer.scheduler_step
+        is_ours = type(self).scheduler_step is Trainer.scheduler_step
         return Run(self, RunSchedulers(self._tells_epochs, is_ours), loop, within)
 
     # Runs
@@ -240,59 +228,49 @@ class Trainer:
                 "train() was called while a run of this Trainer is on, by one of its callbacks or "
                 "methods: call it when the run is over, or train another Trainer"
             )
-        check_loader_kwargs("train_dataloader_kwargs", train_dataloader_kwargs)
-        check_loader_kwargs("eval_dataloader_kwargs", eval_dataloader_kwargs)
-        num_epochs = whole_number("num_epochs", num_epochs)
-        per_device_batch_size = checked_batch_size(
-            per_device_batch_size,
-            train_dataloader_kwargs,
-            *([] if eval_dataset is None else [eval_dataloader_kwargs]),
+        loader_kwargs = {"train_dataloader_kwargs": train_dataloader_kwargs}
+        if eval_dataset is not None or eval_dataloader_kwargs is not None:
+            loader_kwargs["eval_dataloader_kwargs"] = eval_dataloader_kwargs
+        per_device_batch_size = _batch_size(per_device_batch_size, loader_kwargs)
+        num_epochs = checks.whole("num_epochs", num_epochs, 1)
+        gradient_accumulation_steps = checks.whole(
+            "gradient_accumulation_steps", gradient_accumulation_steps, 1
         )
-        gradient_accumulation_steps = whole_number(
-            "gradient_accumulation_steps", gradient_accumulation_steps
-        )
-        if max_num_train_steps is not None:
-            max_num_train_steps = whole_number(
-                "max_num_train_steps", max_num_train_steps, else_none=True
-            )
-        check_positive("gradient_clip_value", gradient_clip_value)
-        check_positive("gradient_clip_norm", gradient_clip_norm)
-        if seed is not None:
-            seed = whole_number("seed", seed, at_least=0, else_none=True)
-
-        if checkpoint_every is not None:
-            checkpoint_every = whole_number("checkpoint_every", checkpoint_every, else_none=True)
-        if keep_last is not None:
-            keep_last = whole_number("keep_last", keep_last, else_none=True)
-        check_folder("checkpoint_dir", checkpoint_dir)
-        check_folder("resume_from", resume_from)
-        check_folder("resume", resume, " of checkpoints, a checkpoint in one, or 'auto'")
-        if checkpoint_dir is None and (checkpoint_every, keep_last) != (None, None):
+        max_num_train_steps = _optional_count("max_num_train_steps", max_num_train_steps, 1)
+        checkpoint_every = _optional_count("checkpoint_every", checkpoint_every, 1)
+        keep_last = _optional_count("keep_last", keep_last, 1)
+        seed = _optional_count("seed", seed, 0)
+        _check_bound("gradient_clip_value", gradient_clip_value)
+        _check_bound("gradient_clip_norm", gradient_clip_norm)
+        folder = None
+        if checkpoint_dir is not None:
+            folder = checks.folder("checkpoint_dir", checkpoint_dir)
+        elif (checkpoint_every, keep_last) != (None, None):
             raise ValueError("checkpoint_every and keep_last need a checkpoint_dir: give one")
-        if checkpoint_dir is None and resume == "auto":
+        elif resume == "auto":
             raise ValueError("resume='auto' looks for checkpoints in checkpoint_dir: give one")
-        if resume is not None and resume_from is not None:
-            raise ValueError(f"resume is {resume!r} and resume_from is {resume_from!r}: give one")
-        folder = None if checkpoint_dir is None else Path(checkpoint_dir)
-        resume = resume_from if resume is None else resume
-
-        if self.optimizer is None or isinstance(self.optimizer, type):
+        if resume_from is not None:
+            checks.folder("resume_from", resume_from)
+            if resume is not None:
+                raise ValueError(f"{resume=} and {resume_from=}: give one of them")
+        elif resume is not None:
+            checks.folder("resume", resume, "that of a checkpoint in one, or 'auto'")
+        if not isinstance(self.optimizer, torch.optim.Optimizer) and (
+            self.optimizer is None or isinstance(self.optimizer, type)
+        ):
             raise TypeError(
                 f"optimizer is {self.optimizer!r}: training needs an optimizer, for example "
                 f"torch.optim.AdamW(model.parameters())"
             )
+        self._check_model()
         self.train_dataset = train_dataset
         self.eval_dataset = eval_dataset
         self.create_scheduler_fn = create_scheduler_fn
         self.collate_fn = collate_fn
-        if not isinstance(self.model, nn.Module):
-            raise TypeError(f"model is {self.model!r}: give a torch.nn.Module")
         run = self.run = self._training = self._new_run()
         with preparing.on(run, self), saving.to(run, folder, checkpoint_every, keep_last):
-            saved = resuming.find(run, resume, folder)
-            if seed is not None:
-                set_seed(seed, device_specific=True)
-            preparing.draw_data_seed(run, seed)
+            saved = resuming.find(run, resume_from if resume is None else resume, folder)
+            preparing.seed_all(run, seed)
             self._train_dataloader = self.create_train_dataloader(
                 batch_size=per_device_batch_size, train_dl_kwargs=train_dataloader_kwargs
             )
@@ -311,13 +289,13 @@ class Trainer:
                 max_num_train_steps=max_num_train_steps,
                 gradient_clip_value=gradient_clip_value,
             )
-            run.set_config(replace(config, gradient_clip_norm=gradient_clip_norm))
-            preparing.make_plan(run, max_num_train_steps, saved)
+            config = replace(config, gradient_clip_norm=gradient_clip_norm)
+            preparing.make_plan(run, config, max_num_train_steps, saved)
             self._check_eval_batch_size()
             preparing.start_trackers(run, self._log_with, self._project_name)
             run.scheduler_metric = scheduler_metric
             state, self._scheduler_state_to_load = self._scheduler_state_to_load, None
-            run.schedulers.make(self, state, run.num_updates)
+            run.schedulers.make(self, state, run.loop.num_updates)
             # What could not work was refused above, and has cost no metrics.
             if reset_run_history and resume_from is None:
                 self.run_history.reset()
@@ -327,7 +305,7 @@ class Trainer:
                 resuming.take_up(run, saved, remembers_stop=resume == "auto")
             if run.processes.is_main:
                 run.schedulers.warn_of_other_lengths(
-                    run.num_updates, run.config.max_num_train_steps
+                    run.loop.num_updates, run.config.max_num_train_steps
                 )
             self._run_training()
 
@@ -357,18 +335,18 @@ class Trainer:
         """
         if dataset is None and self.eval_dataset is None:
             raise ValueError("dataset is None, and no run has had evaluation data: give a dataset")
-        check_loader_kwargs("dataloader_kwargs", dataloader_kwargs)
-        per_device_batch_size = checked_batch_size(per_device_batch_size, dataloader_kwargs)
-        if not isinstance(self.model, nn.Module):
-            raise TypeError(f"model is {self.model!r}: give a torch.nn.Module")
+        per_device_batch_size = _batch_size(
+            per_device_batch_size, {"dataloader_kwargs": dataloader_kwargs}
+        )
+        self._check_model()
         shown = {
             "eval_dataset": self.eval_dataset if dataset is None else dataset,
             "collate_fn": self.collate_fn if collate_fn is None else collate_fn,
             "train_dataset": None,
         }
-        outer = self.run
-        if outer.is_on:
-            run = self._new_run(self._training.loop, within=outer)
+        outer = self.run if self.run.is_on else None
+        run = self._new_run(self._training.loop, within=outer)
+        if outer is not None:
             shown |= {"_eval_dataloader": None, "_eval_dl_kwargs": None}
             shown |= {"callback_handler": CallbackHandler()}
             with preparing.within(run, outer, **shown):
@@ -379,24 +357,27 @@ class Trainer:
                 self._check_eval_batch_size()
                 self._run_eval_epoch(self._eval_dataloader, is_training=False)
             return
-        run = self.run = self._new_run(self._training.loop)
+        self.run = run
         with preparing.on(run, self):
             vars(self).update(shown)
             self._eval_dataloader = self.create_eval_dataloader(
                 batch_size=per_device_batch_size, eval_dl_kwargs=dataloader_kwargs
             )
             preparing.prepare(run)
-            config = self._create_run_config(
+            run.config = self.run_config = self._create_run_config(
                 per_device_batch_size=per_device_batch_size,
                 num_epochs=1,
                 gradient_accumulation_steps=1,
                 max_num_train_steps=None,
                 gradient_clip_value=None,
             )
-            run.set_config(config)
             self._check_eval_batch_size()
             preparing.start_trackers(run, self._log_with, self._project_name)
             self._run_evaluation()
+
+    def _check_model(self) -> None:
+        if not isinstance(self.model, nn.Module):
+            raise TypeError(f"model is {self.model!r}: give a torch.nn.Module")
 
     # Steps that are made to be overridden
 
@@ -501,21 +482,25 @@ class Trainer:
             such as tokens, and an update is made with the mean over all items of its window of
             batches, over all processes. Otherwise it is the mean of the window's batch losses.
         """
-        inputs, targets = inputs_and_targets(batch)
-        outputs = self.model(inputs)
-        return {
-            "loss": self._loss(outputs, targets),
-            "model_outputs": outputs,
-            "batch_size": len(targets),
-        }
+        return self._batch_loss(batch)
 
-    def _loss(self, outputs: Any, targets: Any) -> Any:
+    def _batch_loss(self, batch: Any) -> dict[str, Any]:
+        try:
+            inputs, targets = batch[0], batch[1]
+        except (TypeError, KeyError, IndexError):
+            raise TypeError(
+                f"a batch is a {type(batch).__name__}, of which [0] and [1] are not input and "
+                f"target: override calculate_train_batch_loss and calculate_eval_batch_loss to "
+                f"take it apart"
+            ) from None
+        outputs = self.model(inputs)
         if self.loss_func is None:
             raise TypeError(
                 "loss_func is None: give one, such as torch.nn.MSELoss(), or override "
                 "calculate_train_batch_loss and calculate_eval_batch_loss"
             )
-        return self.loss_func(outputs, targets)
+        loss = self.loss_func(outputs, targets)
+        return {"loss": loss, "model_outputs": outputs, "batch_size": len(targets)}
 
     def backward_step(self, loss: Tensor) -> None:
         """Add the gradients of a loss.
@@ -560,13 +545,7 @@ class Trainer:
             As in `calculate_train_batch_loss`.
         """
         with torch.no_grad():
-            inputs, targets = inputs_and_targets(batch)
-            outputs = self.model(inputs)
-            return {
-                "loss": self._loss(outputs, targets),
-                "model_outputs": outputs,
-                "batch_size": len(targets),
-            }
+            return self._batch_loss(batch)
 
     def eval_epoch_end(self) -> None:
         """At the end of an evaluation epoch."""
@@ -733,7 +712,7 @@ class Trainer:
         extra = dict(checkpoint_kwargs or {})
         single_file.check_not_reserved(extra, _METADATA_KEYS)
         run = self._training
-        with nullcontext() if run.is_on else run.of(self):
+        with run.of(self):
             saving.ask_for(run, Path(output_dir), extra)
 
     def load_training_state(self, input_dir: str | os.PathLike[str]) -> dict[str, Any]:
@@ -760,7 +739,7 @@ class Trainer:
                 f"be restored: call train(…, resume_from={os.fspath(input_dir)!r})"
             )
         run = self._training
-        with nullcontext() if run.is_on else run.of(self):
+        with run.of(self):
             saved = resuming.load(run, Path(input_dir))
         own = {name: saved[name] for name in ("loop", "history", "callbacks")}
         epoch = own["loop"]["first_history_epoch"] + own["loop"]["epoch"]
@@ -853,3 +832,28 @@ class TrainerWithTimmScheduler(Trainer):
     """
 
     _tells_epochs = True
+
+
+def _batch_size(value: Any, loader_kwargs: dict[str, Any]) -> Any:
+    """Return a batch size, which may be ``None`` where the loaders' own arguments tell."""
+    is_told = True
+    for name, kwargs in loader_kwargs.items():
+        if kwargs is not None and not isinstance(kwargs, Mapping):
+            raise TypeError(
+                f"{name}={kwargs!r} is a {type(kwargs).__name__}, but has to be a dict of "
+                f"arguments for the data loader. Write {name}={{'num_workers': 2}}, for example."
+            )
+        given = kwargs or {}
+        is_told &= any(given.get(one) is not None for one in ("batch_size", "batch_sampler"))
+    return None if value is None and is_told else checks.whole("per_device_batch_size", value, 1)
+
+
+def _optional_count(name: str, value: Any, minimum: int) -> int | None:
+    return None if value is None else checks.whole(name, value, minimum, f"{name}=None")
+
+
+def _check_bound(name: str, value: Any) -> None:
+    """Refuse a bound on gradients that is not above 0; an infinite one only has them measured."""
+    number = value.item() if isinstance(value, Tensor) else value
+    if number is not None and number != math.inf:
+        checks.positive(name, number)

@@ -2,120 +2,96 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
-from pytorch_accelerated.run import saving
+from pytorch_accelerated.run import preparing, saving
 from pytorch_accelerated.run.data import accumulation_windows, batches_after, length, tell_epoch
 from pytorch_accelerated.run.loop_state import Stage
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, no_buffer_broadcast
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.tracking import LossTracker
-from pytorch_accelerated.user_input import loss_and_size
 
 
 def run_training(trainer: Any, run: Run) -> None:
-    """A training run whose objects are prepared."""
-    _until_stopped(
-        run, lambda: _train(trainer, run), trainer.training_run_end, "on_training_run_end"
-    )
+    """Make a training run whose objects are prepared."""
+    with _ending(run, trainer.training_run_end, "on_training_run_end"):
+        trainer.optimizer_zero_grad()
+        run.announce(trainer.training_run_start, "on_training_run_start")
+        run.random.put_back()
+        if run.stopped is not None:
+            trainer.print(f"the run is over, it was stopped: {run.stopped}")
+        else:
+            try:
+                train_epochs(trainer, run)
+            except StopTrainingError as stop:
+                run.go_back()
+                saving.at_end(run, stopped=str(stop))
+                raise
+            saving.at_end(run)
+        if trainer.eval_dataset is not None:
+            trainer.model.eval()
 
 
 def run_evaluation(trainer: Any, run: Run) -> None:
-    """An evaluation run whose objects are prepared."""
-
-    def evaluate() -> None:
+    """Make an evaluation run whose objects are prepared."""
+    with _ending(run, trainer.evaluation_run_end, "on_evaluation_run_end"):
         run.announce(trainer.evaluation_run_start, "on_evaluation_run_start")
-        trainer._run_eval_epoch(run.eval_loader, is_training=False)
+        trainer._run_eval_epoch(trainer._eval_dataloader, is_training=False)
         trainer.model.eval()
 
-    _until_stopped(run, evaluate, trainer.evaluation_run_end, "on_evaluation_run_end")
 
-
-def _until_stopped(
-    run: Run, body: Callable[[], None], hook: Callable[[], None], event: str
-) -> None:
+@contextmanager
+def _ending(run: Run, hook: Callable[[], None], event: str) -> Iterator[None]:
+    """End a run, also one that is stopped; the model is the bare one by then."""
     try:
-        body()
+        yield
     except StopTrainingError as stop:
         run.trainer.print(stop)
         run.at_end(lambda: run.fire("on_stop_training_error"))
-    run.unwrap()
+    preparing.unwrap(run)
     run.at_end(hook)
     run.at_end(lambda: run.fire(event))
 
 
-def _train(trainer: Any, run: Run) -> None:
-    trainer.optimizer_zero_grad()
-    run.announce(trainer.training_run_start, "on_training_run_start")
-    run.random.put_back()
-    if run.stopped is not None:
-        trainer.print(f"the run is over, it was stopped: {run.stopped}")
-    else:
-        try:
-            train_epochs(trainer, run)
-        except StopTrainingError as stop:
-            trainer._loss_tracker = run.window.leave(run.random, trainer._loss_tracker)
-            saving.at_end(run, stopped=str(stop))
-            raise
-        saving.at_end(run)
-    if trainer.eval_dataset is not None:
-        trainer.model.eval()
-
-
 def train_epochs(trainer: Any, run: Run) -> None:
-    """All epochs, from the loop's position on, which may be in the middle of one."""
+    """Make all epochs, from the loop's position on, which may be in the middle of one."""
     loop = run.loop
     while not run.is_over():
         if loop.stage <= Stage.TRAIN:
-            run.is_enough = trainer._run_train_epoch(run.train_loader)
+            run.is_enough = trainer._run_train_epoch(trainer._train_dataloader)
             loop.stage = Stage.EVALUATE
         if loop.stage is Stage.EVALUATE and trainer.eval_dataset is not None:
-            run.random.before_evaluation = run.random.now()
-            trainer._run_eval_epoch(run.eval_loader)
-            run.random.before_evaluation = None
+            run.random.held = run.random.now()
+            trainer._run_eval_epoch(trainer._eval_dataloader)
+            run.random.held = None
         end_epoch(trainer, run)
 
 
-def end_epoch(trainer: Any, run: Run) -> None:
-    """What follows on an epoch's training and evaluation."""
-    loop, is_enough = run.loop, run.is_enough or run.has_reached_limit()
-    loop.end_epoch()
-    default = "train_loss_epoch" if trainer.eval_dataset is None else "eval_loss_epoch"
-    run.schedulers.look(trainer.scheduler).end_epoch(
-        trainer.run_history, run.scheduler_metric or default, loop.epoch
-    )
-    try:
-        run.announce(trainer.training_run_epoch_end, "on_training_run_epoch_end")
-    finally:
-        trainer.run_history.increment_epoch()
-    if is_enough and loop.epoch < run.config.num_epochs:
-        trainer.print(f"max_num_train_steps is reached: {loop.num_updates} updates")
-    saving.after_epoch(run)
-
-
 def train_epoch(trainer: Any, run: Run, loader: Any) -> bool:
-    """A training epoch; returns whether the limit on updates is reached."""
+    """Make a training epoch; return whether the limit on updates is reached."""
     loop, history = run.loop, trainer.run_history
     trainer.model.train()
     keep_frozen_modules_in_eval(trainer.model)
     if loop.batch == 0:
         trainer._loss_tracker.reset()
         run.norms.reset()
-    loop.begin_training()
+    loop.stage, loop.is_cut_short = Stage.TRAIN, False
     with run.random.kept(is_needed=loop.batch > 0):
         run.announce(trainer.train_epoch_start, "on_train_epoch_start")
-    run.wrapping.check_nothing_was_unfrozen(trainer.model)
+    preparing.check_nothing_was_unfrozen(run)
     train_batches(trainer, run, loader)
     run.processes.agree_on_stop()
 
-    run.hook(trainer.train_epoch_end)
+    run.call(trainer.train_epoch_end)
     history.update_metric("train_loss_epoch", run.processes.mean_loss(trainer._loss_tracker))
     if run.norms.running_count:
         history.update_metric("train_grad_norm_epoch", run.norms.average)
@@ -152,44 +128,43 @@ def train_pass(trainer: Any, run: Run, loader: Any) -> None:
     """Go through the batches that are left of a pass over the data."""
     loop, window = run.loop, run.window
     steps, is_alone = run.config.gradient_accumulation_steps, run.processes.count == 1
+    may_stop_within = steps > 1 and run.checkpoints is not None
     if run.is_pass_over():
         return
-    remember_window(trainer, run)
-    windows = accumulation_windows(batches_left(run, loader), steps, first_batch=loop.batch)
-    for step, batch, window.size, completes_window in windows:
+    if may_stop_within:
+        run.remember()
+    batches = accumulation_windows(batches_left(run, loader), steps, first_batch=loop.batch)
+    for step, batch, window.size, is_last in batches:
         window.is_open = True
-        is_exchanging = completes_window or is_alone
-        with nullcontext() if is_exchanging else run.accelerator.no_sync(trainer.model):
+        with nullcontext() if is_last or is_alone else run.accelerator.no_sync(trainer.model):
             batch_output = trainer._perform_forward_and_backward_passes(batch, step)
-        was_updated = completes_window and update(trainer, run, step)
+        was_made = is_last and update(trainer, run, step)
         run.fire("on_train_step_end", batch=batch, batch_output=batch_output, step=step)
-        window.is_open = not completes_window
-        if was_updated:
+        if not is_last:
+            continue
+        window.is_open = False
+        if was_made:
             run.fire("on_update_end")
-        if completes_window:
+        if run.asked_for:
             saving.save_what_was_asked_for(run)
-            if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
-                run.processes.agree_on_stop()
-            saving.after_update(run, was_updated)
-            if run.is_pass_over():
-                break
-            remember_window(trainer, run)
+        if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
+            run.processes.agree_on_stop()
+        if run.checkpoints is not None:
+            saving.after_update(run, was_made)
+        if run.is_pass_over():
+            break
+        if may_stop_within:
+            run.remember()
     else:
         if window.is_open:  # the loader has fewer batches than its length says
             trainer.optimizer_zero_grad()
-            loop.batch, window.is_open = step + 1, False
+            loop.batch, window.is_open, window.items = step + 1, False, []
             saving.save_what_was_asked_for(run)
-    window.end()
-
-
-def remember_window(trainer: Any, run: Run) -> None:
-    """Keep what a window of several batches changes, as a stop may come within it."""
-    if run.checkpoints is not None and run.config.gradient_accumulation_steps > 1:
-        run.window.remember(run.random, trainer._loss_tracker)
+    run.forget()
 
 
 def batches_left(run: Run, loader: Any) -> Any:
-    """The batches of the pass at hand from the loop's position on."""
+    """Return the batches of the pass at hand from the loop's position on."""
     loop, random = run.loop, run.random
     if not loop.batch:
         random.at_epoch_start = random.now()
@@ -202,7 +177,7 @@ def batches_left(run: Run, loader: Any) -> Any:
 
 
 def forward_and_backward(trainer: Any, run: Run, batch: Any) -> dict[str, Any]:
-    """Add the gradients of a batch; returns what `Trainer.calculate_train_batch_loss` did."""
+    """Add the gradients of a batch; return what `Trainer.calculate_train_batch_loss` did."""
     run.fire("on_train_step_start")
     batch_output: dict[str, Any] = trainer.calculate_train_batch_loss(batch)
     loss, batch_size = loss_and_size(batch_output, "calculate_train_batch_loss")
@@ -219,16 +194,18 @@ def forward_and_backward(trainer: Any, run: Run, batch: Any) -> dict[str, Any]:
 
 
 def update(trainer: Any, run: Run, step: int) -> bool:
-    """Make an optimizer update with the gradients of a window; returns whether it was made.
+    """Make an optimizer update with the gradients of a window; return whether it was made.
 
     Mixed precision skips an update whose gradients are not finite.
     """
     config, loop, window = run.config, run.loop, run.window
-    window.divide_by_items(trainer.model, run.processes)
+    if window.items:
+        window.divide_by_items(trainer.model, run.processes)
     if config.gradient_clip_value is not None or config.gradient_clip_norm is not None:
         trainer._clip_gradients()
     trainer.optimizer_step()
-    window.end()
+    if window.losses_before is not None:
+        run.forget()
     loop.batch = step + 1
     was_made: bool = not run.accelerator.optimizer_step_was_skipped
     if loop.num_repeats == 0:
@@ -264,12 +241,12 @@ def evaluate_epoch(
             )
             _evaluate_batches(trainer, run, loader)
             run.processes.agree_on_stop()
-            run.hook(trainer.eval_epoch_end)
+            run.call(trainer.eval_epoch_end)
             loss = run.processes.mean_loss(trainer._loss_tracker)
             trainer.run_history.update_metric(name, loss)
             if is_training and not is_intermediate and run.loop.stage is Stage.EVALUATE:
                 run.loop.stage = Stage.END
-                run.random.before_evaluation = None
+                run.random.held = None
             run.announce(None, "on_eval_epoch_end", is_intermediate=is_intermediate)
     finally:
         for module, was_training in modes:
@@ -289,3 +266,44 @@ def _evaluate_batches(trainer: Any, run: Run, loader: Any) -> None:
         run.fire("on_eval_step_end", batch=batch, batch_output=batch_output)
         if run.processes.stop is not None:
             return
+
+
+def end_epoch(trainer: Any, run: Run) -> None:
+    """Do what follows on an epoch's training and evaluation."""
+    loop, is_enough = run.loop, run.is_enough or run.has_reached_limit()
+    loop.end_epoch()
+    default = "train_loss_epoch" if trainer.eval_dataset is None else "eval_loss_epoch"
+    run.schedulers.look(trainer.scheduler).end_epoch(
+        trainer.run_history, run.scheduler_metric or default, loop.epoch
+    )
+    try:
+        run.announce(trainer.training_run_epoch_end, "on_training_run_epoch_end")
+    finally:
+        trainer.run_history.increment_epoch()
+    if is_enough and loop.epoch < run.config.num_epochs:
+        trainer.print(f"max_num_train_steps is reached: {loop.num_updates} updates")
+    saving.after_epoch(run)
+
+
+def loss_and_size(batch_output: Any, source: str) -> tuple[Tensor, Any]:
+    """Return the loss of a batch, and the number of samples that it is a mean of."""
+    try:
+        loss, batch_size = batch_output["loss"], batch_output["batch_size"]
+    except (TypeError, KeyError):
+        raise TypeError(
+            f"{source} returned {type(batch_output).__name__} without 'loss' and "
+            f"'batch_size': return a dict with both"
+        ) from None
+    if not isinstance(loss, Tensor) or loss.dim() != 0:
+        raise TypeError(
+            f"{source} returned the loss {loss!r}: it has to be a tensor that holds one "
+            f"number and has no dimension, such as the mean over the batch"
+        )
+    if not isinstance(batch_size, Tensor) and (
+        not isinstance(batch_size, numbers.Real) or batch_size < 0
+    ):
+        raise ValueError(
+            f"{source} returned the batch_size {batch_size!r}: it has to be the number of "
+            f"samples that the loss is a mean of"
+        )
+    return loss, batch_size

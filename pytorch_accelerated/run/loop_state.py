@@ -1,11 +1,17 @@
-"""The position of a training run."""
+"""The position of a training run: its place in the data, and the states of the generators."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
+
+import torch
+
+from pytorch_accelerated.checkpoints import random_state
 
 
 class Stage(IntEnum):
@@ -75,24 +81,20 @@ class LoopState:
         """
         return random.Random(f"{self.data_seed}, {self.data_epoch}").getrandbits(63)
 
-    def begin_training(self) -> None:
-        """Begin an epoch, or continue one that was begun or cut short."""
-        self.stage, self.is_cut_short = Stage.TRAIN, False
-
     def repeat_epoch(self) -> None:
         """Go to the beginning of another pass of the same epoch."""
         self.batch = 0
         self.num_repeats += 1
 
     def end_epoch(self) -> None:
-        """Go to the beginning of the next pass, unless this one may have to go on."""
+        """Go to the beginning of the next pass, unless this one may have to continue."""
         if not self.is_cut_short:
             self.epoch += 1
             self.batch = self.num_repeats = 0
         self.stage = Stage.BEGIN
 
     def position(self) -> dict[str, int]:
-        """What a checkpoint's name and manifest tell."""
+        """Return what a checkpoint's name and manifest tell."""
         return {
             "num_updates": self.num_updates,
             "epoch": self.epoch,
@@ -101,13 +103,64 @@ class LoopState:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, as plain numbers."""
+        """Return all of it, as plain numbers."""
         return asdict(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to another position.
-
-        Args:
-            state: What `state_dict` returned.
-        """
+        """Go to another position."""
         vars(self).update(vars(LoopState(**state)))
+
+
+class Randomness:
+    """The states of all generators that training draws from, also of the loader's own.
+
+    Attributes:
+        own: Generators of the user's own that the training data loader draws from.
+        at_epoch_start: The states in which the pass at hand began: the order of its data may
+            have been drawn from any of them.
+        held: The states before what is under way and would be made again after a resume: a
+            window of several batches, or an evaluation.
+        to_restore: What a checkpoint holds, until it is put back.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.own: list[torch.Generator] = []
+        self.at_epoch_start: dict[str, Any] = {}
+        self.held: dict[str, Any] | None = None
+        self.to_restore: dict[str, Any] | None = None
+
+    def now(self) -> dict[str, Any]:
+        """Return the states as they are."""
+        own = [generator.get_state() for generator in self.own]
+        return {**random_state.get(self._device), "own": own}
+
+    def put(self, state: dict[str, Any]) -> None:
+        """Go to other states."""
+        random_state.put(state, self._device)
+        for generator, its_state in zip(self.own, state["own"], strict=False):
+            generator.set_state(its_state)
+
+    @contextmanager
+    def kept(self, is_needed: bool = True) -> Iterator[None]:
+        """Undo what is drawn within: a run that continues in an epoch has drawn it before."""
+        now = self.now() if is_needed else None
+        try:
+            yield
+        finally:
+            if now is not None:
+                self.put(now)
+
+    def put_back(self) -> None:
+        """Go to the states of the checkpoint that the run continues from, once."""
+        if self.to_restore is not None:
+            self.put(self.to_restore)
+            self.to_restore = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        return {"now": self.held or self.now(), "at_epoch_start": self.at_epoch_start}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Have the states put back where the run continues."""
+        self.to_restore, self.at_epoch_start = state["now"], state["at_epoch_start"]

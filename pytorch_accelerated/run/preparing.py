@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 from accelerate.optimizer import AcceleratedOptimizer
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, is_compiled_module, set_seed
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.checkpoints.contents import SavedState
@@ -22,6 +23,9 @@ from pytorch_accelerated.run.data import batch_size_of, length, own_generators, 
 from pytorch_accelerated.run.plan import Plan
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
+
+# What Accelerate leaves on a module that it has prepared, wrapped or not.
+_ACCELERATES_MARKS = {"forward", "_original_forward", "_is_accelerate_prepared"}
 
 # Several processes of these kinds need nothing of Accelerate's optimizer and backward pass.
 _PLAIN = {
@@ -34,34 +38,29 @@ _PLAIN = {
 @contextmanager
 def on(run: Run, trainer: Any) -> Iterator[Run]:
     """Begin a run; whatever happens, leave model and optimizer as they came."""
-    with run.of(trainer), _on(run, trainer):
-        yield run
-
-
-@contextmanager
-def _on(run: Run, trainer: Any) -> Iterator[None]:
     trainer._accelerator = run.accelerator
-    run.train_loader = run.eval_loader = None
+    trainer._train_dataloader = trainer._eval_dataloader = None
     trainer._train_dl_kwargs = trainer._eval_dl_kwargs = None
     trainer.callback_handler.look_again()
-    run.is_on = True
-    try:
-        yield
-    except StopTrainingError as stop:
-        trainer.print(stop)
-    finally:
-        run.is_on = run.window.is_open = False
-        run.unwrap()
-        if isinstance(trainer.optimizer, AcceleratedOptimizer):
-            trainer.optimizer = trainer.optimizer.optimizer
-        run.train_generator.take_back()
-        run.eval_generator.take_back()
+    with run.of(trainer):
+        run.is_on = True
         try:
-            # Callbacks that hold on to something beyond the run let go of it.
-            trainer.callback_handler.call_event("after_run", trainer)
+            yield run
+        except StopTrainingError as stop:
+            trainer.print(stop)
         finally:
-            for tracker in run.accelerator.trackers:
-                tracker.finish()
+            run.is_on = run.window.is_open = False
+            unwrap(run)
+            if isinstance(trainer.optimizer, AcceleratedOptimizer):
+                trainer.optimizer = trainer.optimizer.optimizer
+            run.train_generator.take_back()
+            run.eval_generator.take_back()
+            try:
+                # Callbacks that hold on to something beyond the run let go of it.
+                trainer.callback_handler.call_event("after_run", trainer)
+            finally:
+                for tracker in run.accelerator.trackers:
+                    tracker.finish()
 
 
 @contextmanager
@@ -70,40 +69,41 @@ def within(run: Run, outer: Run, **shown: Any) -> Iterator[Run]:
 
     Callbacks see nothing of it: what they gather is the other run's.
     """
-    trainer = run.trainer = outer.trainer
-    is_bare = not outer.wrapping.is_on  # at the run's end
-    with run.showing(run=run, **shown):
+    trainer = outer.trainer
+    is_bare = not outer.marks  # at the run's end
+    with run.of(trainer), run.showing(run=run, **shown):
         try:
             if is_bare:
-                run.wrapping.note_before(trainer.model)
+                note_marks(run)
                 trainer.model = run.accelerator.prepare_model(trainer.model, evaluation_mode=True)
             yield run
         finally:
             if is_bare:
-                run.unwrap()
+                unwrap(run)
             run.eval_generator.take_back()
-            del run.trainer
 
 
 def prepare(run: Run) -> None:
     """Have Accelerate prepare model, optimizer and data loaders."""
     trainer, accelerator = run.trainer, run.accelerator
     run.fire("on_prepare_start")
-    run.wrapping.note_before(trainer.model)
+    note_marks(run)
     run.is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
-    if run.train_loader is not None:
+    if trainer._train_dataloader is not None:
         _warn_of_another_models_optimizer(trainer.optimizer, trainer.model)
-        run.random.own = own_generators(run.train_loader)
+        run.random.own = own_generators(trainer._train_dataloader)
         run.is_prepared = True
     trainer._prepare_model_optimizer_and_dataloaders()
-    run.wrapping.note_after(trainer.model)
+    model = getattr(trainer.model, "_orig_mod", trainer.model)
+    if isinstance(model, DistributedDataParallel) and run.processes.count > 1:
+        run.exchanged = {id(p) for p in model.parameters() if p.requires_grad}
     run.fire("on_prepare_end")
 
 
 def prepare_objects(run: Run) -> None:
     """Model, optimizer and data loaders, unless the Trainer's subclass does it in its way."""
     trainer, accelerator = run.trainer, run.accelerator
-    is_training = run.train_loader is not None
+    is_training = trainer._train_dataloader is not None
     if run.is_plain:
         # Without training there are no gradients to exchange.
         trainer.model = accelerator.prepare_model(trainer.model, evaluation_mode=not is_training)
@@ -116,22 +116,70 @@ def prepare_objects(run: Run) -> None:
     else:
         trainer.model, trainer.optimizer = accelerator.prepare(trainer.model, trainer.optimizer)
     if is_training:
-        run.train_loader = prepare_loader(
-            run.train_loader, accelerator, run.train_generator, even_batches=True
+        trainer._train_dataloader = prepare_loader(
+            trainer._train_dataloader, accelerator, run.train_generator, even_batches=True
         )
-    if run.eval_loader is not None:
+    if trainer._eval_dataloader is not None:
         prepare_eval_loader(run)
 
 
 def prepare_eval_loader(run: Run) -> None:
     """Share the evaluation data among the processes."""
     trainer = run.trainer
-    run.eval_loader = prepare_loader(
-        run.eval_loader,
+    trainer._eval_dataloader = prepare_loader(
+        trainer._eval_dataloader,
         run.accelerator,
         run.eval_generator,
         even_batches=trainer._pad_uneven_eval_batches,
     )
+
+
+# Accelerate's wrappers around the model
+
+
+def note_marks(run: Run) -> None:
+    """Note what Accelerate is about to put on the model, which may have it of its own."""
+    model = run.trainer.model
+    run.was_compiled = is_compiled_module(model)
+    run.marks = [
+        (module, {name: vars(module)[name] for name in _ACCELERATES_MARKS & set(vars(module))})
+        for module in (model, getattr(model, "_orig_mod", model))
+    ]
+
+
+def unwrap(run: Run) -> None:
+    """Hand the model back as it came, without wrappers and marks."""
+    if not run.marks:
+        return
+    run.trainer.model = run.accelerator.unwrap_model(
+        run.trainer.model, keep_torch_compile=run.was_compiled
+    )
+    # Otherwise the next run would take the model for prepared, and leave it as it is.
+    for module, attributes in run.marks:
+        for name in _ACCELERATES_MARKS:
+            vars(module).pop(name, None)
+        vars(module).update(attributes)
+    run.marks = []
+
+
+def check_nothing_was_unfrozen(run: Run) -> None:
+    """Refuse gradients that distributed training, set up without them, would not exchange."""
+    if run.exchanged is None:
+        return
+    late = [
+        name
+        for name, parameter in run.trainer.model.named_parameters()
+        if parameter.requires_grad and id(parameter) not in run.exchanged
+    ]
+    if late:
+        raise ValueError(
+            f"{len(late)} parameters were unfrozen since the run began, such as {late[0]}: the "
+            f"processes would not exchange their gradients, and drift apart. Unfreeze them "
+            f"between two calls of train(), the second with reset_run_history=False"
+        )
+
+
+# The plan of a run
 
 
 def make_config(
@@ -148,8 +196,8 @@ def make_config(
     train_size = batch_size_of(trainer._train_dl_kwargs or {}, per_device_batch_size)
     eval_size = batch_size_of(trainer._eval_dl_kwargs or {}, train_size)
     updates: int | None = 0
-    if run.train_loader is not None:
-        batches = length(run.train_loader)
+    if trainer._train_dataloader is not None:
+        batches = length(trainer._train_dataloader)
         updates = None if batches is None else math.ceil(batches / gradient_accumulation_steps)
     return TrainerRunConfig(
         num_epochs=num_epochs,
@@ -172,21 +220,27 @@ def make_config(
     )
 
 
-def make_plan(run: Run, max_num_train_steps: int | None, saved: SavedState | None) -> None:
+def make_plan(
+    run: Run,
+    config: TrainerRunConfig,
+    max_num_train_steps: int | None,
+    saved: SavedState | None,
+) -> None:
     """Go to the position of a checkpoint, in terms of this run's batches."""
-    config = run.config
-    optimizer = getattr(run.trainer.optimizer, "optimizer", run.trainer.optimizer)
+    run.config = run.trainer.run_config = config
     run.plan = Plan(
         num_epochs=config.num_epochs,
         max_num_train_steps=max_num_train_steps,
-        num_batches_per_epoch=length(run.train_loader),
+        num_batches_per_epoch=length(run.trainer._train_dataloader),
         per_device_batch_size=config.train_per_device_batch_size,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
         num_processes=config.num_processes,
         gradient_clip_value=config.gradient_clip_value,
         gradient_clip_norm=config.gradient_clip_norm,
         mixed_precision=config.mixed_precision,
-        optimizer=class_name(optimizer),
+        optimizer=class_name(
+            getattr(run.trainer.optimizer, "optimizer", run.trainer.optimizer)
+        ),
     )
     if saved is not None:
         resuming.take_position(run, saved, run.plan)
@@ -196,7 +250,7 @@ def make_plan(run: Run, max_num_train_steps: int | None, saved: SavedState | Non
             max_num_train_steps,
             run.loop.num_replanned,
         )
-        run.set_config(replace(config, max_num_train_steps=updates))
+        run.config = run.trainer.run_config = replace(config, max_num_train_steps=updates)
 
 
 def start_trackers(run: Run, log_with: Any, project_name: str) -> None:
@@ -210,9 +264,11 @@ def start_trackers(run: Run, log_with: Any, project_name: str) -> None:
         run.accelerator.init_trackers(project_name, config=config)
 
 
-def draw_data_seed(run: Run, seed: int | None) -> None:
-    """Have a seed for the order of the data that all processes share."""
-    if seed is None:
+def seed_all(run: Run, seed: int | None) -> None:
+    """Have a seed for the order of the data that all processes share; seed generators if asked."""
+    if seed is not None:
+        set_seed(seed, device_specific=True)
+    else:
         (seed,) = run.processes.from_main([int(torch.randint(2**62, ()).item())])
     run.loop.data_seed = seed
 

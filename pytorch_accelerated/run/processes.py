@@ -87,9 +87,12 @@ class Processes:
 
     def keep_stop(self, stop: StopTrainingError) -> None:
         """End the run: at once if this process is alone, else when all agree."""
-        if self.count == 1:
-            raise stop
-        self.stop = self.stop or stop
+        try:
+            if self.count == 1:
+                raise stop
+            self.stop = self.stop or stop
+        finally:
+            del stop  # the traceback holds this frame: no cycle
 
     def agree_on_stop(self) -> None:
         """End the run on all processes if one of them wants to."""

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.checkpoints.writer import Questions, RunCheckpoints
 from pytorch_accelerated.run.data import EpochGenerator
-from pytorch_accelerated.run.loop_state import LoopState, Stage
+from pytorch_accelerated.run.loop_state import LoopState, Randomness, Stage
 from pytorch_accelerated.run.plan import Plan
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, Processes
-from pytorch_accelerated.run.randomness import Randomness
 from pytorch_accelerated.run.schedulers import RunSchedulers
 from pytorch_accelerated.run.window import Window
-from pytorch_accelerated.run.wrapping import Wrapping
 from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.tracking import LossTracker
 
@@ -30,13 +31,17 @@ class Run:
 
     Attributes:
         config: What the run was asked to do; known when the data loaders are.
+        trainer: The Trainer, while the run is on.
         loop: Where it is.
-        processes: The processes that it runs on.
-        wrapping: What Accelerate has put around the model.
-        schedulers: The schedulers of a training run.
+        random: The states of the random number generators.
         window: The window of batches at hand.
         norms: The norms of the epoch's gradients.
-        random: The states of the random number generators.
+        processes: The processes that it runs on.
+        schedulers: The schedulers of a training run.
+        scheduler_metric: Name of the metric that schedulers are stepped with.
+        marks: What the modules had of their own where Accelerate has put its marks.
+        was_compiled: Whether the model came compiled.
+        exchanged: The parameters whose gradients several processes exchange.
         checkpoints: The folder that the run writes to by itself, if there is one.
         questions: When to ask the other processes whether one was told to leave.
         asked_for: Training states to be written when the update at hand is done.
@@ -44,9 +49,9 @@ class Run:
         stopped: What has stopped the run, if it is over for that.
         plan: What is compared with the plan of a checkpoint.
         is_on: Whether the run is on.
+        is_prepared: Whether a training run has come so far that there is a state to save.
         is_plain: Whether the gradients need nothing of Accelerate.
         is_enough: Whether a training epoch of the user's own has ended the run.
-        scheduler_metric: Name of the metric that schedulers are stepped with.
     """
 
     config: TrainerRunConfig
@@ -59,21 +64,23 @@ class Run:
         loop: LoopState | None = None,
         within: Run | None = None,
     ) -> None:
-        self.schedulers = schedulers
-        self.loop = LoopState() if loop is None else loop
         if within is None:
             self.accelerator = trainer._create_accelerator()
             # Windows are counted here; Accelerate, whose launcher may set this, would divide again.
             self.accelerator.gradient_accumulation_steps = 1
             self.processes = Processes(self.accelerator)
-            self.wrapping = Wrapping(self.accelerator, trainer.model)
         else:
             self.accelerator, self.processes = within.accelerator, within.processes
-            self.wrapping = within.wrapping
+        self.schedulers = schedulers
+        self.scheduler_metric: str | None = None
+        self.loop = LoopState() if loop is None else loop
+        self.random = Randomness(self.processes.device)
         self.train_generator, self.eval_generator = EpochGenerator(), EpochGenerator()
         self.window = Window()
         self.norms = LossTracker()
-        self.random = Randomness(self.processes.device)
+        self.marks: list[tuple[nn.Module, dict[str, Any]]] = []
+        self.was_compiled = False
+        self.exchanged: set[int] | None = None
         self.checkpoints: RunCheckpoints | None = None
         self.questions = Questions(STOP_CHECK_INTERVAL)
         self.asked_for: list[tuple[Path, dict[str, Any]]] = []
@@ -82,7 +89,6 @@ class Run:
         self.plan: Plan | None = None
         self.is_on = self.is_prepared = self.is_enough = False
         self.is_plain = True
-        self.scheduler_metric: str | None = None
 
     # What callbacks may use
 
@@ -101,27 +107,9 @@ class Run:
         """Number of processes."""
         return self.processes.count
 
-    @property
-    def train_loader(self) -> Any:
-        """The training data loader, or ``None``."""
-        return self.trainer._train_dataloader
-
-    @train_loader.setter
-    def train_loader(self, loader: Any) -> None:
-        self.trainer._train_dataloader = loader
-
-    @property
-    def eval_loader(self) -> Any:
-        """The evaluation data loader, or ``None``."""
-        return self.trainer._eval_dataloader
-
-    @eval_loader.setter
-    def eval_loader(self, loader: Any) -> None:
-        self.trainer._eval_dataloader = loader
-
     def evaluate(self, is_intermediate: bool = False) -> None:
         """Evaluate on the run's evaluation data, with all events."""
-        self.trainer._run_eval_epoch(self.eval_loader, is_intermediate=is_intermediate)
+        self.trainer._run_eval_epoch(self.trainer._eval_dataloader, is_intermediate=is_intermediate)
 
     @contextmanager
     def showing(self, **attributes: Any) -> Iterator[None]:
@@ -135,43 +123,41 @@ class Run:
             vars(trainer).update(before)
 
     def weights_are_finite(self) -> bool:
-        """Whether no weight is a NaN or infinity; all processes find the same."""
+        """Return whether no weight is a NaN or infinity; all processes find the same."""
         return self.processes.weights_are_finite(self.trainer.model)
 
-    # Of a Trainer
+    # What the loop asks
 
     @contextmanager
     def of(self, trainer: Any) -> Iterator[Run]:
         """Know the Trainer for a while: if it was for ever, the two would not be freed at once."""
+        is_known = "trainer" in vars(self)
         self.trainer = trainer
         try:
             yield self
         finally:
-            del self.trainer
-
-    def unwrap(self) -> None:
-        """Hand the model back as it came."""
-        self.trainer.model = self.wrapping.off(self.trainer.model)
-
-    def set_config(self, config: TrainerRunConfig) -> None:
-        """Take a description of the run, and show it."""
-        self.config = self.trainer.run_config = config
-
-    # While it is on
+            if not is_known:
+                del self.trainer
 
     def has_reached_limit(self) -> bool:
-        """Whether the updates of the run are made."""
+        """Return whether the updates of the run are made."""
         limit = self.config.max_num_train_steps
         return limit is not None and self.loop.num_updates >= limit
 
     def is_over(self) -> bool:
-        """Whether no epoch is to come, nor the rest of one."""
+        """Return whether no epoch is to come, nor the rest of one."""
         loop = self.loop
         is_enough = self.is_enough or self.has_reached_limit()
         return loop.epoch >= self.config.num_epochs or (loop.stage is Stage.BEGIN and is_enough)
 
+    def is_pass_over(self) -> bool:
+        """Return whether no batch of the pass is to follow."""
+        loop, limit = self.loop, self.config.max_num_train_steps
+        has_made_up = loop.num_repeats > 0 and not loop.num_skipped
+        return has_made_up or (limit is not None and loop.num_updates >= limit)
+
     def has_skipped_updates_to_make(self) -> bool:
-        """Whether the last epoch has to go on for updates that mixed precision skipped."""
+        """Return whether the last epoch has another pass, for updates that were skipped."""
         config, loop = self.config, self.loop
         return (
             loop.num_skipped > 0
@@ -180,10 +166,24 @@ class Run:
             and not self.has_reached_limit()
         )
 
-    def is_pass_over(self) -> bool:
-        """Whether no batch of the pass is to follow."""
-        loop = self.loop
-        return self.has_reached_limit() or (loop.num_repeats > 0 and not loop.num_skipped)
+    # What a stop may come within
+
+    def remember(self) -> None:
+        """Hold what a window of several batches changes: a run that continues repeats it."""
+        self.random.held = self.random.now()
+        self.window.losses_before = copy.deepcopy(self.trainer._loss_tracker)
+
+    def forget(self) -> None:
+        """Let go of it: the update was made, or the batches left are too few for one."""
+        self.random.held = self.window.losses_before = None
+
+    def go_back(self) -> None:
+        """Leave the window at hand, which a stop has come within."""
+        self.window.is_open = False
+        if self.window.losses_before is not None:
+            self.trainer._loss_tracker = self.window.losses_before
+
+    # Events, and stops in them
 
     def fire(self, event: str, **kwargs: Any) -> None:
         """Call an event of the callbacks."""
@@ -193,7 +193,7 @@ class Run:
         except StopTrainingError as stop:
             self.processes.keep_stop(stop)
 
-    def hook(self, hook: Callable[[], None]) -> None:
+    def call(self, hook: Callable[[], None]) -> None:
         """Call a method of the Trainer that is made to be overridden."""
         try:
             hook()
@@ -203,17 +203,17 @@ class Run:
     def announce(self, hook: Callable[[], None] | None, event: str, **kwargs: Any) -> None:
         """Call a hook, then the event of the same place; then agree on whether to continue."""
         if hook is not None:
-            self.hook(hook)
+            self.call(hook)
         self.fire(event, **kwargs)
         self.processes.agree_on_stop()
 
     def at_end(self, call: Callable[[], None]) -> None:
         """Call what comes when a run ends anyway, so that a stop is but a message."""
-        stop: StopTrainingError | None = None
+        message: str | None = None
         try:
             call()
-        except StopTrainingError as error:
-            stop = error
-        stop, self.processes.stop = stop or self.processes.stop, None
-        if stop is not None:
-            self.trainer.print(stop)
+        except StopTrainingError as stop:
+            message = str(stop)
+        kept, self.processes.stop = self.processes.stop, None
+        if message is not None or kept is not None:
+            self.trainer.print(kept if message is None else message)

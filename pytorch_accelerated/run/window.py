@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -10,7 +9,6 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from pytorch_accelerated.run.processes import Processes
-from pytorch_accelerated.run.randomness import Randomness
 from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.tracking import LossTracker
 
@@ -21,48 +19,32 @@ class Window:
     Attributes:
         size: Number of its batches.
         is_open: Whether a batch of it was begun and its update is still to come.
+        items: Number of items, such as tokens, of each of its batches, if the batches tell.
         gradient_norm: Norm of its gradients before clipping, if they were clipped by norm.
+        losses_before: The epoch's losses up to the window, if a stop may come within it.
     """
 
     def __init__(self) -> None:
         self.size = 1
         self.is_open = False
+        self.items: list[Any] = []
         self.gradient_norm: Tensor | None = None
-        self._items: list[Any] = []
-        self._before: tuple[dict[str, Any], LossTracker] | None = None
-
-    def remember(self, random: Randomness, losses: LossTracker) -> None:
-        """Keep what a window of several batches changes, as a stop may come within it."""
-        self._before = random.now(), copy.deepcopy(losses)
-
-    def end(self) -> None:
-        """The update was made, or the batches left are none for an update."""
-        self._before, self._items = None, []
-
-    def leave(self, random: Randomness, losses: LossTracker) -> LossTracker:
-        """Go back to the last update that was made; returns the losses up to it."""
-        if self._before is not None:
-            random_state, losses = self._before
-            random.put(random_state)
-        self._before, self.is_open = None, False
-        return losses
+        self.losses_before: LossTracker | None = None
 
     def weigh(self, loss: Tensor, num_items: Any, num_processes: int) -> Tensor:
-        """The loss, such that the gradients of a window add up to those of its mean loss."""
+        """Return the loss, such that a window's gradients add up to those of its mean loss."""
         if num_items is None:
             return loss if self.size == 1 else loss / self.size
         if self.size == 1 and num_processes == 1:
             return loss
         # The window's items are known only at its end: `divide_by_items` divides by them.
-        self._items.append(num_items)
+        self.items.append(num_items)
         weighed: Tensor = loss * num_items
         return weighed
 
     def divide_by_items(self, model: nn.Module, processes: Processes) -> None:
-        """Divide the gradients by the items of the window over all processes, if any are given."""
-        if not self._items:
-            return
-        items, self._items = self._items, []
+        """Divide the gradients by the items of the window over all processes."""
+        items, self.items = self.items, []
         if len(items) != self.size:
             raise ValueError(
                 f"num_items_in_batch was given for {len(items)} of the {self.size} "
