@@ -338,10 +338,10 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     [
         ({"checkpoint_dir": None}, "checkpoint_every and keep_last need a checkpoint_dir"),
         ({"checkpoint_dir": None, "checkpoint_every": None}, "looks for checkpoints in"),
-        ({"checkpoint_every": 0}, "checkpoint_every is 0"),
-        ({"keep_last": 0}, "keep_last is 0"),
-        ({"keep_last": 1.5}, "keep_last is 1.5"),
-        ({"resume_from": "x"}, "resume is 'auto' and resume_from is 'x': give one"),
+        ({"checkpoint_every": 0}, "checkpoint_every=0"),
+        ({"keep_last": 0}, "keep_last=0"),
+        ({"keep_last": 1.5}, "keep_last=1.5"),
+        ({"resume_from": "x"}, "resume='auto' and resume_from='x': give one"),
     ],
 )  # fmt: skip
 def test_arguments_that_make_no_sense(tmp_path, kwargs, message):
