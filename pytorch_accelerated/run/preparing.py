@@ -238,9 +238,7 @@ def make_plan(
         gradient_clip_value=config.gradient_clip_value,
         gradient_clip_norm=config.gradient_clip_norm,
         mixed_precision=config.mixed_precision,
-        optimizer=class_name(
-            getattr(run.trainer.optimizer, "optimizer", run.trainer.optimizer)
-        ),
+        optimizer=class_name(getattr(run.trainer.optimizer, "optimizer", run.trainer.optimizer)),
     )
     if saved is not None:
         resuming.take_position(run, saved, run.plan)

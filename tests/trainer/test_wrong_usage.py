@@ -231,9 +231,9 @@ def test_counts_that_are_none(name, number, tmp_path):
 
 
 def test_a_batch_size_may_be_left_to_the_loaders_arguments():
-    with pytest.raises(TypeError, match="^per_device_batch_size=None .* has to be an integer"):
+    with pytest.raises(TypeError, match=r"^per_device_batch_size=None .* has to be an integer"):
         make_trainer().train(ones(4), 1, per_device_batch_size=None)
-    with pytest.raises(TypeError, match="^per_device_batch_size=None .* has to be an integer"):
+    with pytest.raises(TypeError, match=r"^per_device_batch_size=None .* has to be an integer"):
         make_trainer().evaluate(ones(4), per_device_batch_size=None)
     trainer = make_trainer()
     kwargs = {"batch_size": 2}
@@ -262,7 +262,8 @@ def test_a_clipping_value_that_is_none(name, value):
     ],
 )
 def test_the_counts_of_callbacks(make, name, value):
-    with pytest.raises(ValueError, match=rf"^{name} is .*: give a .*whole number"):
+    message = rf"^{name}=.* has to be (a whole number|an integer|at least)"
+    with pytest.raises((TypeError, ValueError), match=message):
         make(value)
 
 
@@ -272,12 +273,12 @@ def test_the_counts_of_callbacks(make, name, value):
         (lambda: ModelEma(Scale(), decay="a"), "decay is 'a': give a number from 0 to 1"),
         (
             lambda: EarlyStoppingCallback(early_stopping_threshold="a"),
-            "early_stopping_threshold is 'a': give",
+            "early_stopping_threshold='a' is a str, but has to be a number",
         ),
     ],
 )
 def test_numbers_that_are_none(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         make()
 
 
