@@ -7,6 +7,9 @@ import itertools
 import operator
 import os
 import random
+import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
@@ -179,7 +182,52 @@ def _has_accelerator() -> bool:
 def _process_state() -> PartialState:
     # Without this argument, a first use before any Accelerator was made would settle for one
     # process even if several were launched on CPU.
-    return PartialState(cpu=runs_on_cpu())
+    state = PartialState(cpu=runs_on_cpu())
+    leave_group_at_exit()
+    return state
+
+
+# Seconds that the end of the interpreter waits for operations which other processes never join.
+LEAVE_TIMEOUT = 10.0
+
+
+def leave_group_at_exit() -> None:
+    """Have the end of the interpreter destroy the process group, if nobody else does so before.
+
+    A thread of gloo gives back the tensors of an operation a moment after the operation is done,
+    for which it takes a lock of the interpreter. Before Python 3.14 a thread that does so while
+    the interpreter ends is terminated, and with it the process, by SIGABRT: under load, one in
+    some ten launches that did all their work. Destroying the group joins its threads.
+    """
+    is_gloo = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if is_gloo and torch.distributed.get_backend() == "gloo":
+        _register_leaving()
+
+
+@functools.cache
+def _register_leaving() -> None:
+    is_over = threading.Event()
+
+    def leave() -> None:
+        is_over.wait()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+    # No thread can be started while the interpreter ends, and the threads of gloo may wait for
+    # processes that are busy or confused, so one that can be left behind waits from now on.
+    thread = threading.Thread(target=leave, name="leave_group_at_exit", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        is_over.set()
+        thread.join(LEAVE_TIMEOUT)  # at once in a forked process, which has no such thread
+        # What a script holds, such as a distributed model or a group of its own, keeps threads
+        # alive, but not busy: this is long enough to give back what they were working on.
+        time.sleep(0.1)
+
+    # Finalizers run after the functions that scripts register with atexit, which may still need
+    # the group: weakref has registered its own since torch was imported.
+    weakref.finalize(torch.distributed, end)
 
 
 def _alone(is_the_one: str, function: Callable[P, R]) -> Callable[P, R | None]:

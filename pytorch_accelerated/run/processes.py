@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.tracking import LossTracker
+from pytorch_accelerated.utils import leave_group_at_exit
 
 # Updates between two exchanges in which several processes agree on whether one of them stopped.
 STOP_CHECK_INTERVAL = 16
@@ -40,6 +41,7 @@ class Processes:
 
     def __init__(self, accelerator: Accelerator) -> None:
         check_joined(accelerator.num_processes)
+        leave_group_at_exit()
         self.accelerator = accelerator
         self.count: int = accelerator.num_processes
         self.device: torch.device = accelerator.device
