@@ -7,7 +7,7 @@ from functools import partial
 
 from benchmarks.measure import Makers, Measured, repeated
 from pytorch_accelerated.schedules import cosine, linear
-from pytorch_accelerated.schedules.combine import Sequence
+from pytorch_accelerated.schedules.compose import Sequence
 
 
 def evaluations(updates: Iterable[int]) -> Makers:

@@ -47,7 +47,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(?!pytorch_accelerated\.).*"),
     ("py:class", r".*\.(_\w+|[A-Z])"),
-    ("py:class", r"pytorch_accelerated\.schedules\.(shapes\.Shape|value\.Value)"),
+    ("py:class", r"pytorch_accelerated\.schedules\.(phase\.Shape|value\.(Fixed|Value))"),
     ("py:obj", r"(torch|accelerate|collections|fractions|functools|math)\..*|abs|round"),
 ]
 

@@ -48,7 +48,8 @@ def whole(name: str, value: object, minimum: int = 0, otherwise: str = "") -> in
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         hint = ""
-        if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        is_bool = isinstance(value, bool)
+        if isinstance(value, numbers.Real) and not is_bool:
             if not math.isfinite(value):
                 raise ValueError(
                     f"{name}={value!r} is not finite, but has to be a whole number.{tail}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 from hypothesis import reject
@@ -14,21 +14,14 @@ from pytorch_accelerated.schedules import (
     Schedule,
     absolute,
     constant,
-    cosine,
     epochs,
-    exponential,
     from_function,
-    inverse_proportional,
-    inverse_sqrt,
-    linear,
     milestones,
     phase,
-    polynomial,
-    rex,
-    sqrt,
-    tanh,
 )
 from pytorch_accelerated.schedules.catalogue import smoothstep
+from pytorch_accelerated.schedules.curves import CURVES
+from pytorch_accelerated.schedules.entry import Entry
 
 
 def decay(num_updates: int) -> float:
@@ -79,39 +72,43 @@ def phases(
     ends_given: bool = False,
 ) -> Schedule:
     """One phase of any shape."""
-    kind = draw(st.sampled_from(sorted(_PHASES)))
     length = draw(lengths)
-    if kind in ("exponential", "inverse_proportional"):
-        start, end = draw(ratio_ends(plain))
-        return _PHASES[kind](draw, length, start=start, end=end)
-    if kind == "constant":
-        value = draw(ends(plain) if ends_given else st.none() | ends(plain))
-        return constant(length, value=value)
     one = ends(plain) if ends_given else st.none() | ends(plain)
-    return _PHASES[kind](draw, length, start=draw(one), end=draw(one))
+    curve = draw(st.sampled_from([*CURVES, None]))
+    if curve is not None:
+        start, end = draw(ratio_ends(plain) if is_ratio(curve) else st.tuples(one, one))
+        return curve.factory(length, start=start, end=end, **draw(own_arguments(curve)))
+    if draw(st.booleans()):
+        return constant(length, value=draw(one))
+    return phase(length, shape=smoothstep, start=draw(one), end=draw(one))
 
 
-def _with(factory: Callable[..., Schedule], **arguments: SearchStrategy[Any]) -> Any:
-    def make(draw: DrawFn, length: Any, **ends: Any) -> Schedule:
-        own = {name: draw(argument) for name, argument in arguments.items()}
-        return factory(length, **own, **ends)
-
-    return make
+def is_ratio(curve: Entry) -> bool:
+    """Say whether a curve needs two ends with a ratio."""
+    return bool(curve.sample.shape.is_ratio)  # type: ignore[attr-defined]
 
 
-_PHASES = {
-    "constant": _with(constant),
-    "cosine": _with(cosine, k=st.sampled_from([1.0, 0.5, 2.0])),
-    "exponential": _with(exponential),
-    "inverse_proportional": _with(inverse_proportional),
-    "inverse_sqrt": _with(inverse_sqrt, timescale=st.integers(1, 10)),
-    "linear": _with(linear),
-    "phase": _with(phase, shape=st.just(smoothstep)),
-    "polynomial": _with(polynomial, power=st.sampled_from([2.0, 1.0, 0.5, 3.7])),
-    "rex": _with(rex),
-    "sqrt": _with(sqrt),
-    "tanh": _with(tanh, lower=st.just(-4.0), upper=st.sampled_from([3.0, 0.0])),
-}
+def own_arguments(curve: Entry, modest: bool = True) -> SearchStrategy[dict[str, Any]]:
+    """What a curve's factory takes besides a length and two ends.
+
+    ``modest`` ones are near its defaults, where no value is rounded to an end's.
+    """
+    defaults = signature(curve.factory).parameters
+    return st.fixed_dictionaries(
+        {
+            name: _within(*bounds, near=defaults[name].default if modest else None)
+            for name, bounds in curve.own.items()
+        }
+    )
+
+
+def _within(least: float, most: float, near: float | None) -> SearchStrategy[Any]:
+    if isinstance(least, int):
+        return st.integers(least, most if near is None else 10)  # type: ignore[arg-type]
+    if near is None:
+        return st.floats(least, most)
+    sides = (0.5 * (near + max(least, near - 2.0)), near, 0.5 * (near + min(most, near + 2.0)))
+    return st.sampled_from(sides)
 
 
 @st.composite

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pytorch_accelerated.checks import finite, whole
 from pytorch_accelerated.preview.randomness import randomness_kept
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedulers.groups import plain
 from pytorch_accelerated.schedules import exponential
-from pytorch_accelerated.schedules.lengths import finite, whole
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview.plot import Picture

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
+from pytorch_accelerated.checks import finite
 from pytorch_accelerated.schedulers.groups import Field, copied, plain, put
 from pytorch_accelerated.schedulers.param_scheduler import (
     FieldSchedules,
@@ -20,7 +21,6 @@ from pytorch_accelerated.schedulers.param_scheduler import (
 )
 from pytorch_accelerated.schedulers.scheduler_base import Due
 from pytorch_accelerated.schedules import Schedule
-from pytorch_accelerated.schedules.lengths import finite
 
 
 class _Target(MutableMapping[str, Any]):

@@ -8,10 +8,11 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from pytorch_accelerated.checks import finite, whole
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler
 from pytorch_accelerated.schedules import Absolute, absolute, constant, cosine, linear
-from pytorch_accelerated.schedules.lengths import exact, finite, whole
+from pytorch_accelerated.schedules.lengths import exact
 
 
 class CosineLrScheduler(ParamScheduler):

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
 
+from pytorch_accelerated.checks import whole
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers import plan_state, quick
 from pytorch_accelerated.schedulers.groups import Field, Group, _is_number, called, plain
@@ -26,7 +27,6 @@ from pytorch_accelerated.schedulers.scheduler_base import (
     raise_named,
 )
 from pytorch_accelerated.schedules import Schedule
-from pytorch_accelerated.schedules.lengths import whole
 from pytorch_accelerated.schedules.ranges import bounds, out_of_range
 
 Plan: TypeAlias = "Schedule | Mapping[str | int, Schedule] | Sequence[Schedule]"
@@ -158,10 +158,10 @@ class FieldSchedules:
         """Return what :meth:`values` gives at updates 0 … ``num_updates`` − 1, for each group."""
         bases = self.field.bases(groups)
         if isinstance(self.plan, Schedule):
-            columns = self.plan._columns(num_updates, bases)
+            columns = self.plan.track.columns(num_updates, bases)
         else:
             columns = [
-                schedule._columns(num_updates, [base])[0]
+                schedule.track.columns(num_updates, [base])[0]
                 for schedule, base in zip(self.of(groups), bases, strict=True)
             ]
         if bases != self._bases or not self._is_safe:
@@ -182,14 +182,16 @@ class FieldSchedules:
                     f"{self.field.name}: parameter group {index} holds {base!r}, and a schedule "
                     "gives single numbers. For one entry of betas write beta1=… or beta2=…."
                 )
-            for offset, scale in schedule._reached():
+            for offset, scale in schedule.track.reached:
                 self._check(offset + scale * base, index, f"in {schedule!r}")
         # A bound that is no value of the schedule may well be illegal, and a user's own function
         # can only be checked as it is evaluated.
         self._is_safe = all(
-            schedule._is_bounded
+            schedule.track.bounds is not None
             and isinstance(base, float)
-            and all(self._is_allowed(offset + scale * base) for offset, scale in schedule._ends())
+            and all(
+                self._is_allowed(offset + scale * base) for offset, scale in schedule.track.bounds
+            )
             for schedule, base in pairs
         )
         self._bases = bases

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
-from pytorch_accelerated.schedules.lengths import whole
+from pytorch_accelerated.checks import whole
 
 T = TypeVar("T")
 

@@ -10,6 +10,7 @@ from typing import Any, SupportsFloat
 from torch import Tensor
 from torch.optim import Optimizer
 
+from pytorch_accelerated.checks import finite, whole
 from pytorch_accelerated.schedulers.cosine_scheduler import not_negative
 from pytorch_accelerated.schedulers.param_scheduler import (
     ParamScheduler,
@@ -21,7 +22,6 @@ from pytorch_accelerated.schedulers.param_scheduler import (
 )
 from pytorch_accelerated.schedulers.plain_state import saved_count, saved_entry
 from pytorch_accelerated.schedules import constant
-from pytorch_accelerated.schedules.lengths import finite, whole
 
 _COUNTS = ("num_bad_reports", "cooldown_counter", "num_reductions")
 

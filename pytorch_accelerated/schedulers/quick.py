@@ -27,7 +27,7 @@ def prepare(scheduler: Any) -> None:
             if not all(isinstance(value, Tensor) and not value.is_inference() for value in held):
                 continue
             try:  # whether the tensors can hold all that comes, which lies between the ends
-                for offset, scale in own.plan._ends():
+                for offset, scale in own.plan.track.bounds:
                     field.checked([offset + scale * base for base in bases], groups)
             except ValueError:
                 continue
@@ -45,7 +45,7 @@ def advance(scheduler: Any, num_updates: int) -> bool:
             break
         start, stop, curve = own.segment
         if not start <= num_updates < stop:
-            start, stop, curve = own.segment = own.plan.segment(num_updates)
+            start, stop, curve = own.segment = own.plan.track.segment(num_updates)
         now = curve(num_updates - start)
         if not (_write if field.holds_floats else _fill)(field, groups, now):
             break

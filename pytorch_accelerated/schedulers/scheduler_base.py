@@ -26,6 +26,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from pytorch_accelerated import door
+from pytorch_accelerated.checks import whole
 from pytorch_accelerated.schedulers.groups import Doubt, Field, Group, called, copied, plain
 from pytorch_accelerated.schedulers.plain_state import (
     NotPlainError,
@@ -36,7 +37,6 @@ from pytorch_accelerated.schedulers.plain_state import (
     to_pairs,
     to_plain,
 )
-from pytorch_accelerated.schedules.lengths import whole
 
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 Planned: TypeAlias = "dict[Field, list[array[float]]]"

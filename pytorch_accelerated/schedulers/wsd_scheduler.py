@@ -8,6 +8,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from pytorch_accelerated.checks import whole
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.cosine_scheduler import not_negative, updates_in
 from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules, ParamScheduler
@@ -21,7 +22,7 @@ from pytorch_accelerated.schedules import (
     linear,
     sqrt,
 )
-from pytorch_accelerated.schedules.lengths import exact, whole
+from pytorch_accelerated.schedules.lengths import exact
 
 
 class WSDLrScheduler(ParamScheduler):

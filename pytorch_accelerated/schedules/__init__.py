@@ -3,36 +3,21 @@
 Numbers are multiples of a group's base value unless marked with :func:`absolute`.
 """
 
-from pytorch_accelerated.schedules.base import Absolute, Affine, PhaseRow, Schedule, absolute
-from pytorch_accelerated.schedules.lengths import Epochs, epochs
-from pytorch_accelerated.schedules.phases import (
-    Phase,
-    constant,
-    cosine,
-    exponential,
-    inverse_proportional,
-    inverse_sqrt,
-    linear,
-    phase,
-    polynomial,
-    rex,
-    sqrt,
-    tanh,
-)
+from typing import TYPE_CHECKING
 
-from pytorch_accelerated.schedules.combine import (  # isort: skip  (needs phases)
-    Product,
-    Repeat,
-    Scaled,
-    Sequence,
-    Sum,
-)
-from pytorch_accelerated.schedules.pointwise import (
+from pytorch_accelerated.schedules.compose import Product, Repeat, Scaled, Sequence, Sum
+from pytorch_accelerated.schedules.curves import phase
+from pytorch_accelerated.schedules.lengths import Epochs, epochs
+from pytorch_accelerated.schedules.phase import Phase, constant
+from pytorch_accelerated.schedules.points import (
     FromFunction,
     Milestones,
     from_function,
     milestones,
 )
+from pytorch_accelerated.schedules.schedule import Schedule
+from pytorch_accelerated.schedules.track import PhaseRow
+from pytorch_accelerated.schedules.value import Absolute, Affine, absolute
 
 __all__ = [
     "Absolute",
@@ -50,17 +35,18 @@ __all__ = [
     "Sum",
     "absolute",
     "constant",
-    "cosine",
     "epochs",
-    "exponential",
     "from_function",
-    "inverse_proportional",
-    "inverse_sqrt",
-    "linear",
     "milestones",
     "phase",
-    "polynomial",
-    "rex",
-    "sqrt",
-    "tanh",
 ]
+
+# A curve is named nowhere but in its file: type checkers read the names there.
+if TYPE_CHECKING:
+    from pytorch_accelerated.schedules.curves import *  # noqa: F403
+    from pytorch_accelerated.schedules.ratios import *  # noqa: F403
+else:
+    from pytorch_accelerated.schedules.curves import CURVES
+
+    globals().update({curve.name: curve.factory for curve in CURVES})
+    __all__ += [curve.name for curve in CURVES]

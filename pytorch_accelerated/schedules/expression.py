@@ -8,42 +8,22 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytorch_accelerated.schedules.base import Affine, Schedule, absolute
-from pytorch_accelerated.schedules.combine import Pair, Repeat, Scaled, Sequence
+from pytorch_accelerated.schedules.compose import Sequence, num_pieces
+from pytorch_accelerated.schedules.curves import CURVES
 from pytorch_accelerated.schedules.lengths import epochs
-from pytorch_accelerated.schedules.phases import (
-    constant,
-    cosine,
-    exponential,
-    inverse_proportional,
-    inverse_sqrt,
-    linear,
-    polynomial,
-    rex,
-    sqrt,
-    tanh,
-)
-from pytorch_accelerated.schedules.pointwise import Milestones, milestones
+from pytorch_accelerated.schedules.phase import constant
+from pytorch_accelerated.schedules.points import milestones
+from pytorch_accelerated.schedules.schedule import Schedule
+from pytorch_accelerated.schedules.value import Affine, absolute
 
 #: What an expression may call. A user's own functions cannot be written as text.
 VOCABULARY: Mapping[str, Callable[..., Any]] = {
-    function.__name__: function
-    for function in (
-        absolute,
-        constant,
-        cosine,
-        epochs,
-        exponential,
-        inverse_proportional,
-        inverse_sqrt,
-        linear,
-        milestones,
-        polynomial,
-        rex,
-        sqrt,
-        tanh,
-        Affine,
-    )
+    "absolute": absolute,
+    "constant": constant,
+    "epochs": epochs,
+    "milestones": milestones,
+    "Affine": Affine,
+    **{curve.name: curve.factory for curve in CURVES},
 }
 _METHODS = ("repeat", "over")
 
@@ -51,13 +31,13 @@ _METHODS = ("repeat", "over")
 _MOST_CHARACTERS = 4000
 _MOST_NODES = 2000
 _DEEPEST = 100
-_MOST_PHASES = 10_000
-_MOST_EXPANDED = 100  # phases that are written out, with fractions for lengths
+_MOST_PIECES = 30_000  # that are laid out while one expression is read
+_MOST_EXPANDED = 100  # phases whose lengths are fractions
 _LARGEST = 1e15
 
 
 class ExpressionError(ValueError):
-    """A text is no schedule."""
+    """A text is not a schedule."""
 
 
 def parse_schedule(text: str) -> Schedule:
@@ -72,8 +52,8 @@ def parse_schedule(text: str) -> Schedule:
         text: The expression.
 
     Raises:
-        ExpressionError: If it is no schedule, with where and why. It is a ``ValueError``.
-        TypeError: If ``text`` is no string.
+        ExpressionError: If it is not a schedule, with where and why. It is a ``ValueError``.
+        TypeError: If ``text`` is not a string.
 
     Example:
         >>> from pytorch_accelerated.schedules.expression import parse_schedule
@@ -100,7 +80,7 @@ only .repeat(…) and .over(…) can follow a schedule.
             tree = ast.parse(text, mode="eval")
     except SyntaxError as error:
         at = f" at column {error.offset}" if error.offset else ""
-        raise ExpressionError(f"{_short(text)} is no expression{at}: {error.msg}.") from None
+        raise ExpressionError(f"{_short(text)} is not an expression{at}: {error.msg}.") from None
     except (RecursionError, MemoryError, ValueError) as error:
         raise ExpressionError(f"{_short(text)} cannot be read: {error}.") from None
     _check_size(tree)
@@ -144,6 +124,7 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.num_pieces = 0
 
     def read(self, node: ast.expr) -> Any:
         """Return what a node stands for."""
@@ -256,43 +237,31 @@ class _Reader:
         named: dict[str, Any],
     ) -> None:
         arguments = dict(zip(("count", "length", "peak"), positional, strict=False)) | named
-        count = arguments.get("count")
-        grows = any(arguments.get(name, 1.0) != 1.0 for name in ("length", "peak"))
-        most = _MOST_EXPANDED if grows or schedule.is_relative else _MOST_PHASES
-        if isinstance(count, int | float) and count * _num_phases(schedule) > most:
-            raise self._error(node, f"it has more than {most} phases")
-        for name in ("length", "peak"):
-            growth = arguments.get(name, 1.0)
+        growths = {name: arguments.get(name, 1.0) for name in ("length", "peak")}
+        if schedule.is_relative or any(growth != 1.0 for growth in growths.values()):
+            count = arguments.get("count")
+            if isinstance(count, int | float) and count * num_pieces(schedule) > _MOST_EXPANDED:
+                raise self._error(node, f"it has more than {_MOST_EXPANDED} phases")
+        for name, growth in growths.items():
             if isinstance(growth, int | float) and not 0.01 <= growth <= 100:
                 raise self._error(node, f"{name}={growth!r} has to be between 0.01 and 100")
 
     def _built(self, node: ast.expr, build: Callable[..., Any], *args: Any, **named: Any) -> Any:
         try:
             value = build(*args, **named)
+            if isinstance(value, Schedule):
+                self.num_pieces += num_pieces(value)
         except (TypeError, ValueError, OverflowError) as error:
             raise self._error(node, str(error).rstrip(".")) from None
-        if isinstance(value, Schedule):
-            if _num_phases(value) > _MOST_PHASES:
-                raise self._error(node, f"it has more than {_MOST_PHASES} phases")
-            if (value.horizon or 0) > _LARGEST:
-                raise self._error(node, f"it has more than {_LARGEST:g} updates")
+        if self.num_pieces > _MOST_PIECES:
+            raise self._error(node, "with it the expression has too many phases")
+        if isinstance(value, Schedule) and (value.horizon or 0) > _LARGEST:
+            raise self._error(node, f"it has more than {_LARGEST:g} updates")
         return value
 
     def _error(self, node: ast.expr, why: str) -> ExpressionError:
         code = ast.get_source_segment(self.text, node) or self.text
         return ExpressionError(f"{_short(code)} at column {node.col_offset + 1}: {why}.")
-
-
-def _num_phases(schedule: Schedule) -> int:
-    if isinstance(schedule, Repeat):
-        return schedule.count * _num_phases(schedule.schedule)
-    if isinstance(schedule, Scaled):
-        return _num_phases(schedule.schedule)
-    if isinstance(schedule, Pair):
-        return _num_phases(schedule.left) + _num_phases(schedule.right)
-    if isinstance(schedule, Sequence):
-        return sum(map(_num_phases, schedule.parts))
-    return len(schedule.points) if isinstance(schedule, Milestones) else 1
 
 
 def _short(text: str) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import numbers
-import operator
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from pytorch_accelerated.schedules.value import Value
+from pytorch_accelerated.checks import finite, whole
+from pytorch_accelerated.schedules.value import Fixed
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -22,17 +22,13 @@ if TYPE_CHECKING:
 Exact: TypeAlias = "int | Fraction"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Epochs(Value):
+class Epochs(Fixed):
     """A length in epochs; see :func:`epochs`."""
 
-    number: float
-
-    def __post_init__(self) -> None:
-        number = finite("number", self.number)
-        if number < 0:
-            raise ValueError(f"epochs(number={self.number!r}): a length cannot be negative.")
-        object.__setattr__(self, "number", number)
+    def __init__(self, number: float) -> None:
+        self.number = finite("number", number)
+        if self.number < 0:
+            raise ValueError(f"epochs(number={number!r}): a length cannot be negative.")
 
     def __repr__(self) -> str:
         number = int(self.number) if self.number == int(self.number) else self.number
@@ -63,47 +59,8 @@ def epochs(number: float) -> Epochs:
     return Epochs(number)
 
 
-def finite(name: str, value: object) -> float:
-    """Return ``value`` as a float; raise if it is no finite number."""
-    if isinstance(value, bool | str | bytes) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}, but has to be a number.")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ValueError(f"{name}={value!r} is not finite, but has to be a finite number.")
-    return number
-
-
-def whole(name: str, value: object, minimum: int = 0) -> int:
-    """Return ``value`` as an int; raise if it is no whole number of at least ``minimum``."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        hint = ""
-        if isinstance(value, numbers.Real) and not math.isfinite(value):
-            raise ValueError(
-                f"{name}={value!r} is not finite, but has to be a whole number."
-            ) from None
-        if isinstance(value, numbers.Real):
-            hint = f" Write {name}={round(float(value))}."
-            if float(value) != round(float(value)):
-                raise ValueError(
-                    f"{name}={value!r} is a fractional count, but has to be a whole number.{hint}"
-                ) from None
-        raise TypeError(
-            f"{name}={value!r} is a {type(value).__name__}, but has to be an integer.{hint}"
-        ) from None
-    if number < minimum:
-        raise ValueError(f"{name}={value!r} is too small: it has to be at least {minimum}.")
-    return number
-
-
 def checked(value: object, name: str = "length") -> Length:
-    """Return ``value`` as a length; raise, saying what a length may be, if it is none."""
+    """Return ``value`` as a length; raise, saying what a length may be."""
     if value is None or isinstance(value, Epochs):
         return value
     allowed = (
@@ -125,8 +82,7 @@ def checked(value: object, name: str = "length") -> Length:
     return share
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Horizon(Value):
+class Horizon(NamedTuple):
     """What a relative length refers to."""
 
     num_updates: int
@@ -148,6 +104,7 @@ class Horizon(Value):
         return exact(length) * self.num_updates
 
 
+@lru_cache  # a chain that grows in a loop asks again and again
 def exact(number: float) -> Fraction:
     """Return the fraction that a float was written as.
 

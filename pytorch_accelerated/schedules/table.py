@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Sequence
 
-from pytorch_accelerated.schedules.base import Affine, PhaseRow, Schedule
+from pytorch_accelerated.schedules.track import PhaseRow
+from pytorch_accelerated.schedules.value import Affine
 
 _MOST_ROWS = 40
 
 
-def phase_table(schedule: Schedule) -> str:
-    """Return a table of the schedule's phases: from, to, start, end, shape.
+def phase_table(rows: Sequence[PhaseRow], is_relative: bool) -> str:
+    """Return a table of phases: from, to, start, end, shape; or length, start, end, shape.
 
     ``to`` is the update at which the end is reached; it is the next phase's first.
     """
-    rows = list(islice(schedule._rows(), _MOST_ROWS))
-    hidden = schedule._num_rows - _MOST_ROWS
-    if hidden <= 0 and not schedule.is_relative and schedule.horizon is not None:
-        final = schedule.final
-        if not rows or rows[-1].end != final:
-            rows.append(PhaseRow(schedule.horizon, None, final, final, "constant"))
     lines: list[tuple[str, ...]]
-    if schedule.is_relative:
+    shown, hidden = rows[:_MOST_ROWS], len(rows) - _MOST_ROWS
+    if is_relative:
         lines = [("length", "start", "end", "shape")]
-        lines += [(_length(row), *_ends_and_shape(row)) for row in rows]
+        lines += [(_length(row), *_ends_and_shape(row)) for row in shown]
     else:
         lines = [("from", "to", "start", "end", "shape")]
         lines += [
             (str(row.first), "…" if row.last is None else str(row.last), *_ends_and_shape(row))
-            for row in rows
+            for row in shown
         ]
     text = aligned(lines)
     return text if hidden <= 0 else f"{text}\n… and {hidden} more phases"

@@ -221,7 +221,7 @@ def test_options_that_cannot_count_are_refused(run, tmp_path, config, message):
         (["preview", "Cosine"], "'Cosine' at column 1: it is not known"),
         (["preview", "CosineScheduler(3)"], "CosineLrScheduler, WSDLrScheduler can"),
         (["preview", "PlateauLrScheduler()"], "CosineLrScheduler, WSDLrScheduler can"),
-        (["preview", "cosine(10"], "'cosine(10' is no expression"),
+        (["preview", "cosine(10"], "'cosine(10' is not an expression"),
         (["preview", "9**9**9"], "only the operators"),
         (["preview", "__import__('os').system('touch x')"], "only .repeat"),
         (["preview", "cosine(0.5)"], "write --num_updates"),

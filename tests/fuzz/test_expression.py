@@ -13,15 +13,21 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytorch_accelerated.schedules import Schedule
-from pytorch_accelerated.schedules.expression import ExpressionError, parse_schedule
+from pytorch_accelerated.schedules.curves import CURVES
+from pytorch_accelerated.schedules.expression import (
+    VOCABULARY,
+    ExpressionError,
+    parse_schedule,
+)
 from tests.fuzz.expressions import check_text
 
 TOKENS = [
-    *("linear", "cosine", "constant", "polynomial", "milestones", "epochs", "absolute", "tanh"),
-    *("inverse_sqrt", "exponential", "from_function", "phase", "open", "__import__", "lambda"),
+    *VOCABULARY,
+    *("from_function", "phase", "open", "__import__", "lambda"),
     *("(", ")", "{", "}", "[", "]", ",", ":", "=", ".", " ", "\n", "#", "'", '"', "\\", "@"),
     *(">>", ">>", "*", "+", "-", "**", "//", "%", "<", "if", "else", "for", "in", "and", "not"),
-    *("start=", "end=", "k=", "power=", "length=", "timescale=", ".repeat(", ".over(", "count="),
+    *("start=", "end=", "length=", ".repeat(", ".over(", "count=", "peak="),
+    *(f"{name}=" for curve in CURVES for name in curve.own),
     *("0", "1", "3", "0.5", "1e-6", "1e999", "10**10", "0x10", "1_000", "nan", "inf", "1j"),
     *("None", "True", "...", "__class__", "é", "\x00", "\ud800"),
 ]
@@ -40,7 +46,7 @@ def test_any_text(text: str) -> None:
 
 ESCAPED = {ord('"'): r"\"", ord("\\"): r"\\"}
 
-CALLS = st.sampled_from(["linear", "cosine", "constant", "rex", "sqrt"])
+CALLS = st.sampled_from([curve.name for curve in CURVES])
 NUMBERS = st.sampled_from(
     ["0", "1", "5", "-1", "0.5", "1e-3", "epochs(2)", "absolute(0.1)", "None"]
 )

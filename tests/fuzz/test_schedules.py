@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from inspect import isfunction
 from typing import Any
 
 import pytest
@@ -12,26 +13,12 @@ from hypothesis import strategies as st
 
 from pytorch_accelerated import schedules as vocabulary
 from pytorch_accelerated.schedules import Schedule
+from pytorch_accelerated.schedules.curves import CURVES
 from tests.fuzz.hostile import ANYTHING, DOCUMENTED, SCALARS
 from tests.strategies import schedules
 
-BUILDERS = [
-    "absolute",
-    "constant",
-    "cosine",
-    "epochs",
-    "exponential",
-    "from_function",
-    "inverse_proportional",
-    "inverse_sqrt",
-    "linear",
-    "milestones",
-    "phase",
-    "polynomial",
-    "rex",
-    "sqrt",
-    "tanh",
-]
+BUILDERS = [name for name in vocabulary.__all__ if isfunction(getattr(vocabulary, name))]
+OWN = sorted({name for curve in CURVES for name in curve.own})
 
 
 def outcome(ask: Callable[[], Any]) -> Any:
@@ -58,7 +45,7 @@ def check(schedule: Schedule) -> None:
 @given(
     positional=st.lists(SCALARS, max_size=2),
     named=st.dictionaries(
-        st.sampled_from(["length", "start", "end", "value", "k", "power", "shape", "timescale"]),
+        st.sampled_from(["length", "start", "end", "value", "shape", *OWN]),
         SCALARS | SCALARS.map(lambda value: {3: value}),
         max_size=3,
     ),

@@ -22,6 +22,7 @@ from pytorch_accelerated.schedulers import (
     StatelessParamScheduler,
 )
 from pytorch_accelerated.schedules import (
+    Schedule,
     absolute,
     constant,
     cosine,
@@ -32,7 +33,7 @@ from pytorch_accelerated.schedules import (
     milestones,
     phase,
 )
-from pytorch_accelerated.schedules.shapes import Shape
+from pytorch_accelerated.schedules.phase import Shape
 from tests.recording import Recorder, adamw, held, parameters, sgd, train, update, used_in
 
 DOWN = linear(4, end=0.0)
@@ -526,9 +527,19 @@ class Overshoot(Shape):
         return 1.0 - x, x
 
 
-def test_code_of_a_users_own_is_checked_at_each_step() -> None:
+class Dipping(Schedule):
+    """Another way to leave the ends."""
+
+    horizon = 10
+
+    def coefficients(self, num_updates: int) -> tuple[float, float]:
+        return 0.0, math.nan if num_updates == 2 else 1.0 - 0.3 * num_updates
+
+
+@pytest.mark.parametrize("schedule", [phase(10, shape=Overshoot(), end=0.0), Dipping()])
+def test_code_of_a_users_own_is_checked_at_each_step(schedule: Any) -> None:
     optimizer = sgd([0.4])
-    scheduler = ParamScheduler(optimizer, lr=phase(10, shape=Overshoot(), end=0.0))
+    scheduler = ParamScheduler(optimizer, lr=schedule)
     train(optimizer, scheduler, 1)
     with pytest.raises(ValueError, match=r"lr: nan .* at update 2 is not finite"):
         scheduler.step()

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pytorch_accelerated.schedules import constant, inverse_sqrt, phase
 from pytorch_accelerated.schedules.catalogue import CATALOGUE, smoothstep
+from pytorch_accelerated.schedules.curves import CURVES
+from tests.strategies import is_ratio, own_arguments
 
 SHAPES = {entry.name: entry for entry in CATALOGUE if entry.kind == "shape"}
 # 1 − tanh(150) is 1e-130, and it has to come out with 50 digits.
@@ -48,50 +51,52 @@ def positions(length, at):
 LENGTHS = st.one_of(st.integers(1, 20), st.integers(1, 10**6), st.just(10**6))
 SHARES = st.lists(st.floats(0.0, 1.0), min_size=3, max_size=3)
 POSITIVE = st.floats(1e-9, 10.0)
-ENDS = {name: st.tuples(POSITIVE, st.one_of(st.just(0.0), POSITIVE)) for name in SHAPES} | {
-    "exponential": st.tuples(POSITIVE, POSITIVE),
-    "inverse_proportional": st.tuples(POSITIVE, POSITIVE),
-}
-ARGUMENTS = {name: st.fixed_dictionaries({}) for name in SHAPES} | {
-    "cosine": st.fixed_dictionaries({"k": st.floats(0.1, 10.0)}),
-    "polynomial": st.fixed_dictionaries({"power": st.floats(0.1, 10.0)}),
-    "inverse_sqrt": st.fixed_dictionaries({"timescale": st.integers(1, 10**6)}),
-    "tanh": st.fixed_dictionaries(
-        {"lower": st.floats(-150.0, 0.0), "upper": st.floats(0.5, 150.0)},
-    ),
-}
+by_curve = pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name)
 
 
-@pytest.mark.parametrize("name", [name for name in SHAPES if name not in ("constant", "phase")])
+def ends(curve):
+    """Return what a curve may lead between; with no end, if its formula has none."""
+    other = POSITIVE if is_ratio(curve) else st.one_of(st.just(0.0), POSITIVE)
+    falling = st.fixed_dictionaries({"start": POSITIVE, "end": other})
+    rising = st.fixed_dictionaries({"start": other, "end": POSITIVE})
+    if "end" not in curve.formula:
+        return st.fixed_dictionaries({"start": POSITIVE})
+    return falling | rising
+
+
+@by_curve
 @settings(max_examples=60, deadline=None)
-@given(data=st.data(), length=LENGTHS, at=SHARES, swap=st.booleans())
-def test_a_shape_is_its_formula(name, data, length, at, swap):
-    start, end = data.draw(ENDS[name])
-    if swap:
-        start, end = end, start
-    arguments = data.draw(ARGUMENTS[name])
-    formula = SCALED_INVERSE_SQRT if name == "inverse_sqrt" else SHAPES[name].formula
-    schedule = SHAPES[name].factory(length, start=start, end=end, **arguments)
+@given(data=st.data(), length=LENGTHS, at=SHARES)
+def test_a_curve_is_its_formula(curve, data, length, at):
+    arguments = data.draw(ends(curve)) | data.draw(own_arguments(curve, modest=False))
+    schedule = curve.factory(length, **arguments)
     for n in positions(length, at):
-        expected = exact(formula, length, n, start=start, end=end, **arguments)
+        expected = exact(curve.formula, length, n, **arguments)
         assert agree(schedule(n), expected), (n, schedule(n), mpmath.nstr(expected, 20))
 
 
 @settings(max_examples=60, deadline=None)
-@given(length=LENGTHS, at=SHARES, start=POSITIVE, timescale=st.integers(1, 10**6))
-@example(length=10**6, at=[0.5], start=1.0, timescale=1)
-def test_an_inverse_square_root_without_an_end_is_its_formula(length, at, start, timescale):
-    schedule = SHAPES["inverse_sqrt"].factory(length, start=start, timescale=timescale)
-    formula = SHAPES["inverse_sqrt"].formula
+@given(
+    length=LENGTHS,
+    at=SHARES,
+    start=st.just(0.0) | POSITIVE,
+    end=st.just(0.0) | POSITIVE,
+    timescale=st.integers(1, 10**6),
+)
+@example(length=10**6, at=[0.5], start=1.0, end=0.0, timescale=1)
+def test_an_inverse_square_root_is_scaled_to_the_end_that_is_given(
+    length, at, start, end, timescale
+):
+    arguments = {"start": start, "end": end, "timescale": timescale}
+    schedule = inverse_sqrt(length, **arguments)
     for n in positions(length, at):
-        expected = exact(formula, length, n, start=start, timescale=timescale)
-        assert agree(schedule(n), expected)
+        assert agree(schedule(n), exact(SCALED_INVERSE_SQRT, length, n, **arguments))
 
 
 @settings(max_examples=60, deadline=None)
 @given(length=LENGTHS, at=SHARES, start=POSITIVE, end=POSITIVE)
 def test_a_shape_of_ones_own_is_its_formula(length, at, start, end):
-    schedule = SHAPES["phase"].factory(length, shape=smoothstep, start=start, end=end)
+    schedule = phase(length, shape=smoothstep, start=start, end=end)
     for n in positions(length, at):
         expected = exact(SHAPES["phase"].formula, length, n, start=start, end=end)
         # Nobody can know a user's function next to 1 better than it knows itself.
@@ -101,7 +106,7 @@ def test_a_shape_of_ones_own_is_its_formula(length, at, start, end):
 @settings(max_examples=30, deadline=None)
 @given(length=LENGTHS, value=POSITIVE)
 def test_a_constant_is_its_value(length, value):
-    schedule = SHAPES["constant"].factory(length, value=value)
+    schedule = constant(length, value=value)
     assert {schedule(n) for n in positions(length, [0.5])} == {value}
 
 

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from pytorch_accelerated import schedules
-from pytorch_accelerated.schedules import Phase, Schedule, constant, shapes
+from pytorch_accelerated.schedules import Phase, Schedule, constant
 from pytorch_accelerated.schedules.catalogue import CATALOGUE, halving, smoothstep
 from tests.strategies import NAMES
 
@@ -31,11 +31,6 @@ class TestEntry:
         assert entry.summary.endswith(".")
         assert entry.latex
 
-    def test_the_paper_is_the_docstrings(self, entry):
-        if entry.kind == "shape":
-            assert ("arXiv:" in entry.factory.__doc__) == bool(entry.paper)
-        assert entry.paper in entry.factory.__doc__
-
 
 def test_every_factory_has_an_entry():
     factories = {
@@ -54,16 +49,6 @@ def test_every_composition_has_an_entry():
         if inspect.isclass(kind := getattr(schedules, name)) and issubclass(kind, Schedule)
     }
     assert {type(entry.sample) for entry in CATALOGUE} | {Schedule} == compositions
-
-
-def test_every_shape_has_an_entry():
-    kinds = {
-        kind
-        for _, kind in inspect.getmembers(shapes, inspect.isclass)
-        if issubclass(kind, shapes.Shape) and kind is not shapes.Shape
-    }
-    phases = [entry.sample for entry in CATALOGUE if isinstance(entry.sample, Phase)]
-    assert {type(one.shape) for one in phases} == kinds
 
 
 @pytest.mark.parametrize(

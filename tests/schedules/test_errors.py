@@ -26,7 +26,7 @@ from pytorch_accelerated.schedules import (
     polynomial,
     tanh,
 )
-from pytorch_accelerated.schedules.shapes import Linear
+from pytorch_accelerated.schedules.curves import Linear
 
 # What is written → the error, and texts that its message holds.
 TABLE = [
@@ -142,14 +142,14 @@ TABLE = [
     (
         lambda: milestones({5: 0.1}).repeat(3, peak=0.5),
         ValueError,
-        ["milestones({5: 0.1})", "no phase", "Repeat the phases first"],
+        ["milestones({5: 0.1})", "is not a phase", "Repeat the phases first"],
     ),
     (lambda: from_function(float).repeat(3), ValueError, ["never ends", "Give it a length"]),
     (lambda: from_function(float) >> linear(5), ValueError, ["never ends", "length=1_000"]),
     (lambda: constant(5, value=math.nan), ValueError, ["value=nan", "finite"]),
     (lambda: linear(5)(2, base=math.nan), ValueError, ["base=nan", "finite"]),
     (lambda: linear(5)(2, base="a"), TypeError, ["base='a'", "number"]),
-    (lambda: linear(5).repeat(10**6, peak=0.9), ValueError, ["count=1000000", "at most 10000"]),
+    (lambda: linear(5).repeat(10**6, peak=0.9), ValueError, ["count=1000000", "at most 10,000"]),
     (lambda: linear(0.1).repeat(10**9), ValueError, ["count=1000000000", "smaller count"]),
     (lambda: math.nan * linear(5), ValueError, ["factor=nan", "finite"]),
     (
@@ -196,7 +196,7 @@ TABLE = [
     (lambda: Milestones(((1, math.inf),)), ValueError, ["the value at 1=inf", "finite"]),
     (lambda: Milestones(()), ValueError, ["milestones({})", "{30: 0.1}"]),
     (lambda: Phase(10, "cosine"), TypeError, ["shape='cosine'", "Write", "cosine(10)"]),
-    (lambda: Phase(10, Linear), TypeError, ["Linear", "is no shape"]),
+    (lambda: Phase(10, Linear), TypeError, ["Linear", "is not a shape"]),
     (lambda: Phase(10, Linear(), end=Affine(0.0, math.inf)), ValueError, ["end.scale=inf"]),
     (lambda: linear(10, end=Affine("a", 0.0)), TypeError, ["end.offset='a'"]),
     (lambda: FromFunction(3), TypeError, ["function=3", "from_function(lambda k"]),

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
+from typing import TypeAlias
 
-from pytorch_accelerated.schedules.base import (
-    ONE,
-    Absolute,
-    Affine,
-    Piece,
-    Schedule,
-    affine,
-    endpoint,
-)
+from pytorch_accelerated.checks import finite
 from pytorch_accelerated.schedules.lengths import (
     Epochs,
     Exact,
@@ -23,31 +15,34 @@ from pytorch_accelerated.schedules.lengths import (
     Length,
     between,
     checked,
-    finite,
     is_relative,
 )
+from pytorch_accelerated.schedules.schedule import Schedule
+from pytorch_accelerated.schedules.track import Piece
+from pytorch_accelerated.schedules.value import ONE, Absolute, Affine, Fixed, affine, endpoint
+
+EndGiven: TypeAlias = float | Absolute | Affine
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Milestones(Schedule):
+class Milestones(Fixed, Schedule):
     """Values that hold from given updates on; see :func:`milestones`."""
 
-    points: tuple[tuple[int | float | Epochs, float | Absolute | Affine], ...]
-
-    def __post_init__(self) -> None:
-        points: list[tuple[int | float | Epochs, float | Absolute | Affine]] = []
-        for at, value in self.points:
+    def __init__(self, points: Iterable[tuple[int | float | Epochs, EndGiven]]) -> None:
+        checked_points: list[tuple[int | float | Epochs, EndGiven]] = []
+        for at, value in points:
             length = checked(at, "milestone")
             if length is None:
                 raise ValueError(
                     "milestones({None: …}): a milestone is an update, a share or epochs."
                 )
-            points.append((length, endpoint(f"the value at {at!r}", value)))
-        object.__setattr__(self, "points", tuple(points))
-        if not points:
+            checked_points.append((length, endpoint(f"the value at {at!r}", value)))
+        self.points = tuple(checked_points)
+        if not self.points:
             raise ValueError("milestones({}): there is none. Write, for example, {30: 0.1}.")
         for kind in (int, float, Epochs):
-            own = [x.number if isinstance(x, Epochs) else x for x, _ in points if type(x) is kind]
+            own = [
+                x.number if isinstance(x, Epochs) else x for x, _ in self.points if type(x) is kind
+            ]
             if any(one >= other for one, other in pairwise(own)):
                 raise ValueError(f"{self!r}: the milestones have to rise.")
 
@@ -59,9 +54,9 @@ class Milestones(Schedule):
         position, held = 0, ONE
         for at, value in self.points:
             assert isinstance(at, int)
-            yield Piece(at - position, _holding(held), held, "constant", (held,))
+            yield _holding(held, at - position)
             position, held = at, affine(value)
-        yield Piece(0, _holding(held), held, "constant", (held,))
+        yield _holding(held, 0)
 
     def _demand(self, horizon: Horizon) -> Exact | None:
         return max(horizon.updates(at) or 0 for at, _ in self.points)
@@ -78,11 +73,11 @@ class Milestones(Schedule):
         return f"milestones({{{points}}})"
 
 
-def _holding(value: Affine) -> Callable[[int], Affine]:
-    return lambda _: value
+def _holding(value: Affine, length: int) -> Piece:
+    return Piece(length, lambda _: value, value, "constant", (value,), (value,))
 
 
-def milestones(values: Mapping[int | float | Epochs, float | Absolute | Affine]) -> Schedule:
+def milestones(values: Mapping[int | float | Epochs, EndGiven]) -> Schedule:
     """Hold each value from its milestone on, that very update included; 1 before the first.
 
     ``value(k) = values[m]`` with m the last milestone that is ≤ k.
@@ -109,20 +104,17 @@ def milestones(values: Mapping[int | float | Epochs, float | Absolute | Affine])
     return Milestones(tuple(values.items()))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class FromFunction(Schedule):
+class FromFunction(Fixed, Schedule):
     """A user's own function of the update; see :func:`from_function`."""
 
-    function: Callable[[int], float | Absolute]
-    length: Length = None
-
-    def __post_init__(self) -> None:
-        if not callable(self.function):
+    def __init__(self, function: Callable[[int], float | Absolute], length: Length = None) -> None:
+        if not callable(function):
             raise TypeError(
-                f"function={self.function!r} has to be a function of the number of updates, for "
+                f"function={function!r} has to be a function of the number of updates, for "
                 "example from_function(lambda k: 0.99**k)."
             )
-        object.__setattr__(self, "length", checked(self.length))
+        self.function = function
+        self.length = checked(length)
 
     def _value(self, num_updates: int) -> Affine:
         value = self.function(num_updates)
@@ -133,8 +125,9 @@ class FromFunction(Schedule):
         return Affine(0.0, value)
 
     def _pieces(self, previous: Affine) -> Iterator[Piece]:
-        end = self._value(self.length) if isinstance(self.length, int) else None
-        yield Piece(self.length, self._value, end, repr(self), is_bounded=False)
+        length = self.length if isinstance(self.length, int) else None
+        end = None if length is None else self._value(length)
+        yield Piece(length, self._value, end, repr(self))
 
     @property
     def is_relative(self) -> bool:
@@ -144,7 +137,7 @@ class FromFunction(Schedule):
         return horizon.updates(self.length) if self.length is not None else 0
 
     def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
-        return replace(self, length=between(begin, length))
+        return self._with(length=between(begin, length))
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", None) or repr(self.function)
@@ -170,7 +163,7 @@ def from_function(function: Callable[[int], float | Absolute], length: Length = 
             means that the function is asked for ever.
 
     Raises:
-        TypeError: If ``function`` is not callable, or (when asked) returns no number.
+        TypeError: If ``function`` is not callable, or (when asked) does not return a number.
         ValueError: If (when asked) it returns a number that is not finite.
 
     Example:

@@ -1,0 +1,396 @@
+"""What schedules compose to: one after another, repeated, scaled, added, multiplied."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import accumulate
+
+from pytorch_accelerated.checks import finite, positive, whole
+from pytorch_accelerated.schedules.extremes import extremes, peak_change
+from pytorch_accelerated.schedules.lengths import Exact, Horizon, exact, rounded
+from pytorch_accelerated.schedules.phase import Phase
+from pytorch_accelerated.schedules.schedule import OPERATORS, Schedule, too_long
+from pytorch_accelerated.schedules.track import Curve, PhaseRow, Piece
+from pytorch_accelerated.schedules.value import ONE, Affine, Fixed, as_endpoint
+
+# Here relative lengths are tried out: so far that no phase a person writes is rounded to nothing.
+_FAR = Horizon(10**12, 10**6)
+_MOST_PIECES = 10_000  # of a repeat
+_FEW = 100  # joints of a sum that are looked at in advance; the rest when their time has come
+
+
+class Sequence(Fixed, Schedule):
+    """One schedule after another: what ``a >> b`` builds."""
+
+    def __init__(self, parts: Iterable[Schedule]) -> None:
+        flat: list[Schedule] = []
+        tail, num_tried = ONE, 0
+        for part in parts:
+            if not flat and isinstance(part, Sequence):
+                tail, num_tried = part._tail, len(part.parts)
+            flat.extend(part.parts if isinstance(part, Sequence) else (_schedule(">>", part),))
+        self.parts: tuple[Schedule, ...] = tuple(flat)
+        for part in flat[:-1]:
+            if not part.is_relative and part.horizon is None:
+                raise ValueError(
+                    f"{part!r} never ends, so nothing can follow it. Give it a length, for "
+                    "example from_function(f, length=1_000)."
+                )
+        if self.is_relative:
+            self._check_demands()
+        # What cannot follow something else is found here, not when a run begins; and only what is
+        # new is tried, because a chain may grow in a loop.
+        vars(self)["_tail"] = _tail_of(flat[num_tried:], tail)
+
+    @cached_property
+    def _tail(self) -> Affine:
+        """What the last part leaves behind."""
+        return _tail_of(self.parts, ONE)
+
+    def _check_demands(self) -> None:
+        demands = [part._demand(_FAR) for part in self.parts]
+        pairs = zip(self.parts, demands, strict=True)
+        resting = [part for part, demand in pairs if demand is None]
+        if len(resting) > 1:
+            raise ValueError(
+                f"{resting[0]!r} and {resting[1]!r} both take the rest of the horizon. "
+                "Give all but one of them a length."
+            )
+        _check_shares(self, _known(demands))
+
+    @property
+    def is_relative(self) -> bool:
+        return any(part.is_relative for part in self.parts)
+
+    def _pieces(self, previous: Affine) -> Iterator[Piece]:
+        for part in self.parts:
+            for piece in part._pieces(previous):
+                yield piece
+                previous = previous if piece.end is None else piece.end
+
+    def _sketch(self) -> Iterator[PhaseRow]:
+        for part in self.parts:
+            yield from part.phases
+
+    def _demand(self, horizon: Horizon) -> Exact | None:
+        demands = [part._demand(horizon) for part in self.parts]
+        return None if None in demands else _known(demands)
+
+    def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
+        lengths = _filled([part._demand(horizon) for part in self.parts], length, self)
+        starts = accumulate(lengths, initial=begin)
+        parts = zip(self.parts, starts, lengths, strict=False)
+        return Sequence(_fitted(part, start, own, horizon) for part, start, own in parts)
+
+    def __repr__(self) -> str:
+        return " >> ".join(map(repr, self.parts))
+
+
+class Repeat(Fixed, Schedule):
+    """One schedule several times: what ``a.repeat(…)`` builds."""
+
+    def __init__(
+        self, schedule: Schedule, count: int, length: float = 1.0, peak: float = 1.0
+    ) -> None:
+        self.schedule = _schedule("repeat", schedule)
+        self.count = whole("count", count, 1)
+        self.length = positive("length", length)
+        self.peak = positive("peak", peak)
+        if not self.is_relative and schedule.horizon is None:
+            raise ValueError(
+                f"{schedule!r} never ends, so it cannot be repeated. Give it a length."
+            )
+        total = self.count * num_pieces(schedule)
+        if total > _MOST_PIECES:
+            raise ValueError(
+                f"repeat(count={self.count}): phases are laid out one by one, and these are "
+                f"{total:,}; at most {_MOST_PIECES:,} are allowed. Use a smaller count."
+            )
+        if self.is_relative:
+            _check_shares(self, self._demand(_FAR))
+            self._periods(0, _FAR.num_updates, _FAR)
+        else:
+            self.track  # noqa: B018  a peak below its floor is found here
+
+    def _pieces(self, previous: Affine) -> Iterator[Piece]:
+        if self.length == self.peak == 1.0:
+            yield from list(self.schedule._pieces(ONE)) * self.count
+        else:
+            for phase in self._periods(0, 0, None):
+                yield from phase._pieces(ONE)
+
+    @property
+    def is_relative(self) -> bool:
+        return self.schedule.is_relative
+
+    def _sketch(self) -> Iterator[PhaseRow]:
+        for row in self.schedule.phases:
+            yield row._replace(shape=f"{row.shape}, {self.count} times")
+
+    def _periods(self, begin: Exact, total: Exact, horizon: Horizon | None) -> list[Phase]:
+        """Return the phases of all periods, with both ends given and lengths in updates.
+
+        All joints are rounded together, so that the lengths of the periods add up as well.
+        """
+        phases = _phases_of(self.schedule, self)
+        growth = exact(self.length)
+        factors = [growth**period for period in range(self.count)]
+        demands = [phase._demand(horizon or Horizon(0)) for phase in phases]
+        first = _filled(demands, total / sum(factors, exact(0)), self)
+        lengths = iter(rounded((length * factor for factor in factors for length in first), begin))
+        periods: list[list[Phase]] = []
+        for factor in factors:
+            previous, periods = ONE, [*periods, []]
+            for phase in phases:
+                shape = phase.shape if horizon is None else phase.shape.over(horizon)
+                resized = phase._with(length=next(lengths), shape=shape.stretched(factor))
+                start, previous = resized.ends_after(previous)
+                closed = resized._with(start=as_endpoint(start), end=as_endpoint(previous))
+                periods[-1].append(closed)
+        # A period that was rounded to no update does not say how low the others go.
+        lasting = next((parts for parts in periods if any(p.length for p in parts)), periods[0])
+        change = peak_change(
+            [end for phase in lasting for end in phase.ends_after(ONE)], self.peak, self.count
+        )
+        changed: list[Phase] = []
+        for period, parts in enumerate(periods):
+            for phase in parts:
+                start, end = (change(period, end) for end in phase.ends_after(ONE))
+                changed.append(phase._with(start=as_endpoint(start), end=as_endpoint(end)))
+        return changed
+
+    def _demand(self, horizon: Horizon) -> Exact | None:
+        if not self.is_relative:
+            return self.horizon or 0
+        period = self.schedule._demand(horizon)
+        growth = exact(self.length)
+        return None if period is None else period * sum(growth**i for i in range(self.count))
+
+    def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
+        # Periods whose rounded lengths differ repeat no single one of them: all are written out.
+        parts = self._periods(begin, length, horizon)
+        return parts[0] if len(parts) == 1 else Sequence(parts)
+
+    def __repr__(self) -> str:
+        length = "" if self.length == 1.0 else f", length={self.length!r}"
+        peak = "" if self.peak == 1.0 else f", peak={self.peak!r}"
+        return f"{_in_brackets(self.schedule)}.repeat({self.count}{length}{peak})"
+
+
+class Scaled(Fixed, Schedule):
+    """A schedule times a number: what ``0.5 * a`` builds."""
+
+    def __init__(self, factor: float, schedule: Schedule) -> None:
+        self.factor = finite("factor", factor)
+        self.schedule = _schedule("*", schedule)
+
+    @property
+    def is_relative(self) -> bool:
+        return self.schedule.is_relative
+
+    def _scaled(self, value: tuple[float, float]) -> Affine:
+        return Affine(self.factor * value[0], self.factor * value[1])
+
+    def _pieces(self, previous: Affine) -> Iterator[Piece]:
+        for piece in self.schedule._pieces(ONE):
+            yield piece._replace(
+                curve=self._curve(piece.curve),
+                end=piece.end and self._scaled(piece.end),
+                reached=tuple(map(self._scaled, piece.reached)),
+                bounds=piece.bounds and tuple(map(self._scaled, piece.bounds)),
+            )
+
+    def _curve(self, curve: Curve) -> Curve:
+        factor = self.factor
+
+        def at(position: int) -> tuple[float, float]:
+            offset, scale = curve(position)
+            return factor * offset, factor * scale
+
+        return at
+
+    def _sketch(self) -> Iterator[PhaseRow]:
+        for row in self.schedule.phases:
+            yield row._replace(
+                start=row.start and self._scaled(row.start), end=row.end and self._scaled(row.end)
+            )
+
+    def _demand(self, horizon: Horizon) -> Exact | None:
+        return self.schedule._demand(horizon)
+
+    def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
+        return Scaled(self.factor, self.schedule._fit(begin, length, horizon))
+
+    def __repr__(self) -> str:
+        return f"{self.factor!r} * {_in_brackets(self.schedule)}"
+
+
+class Pair(Fixed, Schedule):
+    """Two schedules that run side by side and make one value."""
+
+    symbol = "?"
+
+    def __init__(self, left: Schedule, right: Schedule) -> None:
+        self.left = _schedule(self.symbol, left)
+        self.right = _schedule(self.symbol, right)
+
+    @abstractmethod
+    def _both(
+        self, one: tuple[float, float], other: tuple[float, float], update: int | None = None
+    ) -> Affine:
+        """Return the value of the pair where the left says ``one`` and the right ``other``."""
+
+    @property
+    def is_relative(self) -> bool:
+        return self.left.is_relative or self.right.is_relative
+
+    def _pieces(self, previous: Affine) -> Iterator[Piece]:
+        left, right, both = self.left.track, self.right.track, self._both
+
+        def at(num_updates: int) -> Affine:
+            one, other = left.coefficients(num_updates), right.coefficients(num_updates)
+            return both(one, other, num_updates)
+
+        horizon = None
+        if left.horizon is not None and right.horizon is not None:
+            horizon = max(left.horizon, right.horizon)
+        end = None if horizon is None else at(horizon)
+        reached: tuple[Affine, ...] = ()
+        bounds = None
+        if left.bounds is not None and right.bounds is not None:
+            # Of every pair of bounds only what counts, or each part would double the number.
+            ours, theirs = extremes(left.bounds), extremes(right.bounds)
+            bounds = extremes(both(a, b) for a in ours for b in theirs)
+            # One may be high only while the other is low, so bounds need not be reached.
+            starts = {*left.starts[:_FEW], *right.starts[:_FEW]}
+            reached = tuple(map(at, sorted(starts)))
+        yield Piece(horizon, at, end, repr(self), reached, bounds)
+
+    def _demand(self, horizon: Horizon) -> Exact | None:
+        demands = [part._demand(horizon) for part in (self.left, self.right)]
+        return None if None in demands else max(d for d in demands if d is not None)
+
+    def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
+        parts: list[Schedule] = []
+        for part in (self.left, self.right):
+            demand = part._demand(horizon)
+            if demand is not None and demand > length:
+                raise too_long(self, demand, length)
+            parts.append(_fitted(part, begin, length if demand is None else demand, horizon))
+        return type(self)(*parts)
+
+    def __repr__(self) -> str:
+        return f"{_in_brackets(self.left)} {self.symbol} {_in_brackets(self.right)}"
+
+
+class Sum(Pair):
+    """Two schedules added: what ``a + b`` builds."""
+
+    symbol = "+"
+
+    def _both(
+        self, one: tuple[float, float], other: tuple[float, float], update: int | None = None
+    ) -> Affine:
+        return Affine(one[0] + other[0], one[1] + other[1])
+
+
+class Product(Pair):
+    """A schedule times a curve of plain multiples: what ``a * b`` builds."""
+
+    symbol = "*"
+
+    def __init__(self, left: Schedule, right: Schedule) -> None:
+        super().__init__(left, right)
+        if not self.right.is_relative:
+            for end in (*self.right.track.reached, *(self.right.track.bounds or ())):
+                self._both(ONE, end)
+
+    def _both(
+        self, one: tuple[float, float], other: tuple[float, float], update: int | None = None
+    ) -> Affine:
+        offset, factor = other
+        if offset != 0.0:
+            at = "" if update is None else f" at update {update}"
+            raise ValueError(
+                f"{self!r}: the factor on the right is absolute({offset!r}){at}. "
+                "Only a curve of plain multiples can be a factor: drop absolute(…) there."
+            )
+        return Affine(one[0] * factor, one[1] * factor)
+
+
+OPERATORS.update({">>": Sequence, "+": Sum, "*": Product, "number *": Scaled, "repeat": Repeat})
+
+
+def _schedule(operator: str, part: object) -> Schedule:
+    if not isinstance(part, Schedule):
+        raise TypeError(
+            f"{part!r} is a {type(part).__name__}, but only schedules go with {operator}. To hold "
+            "a value for n updates write constant(n, value=…)."
+        )
+    return part
+
+
+def num_pieces(schedule: Schedule) -> int:
+    """Return how many pieces a schedule has, or will have for each time that it is run."""
+    return len(schedule.phases if schedule.is_relative else schedule.track.pieces)
+
+
+def _fitted(part: Schedule, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
+    return part._fit(begin, length, horizon) if part.is_relative else part
+
+
+def _tail_of(parts: Iterable[Schedule], tail: Affine) -> Affine:
+    """Return what the parts leave behind that follow on ``tail``, tried at a far horizon."""
+    for part in parts:
+        demand = part._demand(_FAR)
+        tried = _fitted(part, 0, _FAR.num_updates if demand is None else demand, _FAR)
+        for piece in tried._pieces(tail):
+            tail = tail if piece.end is None else piece.end
+    return tail
+
+
+def _known(demands: Iterable[Exact | None]) -> Exact:
+    return sum(demand for demand in demands if demand is not None)
+
+
+def _check_shares(schedule: Schedule, demand: Exact | None) -> None:
+    """Raise if ``schedule`` takes ``demand`` of the far horizon, and that is more than all."""
+    if demand is not None and demand > _FAR.num_updates:
+        percent = float(100 * demand / _FAR.num_updates)
+        raise ValueError(
+            f"The lengths of {schedule!r} add up to {percent:g} % of the horizon, but 100 % is all "
+            "there is. Make a share smaller, or leave one out: it takes the rest."
+        )
+
+
+def _filled(demands: list[Exact | None], total: Exact, schedule: Schedule) -> list[Exact]:
+    """Return the demands with the rest of ``total`` where one is None."""
+    known = _known(demands)
+    if None in demands and known > total:
+        raise ValueError(
+            f"{schedule!r} needs {float(known):g} updates besides the phase that takes the rest, "
+            f"but there are {float(total):g}. Make a phase shorter."
+        )
+    return [total - known if demand is None else demand for demand in demands]
+
+
+def _phases_of(schedule: Schedule, whole_schedule: Schedule) -> list[Phase]:
+    """Return the phases that ``schedule`` consists of."""
+    if isinstance(schedule, Phase):
+        return [schedule]
+    if isinstance(schedule, Sequence):
+        return [p for part in schedule.parts for p in _phases_of(part, whole_schedule)]
+    if isinstance(schedule, Repeat) and not schedule.is_relative:
+        return schedule._periods(0, 0, None)
+    raise ValueError(
+        f"{whole_schedule!r}: {schedule!r} is not a phase, so its periods can neither grow, shrink "
+        "nor take shares of a horizon. Repeat the phases first and combine the result, as in "
+        "0.5 * cosine(100).repeat(3, peak=0.5)."
+    )
+
+
+def _in_brackets(schedule: Schedule) -> str:
+    compound = isinstance(schedule, Sequence | Scaled | Pair)
+    return f"({schedule!r})" if compound else repr(schedule)

@@ -1,0 +1,244 @@
+"""Curves that depend on the ratio of their ends, or fall with the updates made."""
+
+from __future__ import annotations
+
+import math
+
+from pytorch_accelerated.schedules.entry import Entry
+from pytorch_accelerated.schedules.lengths import (
+    Exact,
+    Horizon,
+    Length,
+    checked,
+    is_relative,
+    nearest,
+)
+from pytorch_accelerated.schedules.phase import End, Phase, Shape
+from pytorch_accelerated.schedules.schedule import Schedule
+from pytorch_accelerated.schedules.track import Curve
+from pytorch_accelerated.schedules.value import Affine, Fixed
+
+_LARGEST_RATIO = 1e250  # times the updates of any phase, it is still finite
+
+
+class Ratio(Shape):
+    """What depends on the ratio of both ends, so that they are of one kind and sign, and not 0."""
+
+    is_ratio = True
+
+    def check(self, start: Affine, end: Affine) -> None:
+        if any(one.offset for one in (start, end)) and any(one.scale for one in (start, end)):
+            raise ValueError(
+                f"{self.name}: the ends are partly multiples of the base and partly absolute, so "
+                "their ratio is different for each group. Write both as multiples, or both with "
+                "absolute(…)."
+            )
+        first, last = sum(start), sum(end)
+        if first == 0.0 or last == 0.0:
+            raise ValueError(
+                f"{self.name}: an end of 0 has no ratio to anything. Give a small end such as "
+                "end=0.001, or use linear or cosine."
+            )
+        if (first < 0.0) != (last < 0.0):
+            raise ValueError(
+                f"{self.name}: from {first:g} to {last:g} there is no constant ratio, because one "
+                "is above 0 and the other below. Use linear or cosine."
+            )
+
+
+def _one_kind(start: Affine, end: Affine) -> tuple[bool, float, float, float]:
+    """Return whether the ends are absolute, their sign, and both without it."""
+    first, last = sum(start), sum(end)
+    return start.offset != 0.0, math.copysign(1.0, first), abs(first), abs(last)
+
+
+class Exponential(Ratio, is_bounded=True):
+    """Equal ratios: value(p) = start^(1 − p) · end^p."""
+
+    name = "exponential"
+
+    def curve(self, start: Affine, end: Affine, length: int) -> Curve:
+        offset, sign, first, last = _one_kind(start, end)
+
+        def at(position: int) -> tuple[float, float]:
+            value = first ** ((length - position) / length) * last ** (position / length)
+            return (sign * value, 0.0) if offset else (0.0, sign * value)
+
+        return at
+
+
+def exponential(length: Length = None, start: End = None, end: End = None) -> Schedule:
+    """Go from start to end in equal ratios.
+
+    ``value(p) = start^(1 − p) · end^p`` at progress p.
+
+    Args:
+        length: Updates, a share in (0, 1), ``epochs(n)``, or None for the rest.
+        start: A multiple of the base, ``absolute(…)``, or None for what is found (1 at first).
+        end: The same, of the same kind and sign; it has to be given unless a start is.
+
+    Raises:
+        ValueError: If an end is 0, or one is absolute and the other a multiple of the base.
+
+    References:
+        As a range test: Smith, arXiv:1506.01186.
+
+    Example:
+        >>> from pytorch_accelerated.schedules import exponential
+        >>> [round(exponential(2, end=0.01)(k), 4) for k in range(3)]
+        [1.0, 0.1, 0.01]
+    """
+    return Phase(length, Exponential(), start, end)
+
+
+class InverseProportional(Ratio, is_bounded=True):
+    """Equal steps of the reciprocal: value(p) = 1 / ((1 − p)/start + p/end)."""
+
+    name = "inverse_proportional"
+
+    def check(self, start: Affine, end: Affine) -> None:
+        super().check(start, end)
+        if abs(sum(start)) / abs(sum(end)) > _LARGEST_RATIO:
+            raise ValueError(
+                f"{self.name}: from {sum(start):g} to {sum(end):g}, the start is more than "
+                f"{_LARGEST_RATIO:g} times the end. Give an end further from 0, such as "
+                "end=0.001, or use linear or cosine."
+            )
+
+    def curve(self, start: Affine, end: Affine, length: int) -> Curve:
+        offset, sign, first, last = _one_kind(start, end)
+        ratio = first / last
+
+        def at(position: int) -> tuple[float, float]:
+            value = first * (length / ((length - position) + position * ratio))
+            return (sign * value, 0.0) if offset else (0.0, sign * value)
+
+        return at
+
+
+def inverse_proportional(length: Length = None, start: End = None, end: End = None) -> Schedule:
+    """Go from start to end in equal steps of the reciprocal.
+
+    ``value(p) = 1 / ((1 − p) / start + p / end)`` at progress p.
+
+    Args:
+        length: Updates, a share in (0, 1), ``epochs(n)``, or None for the rest.
+        start: A multiple of the base, ``absolute(…)``, or None for what is found (1 at first).
+        end: The same, of the same kind and sign; it has to be given unless a start is.
+
+    Raises:
+        ValueError: If an end is 0, or one is absolute and the other a multiple of the base.
+
+    References:
+        The decay of WSD-S, Wen et al., arXiv:2410.05192.
+
+    Example:
+        >>> from pytorch_accelerated.schedules import inverse_proportional
+        >>> [inverse_proportional(2, end=0.25)(k) for k in range(3)]
+        [1.0, 0.4, 0.25]
+    """
+    return Phase(length, InverseProportional(), start, end)
+
+
+class InverseSqrt(Fixed, Shape, is_bounded=True):
+    """Proportional to 1/√(1 + position / timescale), scaled to the phase's ends."""
+
+    name = "inverse_sqrt"
+
+    def __init__(self, timescale: Length = None) -> None:
+        self.timescale = checked(timescale, "timescale")
+        if self.timescale is None or self.timescale == 0:
+            raise ValueError(
+                f"inverse_sqrt(timescale={timescale!r}): write the number of updates after "
+                "which the value has fallen to 1/√2, for example timescale=1000; often the "
+                "length of the warmup before it."
+            )
+
+    def open_end(self, start: Affine, is_given: bool, length: int) -> Affine:
+        fall = 1.0 / math.sqrt(1.0 + length / self._updates)
+        return Affine(start.offset * fall, start.scale * fall)
+
+    def curve(self, start: Affine, end: Affine, length: int) -> Curve:
+        timescale = self._updates
+        total = length / timescale
+        drop = -math.expm1(-0.5 * math.log1p(total))
+        scaled_drop = math.sqrt(1.0 + total) * drop
+
+        def at(position: int) -> tuple[float, float]:
+            if position == 0:
+                return start
+            x, rest = position / timescale, (length - position) / timescale
+            of_end = -math.expm1(-0.5 * math.log1p(x)) / drop
+            of_start = math.expm1(0.5 * math.log1p(rest / (1.0 + x))) / scaled_drop
+            return start[0] * of_start + end[0] * of_end, start[1] * of_start + end[1] * of_end
+
+        return at
+
+    @property
+    def _updates(self) -> int:
+        if not isinstance(self.timescale, int):
+            raise ValueError(f"timescale={self.timescale!r} is not a number of updates yet.")
+        return self.timescale
+
+    @property
+    def is_relative(self) -> bool:
+        return is_relative(self.timescale)
+
+    def over(self, horizon: Horizon) -> Shape:
+        return InverseSqrt(max(1, nearest(horizon.updates(self.timescale) or 1)))
+
+    def stretched(self, factor: Exact) -> Shape:
+        return InverseSqrt(max(1, nearest(self._updates * factor)))
+
+
+def inverse_sqrt(
+    length: Length = None, timescale: Length = None, start: End = None, end: End = None
+) -> Schedule:
+    """Fall with the inverse square root of the updates made.
+
+    ``value(n) = start / √(1 + n / timescale)`` at position n. With an ``end``, the same curve is
+    scaled to reach it at the phase's end.
+
+    Args:
+        length: Updates, a share in (0, 1), ``epochs(n)``, or None for the rest.
+        timescale: After so many updates the value is start/√2; a length, usually the one of the
+            warmup before. It has to be given.
+        start: A multiple of the base, ``absolute(…)``, or None for what is found (1 at first).
+        end: The same, or None for where the curve gets to.
+
+    Raises:
+        ValueError: If the timescale is missing or zero.
+
+    References:
+        Vaswani et al., arXiv:1706.03762.
+
+    Example:
+        >>> from pytorch_accelerated.schedules import inverse_sqrt, linear
+        >>> schedule = linear(100, start=0.0) >> inverse_sqrt(900, timescale=100)
+        >>> schedule(100), round(schedule(400), 15)
+        (1.0, 0.5)
+    """
+    return Phase(length, InverseSqrt(timescale), start, end)
+
+
+RATIOS: tuple[Entry, ...] = (
+    Entry(
+        exponential,
+        exponential(100, end=0.01),
+        "start ** (1 - p) * end**p",
+        r"s^{1 - p}\,e^{p}",
+    ),
+    Entry(
+        inverse_sqrt,
+        inverse_sqrt(100, timescale=10),
+        "start / sqrt(1 + n / timescale)",
+        r"s \,/ \sqrt{1 + n / \mathrm{timescale}}",
+        own={"timescale": (1, 10**6)},
+    ),
+    Entry(
+        inverse_proportional,
+        inverse_proportional(100, end=0.05),
+        "1 / ((1 - p) / start + p / end)",
+        r"1 \,/ \left(\tfrac{1 - p}{s} + \tfrac{p}{e}\right)",
+    ),
+)

@@ -1,0 +1,309 @@
+"""The type of every schedule: which value a field has at update k, for a base value."""
+
+from __future__ import annotations
+
+import numbers
+from array import array
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any, NoReturn
+
+from pytorch_accelerated import door
+from pytorch_accelerated.checks import finite, whole
+from pytorch_accelerated.schedules.lengths import Exact, Horizon
+from pytorch_accelerated.schedules.table import phase_table
+from pytorch_accelerated.schedules.track import PhaseRow, Piece, Track
+from pytorch_accelerated.schedules.value import ONE, Affine, Value
+
+#: What each operator builds. ``compose.py``, which stands on this file, puts its classes in here.
+OPERATORS: dict[str, Callable[..., Schedule]] = {}
+
+
+class Schedule(Value):
+    """Which value a field has at update *k*: ``value(k) = offset(k) + scale(k) · base``.
+
+    Offset and scale do not depend on the base, so one schedule serves every parameter group. A
+    schedule is pure: any update can be asked for, in any order, and past the horizon the last
+    value holds. Schedules are immutable; they compare, hash, pickle, and their ``repr`` is the
+    code that builds them.
+
+    Schedules compose:
+
+    * ``a >> b`` runs one after the other,
+    * ``a.repeat(4)`` runs one several times,
+    * ``0.5 * a`` scales, ``a + b`` adds, ``a * b`` multiplies with a curve of plain multiples.
+
+    A class of your own derives from this one and has a method ``coefficients``; it has no end,
+    unless it also has a ``horizon``. For most purposes :func:`from_function` is shorter.
+
+    Example:
+        >>> from pytorch_accelerated.schedules import constant, cosine, linear
+        >>> schedule = linear(500, start=0.0) >> constant(8_000) >> cosine(1_500, end=0.1)
+        >>> schedule(250)
+        0.5
+        >>> schedule(250, base=3e-4)
+        0.00015
+        >>> schedule.horizon
+        10000
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "coefficients" in vars(cls) and cls._pieces is not Schedule._pieces:
+            raise TypeError(
+                f"{cls.__name__} defines coefficients, but its base class is made of pieces, so it "
+                "would not count. Derive from Schedule, or write from_function(…)."
+            )
+
+    def __call__(self, num_updates: int, base: float = 1.0) -> float:
+        """Return the value at update ``num_updates`` for a group whose base value is ``base``.
+
+        Args:
+            num_updates: How many optimizer updates have been made, zero or more.
+            base: The group's base value, in the units of the field.
+
+        Raises:
+            ValueError: If ``num_updates`` is negative or fractional, ``base`` is not finite, or a
+                length is still relative.
+        """
+        offset, scale = self.coefficients(whole("num_updates", num_updates))
+        return offset + scale * finite("base", base)
+
+    def coefficients(self, num_updates: int) -> tuple[float, float]:
+        """Return ``(offset, scale)`` at update ``num_updates``, which has to be zero or more."""
+        return self.track.coefficients(num_updates)
+
+    def values(self, num_updates: int, base: float = 1.0) -> array[float]:
+        """Return the values at updates 0 … ``num_updates`` − 1, those that calls give, but faster.
+
+        Args:
+            num_updates: How many values, zero or more.
+            base: The group's base value, in the units of the field.
+
+        Raises:
+            ValueError: If ``num_updates`` is negative or fractional, or a length is still relative.
+
+        Example:
+            >>> from pytorch_accelerated.schedules import linear
+            >>> linear(4, end=0.0).values(5, base=2.0)
+            array('d', [2.0, 1.5, 1.0, 0.5, 0.0])
+        """
+        return self.track.columns(whole("num_updates", num_updates), [finite("base", base)])[0]
+
+    # What each kind of schedule says of itself; all else follows from it. These are the answers
+    # of a user's class that has `coefficients`.
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether some length is a share, in epochs, or the rest, so that ``over`` is needed."""
+        return False
+
+    def _pieces(self, previous: Affine) -> Iterator[Piece]:
+        """Yield the stretches in order, after a schedule that ended at ``previous``."""
+        cls = type(self)
+        if cls.coefficients is Schedule.coefficients:
+            raise TypeError(
+                f"{cls.__name__} has to define coefficients(num_updates), which returns offset "
+                "and scale at that update."
+            )
+        horizon = None if cls.horizon is Schedule.horizon else self.horizon
+        end = None if horizon is None else Affine(*self.coefficients(horizon))
+        yield Piece(horizon, self.coefficients, end, repr(self))
+
+    def _demand(self, horizon: Horizon) -> Exact | None:
+        """Return how many updates this takes, before rounding; None for all that is left."""
+        return self.horizon or 0
+
+    def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
+        """Return this schedule, if a length is relative, with all lengths in updates.
+
+        It lies from ``begin`` on and takes ``length``, both before rounding: joints inside a part
+        have to be rounded where they are in the whole, or the parts would not add up.
+        """
+        return self
+
+    def _sketch(self) -> Iterator[PhaseRow]:
+        """Yield the rows of the table while lengths are still relative."""
+        yield PhaseRow("relative", None, None, None, repr(self))
+
+    # What follows.
+
+    @cached_property
+    def track(self) -> Track:
+        """The pieces of this schedule, laid end to end; all lengths have to be in updates."""
+        if self.is_relative:
+            raise not_yet(self)
+        return Track(self._pieces(ONE))
+
+    @property
+    def horizon(self) -> int | None:
+        """The update from which on the last value holds; None if there is none, or not yet."""
+        return None if self.is_relative else self.track.horizon
+
+    @property
+    def final(self) -> Affine:
+        """Offset and scale that hold from the horizon on."""
+        if self.horizon is None:
+            raise ValueError(f"{self!r} has no end.")
+        return Affine(*self.coefficients(self.horizon))
+
+    @property
+    def phases(self) -> tuple[PhaseRow, ...]:
+        """The rows of the schedule's table."""
+        return tuple(self._sketch()) if self.is_relative else self.track.rows
+
+    def over(self, horizon: int, num_updates_per_epoch: int | None = None) -> Schedule:
+        """Return this schedule with shares, epochs and the rest turned into whole updates.
+
+        Joints are rounded to the nearest update, so the lengths add up to the horizon exactly. A
+        schedule whose lengths are all in updates comes back as it is.
+
+        Args:
+            horizon: How many updates the whole schedule is planned for, zero or more.
+            num_updates_per_epoch: How many of them an epoch has; needed for ``epochs(n)``.
+
+        Raises:
+            ValueError: If the phases need more updates than there are.
+
+        Example:
+            >>> from pytorch_accelerated.schedules import constant, linear
+            >>> relative = linear(0.05, start=0.0) >> constant() >> linear(0.2, end=0.0)
+            >>> relative.over(10_000)
+            linear(500, start=0.0) >> constant(7500) >> linear(2000, end=0.0)
+        """
+        total = whole("horizon", horizon)
+        if num_updates_per_epoch is not None:
+            num_updates_per_epoch = whole("num_updates_per_epoch", num_updates_per_epoch, 1)
+        if not self.is_relative:
+            return self
+        context = Horizon(total, num_updates_per_epoch)
+        demand = self._demand(context)
+        if demand is not None and demand > total:
+            raise too_long(self, demand, total)
+        return self._fit(0, total if demand is None else demand, context)
+
+    def repeat(self, count: int, length: float = 1.0, peak: float = 1.0) -> Schedule:
+        """Return this schedule run ``count`` times, each period starting anew.
+
+        Period *i* = 0, 1, … takes ``length**i`` times as many updates as the first, and its
+        highest value is ``peak**i`` times the first one's, while its lowest stays. Where values
+        that are multiples of the base meet absolute ones, the multiples shrink and the absolute
+        ones stay. Open ends are closed first, so each period starts at its own peak.
+
+        Args:
+            count: How many periods, at least one; they may have 10,000 phases in all.
+            length: Growth of the period from one to the next, above zero.
+            peak: Growth of the highest value from one period to the next, above zero.
+
+        Raises:
+            ValueError: If an argument is out of range, or a peak falls below its floor.
+
+        Example:
+            Warm restarts, arXiv:1608.03983:
+
+            >>> from pytorch_accelerated.schedules import cosine
+            >>> restarts = cosine(1_000, end=0.0).repeat(4, length=2.0, peak=0.5)
+            >>> [restarts(k) for k in (0, 1_000, 3_000, 7_000)], restarts.horizon
+            ([1.0, 0.5, 0.25, 0.125], 15000)
+        """
+        return OPERATORS["repeat"](self, count, length, peak)
+
+    def __rshift__(self, other: object) -> Schedule:
+        return OPERATORS[">>"]((self, other))
+
+    def __add__(self, other: object) -> Schedule:
+        if isinstance(other, numbers.Real):
+            raise _no_operator(f"schedule + {other!r}", f"schedule + constant(1, value={other!r})")
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        return OPERATORS["+"](self, other)
+
+    def __radd__(self, other: object) -> NoReturn:
+        raise _no_operator(f"{other!r} + schedule", f"constant(1, value={other!r}) + schedule")
+
+    def __sub__(self, other: object) -> NoReturn:
+        if isinstance(other, numbers.Real):
+            raise _no_operator(f"schedule - {other!r}", f"schedule + constant(1, value={-other!r})")
+        raise _no_operator("a - b", "a + -1.0 * b")
+
+    def __rsub__(self, other: object) -> NoReturn:
+        instead = f"constant(1, value={other!r}) + -1.0 * schedule"
+        raise _no_operator(f"{other!r} - schedule", instead)
+
+    def __neg__(self) -> NoReturn:
+        raise _no_operator("-schedule", "-1.0 * schedule")
+
+    def __truediv__(self, other: object) -> NoReturn:
+        if isinstance(other, numbers.Real):
+            raise _no_operator(f"schedule / {other!r}", f"(1 / {other!r}) * schedule")
+        raise _no_operator("a / b", "from_function(lambda k: a(k) / b(k))")
+
+    def __rtruediv__(self, other: object) -> NoReturn:
+        instead = f"from_function(lambda k: {other!r} / schedule(k))"
+        raise _no_operator(f"{other!r} / schedule", instead)
+
+    def __mul__(self, other: object) -> Schedule:
+        if isinstance(other, Schedule):
+            return OPERATORS["*"](self, other)
+        return self.__rmul__(other)
+
+    def __rmul__(self, other: object) -> Schedule:
+        if not isinstance(other, numbers.Real):
+            return NotImplemented
+        return OPERATORS["number *"](other, self)
+
+    def plot(self, num_updates: int | None = None, base: float = 1.0, **options: Any) -> Any:
+        """Draw the schedule with matplotlib, its phases shaded and named.
+
+        Of more than 20 million updates only some 1500 are looked at.
+
+        Args:
+            num_updates: How many updates to draw; by default the horizon and a little of what
+                holds after it.
+            base: The group's base value, or a list with one for each group.
+            **options: As for :meth:`pytorch_accelerated.preview.Preview.plot`.
+
+        Returns:
+            A ``matplotlib.figure.Figure``: a notebook shows it, ``savefig(path)`` writes it.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: If a length is still relative, or the schedule has no horizon and there is
+                no ``num_updates``.
+        """
+        return door.preview().plot_schedule(self, num_updates, base, **options)
+
+    def _repr_html_(self) -> Any:
+        """Return what a notebook shows: the picture, if there is one to draw, and the table."""
+        return door.preview().html_of(self)
+
+    def __str__(self) -> str:
+        """Return the table of the schedule's phases."""
+        rows = list(self.phases)
+        if self.horizon is not None and (not rows or rows[-1].end != self.final):
+            rows.append(PhaseRow(self.horizon, None, self.final, self.final, "constant"))
+        return phase_table(rows, self.is_relative)
+
+
+def _no_operator(written: str, instead: str) -> TypeError:
+    return TypeError(
+        f"{written} is not defined: schedules follow one another with >>, are added with + and "
+        f"multiplied with *. Write {instead}."
+    )
+
+
+def too_long(schedule: Schedule, demand: Exact, total: Exact) -> ValueError:
+    """Return the error for a schedule that takes more updates than there are."""
+    return ValueError(
+        f"{schedule!r} needs {float(demand):g} updates, but the horizon has {float(total):.12g}. "
+        "Make a phase shorter, or leave out the length of one: it takes the rest."
+    )
+
+
+def not_yet(schedule: Schedule) -> ValueError:
+    """Return the error for a value asked of a schedule whose lengths are still relative."""
+    return ValueError(
+        f"{schedule!r} has lengths that are shares, epochs or the rest, so it has no values yet: "
+        "write .over(horizon, num_updates_per_epoch=…) first, or let the Trainer do it through "
+        "create_scheduler_fn."
+    )
