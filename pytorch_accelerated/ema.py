@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import copy
-import numbers
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from pytorch_accelerated.borrowed import tensors_kept
+from pytorch_accelerated.checks import finite
 
 
 class ModelEma(nn.Module):
     r"""A frozen copy of a model that follows it as an exponential moving average.
 
     After each update, ``average = decay · average + (1 − decay) · weights``, for parameters and
-    buffers, matched by name. Entries that are no floating-point numbers, such as batch
+    buffers, matched by name. Entries that are not floating-point numbers, such as batch
     normalisation's counters, are copied.
+
+    The copy has the model's types of number, but averages are kept in single precision at least:
+    in half precision, the small steps of an average would be rounded away, and it would stand
+    still. ``state_dict()`` holds them as they are kept.
 
     Args:
         model: The model to follow; wrappers of distributed training and ``torch.compile`` are
@@ -28,6 +39,7 @@ class ModelEma(nn.Module):
         decay: How much of the average stays at each update; may be changed between updates.
 
     Raises:
+        TypeError: ``model`` is not a module, or ``decay`` is not a number.
         ValueError: ``decay`` is not within 0 to 1.
 
     Example:
@@ -38,17 +50,26 @@ class ModelEma(nn.Module):
         >>> ema.update(model)
         >>> ema.module.weight.item()
         1.5
+        >>> with ema.applied_to(model):
+        ...     model.weight.item()
+        1.5
+        >>> model.weight.item()
+        3.0
     """
 
     def __init__(self, model: nn.Module, decay: float = 0.9999) -> None:
-        given: Any = decay
-        if not isinstance(given, numbers.Real) or not 0 <= decay <= 1:
-            raise ValueError(f"decay is {decay!r}: give a number from 0 to 1, such as 0.999")
+        given: Any = model
+        if not isinstance(given, nn.Module):
+            raise TypeError(
+                f"model={model!r} is a {type(model).__name__}, but has to be a torch.nn.Module."
+            )
         super().__init__()
-        self.module = copy.deepcopy(_unwrapped(model)).eval().requires_grad_(False)
-        self.decay = decay
+        self.decay = checked_decay(decay)
+        self.module = _plain_copy(_unwrapped(model)).eval().requires_grad_(False)
+        # Of entries in lower precision: the average, and the version of the entry that shows it.
+        self._wide: dict[str, tuple[Tensor, int]] = {}
 
-    def update_fn(self, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+    def update_fn(self, old: Tensor, new: Tensor) -> Tensor:
         """The next average of one entry; override it for another kind of average.
 
         Args:
@@ -67,7 +88,7 @@ class ModelEma(nn.Module):
         Raises:
             ValueError: Its entries have other names or shapes.
         """
-        averages, values = self._averaged_and_copied(model)
+        averages, values = self._averages_and_values(model)
         if getattr(self.update_fn, "__func__", None) is ModelEma.update_fn:
             if averages:
                 # One launch for all tensors instead of one for each.
@@ -75,6 +96,7 @@ class ModelEma(nn.Module):
         else:
             for average, value in zip(averages, values, strict=True):
                 average.copy_(self.update_fn(average, value))
+        self._show()
 
     @torch.no_grad()
     def set(self, model: nn.Module) -> None:
@@ -86,40 +108,124 @@ class ModelEma(nn.Module):
         Raises:
             ValueError: Its entries have other names or shapes.
         """
-        for average, value in zip(*self._averaged_and_copied(model), strict=True):
+        for average, value in zip(*self._averages_and_values(model), strict=True):
             average.copy_(value)
+        self._show()
 
-    def _averaged_and_copied(
-        self, model: nn.Module
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Pairs of floating-point entries; the other ones are copied at once."""
-        ours = self.module.state_dict(keep_vars=True)
+    @contextmanager
+    def applied_to(self, model: nn.Module) -> Iterator[None]:
+        """Have a model hold the average for a while; it gets its own weights back at the end.
+
+        Unlike ``module``, it is the very model: whatever it calls, hooks and functions that were
+        compiled or replaced included, works with the averaged weights.
+
+        Args:
+            model: A model with the same entries.
+
+        Raises:
+            ValueError: Its entries have other names or shapes.
+        """
+        pairs = self._pairs(model)
+        with tensors_kept([model]):
+            with torch.no_grad():
+                for average, value in pairs:
+                    value.copy_(average)
+            yield
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the averages, as precise as they are kept."""
+        state = super().state_dict(*args, **kwargs)
+        for name, entry in _tensors(self.module):
+            average = self._average(name, entry)
+            if average is not entry:
+                state[f"{kwargs.get('prefix', '')}module.{name}"] = average
+        return state
+
+    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        """Continue from averages that `state_dict` returned.
+
+        Args:
+            state_dict: What `state_dict` returned.
+            *args: As for `torch.nn.Module.load_state_dict`.
+            **kwargs: As for `torch.nn.Module.load_state_dict`.
+        """
+        result = super().load_state_dict(state_dict, *args, **kwargs)
+        for name, entry in _tensors(self.module):
+            average = self._average(name, entry)
+            if average is not entry and f"module.{name}" in state_dict:
+                average.copy_(state_dict[f"module.{name}"])
+        return result
+
+    def _average(self, name: str, entry: Tensor) -> Tensor:
+        """Return what an entry's average is kept in: itself, or a wider tensor of its own."""
+        if not _has_fractions(entry) or torch.finfo(entry.dtype).bits >= 32:
+            return entry
+        wide, version = self._wide.get(name, (entry, -1))
+        wide = wide.to(entry.device, torch.complex64 if entry.is_complex() else torch.float32)
+        if version != entry._version and not torch.equal(wide.to(entry.dtype), entry):
+            wide = entry.to(wide.dtype)  # somebody has put other values into the module
+        self._wide[name] = wide, entry._version
+        return wide
+
+    def _show(self) -> None:
+        """Cast the averages that are kept in higher precision into the module."""
+        for name, entry in _tensors(self.module):
+            average = self._average(name, entry)
+            if average is not entry:
+                entry.copy_(average)
+                self._wide[name] = average, entry._version
+
+    def _pairs(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+        """Return each average with the model's own entry; tied weights come once."""
+        names = self.module.state_dict().keys()
         theirs = _unwrapped(model).state_dict(keep_vars=True)
-        if ours.keys() != theirs.keys():
-            missing, unknown = sorted(ours.keys() - theirs), sorted(theirs.keys() - ours)
+        if names != theirs.keys():
+            missing, unknown = sorted(names - theirs), sorted(theirs.keys() - names)
             raise ValueError(
                 f"the model is not the one that is averaged: it lacks {missing}, "
                 f"and has {unknown} in addition"
             )
-        averages, values = [], []
-        # Tied weights have several names, yet are averaged once.
-        seen: set[int] = set()
-        for name, average in ours.items():
-            value = theirs[name]
-            if not isinstance(average, torch.Tensor) or id(average) in seen:
-                continue
-            seen.add(id(average))
-            if average.shape != value.shape:
+        pairs = []
+        for name, entry in _tensors(self.module):
+            if entry.shape != theirs[name].shape:
                 raise ValueError(
                     f"the model is not the one that is averaged: {name} has the shape "
-                    f"{tuple(value.shape)}, its average {tuple(average.shape)}"
+                    f"{tuple(theirs[name].shape)}, its average {tuple(entry.shape)}"
                 )
-            if average.is_floating_point() or average.is_complex():
+            pairs.append((self._average(name, entry), theirs[name]))
+        return pairs
+
+    def _averages_and_values(self, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what is averaged with the model's values; what is not is copied at once."""
+        averages, values = [], []
+        for average, value in self._pairs(model):
+            if _has_fractions(average):
                 averages.append(average)
                 values.append(value.to(device=average.device, dtype=average.dtype))
             else:
                 average.copy_(value)
         return averages, values
+
+
+def checked_decay(decay: object) -> float:
+    """Return ``decay`` as a float; raise if it is not a number from 0 to 1."""
+    number = finite("decay", decay)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"decay={decay!r} has to be from 0 to 1. Write decay=0.999.")
+    return number
+
+
+def _has_fractions(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Give the tensors of a module's state by name; tied weights come once."""
+    seen: set[int] = set()
+    for name, value in module.state_dict(keep_vars=True).items():
+        if isinstance(value, Tensor) and id(value) not in seen:
+            seen.add(id(value))
+            yield name, value
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
@@ -130,3 +236,53 @@ def _unwrapped(model: nn.Module) -> nn.Module:
             model = inner  # torch.compile
         else:
             return model
+
+
+def _plain_copy(model: nn.Module) -> nn.Module:
+    """Return a copy without what Accelerate has put on a model for a run."""
+    copied = copy.deepcopy(model)
+    attributes = vars(copied)
+    attributes.pop("_is_accelerate_prepared", None)
+    if "_original_forward" in attributes:
+        del attributes["forward"]
+        forward = attributes.pop("_original_forward")
+        if getattr(forward, "__func__", forward) is not type(copied).forward:
+            copied.forward = forward
+    if _reaches(vars(copied), set(model.modules())):
+        copied.register_forward_pre_hook(_refuse)
+    return copied
+
+
+def _reaches(value: Any, modules: set[nn.Module], seen: set[int] | None = None) -> bool:
+    """Say whether functions that a module holds lead to one of some modules.
+
+    A copy of a module has copies of its submodules, but its functions are the very same.
+    """
+    seen = set() if seen is None else seen
+    if id(value) in seen:
+        return False
+    seen.add(id(value))
+    if isinstance(value, nn.Module):
+        return value in modules or _reaches(vars(value), modules, seen)
+    if isinstance(value, dict):
+        inner = list(value.values())
+    elif isinstance(value, list | tuple | set):
+        inner = list(value)
+    elif isinstance(value, MethodType):
+        inner = [value.__self__, value.__func__]
+    elif isinstance(value, partial):
+        inner = [value.func, value.args, value.keywords]
+    elif isinstance(value, FunctionType):
+        used = inspect.getclosurevars(value)
+        inner = [used.nonlocals, used.globals, value.__defaults__, vars(value)]
+    else:
+        return False
+    return any(_reaches(item, modules, seen) for item in inner)
+
+
+def _refuse(module: nn.Module, arguments: Any) -> None:
+    raise RuntimeError(
+        f"{type(module).__name__} holds a function that calls the model it was copied from, such "
+        f"as a compiled or replaced forward, so the copy would compute with that model's weights. "
+        f"Write: with ema.applied_to(model): model(…)"
+    )

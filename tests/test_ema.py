@@ -1,4 +1,6 @@
 import copy
+import functools
+from types import MethodType
 
 import pytest
 import torch
@@ -141,8 +143,184 @@ def test_a_model_in_lower_precision_is_averaged_in_the_averages_precision():
 
 @pytest.mark.parametrize("decay", [-0.1, 1.1, float("nan")])
 def test_a_decay_outside_0_to_1_is_refused(decay):
-    with pytest.raises(ValueError, match="decay is"):
+    with pytest.raises(ValueError, match=f"decay={decay}"):
         ModelEma(nn.Linear(1, 1), decay=decay)
+
+
+@pytest.mark.parametrize("decay", ["a", None, True])
+def test_a_decay_that_is_not_a_number_is_refused(decay):
+    with pytest.raises(TypeError, match=r"decay=.* has to be a number"):
+        ModelEma(nn.Linear(1, 1), decay=decay)
+
+
+@pytest.mark.parametrize("model", [5, None, nn.Linear])
+def test_what_is_not_a_module_is_refused(model):
+    with pytest.raises(TypeError, match=r"model=.* has to be a torch\.nn\.Module"):
+        ModelEma(model)
+
+
+NARROW = [torch.bfloat16, torch.float16]
+
+
+def narrow_and_its_average(dtype, num_updates=2000, decay=0.99):
+    model = nn.Linear(2, 1).to(dtype)
+    nn.init.ones_(model.weight)
+    ema = ModelEma(model, decay)
+    nn.init.constant_(model.weight, 1.1)
+    for _ in range(num_updates):
+        ema.update(model)
+    return model, ema
+
+
+@pytest.mark.parametrize("dtype", [*NARROW, torch.float32, torch.float64])
+def test_the_average_of_narrow_numbers_does_not_stand_still(dtype):
+    model, ema = narrow_and_its_average(dtype)
+    target = model.weight.double()
+    expected = target + (1.0 - target) * 0.99**2000
+    kept = ema.state_dict()["module.weight"]
+    assert kept.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    torch.testing.assert_close(kept.double(), expected, rtol=1e-5, atol=0.0)
+    assert ema.module.weight.dtype == dtype
+    assert torch.equal(ema.module.weight, kept.to(dtype))
+    assert ema.module(torch.ones(1, 2, dtype=dtype)).dtype == dtype
+
+
+def test_so_does_not_that_of_narrow_complex_numbers_and_buffers():
+    model = nn.BatchNorm1d(1)
+    model.register_buffer("turn", torch.ones(1, dtype=torch.complex64) * 1j)
+    model.register_buffer("narrow", torch.ones(1, dtype=torch.float16))
+    ema = ModelEma(model, 0.999)
+    model.narrow += 0.1
+    for _ in range(100):
+        ema.update(model)
+    assert ema.module.narrow.item() == pytest.approx(1.0095, abs=1e-3)
+    assert ema.module.turn.item() == 1j
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_a_narrow_average_continues_exactly_from_its_state(dtype, tmp_path):
+    model, ema = narrow_and_its_average(dtype, num_updates=3)
+    torch.save(ema.state_dict(), tmp_path / "ema.pt")
+    resumed = ModelEma(nn.Linear(2, 1).to(dtype), 0.99)
+    resumed.load_state_dict(torch.load(tmp_path / "ema.pt", weights_only=True))
+    copied = copy.deepcopy(ema)
+    for average in (ema, resumed, copied):
+        average.update(model)
+    for name, value in ema.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value)
+        assert torch.equal(copied.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_values_that_somebody_puts_into_a_narrow_module_count(dtype):
+    model, ema = narrow_and_its_average(dtype)
+    ema.module.load_state_dict({"weight": torch.zeros(1, 2), "bias": torch.zeros(1)})
+    ema.update(model)
+    torch.testing.assert_close(ema.module.weight, 0.01 * model.weight.detach(), rtol=0.01, atol=0)
+
+
+def test_tied_narrow_weights_are_averaged_once():
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)).bfloat16()
+    model[1].weight = nn.init.ones_(model[0].weight)
+    ema = ModelEma(model, 0.999)
+    nn.init.constant_(model[0].weight, 2.0)
+    for _ in range(1000):
+        ema.update(model)
+    assert ema.module[1].weight.item() == pytest.approx(2 - 0.999**1000, rel=0.01)
+
+
+def bits(tensor):
+    return tensor.detach().clone().view(torch.int32)
+
+
+def test_a_model_that_held_the_average_gets_its_own_back_bit_for_bit():
+    model = make_model()
+    ema = ModelEma(model, decay=0.5)
+    change(model)
+    ema.update(model)
+    with torch.no_grad():
+        model[0].bias.copy_(torch.tensor([0.0, -0.0, float("nan"), 1.0]))
+    gradient = model[0].weight.grad = torch.ones(4, 3)
+    before = {name: bits(value) for name, value in model[0].state_dict().items()}
+    statistics = model[1].running_mean.clone()
+
+    def fail():
+        with ema.applied_to(model):
+            assert torch.equal(model[0].weight, ema.module[0].weight)
+            assert torch.equal(model[1].running_mean, ema.module[1].running_mean)
+            model(torch.ones(8, 3)).sum().backward()
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        fail()
+    for name, value in model[0].state_dict().items():
+        assert torch.equal(bits(value), before[name])
+    assert torch.equal(model[1].running_mean, statistics)
+    assert model[0].weight.grad is gradient
+    assert torch.equal(gradient, torch.ones(4, 3))
+    assert model[2].weight.grad is None
+
+
+def compiled(model):
+    model.forward = torch.compile(model.forward, backend="eager")
+
+
+def replaced(model):
+    forward = model.forward
+    model.forward = lambda x: forward(x)
+
+
+def of_a_submodule(model):
+    first = model[0]
+    model[2].forward = lambda x: first(x)[:, :2]
+
+
+def in_a_hook(model):
+    model.register_forward_hook(lambda module, arguments, output: output + model[0].bias[0])
+
+
+def with_partial(model):
+    call = functools.partial(type(model).forward, model)
+    model.forward = lambda x: call(x)
+
+
+def decorated(model):
+    forward = model.forward
+
+    @functools.wraps(forward)
+    def wrapper(*arguments):
+        return forward(*arguments)
+
+    model.forward = wrapper
+
+
+@pytest.mark.parametrize(
+    "change_functions", [compiled, replaced, of_a_submodule, in_a_hook, decorated, with_partial]
+)
+def test_a_copy_whose_functions_call_the_original_says_so(change_functions):
+    model = make_model().eval()
+    change_functions(model)
+    ema = ModelEma(model, decay=0.0)
+    with pytest.raises(RuntimeError, match=r"with ema\.applied_to\(model\)"):
+        ema.module(torch.ones(1, 3))
+
+
+def bound(model):
+    return MethodType(lambda self, x: nn.Sequential.forward(self, x) + 1, model)
+
+
+def bound_partly(model):
+    return functools.partial(nn.Sequential.forward, model)
+
+
+@pytest.mark.parametrize("bind", [bound, bound_partly])
+def test_a_copy_with_functions_of_its_own_works(bind):
+    model = make_model().eval()
+    model.forward = bind(model)
+    model.act = nn.functional.relu
+    ema = ModelEma(model)
+    nn.init.zeros_(model[2].weight)
+    assert not torch.equal(ema.module(torch.ones(1, 3)), model(torch.ones(1, 3)))
 
 
 def test_state_survives_weights_only_loading(tmp_path):

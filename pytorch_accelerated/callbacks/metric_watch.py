@@ -69,13 +69,17 @@ class MetricWatcher(TrainerCallback):
         Raises:
             ValueError: Nothing has recorded the metric.
         """
-        names = list(trainer.run_history.get_metric_names())
-        if self.watch_metric not in names:
+        watched, names = self.watched_name(), list(trainer.run_history.get_metric_names())
+        if watched not in names:
             raise ValueError(
-                f"{type(self).__name__} watches {self.watch_metric!r}, but nothing has recorded "
-                f"it. Recorded are: {', '.join(map(repr, names)) or 'no metrics'}"
+                f"{type(self).__name__} watches {watched!r}, but nothing has recorded it. "
+                f"Recorded are: {', '.join(map(repr, names)) or 'no metrics'}"
             )
-        return float(trainer.run_history.get_latest_metric(self.watch_metric))
+        return float(trainer.run_history.get_latest_metric(watched))
+
+    def watched_name(self) -> str:
+        """Return the name that the run history has for the metric."""
+        return self.watch_metric
 
     def is_improvement(self, value: float, threshold: float = 0.0) -> bool:
         """Whether a value is better than the best so far by more than a threshold.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ class SaveBestModelCallback(MetricWatcher):
         load_saved_checkpoint: bool = True,
     ) -> None:
         super().__init__(watch_metric, greater_is_better, reset_on_train)
+        if not isinstance(save_path, str | os.PathLike):
+            raise TypeError(
+                f"save_path={save_path!r} is a {type(save_path).__name__}, but has to be the path "
+                f"of a file. Write save_path='model.pt'."
+            )
         self.save_path = save_path
         self.save_optimizer = save_optimizer
         self.save_scheduler = save_scheduler

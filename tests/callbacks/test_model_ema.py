@@ -5,6 +5,7 @@ from types import MethodType
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from pytorch_accelerated.callbacks import (
     LogMetricsCallback,
@@ -98,6 +99,78 @@ def test_several_averages_are_judged_by_their_own_evaluations(
         assert callback.best_metric == pytest.approx(loss, rel=1e-5)
         assert saved["ema_model_eval_loss_epoch"] == callback.best_metric
     assert several[0].best_metric != several[1].best_metric
+
+
+def test_each_of_several_averages_has_metrics_of_its_own(make_trainer, train, ema, tmp_path):
+    several = [ema(decay=d, save_path=tmp_path / f"{d}.pt") for d in (0.0, 0.5, 0.99)]
+    trainer = train(make_trainer(*several), num_epochs=2)
+    history = trainer.run_history
+    for name, callback in zip(("", "2_", "3_"), several, strict=True):
+        values = history.get_metric_values(f"ema_model_{name}eval_loss_epoch")
+        assert len(values) == 2
+        assert min(values) == callback.best_metric
+    assert len({callback.best_metric for callback in several}) == 3
+
+
+def compiled(model):
+    model.forward = torch.compile(model.forward, backend="eager")
+
+
+def replaced(model):
+    forward = model.forward
+    model.forward = lambda x: forward(x)
+
+
+@pytest.mark.parametrize("change_forward", [compiled, replaced])
+def test_a_model_that_calls_itself_through_a_function_is_evaluated_with_the_average(
+    make_trainer, train, ema, dataset, tmp_path, change_forward
+):
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    change_forward(model)
+    callback = ema()
+    trainer = train(make_trainer(callback, model=model))
+    history = trainer.run_history
+
+    averaged = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    averaged.load_state_dict(torch.load(callback.save_path, weights_only=True)["model_state_dict"])
+    x, y = dataset.tensors
+    expected = nn.functional.mse_loss(averaged(x), y).item()
+    values = history.get_metric_values("ema_model_eval_loss_epoch")
+    assert values == [pytest.approx(expected, rel=1e-5)]
+    assert values != [pytest.approx(history.get_latest_metric("eval_loss_epoch"), rel=1e-3)]
+    # The model has its own weights again.
+    loss = nn.functional.mse_loss(model(x), y).item()
+    assert loss == pytest.approx(history.get_latest_metric("eval_loss_epoch"), rel=1e-5)
+
+
+def test_the_average_of_a_half_precision_model_moves_and_is_saved_in_its_type(
+    make_trainer, train, ema, dataset
+):
+    callback = ema(decay=0.999)
+    x, y = dataset.tensors
+    half = TensorDataset(x.bfloat16(), y.bfloat16())
+    model = nn.Linear(3, 1).bfloat16()
+    nn.init.ones_(model.weight)
+    train(make_trainer(callback, model=model, lr=1.0), train_dataset=half, eval_dataset=half)
+    assert (callback.ema_model.state_dict()["module.weight"] != 1).all()
+    saved = torch.load(callback.save_path, weights_only=True)["model_state_dict"]
+    assert saved["weight"].dtype == callback.ema_model.module.weight.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"decay": "a"}, TypeError),
+        ({"decay": 1.5}, ValueError),
+        ({"save_path": 5}, TypeError),
+        ({"watch_metric": 5}, TypeError),
+        ({"model_ema": 5}, TypeError),
+        ({"callbacks": [5]}, TypeError),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(arguments, error):
+    with pytest.raises(error, match=next(iter(arguments))):
+        ModelEmaCallback(**arguments)
 
 
 def test_only_its_own_callbacks_see_the_averages_evaluation(make_trainer, train, ema, probe):

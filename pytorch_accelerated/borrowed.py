@@ -1,0 +1,47 @@
+"""Using a model for a while, and giving its tensors back bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def tensors_kept(modules: Iterable[nn.Module], others: Iterable[Tensor] = ()) -> Iterator[None]:
+    """Put parameters, buffers and gradients back at the end, whatever happens.
+
+    Each is the same object as before, with the values that it had. Meanwhile there are no
+    gradients, so that those of the user are not added to.
+    """
+    tables: list[tuple[Any, dict[str, Any]]] = [
+        (table, dict(table))
+        for module in modules
+        for part in module.modules()
+        for table in (part._parameters, part._buffers)
+    ]
+    held = [tensor for _, before in tables for tensor in before.values() if tensor is not None]
+    tensors = {id(tensor): tensor for tensor in [*held, *others]}.values()
+    values = [(tensor, tensor.detach().clone()) for tensor in tensors if _is_writable(tensor)]
+    gradients = [(tensor, tensor.grad) for tensor in tensors if tensor.is_leaf]
+    for tensor, _ in gradients:
+        tensor.grad = None
+    try:
+        yield
+    finally:
+        for table, before in tables:
+            table.clear()
+            table.update(before)
+        with torch.no_grad():
+            for tensor, value in values:
+                tensor.copy_(value)
+        for tensor, gradient in gradients:
+            tensor.grad = gradient
+
+
+def _is_writable(tensor: Tensor) -> bool:
+    """Say whether each element has memory of its own, unlike those of an expanded tensor."""
+    return all(step for step, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
