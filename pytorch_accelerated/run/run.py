@@ -107,9 +107,27 @@ class Run:
         """Number of processes."""
         return self.processes.count
 
+    @property
+    def train_loader(self) -> Any:
+        """The training data loader, or ``None``; ``on_prepare_end`` may replace it."""
+        return self.trainer._train_dataloader
+
+    @train_loader.setter
+    def train_loader(self, loader: Any) -> None:
+        self.trainer._train_dataloader = loader
+
+    @property
+    def eval_loader(self) -> Any:
+        """The evaluation data loader, or ``None``; ``on_prepare_end`` may replace it."""
+        return self.trainer._eval_dataloader
+
+    @eval_loader.setter
+    def eval_loader(self, loader: Any) -> None:
+        self.trainer._eval_dataloader = loader
+
     def evaluate(self, is_intermediate: bool = False) -> None:
         """Evaluate on the run's evaluation data, with all events."""
-        self.trainer._run_eval_epoch(self.trainer._eval_dataloader, is_intermediate=is_intermediate)
+        self.trainer._run_eval_epoch(self.eval_loader, is_intermediate=is_intermediate)
 
     @contextmanager
     def showing(self, **attributes: Any) -> Iterator[None]:

@@ -270,7 +270,7 @@ def test_the_counts_of_callbacks(make, name, value):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ModelEma(Scale(), decay="a"), "decay is 'a': give a number from 0 to 1"),
+        (lambda: ModelEma(Scale(), decay="a"), "decay='a' is a str, but has to be a number"),
         (
             lambda: EarlyStoppingCallback(early_stopping_threshold="a"),
             "early_stopping_threshold='a' is a str, but has to be a number",
