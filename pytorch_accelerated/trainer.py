@@ -295,7 +295,7 @@ class Trainer:
             preparing.start_trackers(run, self._log_with, self._project_name)
             run.scheduler_metric = scheduler_metric
             state, self._scheduler_state_to_load = self._scheduler_state_to_load, None
-            run.schedulers.make(self, state, run.loop.num_updates)
+            run.schedulers.make(self, state, run.loop)
             # What could not work was refused above, and has cost no metrics.
             if reset_run_history and resume_from is None:
                 self.run_history.reset()

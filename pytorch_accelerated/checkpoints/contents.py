@@ -10,21 +10,16 @@ import math
 import numbers
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import safetensors
+import safetensors.torch
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from pytorch_accelerated.checkpoints.folders import (
-    CheckpointError,
-    check_regular,
-    from_json,
-    to_json,
-)
+from pytorch_accelerated.checkpoints.folders import CheckpointError, opened, read_json, to_json
 
 _STATE_FILE = "state.json"
 _OWN_FILES = {"model": "the model's state", "optimizer": "the optimizer's state"}
@@ -37,7 +32,6 @@ DTYPES = {
     torch.bfloat16: "BF16",
     torch.float8_e4m3fn: "F8_E4M3",
     torch.float8_e5m2: "F8_E5M2",
-    torch.complex64: "C64",
     torch.int64: "I64",
     torch.int32: "I32",
     torch.int16: "I16",
@@ -70,20 +64,15 @@ class Part(Protocol):
         """Take up what `state_dict` returned; warn of what differs from it on purpose."""
 
 
-@dataclass
-class SavedState:
+class SavedState(dict[str, Any]):
     """The states of a checkpoint's parts, by name, and the folder that they were read from."""
 
-    folder: Path
-    contents: dict[str, Any]
+    def __init__(self, folder: Path, contents: Mapping[str, Any]) -> None:
+        super().__init__(contents)
+        self.folder = folder
 
-    def __getitem__(self, name: str) -> Any:
-        try:
-            return self.contents[name]
-        except KeyError:
-            raise CheckpointError(
-                f"{self.folder / _STATE_FILE} is damaged: it has no {name!r}"
-            ) from None
+    def __missing__(self, name: str) -> NoReturn:
+        raise CheckpointError(f"{self.folder / _STATE_FILE} is damaged: it has no {name!r}")
 
 
 def files_of(states: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -111,14 +100,14 @@ def read_state(folder: Path) -> SavedState:
     """
     path = folder / _STATE_FILE
     try:
-        skeletons = from_json(path.read_bytes(), str(path))
+        skeletons, _ = read_json(path)
         trees = {
             name: join(skeletons[name], read(folder / f"{name}.safetensors"), str(path))
             for name in (*_OWN_FILES, _SHARED)
         }
         shared = trees.pop(_SHARED)
         return SavedState(folder, {**trees, **shared})
-    except (OSError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: {error!r}") from None
 
 
@@ -145,7 +134,7 @@ def _plain(value: Any, where: str, path: tuple[str, ...], tensors: dict[str, Ten
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, Tensor):
-        if value.dtype == torch.complex128:  # safetensors has no word for it
+        if value.is_complex():  # not every version of safetensors has words for these
             value = torch.view_as_real(value.resolve_conj())
             return {"__complex__": _add(value, path, tensors, where)}
         return {"__tensor__": _add(value, path, tensors, where)}
@@ -188,10 +177,12 @@ def _is_numpy(value: Any) -> bool:
 
 
 def _add(value: Tensor, path: tuple[str, ...], tensors: dict[str, Tensor], where: str) -> str:
-    if value.layout != torch.strided or value.is_meta or value.dtype not in DTYPES:
+    is_plain = value.layout == torch.strided and not value.is_meta and value.dtype in DTYPES
+    if not is_plain or not _can_be_read_back(value.dtype):
         raise TypeError(
             f"{_at(where, path)} is a tensor with {value.layout} and {value.dtype} on "
-            f"{value.device}: only plain tensors with values can go into a checkpoint"
+            f"{value.device}: only plain tensors with values can go into a checkpoint, of a kind "
+            f"that safetensors {safetensors.__version__} reads back"
         )
     name = base = ".".join(path) or "tensor"
     attempt = 1
@@ -257,6 +248,16 @@ def pieces(tensors: Mapping[str, Tensor]) -> list[Any]:
     return [len(text).to_bytes(8, "little") + text, *contents]
 
 
+@lru_cache
+def _can_be_read_back(dtype: torch.dtype) -> bool:
+    """Return whether the installed versions read the tensors that `pieces` writes."""
+    try:
+        safetensors.torch.load(b"".join(map(bytes, pieces({"one": torch.zeros(1, dtype=dtype)}))))
+    except Exception:
+        return False
+    return True
+
+
 def read(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file.
 
@@ -264,7 +265,7 @@ def read(path: Path) -> dict[str, Tensor]:
         CheckpointError: It is missing, or it is not a safetensors file.
     """
     try:
-        check_regular(path)
-        return dict(load_file(path))
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
+        with opened(path):
+            return dict(safetensors.torch.load_file(path))
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from None

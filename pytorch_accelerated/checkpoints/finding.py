@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -17,13 +18,16 @@ from pytorch_accelerated.checkpoints.folders import (
     verify,
 )
 
+# What a run calls its checkpoints.
+OWN_NAME = re.compile(r"update_\d+(_end)?")
+
 
 def place_of(folder: Path) -> tuple[int, int, int]:
     """Return the updates, epochs and batches done in a checkpoint, as far as that can be told."""
     try:
         position = read_manifest(folder)["position"]
         return (position.get("num_updates", 0), position.get("epoch", 0), position.get("batch", 0))
-    except (CheckpointError, OSError):
+    except CheckpointError:
         number = re.search(r"\d+", folder.name)
         return (int(number.group()) if number else -1, -1, -1)
 
@@ -37,9 +41,9 @@ def checkpoints_in(folder: Path) -> list[Path]:
     found = [
         (place_of(path), path.name, path)
         for path in (folder.iterdir() if folder.is_dir() else ())
-        if path.is_dir()
-        and not path.name.startswith(".")
-        and ((path / MANIFEST).exists() or re.fullmatch(r"update_\d+(_end)?", path.name))
+        if not path.name.startswith(".")
+        and not os.path.isfile(path)
+        and (OWN_NAME.fullmatch(path.name) or os.path.exists(path / MANIFEST))
     ]
     return [path for _, _, path in sorted(found)]
 
@@ -103,7 +107,7 @@ def _candidates(start: Path) -> list[Path]:
     recover(start)
     if not start.is_dir():
         raise FileNotFoundError(f"there is no checkpoint or folder of checkpoints at {start}")
-    candidates = [start] if (start / MANIFEST).exists() else checkpoints_in(start)
+    candidates = [start] if os.path.exists(start / MANIFEST) else checkpoints_in(start)
     if not candidates:
         raise CheckpointError(f"{start} is not a checkpoint, and there is none in it")
     return candidates
@@ -169,19 +173,21 @@ def list_checkpoints(folder: str | os.PathLike[str]) -> list[CheckpointInfo]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
-    found = [folder] if (folder / MANIFEST).exists() else checkpoints_in(folder)
+    found = [folder] if os.path.exists(folder / MANIFEST) else checkpoints_in(folder)
     unfinished = sorted(path for path in folder.iterdir() if is_leftover(path))
     return [*map(_info, unfinished), *map(_info, found)]
 
 
 def _info(path: Path) -> CheckpointInfo:
-    size = sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+    size, position = 0, dict[str, int]()
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                size += os.lstat(os.path.join(folder, name)).st_size
     if is_leftover(path):
         return CheckpointInfo(path, None, None, size, "being written, or its writer was killed")
-    try:
+    with contextlib.suppress(CheckpointError):
         position = read_manifest(path)["position"]
-    except CheckpointError as error:
-        return CheckpointInfo(path, None, None, size, str(error))
     updates, epoch = position.get("num_updates"), position.get("epoch")
     return CheckpointInfo(path, updates, epoch, size, problem_of(path))
 
@@ -235,11 +241,12 @@ def main(folder: str | os.PathLike[str]) -> int:
         folder: The folder.
 
     Returns:
-        The exit code: 0, or 1 if a checkpoint is damaged, or 2 if there is no such folder.
+        The exit code: 0, or 1 if a checkpoint is damaged, or 2 if there is no such folder, or it
+        cannot be read.
     """
     try:
         infos = list_checkpoints(folder)
-    except FileNotFoundError as error:
+    except OSError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(f"{_table(infos, folder)}\n")

@@ -119,12 +119,13 @@ def take_up(scheduler: Any, start: Any, saved: dict[str, Any], num_updates: int)
         changes = _changes(saved["at_start"], start)
         lines = [f"{key} of {name}: {one!r} before, {now!r} now" for key, one, now in changes]
         state = saved["state"]
-        if not changes or not is_ours or "attributes" not in state:
+        if not is_ours or "attributes" not in state:
             _load(scheduler, state)
             return [f"{line}; the former counts: {_ONLY_OURS}" for line in lines]
         attributes = dict(state["attributes"]) | {key: now for key, _, now in changes}
         scheduler.load_state_dict({**state, "attributes": to_pairs(attributes)})
-        scheduler.step_update(getattr(scheduler, "num_updates", num_updates))
+        if changes:
+            scheduler.step_update(getattr(scheduler, "num_updates", num_updates))
         return lines
     if is_ours:
         scheduler.step_update(num_updates)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pytorch_accelerated.checkpoints.finding import checkpoints_in, place_of
-from pytorch_accelerated.checkpoints.folders import (
-    CheckpointError,
-    remove_folder,
-    verify,
-    write_folder,
+from pytorch_accelerated.checkpoints.finding import (
+    OWN_NAME,
+    checkpoints_in,
+    place_of,
+    problem_of,
 )
+from pytorch_accelerated.checkpoints.folders import CheckpointError, remove_folder, write_folder
 
 PREEMPTED_EXIT_CODE = 75
 """Exit code of a process that saved a checkpoint after SIGTERM and left: start it again.
@@ -30,8 +30,6 @@ It is ``EX_TEMPFAIL`` of the Unix tradition: a temporary failure, to be tried ag
 
 # Several processes ask each other this often whether one was told to leave, in seconds.
 _SECONDS_BETWEEN_QUESTIONS = 0.5
-
-_NAME = re.compile(r"update_\d+(_end)?")
 
 
 class RunCheckpoints:
@@ -43,13 +41,17 @@ class RunCheckpoints:
         keep_last: How many to keep; ``None`` for all.
         writer: Writes them.
         is_told_to_leave: Whether SIGTERM has come, which ends other processes at once.
+        questions: When to ask the other processes whether one of them was told.
     """
 
-    def __init__(self, folder: Path, every: int | None, keep_last: int | None) -> None:
+    def __init__(
+        self, folder: Path, every: int | None, keep_last: int | None, most_unasked: int
+    ) -> None:
         self.folder = folder
         self.every = every
         self.keep_last = keep_last
         self.writer = BackgroundWriter()
+        self.questions = Questions(most_unasked)
         self.is_told_to_leave = False
 
     @contextmanager
@@ -105,24 +107,39 @@ class RunCheckpoints:
         own = [
             path
             for path in checkpoints_in(self.folder)
-            if _NAME.fullmatch(path.name) and (place_of(path), path.name) <= (place, target.name)
+            if OWN_NAME.fullmatch(path.name) and (place_of(path), path.name) <= (place, target.name)
         ]
         outdated = own[: -self.keep_last]
-        if outdated:
-            # The older ones go only if this one can be read back.
-            try:
-                verify(target)
-                for path in outdated:
-                    remove_folder(path)
-            except (CheckpointError, FileNotFoundError) as error:
-                raise CheckpointError(
-                    f"{target} was written, but then: {error}. If another run uses {self.folder}, "
-                    f"give each run a folder of its own"
-                ) from error
+        another = f"if another run uses {self.folder}, give each run a folder of its own"
+        # The older ones go only if this one can be read back.
+        problem = problem_of(target) if outdated else None
+        if problem is not None:
+            raise CheckpointError(f"{target} was written, but then: {problem}; {another}")
+        problems = [problem for path in outdated if (problem := _problem_of_removing(path))]
+        if problems:
+            raise OldCheckpointWarning(
+                f"{target} is complete, but older checkpoints could not be removed: "
+                f"{', '.join(problems)}. Remove them by hand; {another}"
+            )
+
+
+def _problem_of_removing(path: Path) -> str | None:
+    try:
+        remove_folder(path)
+    except OSError as error:
+        return f"{path} ({error.strerror or error})"
+    return None
+
+
+class OldCheckpointWarning(UserWarning):
+    """An old checkpoint could not be removed; the new one is complete."""
 
 
 class BackgroundWriter:
-    """Runs one job at a time in a thread; what goes wrong there is raised by the next call."""
+    """Runs one job at a time in a thread; what goes wrong there is raised by the next call.
+
+    A warning that a job raises is given by the next call.
+    """
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
@@ -142,8 +159,10 @@ class BackgroundWriter:
 
     def check(self) -> None:
         """Raise what went wrong, if anything; never wait."""
-        if self._error is not None:
-            error, self._error = self._error, None
+        error, self._error = self._error, None
+        if isinstance(error, Warning):
+            warnings.warn(error, stacklevel=2)
+        elif error is not None:
             raise error
 
     def wait(self) -> None:
@@ -170,7 +189,7 @@ class Questions:
     """When to ask the other processes whether one of them was told to leave.
 
     Asking takes a moment, so with quick updates not each of them asks; all processes agree on
-    which do. There are never more than ``most`` updates between two questions.
+    which do. At most every ``most`` updates there is a question.
     """
 
     def __init__(self, most: int) -> None:

@@ -14,17 +14,7 @@ from pytorch_accelerated.run.loop_state import LoopState
 class Plan:
     """What a run was asked to do, as far as it matters to a run that continues it.
 
-    Attributes:
-        num_epochs: Epochs.
-        max_num_train_steps: The given limit on updates.
-        num_batches_per_epoch: Batches of one process in an epoch; ``None`` if not known.
-        per_device_batch_size: Batch size of one process.
-        gradient_accumulation_steps: Batches of one process in an update.
-        num_processes: Number of processes.
-        gradient_clip_value: Largest absolute value of a gradient element.
-        gradient_clip_norm: Largest norm of all gradients together.
-        mixed_precision: The kind of mixed precision.
-        optimizer: Class of the optimizer.
+    Batches and batch sizes are those of one process. What is not known is ``None``.
     """
 
     num_epochs: int
@@ -45,32 +35,12 @@ class Plan:
         return None if batches is None else self.updates_in(batches)
 
     def updates_in(self, num_batches: int) -> int:
-        """Updates that so many batches are made into.
-
-        Args:
-            num_batches: Batches of one process.
-        """
+        """Updates that so many batches are made into."""
         return math.ceil(num_batches / self.gradient_accumulation_steps)
 
     @property
     def _samples_per_batch(self) -> int:
         return (self.per_device_batch_size or 1) * self.num_processes
-
-    def goes_through_data_like(self, other: Plan) -> bool:
-        """Whether the batches of an epoch are the same.
-
-        Args:
-            other: Another plan.
-        """
-        return all(
-            getattr(self, name) == getattr(other, name)
-            for name in (
-                "num_batches_per_epoch",
-                "per_device_batch_size",
-                "gradient_accumulation_steps",
-                "num_processes",
-            )
-        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of it, as plain values."""
@@ -83,19 +53,23 @@ class Plan:
                 warnings.warn(f"{name}: {state[name]!r} before, {value!r} now", stacklevel=2)
 
 
+# Where these are the same, so are the batches of an epoch.
+_OF_THE_DATA = (
+    "num_batches_per_epoch",
+    "per_device_batch_size",
+    "gradient_accumulation_steps",
+    "num_processes",
+)
+
+
 def transferred(loop: LoopState, before: Plan, now: Plan) -> LoopState:
     """The position of a run in the batches of another plan.
 
     The samples of the epoch that are done stay done, except that a part of an update is done
     again. Updates of the new plan are counted from those that the old one had planned to be done
     by then, so that schedules end with the run.
-
-    Args:
-        loop: The position.
-        before: The plan of the run that made it.
-        now: The plan of the run that continues it.
     """
-    if now.goes_through_data_like(before):
+    if all(getattr(now, name) == getattr(before, name) for name in _OF_THE_DATA):
         return replace(loop)
     total = now.num_batches_per_epoch
     if loop.batch == before.num_batches_per_epoch and total is not None:
@@ -113,10 +87,6 @@ def transferred(loop: LoopState, before: Plan, now: Plan) -> LoopState:
 
 def check_not_behind(loop: LoopState, now: Plan) -> None:
     """Refuse a run that is shorter than what is done.
-
-    Args:
-        loop: What is done.
-        now: The plan of the run.
 
     Raises:
         ValueError: It has fewer epochs or updates.

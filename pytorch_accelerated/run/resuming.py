@@ -68,7 +68,7 @@ def take_position(run: Run, saved: SavedState, now: Plan) -> None:
     _check_kind(run.trainer.optimizer, saved)
     if saved["plan"] is not None:
         loop = transferred(loop, Plan(**saved["plan"]), now)
-    saved.contents["loop"] = loop.state_dict()
+    saved["loop"] = loop.state_dict()
     run.loop.load_state_dict(saved["loop"])
     run.saved_loop = replace(loop)
 
@@ -100,7 +100,7 @@ def load(run: Run, folder: Path) -> SavedState:
 def _restore(run: Run, saved: SavedState, only: Container[str] | None = None) -> None:
     """Have parts take up their states; what differs is said in one warning."""
     _check_groups(run.trainer.optimizer, saved)
-    states = replace(saved, contents=saving.of_this_process(run, saved.contents))
+    states = saving.of_this_process(run, saved)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for name, part in saving.parts(run).items():

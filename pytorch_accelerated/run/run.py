@@ -11,11 +11,11 @@ from typing import Any
 from torch import nn
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
-from pytorch_accelerated.checkpoints.writer import Questions, RunCheckpoints
+from pytorch_accelerated.checkpoints.writer import RunCheckpoints
 from pytorch_accelerated.run.data import EpochGenerator
 from pytorch_accelerated.run.loop_state import LoopState, Randomness, Stage
 from pytorch_accelerated.run.plan import Plan
-from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, Processes
+from pytorch_accelerated.run.processes import Processes
 from pytorch_accelerated.run.schedulers import RunSchedulers
 from pytorch_accelerated.run.window import Window
 from pytorch_accelerated.run_config import TrainerRunConfig
@@ -43,7 +43,6 @@ class Run:
         was_compiled: Whether the model came compiled.
         exchanged: The parameters whose gradients several processes exchange.
         checkpoints: The folder that the run writes to by itself, if there is one.
-        questions: When to ask the other processes whether one was told to leave.
         asked_for: Training states to be written when the update at hand is done.
         saved_loop: The position that was saved last, or that the run continues from.
         stopped: What has stopped the run, if it is over for that.
@@ -82,7 +81,6 @@ class Run:
         self.was_compiled = False
         self.exchanged: set[int] | None = None
         self.checkpoints: RunCheckpoints | None = None
-        self.questions = Questions(STOP_CHECK_INTERVAL)
         self.asked_for: list[tuple[Path, dict[str, Any]]] = []
         self.saved_loop: LoopState | None = None
         self.stopped: str | None = None

@@ -5,17 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
 
-from pytorch_accelerated.checkpoints.contents import Part, files_of
+from pytorch_accelerated.checkpoints.contents import Part, SavedState, files_of
 from pytorch_accelerated.checkpoints.folders import recover_all, write_folder
 from pytorch_accelerated.checkpoints.single_file import check_has_state
-from pytorch_accelerated.checkpoints.writer import Preempted, Questions, RunCheckpoints
+from pytorch_accelerated.checkpoints.writer import Preempted, RunCheckpoints
 from pytorch_accelerated.checks import same
 from pytorch_accelerated.run.loop_state import Stage
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL
@@ -45,8 +45,8 @@ def parts(run: Run) -> dict[str, Part]:
     return {
         "plan": run.plan or _Nothing(),
         "model": trainer.get_model(keep_torch_compile=False),
-        "optimizer": _Optimizer(check_has_state(trainer.optimizer), trainer.scheduler is not None),
-        "schedulers": run.schedulers.look(trainer.scheduler).at(run.loop),
+        "optimizer": _Optimizer(trainer.optimizer, trainer.scheduler is not None),
+        "schedulers": run.schedulers.look(trainer.scheduler),
         "scaler": run.accelerator.scaler or _Nothing(),
         "loop": run.loop,
         "losses": trainer._loss_tracker,
@@ -87,11 +87,11 @@ def files_of_run(run: Run, extra: dict[str, Any] | None = None) -> dict[str, lis
     return files
 
 
-def of_this_process(run: Run, contents: dict[str, Any]) -> dict[str, Any]:
+def of_this_process(run: Run, saved: SavedState) -> SavedState:
     """Return a checkpoint's states for this process, also if it is of more or fewer of them."""
-    processes, index = contents["processes"], run.accelerator.process_index
+    processes, index = saved["processes"], run.accelerator.process_index
     own = dict(processes[index]) if index < len(processes) else {"callbacks": {}}
-    own["callbacks"] = {**contents["callbacks"], **own["callbacks"]}
+    own["callbacks"] = {**saved["callbacks"], **own["callbacks"]}
     if len(processes) != run.processes.count:
         # Each had a sum of its own, of which no process has the right one now.
         for name in processes[0]["callbacks"]:
@@ -102,7 +102,7 @@ def of_this_process(run: Run, contents: dict[str, Any]) -> dict[str, Any]:
         if run.processes.is_main:
             losses = [one["losses"] for one in processes]
             own["losses"] = [sum(numbers) for numbers in zip(*losses, strict=True)]
-    return {**contents, **own}
+    return SavedState(saved.folder, {**saved, **own})
 
 
 # What the user asks for
@@ -148,8 +148,7 @@ def to(run: Run, folder: Path | None, every: int | None, keep_last: int | None) 
         except OSError as failure:
             error = failure
     run.processes.raise_together(error)
-    run.questions = Questions(STOP_CHECK_INTERVAL)
-    run.checkpoints = RunCheckpoints(folder, every, keep_last)
+    run.checkpoints = RunCheckpoints(folder, every, keep_last, STOP_CHECK_INTERVAL)
     try:
         with run.checkpoints.open():
             yield
@@ -173,7 +172,7 @@ def after_epoch(run: Run) -> None:
     checkpoints = run.checkpoints
     if checkpoints is not None:
         checkpoints.writer.check()
-        run.questions.ask_now()
+        checkpoints.questions.ask_now()
         _save_and_leave_if_told(run, checkpoints, is_due=checkpoints.every is None)
 
 
@@ -206,8 +205,8 @@ def _save_and_leave_if_told(run: Run, checkpoints: RunCheckpoints, is_due: bool)
 
 
 def _is_told_to_leave(run: Run, checkpoints: RunCheckpoints) -> bool:
-    """Whether any process has had SIGTERM; all of them find the same."""
-    processes, questions = run.processes, run.questions
+    """Return whether any process has had SIGTERM; all of them find the same."""
+    processes, questions = run.processes, checkpoints.questions
     if processes.count == 1:
         return checkpoints.is_told_to_leave
     if not questions.is_due():
@@ -247,29 +246,32 @@ class _Nothing:
         """Take up nothing."""
 
 
+@dataclass
 class _Optimizer:
     """The optimizer, whose base values are the checkpoint's."""
 
-    def __init__(self, optimizer: Any, is_scheduled: bool) -> None:
-        self._optimizer = getattr(optimizer, "optimizer", optimizer)
-        self._is_scheduled = is_scheduled
-        self.state_dict = optimizer.state_dict
+    optimizer: Any
+    is_scheduled: bool
+
+    def state_dict(self) -> Any:
+        return check_has_state(self.optimizer).state_dict()
 
     def load_state_dict(self, state: Any) -> None:
-        groups = self._optimizer.param_groups
-        for i, (now, before) in enumerate(zip(groups, state["param_groups"], strict=False)):
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+        for i, (now, before) in enumerate(
+            zip(optimizer.param_groups, state["param_groups"], strict=False)
+        ):
             names = [name for name in now if name.startswith("initial_") and name in before]
-            for name in names if self._is_scheduled else [*names, "lr"]:
-                if not same(now[name], before[name]):
-                    one, other = (_number(group[name]) for group in (before, now))
+            for name in names if self.is_scheduled else [*names, "lr"]:
+                one, other = (
+                    value.tolist() if isinstance(value, torch.Tensor) else value
+                    for value in (before[name], now[name])
+                )
+                if not same(one, other):
                     warnings.warn(
                         f"{name.removeprefix('initial_')} of parameter group {i}: {one!r} "
                         f"before, {other!r} now; the former counts. To change it, set the "
                         f"group's {name!r} in on_training_run_start",
                         stacklevel=2,
                     )
-        self._optimizer.load_state_dict(state)
-
-
-def _number(value: Any) -> Any:
-    return value.tolist() if isinstance(value, torch.Tensor) else value
+        optimizer.load_state_dict(state)

@@ -39,11 +39,13 @@ class RunSchedulers:
         self._ways: list[tuple[Any, bool]] = []
         self._at_start: list[Any] = []
 
-    def make(self, trainer: Any, state: Any, num_updates: int) -> None:
+    def make(self, trainer: Any, state: Any, loop: LoopState) -> None:
         """Make the run's schedulers; ``state`` is one that was loaded for them before."""
+        self._loop = loop
         earlier, trainer.scheduler = trainer.scheduler, None
         if trainer.create_scheduler_fn is not None:
-            _put_bases_back(earlier)
+            if earlier is not None:
+                _put_bases_back(earlier)
             trainer.scheduler = trainer.create_scheduler()
         if trainer.scheduler is None:
             if state is not None:
@@ -55,8 +57,8 @@ class RunSchedulers:
             return
         self.look(trainer.scheduler)
         for one in each(trainer.scheduler):
-            if _is_stateless(one):
-                one.step_update(num_updates)
+            if not hasattr(one, "step"):
+                one.step_update(loop.num_updates)
         if state is not None:
             scheduler_states.restore(trainer.scheduler, state)
 
@@ -66,7 +68,7 @@ class RunSchedulers:
             self._of = scheduler
             self._at_start = [scheduler_states.start_of(one) for one in each(scheduler)]
             self._ways = [
-                (one, _is_stateless(one) or self._is_told_epochs(one))
+                (one, not hasattr(one, "step") or self._is_told_epochs(one))
                 for one in each(scheduler)
                 if not isinstance(one, ReduceLROnPlateau)
             ]
@@ -107,11 +109,6 @@ class RunSchedulers:
                 ) from None
             listen(value)
 
-    def at(self, loop: LoopState) -> RunSchedulers:
-        """Know the position that is saved with them."""
-        self._loop = loop
-        return self
-
     def state_dict(self) -> dict[str, Any]:
         """Return the state of each, and the position that they may have to be told."""
         states = map(scheduler_states.saved_state, each(self._of), self._at_start)
@@ -140,11 +137,6 @@ class RunSchedulers:
                 line = _length_mismatch(one, num_updates, horizon)
                 if line:
                     warnings.warn(line, stacklevel=3)
-
-
-def _is_stateless(scheduler: Any) -> bool:
-    """Return whether a scheduler has to be told the number of updates."""
-    return not hasattr(scheduler, "step")
 
 
 def _put_bases_back(scheduler: Any) -> None:

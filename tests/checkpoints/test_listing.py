@@ -41,7 +41,7 @@ def test_the_table_says_what_is_wrong(folder, capsys):
     assert text == f"{table(folder)}\n"
     rows = {line.split()[0]: line for line in text.splitlines()}
     assert "model.safetensors is damaged: it has 10 bytes, but" in rows["update_000000008"]
-    assert "is no complete checkpoint: it has no manifest.json" in rows["update_000000012"]
+    assert "manifest.json is missing" in rows["update_000000012"]
     assert rows["update_000000012"].split()[1:3] == ["?", "?"]
     assert "its writer was killed" in rows[".update_000000020.writing"]
     assert rows["update_000000016"].endswith("complete")

@@ -1,3 +1,4 @@
+import json
 from collections import Counter, OrderedDict
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from pytorch_accelerated.checkpoints.contents import DTYPES, join, pieces, read, split
-from pytorch_accelerated.checkpoints.folders import CheckpointError, from_json, to_json
+from pytorch_accelerated.checkpoints.folders import CheckpointError, to_json
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 keys = st.text() | st.integers() | st.booleans() | st.tuples(st.integers(), st.text())
@@ -31,7 +32,7 @@ trees = st.recursive(
 def test_plain_values_come_back_as_they_were(tree):
     skeleton, tensors = split(tree)
     assert not tensors
-    assert same(join(from_json(to_json(skeleton), "it"), {}), tree)
+    assert same(join(json.loads(to_json(skeleton)), {}), tree)
 
 
 def same(one, other):
@@ -56,7 +57,7 @@ def same(one, other):
     ],
 )
 def test_special_dicts_come_back_as_they_were(tree):
-    back = join(from_json(to_json(split(tree)[0]), "it"), {})
+    back = join(json.loads(to_json(split(tree)[0])), {})
     assert back == tree
     assert type(back) is type(tree)
 
@@ -65,7 +66,7 @@ def content(tensor):
     return tensor.reshape(-1).view(torch.uint8).tolist()
 
 
-@pytest.mark.parametrize("dtype", [*DTYPES, torch.complex128])
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.complex64, torch.complex128])
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0), (2, 3)])
 def test_tensors_come_back_bit_for_bit(tmp_path, dtype, shape):
     generator = torch.Generator().manual_seed(0)
