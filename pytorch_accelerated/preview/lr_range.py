@@ -1,10 +1,12 @@
-"""A learning-rate range test: an exponential schedule over a short run on copies."""
+"""A learning-rate range test: an exponential schedule over a short run that leaves no trace."""
 
 from __future__ import annotations
 
 import copy
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pytorch_accelerated.borrowed import tensors_kept
 from pytorch_accelerated.checks import finite, whole
 from pytorch_accelerated.preview.randomness import randomness_kept
 from pytorch_accelerated.schedulers import ParamScheduler
@@ -83,8 +86,9 @@ def find_lr(
     the smoothed loss falls most steeply over the logarithm of the rate, before its minimum. It
     is a first guess for a run of its own, often a little high for long ones.
 
-    Everything happens on copies: the model, the optimizer, a loss with parameters, and the states
-    of the random number generators (those of the data loader, too) come back as they were.
+    The model itself is used, with a copy of the optimizer. Weights, buffers, gradients and modes
+    of the model, a loss with parameters, and the states of the random number generators (those of
+    the data loader, too) then come back as they were, bit for bit, also after an error.
 
     Args:
         model: The model. It runs where its parameters are, in training mode.
@@ -102,7 +106,7 @@ def find_lr(
     Raises:
         ValueError: If an argument is out of range, the data loader is empty, or no parameter
             group has a learning rate above 0.
-        TypeError: If an argument is of the wrong kind, or model or optimizer cannot be copied.
+        TypeError: If an argument is of the wrong kind, or the optimizer cannot be copied.
 
     References:
         Smith, arXiv:1506.01186.
@@ -130,10 +134,20 @@ def find_lr(
         raise ValueError(f"smoothing={smoothing!r} has to be at least 0 and below 1.")
     if finite("divergence", divergence) <= 1.0:
         raise ValueError(f"divergence={divergence!r} has to be above 1.")
-    with randomness_kept(_generators_of(dataloader)):
-        twin, loss_twin, optimizer_twin = _copies(model, loss_func, optimizer)
-        twin.train()
-        run = _run(twin, loss_twin, optimizer_twin, dataloader, (lowest, highest, num_updates))
+    if not isinstance(given := model, nn.Module):
+        raise TypeError(f"model={given!r} is a {type(given).__name__}, but has to be a Module.")
+    modules = [module for module in (model, loss_func) if isinstance(module, nn.Module)]
+    twin = _copy_of(optimizer, modules)
+    weights = [weight for group in twin.param_groups for weight in group["params"]]
+    with (
+        randomness_kept(_generators_of(dataloader)),
+        _attributes_kept(modules) as tensors,
+        tensors_kept(modules, [*weights, *tensors]),
+    ):
+        model.train()
+        if callable(prepare := getattr(twin, "train", None)):
+            prepare()  # optimizers that evaluate with other weights than they train
+        run = _run(model, loss_func, twin, dataloader, (lowest, highest, num_updates))
         return _tested(run, smoothing, divergence)
 
 
@@ -259,15 +273,21 @@ def _moved(value: Any, device: torch.device | None) -> Any:
     return [_moved(item, device) for item in value] if isinstance(value, tuple | list) else value
 
 
-def _copies(model: nn.Module, loss_func: Any, optimizer: Any) -> tuple[nn.Module, Any, Optimizer]:
-    """Return copies that belong together: the optimizer's has the parameters of the model's."""
+def _copy_of(optimizer: Any, modules: Iterable[nn.Module]) -> Optimizer:
+    """Return a copy with a state of its own that updates the very same weights."""
     while not isinstance(optimizer, Optimizer) and hasattr(optimizer, "optimizer"):
         optimizer = optimizer.optimizer
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer={optimizer!r} is no optimizer of PyTorch's kind.")
+        raise TypeError(
+            f"optimizer={optimizer!r} is a {type(optimizer).__name__}, but has to be an optimizer "
+            f"of PyTorch's kind."
+        )
     if type(optimizer).__name__ == "AcceleratedOptimizer":
         optimizer = optimizer.optimizer  # type: ignore[attr-defined]
-    memo: dict[int, Any] = {}
+    shared = [part for module in modules for part in module.modules()]
+    tensors = [tensor for part in shared for tensor in _own_tensors(part)]
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    memo: dict[int, Any] = {id(one): one for one in [*shared, *tensors, *weights]}
     # Hooks, and the step that schedulers have patched, belong to the real one.
     own = {
         name: value
@@ -275,18 +295,45 @@ def _copies(model: nn.Module, loss_func: Any, optimizer: Any) -> tuple[nn.Module
         if name != "step" and not name.endswith("_hooks")
     }
     try:
-        twin = copy.deepcopy(model, memo)
-        loss_twin = (
-            copy.deepcopy(loss_func, memo) if isinstance(loss_func, nn.Module) else loss_func
-        )
         copied = copy.deepcopy(own, memo)
     except Exception as error:
         raise TypeError(
-            f"The test runs on copies, but the model or the optimizer cannot be copied: {error}"
+            f"The test needs a copy of the optimizer, which cannot be copied: {error}"
         ) from error
-    optimizer_twin = object.__new__(type(optimizer))
-    optimizer_twin.__setstate__(copied)
-    return twin, loss_twin, optimizer_twin
+    twin: Optimizer = object.__new__(type(optimizer))
+    twin.__setstate__(copied)
+    return twin
+
+
+def _own_tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters(recurse=False)
+    yield from module.buffers(recurse=False)
+    yield from (value for value in vars(module).values() if isinstance(value, Tensor))
+
+
+@contextmanager
+def _attributes_kept(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
+    """Put the attributes of modules back at the end, and what lists and dicts among them hold.
+
+    Tensors that are neither parameters nor buffers are handed over, to be kept like those.
+    """
+    held = [(vars(part), dict(vars(part))) for module in modules for part in module.modules()]
+    values = [value for _, before in held for value in before.values()]
+    filled: list[tuple[Any, Any]] = [
+        (value, copy.copy(value))
+        for value in values
+        if isinstance(value, list | dict | set | deque)
+    ]
+    try:
+        yield [value for value in values if isinstance(value, Tensor)]
+    finally:
+        for attributes, before in held:
+            attributes.clear()
+            attributes.update(before)
+        for container, content in filled:
+            container.clear()
+            fill = container.extend if isinstance(content, list | deque) else container.update
+            fill(content)
 
 
 def _generators_of(dataloader: Any) -> list[torch.Generator]:

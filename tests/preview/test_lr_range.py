@@ -98,6 +98,93 @@ def test_everything_comes_back_when_the_test_fails_too():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+class Counting(nn.Module):
+    """A model with everything that a module may hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 1)
+        self.register_buffer("mean", torch.zeros(4))
+        self.register_buffer("hidden", torch.zeros(()), persistent=False)
+        self.plain = torch.zeros(())
+        self.calls, self.seen, self.by_name = 0, [], {}
+        self.register_buffer("wide", torch.ones(1).expand(3))
+
+    def forward(self, x):
+        self.calls += 1
+        self.seen.append(self.calls)
+        self.by_name[self.calls] = self.training
+        self.hidden += 1
+        self.plain += 1
+        self.mean = 0.9 * self.mean + 0.1 * x.mean(dim=0).detach()
+        return self.linear(x - self.mean)
+
+
+def test_all_that_a_model_holds_comes_back_bit_for_bit():
+    model = Counting()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, capturable=False)
+    trained(optimizer, model)
+    with torch.no_grad():
+        model.linear.bias.fill_(-0.0)
+    mean, gradient = model.mean, model.linear.weight.grad
+    kept = [tensor.clone() for tensor in (mean, gradient, model.hidden, model.plain)]
+    find_lr(model, nn.MSELoss(), optimizer, DataLoader(data(), 16), num_updates=12)
+    assert (model.calls, model.seen, model.by_name) == (1, [1], {1: True})
+    assert model.mean is mean
+    assert model.linear.weight.grad is gradient
+    for tensor, before in zip((mean, gradient, model.hidden, model.plain), kept, strict=True):
+        assert torch.equal(tensor, before)
+    assert math.copysign(1.0, model.linear.bias.item()) == -1.0
+
+
+def compiled(model):
+    model.forward = torch.compile(model.forward, backend="eager")
+
+
+def replaced(model):
+    forward = model.forward
+    model.forward = lambda x: forward(x)
+
+
+def of_a_submodule(model):
+    first = model[0]
+    model[3].forward = lambda x: nn.functional.linear(x, first.weight.mean(dim=1)[None])
+
+
+@pytest.mark.parametrize("change_forward", [compiled, replaced, of_a_submodule])
+def test_a_model_that_calls_itself_through_a_function_is_tested_and_left_alone(change_forward):
+    def test(change=None):
+        model = network()
+        model[2].p = 0.0
+        if change is not None:
+            change(model)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        before = state_of(model, optimizer)
+        found = find_lr(model, nn.MSELoss(), optimizer, DataLoader(data(), 16))
+        assert equal(state_of(model, optimizer), before)
+        assert all(parameter.grad is None for parameter in model.parameters())
+        return found
+
+    found = test(change_forward)
+    assert found.suggestion > 1e-4
+    if change_forward is not of_a_submodule:
+        assert found.losses == test().losses
+
+
+def test_a_loss_that_is_a_function_over_a_module_leaves_no_gradient():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+    model, scaled = network(), Scaled()
+    optimizer = torch.optim.SGD([*model.parameters(), *scaled.parameters()], lr=0.1)
+    loss = lambda output, target: scaled.scale * nn.functional.mse_loss(output, target)  # noqa: E731
+    find_lr(model, loss, optimizer, DataLoader(data(), 16), num_updates=20)
+    assert scaled.scale.item() == 1.0
+    assert scaled.scale.grad is None
+
+
 def test_rates_rise_in_equal_ratios_from_the_lowest_to_the_highest():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
@@ -138,7 +225,7 @@ def test_groups_keep_their_proportions_and_a_schedulers_base_counts():
     assert native.last_epoch == 0
 
 
-def test_the_optimizers_copy_trains_the_models_copy():
+def test_the_optimizers_copy_trains_the_model():
     # On a parabola, gradient descent diverges for rates above 2 over the curvature.
     model = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
@@ -160,7 +247,7 @@ def test_the_optimizers_copy_trains_the_models_copy():
     assert found.losses == pytest.approx(expected, rel=1e-3, abs=1e-12)
 
 
-def test_a_loss_with_parameters_is_copied_along():
+def test_a_loss_with_parameters_comes_back_too():
     class Weighted(nn.Module):
         def __init__(self):
             super().__init__()
@@ -282,7 +369,7 @@ def test_wrong_arguments_are_refused_in_words():
 
     def test(**options):
         return find_lr(
-            model,
+            options.pop("model", model),
             nn.MSELoss(),
             options.pop("optimizer", optimizer),
             options.pop("dataloader", loader),
@@ -299,6 +386,7 @@ def test_wrong_arguments_are_refused_in_words():
         ({"dataloader": []}, ValueError, "no batches"),
         ({"dataloader": [torch.ones(3)]}, TypeError, "pair of input and target"),
         ({"optimizer": 3}, TypeError, "optimizer=3"),
+        ({"model": 3}, TypeError, "model=3"),
         (
             {"optimizer": torch.optim.SGD(model.parameters(), lr=0.0)},
             ValueError,
