@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Any, TypeAlias
 
 from pytorch_accelerated.checks import same
-from pytorch_accelerated.preview.columns import Columns, named
+from pytorch_accelerated.preview.columns import Columns, entries, named
 
 Recorded: TypeAlias = "Columns | Mapping[str, Sequence[Sequence[Any]]]"
 
@@ -102,104 +102,91 @@ def compare(planned: Columns, applied: Recorded) -> Comparison:
         >>> print(compare(planned, {"value": [[1.0], [0.75], [0.5], [0.25]], "eps": [[0.1]] * 4}))
         applied == planned (4 updates, 4 values); recorded, but not planned: eps
     """
-    first_applied = applied.first_update if isinstance(applied, Columns) else 0
-    first = max(planned.first_update, first_applied)
+    if not isinstance(planned, Columns):
+        raise TypeError(
+            f"planned={planned!r} is a {type(planned).__name__}, but has to be a preview. Write "
+            "planned=scheduler.preview()."
+        )
+    recorded = recorded_columns(planned, applied)
+    start = applied.first_update if isinstance(applied, Columns) else 0
+    first = max(planned.first_update, start)
     found: list[Difference] = []
     mismatches: list[str] = []
     joined: list[tuple[str, str, int]] = []
     num_updates = num_values = 0
     for field in planned.fields:
-        columns = recorded_columns(applied, field)
-        if columns is None:
+        if field not in recorded:
             mismatches.append(f"no values of {field!r} were applied")
             continue
-        if len(columns) != len(planned[field]):
+        counts = len(planned[field]), len(recorded[field])
+        if counts[0] != counts[1]:
             mismatches.append(
-                f"{field!r} was planned for {len(planned[field])} groups and applied to "
-                f"{len(columns)}"
+                f"{field!r} was planned for {counts[0]} groups and applied to {counts[1]}"
             )
-        for group, mine, theirs in zip(planned.groups, planned[field], columns, strict=False):
-            last = min(planned.num_updates, first_applied + len(theirs))
-            begin = max(first, min(first_applied + _num_missing(theirs), last))
-            before = mine[first - planned.first_update : begin - planned.first_update]
-            if all(value is None for value in before):  # so there was nothing to apply
-                begin = first
-            else:
-                joined.append((field, group, begin))
-            of_plan = mine[begin - planned.first_update : max(0, last - planned.first_update)]
-            of_run = theirs[begin - first_applied : max(0, last - first_applied)]
+        columns = zip(planned.groups, planned[field], recorded[field], strict=False)
+        for group, mine, theirs in columns:
+            stop = start + len(theirs)
+            last = max(first, min(planned.num_updates, stop))
+            of_plan = mine[first - planned.first_update : last - planned.first_update]
+            of_run = theirs[first - start : last - start]
+            # A group that was added later, or a field that was scheduled later, has none before.
+            missing = next((at for at, value in enumerate(of_run) if value is not None), 0)
+            if any(value is not None for value in of_plan[:missing]):
+                joined.append((field, group, first + missing))
+                of_plan, of_run = of_plan[missing:], of_run[missing:]
             num_updates = max(num_updates, len(of_plan))
             num_values += len(of_plan)
             at = _first_difference(of_plan, of_run)
             if at is not None:
-                found.append(Difference(begin + at, field, group, of_plan[at], of_run[at]))
+                update = last - len(of_plan) + at
+                found.append(Difference(update, field, group, of_plan[at], of_run[at]))
             if (planned.first_update, planned.num_updates) != (first, last):
                 mismatches.append(
                     f"updates {planned.first_update} to {planned.num_updates - 1} were planned, "
-                    f"{first_applied} to {first_applied + len(theirs) - 1} applied"
+                    f"{start} to {stop - 1} applied"
                 )
-            elif first_applied + len(theirs) > planned.num_updates:
-                mismatches.append(
-                    f"{planned.num_updates} updates were planned, "
-                    f"{first_applied + len(theirs)} applied"
-                )
-    difference = min(found, key=lambda one: one.update, default=None)
+            elif stop > planned.num_updates:
+                mismatches.append(f"{planned.num_updates} updates were planned, {stop} applied")
     return Comparison(
         num_updates,
         num_values,
-        difference,
+        min(found, key=lambda one: one.update, default=None),
         "; ".join(dict.fromkeys(mismatches)),
-        tuple(_unplanned(planned, applied)),
+        tuple(field for field in recorded if field not in planned.fields),
         tuple(joined),
     )
 
 
-def _unplanned(planned: Columns, applied: Recorded) -> Iterator[str]:
-    """Yield what was recorded and not planned: fields, or entries of a tuple."""
-    others = applied.fields if isinstance(applied, Columns) else applied
-    for field in (other for other in others if other not in planned.fields):
-        from pytorch_accelerated.schedulers.param_scheduler import field_of
+def recorded_columns(planned: Columns, applied: Recorded) -> dict[str, list[Sequence[Any]]]:
+    """Return field → for each group the applied values.
 
-        entries = {own.index for own in map(field_of, planned.fields) if own.key == field}
-        if not entries:
-            yield field
-            continue
-        rows = [] if isinstance(applied, Columns) else applied[field]
-        sizes = [len(value) for row in rows for value in row if isinstance(value, tuple | list)]
-        yield from (f"{field}[{i}]" for i in range(max(sizes, default=0)) if i not in entries)
-
-
-def recorded_columns(applied: Recorded, field: str) -> list[Sequence[Any]] | None:
-    """Return for each group the applied values of a field; None if there are none.
-
-    A group that was added while the run went on has None for the updates before.
+    A group that was added while the run went on has None for the updates before. A tuple of which
+    entries were planned is taken apart.
     """
     if isinstance(applied, Columns):
-        return [*applied[field]] if field in applied.fields else None
-    if field in applied:
-        return [list(column) for column in zip_longest(*applied[field])] or [[]]
-    from pytorch_accelerated.schedulers.param_scheduler import field_of
+        return {field: [*applied[field]] for field in applied.fields}
+    names = {}
+    if any(field not in applied for field in planned.fields):
+        from pytorch_accelerated.schedulers.param_scheduler import field_of
 
-    whole = field_of(field)
-    if whole.index is None or whole.key not in applied:
-        return None
-    return [
-        [value if value is None else value[whole.index] for value in column]
-        for column in zip_longest(*applied[whole.key])
-    ] or [[]]
-
-
-def _num_missing(applied: Sequence[Any]) -> int:
-    """Return how many updates ran before the first value was recorded, if there is one."""
-    return next((at for at, value in enumerate(applied) if value is not None), 0)
+        owns = map(field_of, planned.fields)
+        names = {(own.key, own.index): own.name for own in owns if own.index is not None}
+    result: dict[str, list[Sequence[Any]]] = {}
+    for field, rows in applied.items():
+        columns: list[Sequence[Any]] = [list(one) for one in zip_longest(*rows)] or [[]]
+        if field not in {key for key, _ in names}:
+            result[field] = columns
+            continue
+        sizes = (len(value) for column in columns for value in column if value is not None)
+        for index in range(max(sizes, default=0)):
+            name = names.get((field, index), f"{field}[{index}]")
+            result[name] = [entries(column, index) for column in columns]
+    return result
 
 
 def _first_difference(planned: Sequence[Any], applied: Sequence[Any]) -> int | None:
-    if (
-        isinstance(planned, array)
-        and isinstance(applied, array)
-        and (planned.tobytes() == applied.tobytes())
-    ):
-        return None
+    are_arrays = isinstance(planned, array) and isinstance(applied, array)
+    if are_arrays and planned.tobytes() == applied.tobytes():  # type: ignore[attr-defined]
+        return None  # quicker than value by value
     pairs = zip(planned, applied, strict=True)
     return next((at for at, (mine, theirs) in enumerate(pairs) if not same(mine, theirs)), None)

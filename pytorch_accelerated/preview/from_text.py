@@ -38,19 +38,14 @@ def preview_of_text(
         num_updates_per_epoch = whole("num_updates_per_epoch", num_updates_per_epoch, 1)
     call = _scheduler_call(text) if isinstance(text, str) else None
     if call is not None and call[0] != "ParamScheduler":
-        result = _of_scheduler(*call, base, num_updates, num_updates_per_epoch)
-    else:
-        if call is not None:  # field by field, for which torch is not needed
-            if call[1].args:
-                raise ValueError(f"ParamScheduler: write lr={ast.unparse(call[1].args[0])}.")
-            text = {str(own.arg): ast.unparse(own.value) for own in call[1].keywords}
-        schedules = {
-            field or "lr": _schedule(field or "lr", one)
-            for field, one in _by_field("schedule", text).items()
-        }
-        result = _of_schedules(schedules, base, num_updates, num_updates_per_epoch)
-    _check_finite(result)
-    return result
+        return _of_scheduler(*call, base, num_updates, num_updates_per_epoch)
+    if call is not None:  # field by field, for which torch is not needed
+        if call[1].args:
+            raise ValueError(f"ParamScheduler: write lr={ast.unparse(call[1].args[0])}.")
+        text = {str(own.arg): ast.unparse(own.value) for own in call[1].keywords}
+    parts = {field or "lr": part for field, part in _by_field("schedule", text).items()}
+    schedules = {field: _schedule(field, part) for field, part in parts.items()}
+    return _of_schedules(schedules, base, num_updates, num_updates_per_epoch)
 
 
 def _by_field(option: str, given: object) -> dict[str, Any]:
@@ -104,12 +99,14 @@ def _bases(given: object, fields: Sequence[str]) -> dict[str, list[float]]:
     return {f: values * count if len(values) == 1 else values for f, values in lists.items()}
 
 
-def _literal(name: str, text: str) -> Any:
+def _literal(name: str, given: str | ast.expr) -> Any:
+    """Return the number, or other plain value, that a text or a part of one is."""
     try:
-        return ast.literal_eval(text.strip())
+        return ast.literal_eval(given)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        text = given if isinstance(given, str) else ast.unparse(given)
         raise ValueError(
-            f"{name}={text!r} cannot be read: write a number, such as 3e-4, or a list of them."
+            f"{name}: {text!r} is not a plain value, such as 3e-4, True, or a list of numbers."
         ) from None
 
 
@@ -151,22 +148,8 @@ def _check_range(
         found += [(value, 1.0, "at some update") for value in (min(column), max(column))]
         for value, scale, where in found:
             is_too_large = value >= upper and (is_given or scale == 0.0)
-            if math.isfinite(value) and (value < lower or is_too_large):
+            if not math.isfinite(value) or value < lower or is_too_large:
                 raise out_of_range(field, value, group, where)
-
-
-def _check_finite(made: Preview) -> None:
-    for field in made.fields:
-        for group, column in zip(made.groups, made[field], strict=True):
-            values: Any = column  # of schedules, so numbers
-            if math.isfinite(sum(values)):
-                continue  # quicker than looking at each
-            bad = next((k for k, value in enumerate(values) if not math.isfinite(value)), None)
-            if bad is not None:
-                raise ValueError(
-                    f"{field} of group {group} is {values[bad]} at update {bad}, which no "
-                    "optimizer can use: write another --base or other values."
-                )
 
 
 # Schedulers -----------------------------------------------------------------------------------
@@ -207,8 +190,8 @@ def _of_scheduler(
     try:
         arguments = signature.bind(
             optimizer,
-            *(_argument(name, node) for node in call.args),
-            **{str(own.arg): _argument(name, own.value) for own in call.keywords},
+            *(_literal(name, node) for node in call.args),
+            **{str(own.arg): _literal(name, own.value) for own in call.keywords},
         )
     except TypeError as error:
         own = ", ".join(list(signature.parameters)[1:])
@@ -221,12 +204,3 @@ def _of_scheduler(
         )
     scheduler = kind(*arguments.args, **arguments.kwargs)
     return preview(scheduler, num_updates, num_updates_per_epoch=own_per_epoch or per_epoch)
-
-
-def _argument(name: str, node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        raise ValueError(
-            f"{name}: {ast.unparse(node)} is not a plain value, such as 30, 0.1 or True."
-        ) from None

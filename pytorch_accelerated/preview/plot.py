@@ -6,13 +6,13 @@ import io
 import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, groupby
+from itertools import groupby
 from typing import Any, TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from pytorch_accelerated.preview.columns import Column, Columns, PreviewRow, named
 from pytorch_accelerated.preview.comparison import Recorded, compare, recorded_columns
@@ -33,7 +33,6 @@ INK, QUIET, LINE, SHADE = "#1f2933", "#616e7c", "#cbd2d9", "#f1f4f8"
 _MOST_SHADED = 40
 _MOST_LABELS = 16
 _WIDTH, _PANEL = 9.0, 2.5
-_STEPS = [1, 2, 5, 10]
 _LETTER = 0.0095  # about how wide a letter of a phase's name is, as a share of a panel
 _UPRIGHT = 0.02  # and how wide a name that is written upwards
 _MOST_UPRIGHT = 10
@@ -63,10 +62,10 @@ def plot(
     has_own = any(len(curves(made.groups, made[field])) > 1 for field in shown)
     figure = Picture(figsize=(_WIDTH, _PANEL * count + 0.7), layout="constrained")
     axes: list[Axes] = list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
+    recorded = {} if applied is None else recorded_columns(made, applied)
+    first_applied = applied.first_update if isinstance(applied, Columns) else 0
     for field, panel in zip(shown, axes, strict=False):
-        theirs = None if applied is None else recorded_columns(applied, field)
-        first_applied = applied.first_update if isinstance(applied, Columns) else 0
-        _Panel(panel, made, field, log, has_own).draw(theirs, first_applied)
+        _Panel(panel, made, field, log, has_own).draw(recorded.get(field), first_applied)
     if loss is not None:
         _draw_loss(axes[-1], loss, made.first_update, log)
     for panel in axes:
@@ -224,33 +223,7 @@ def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> N
         axes.set_yscale("log")
     y = packed(value if drawable(value, log=False) else math.nan for value in y)  # a gap
     at = kept_points(y, ())
-    window = max(1, len(y) // 50)
-    many = window > 1
-    style: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.35} if many else {"linewidth": 1.5}
-    axes.plot([x[k] for k in at], [y[k] for k in at], color=INK, **style)
-    if many:
-        smooth = _running_mean(y, window)
-        at = kept_points(smooth, ())
-        axes.plot([x[k] for k in at], [smooth[k] for k in at], color=INK, linewidth=1.5)
-        text = f"thick: mean of {window} updates around"
-        axes.set_title(text, loc="right", fontsize=8, color=QUIET)
-
-
-def _running_mean(values: Sequence[float], window: int) -> Sequence[float]:
-    """Return the mean of the values up to half a ``window`` away from each position.
-
-    NaN and infinity are left out: one of them would spread to the mean of all that follows.
-    """
-    sums = [0.0, *accumulate(value if math.isfinite(value) else 0.0 for value in values)]
-    counts = [0, *accumulate(map(math.isfinite, values))]
-    half = window // 2
-    spans = ((max(0, k - half), min(len(values), k + half + 1)) for k in range(len(values)))
-    return packed(
-        (sums[stop] - sums[start]) / (counts[stop] - counts[start])
-        if counts[stop] > counts[start]
-        else math.nan
-        for start, stop in spans
-    )
+    axes.plot([x[k] for k in at], [y[k] for k in at], color=INK, linewidth=1.0)
 
 
 def tidy(axes: Axes) -> None:
@@ -262,28 +235,6 @@ def tidy(axes: Axes) -> None:
     axes.tick_params(colors=QUIET, labelsize=8, length=3)
     axes.grid(axis="y", color=LINE, linewidth=0.5, alpha=0.6)
     axes.set_axisbelow(True)
-    if axes.get_yscale() == "log":
-        axes.yaxis.set_major_locator(LogLocator(numticks=7))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.tick_params(which="minor", color=LINE, length=2)
-    else:
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value, axes)))
-
-
-def _tick(value: float, axes: Axes) -> str:
-    """Return a tick's text: one exponent for a linear axis, one style for a logarithmic one."""
-    low, high = axes.get_ylim()
-    if axes.get_yscale() == "log":
-        if value > 0.0 and not 1e-4 <= low < high < 1e5:
-            exponent = math.floor(math.log10(value) + 1e-9)
-            return f"{value / 10.0**exponent:.6g}e{exponent}"
-        return f"{value:.6g}"
-    largest = max(abs(low), abs(high))
-    if value and not 1e-3 <= largest < 1e5:
-        exponent = math.floor(math.log10(largest))
-        return f"{value / 10.0**exponent:.6g}e{exponent}"
-    return f"{value:.6g}"
 
 
 def _x_axes(axes: Sequence[Axes], made: Columns) -> None:
@@ -298,14 +249,12 @@ def _x_axes(axes: Sequence[Axes], made: Columns) -> None:
     if len(made) <= 1:
         bottom.set_xticks([made.first_update])
     else:
-        bottom.xaxis.set_major_locator(MaxNLocator(9, integer=True, steps=_STEPS))
-    bottom.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        bottom.xaxis.set_major_locator(MaxNLocator(9, integer=True, steps=[1, 2, 5, 10]))
+    bottom.xaxis.set_major_formatter("{x:,.0f}")
     size = made.num_updates_per_epoch
     if size:
         both_ways: Any = (lambda update: update / size, lambda epoch: epoch * size)
         top = axes[0].secondary_xaxis("top", functions=both_ways)
         top.set_xlabel("epoch", color=INK)
-        top.xaxis.set_major_locator(MaxNLocator(9, steps=_STEPS))
-        top.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         top.tick_params(colors=QUIET, labelsize=8, length=3)
         top.spines["top"].set_color(LINE)

@@ -227,7 +227,7 @@ def test_options_that_cannot_count_are_refused(run, tmp_path, config, message):
         (["preview", "cosine(0.5)"], "write --num_updates"),
         (["preview", "cosine(5); linear(3)"], "does not say for which field"),
         (["preview", "lr=cosine(5); lr=linear(3)"], "has 'lr' twice"),
-        (["preview", "cosine(5)", "--base", "much"], "base='much' cannot be read"),
+        (["preview", "cosine(5)", "--base", "much"], "base: 'much' is not a plain value"),
         (["preview", "cosine(5)", "--base", "wd=1"], "no schedule for 'wd'"),
         (["preview", "cosine(5)", "--num_updates", "0"], "at least 1"),
         (
@@ -244,7 +244,7 @@ def test_options_that_cannot_count_are_refused(run, tmp_path, config, message):
         (["preview", " ; "], "there is nothing to preview"),
         (["preview", ""], "there is nothing to preview"),
         (["preview", "cosine(5) \udcff"], "surrogates"),
-        (["preview", "cosine(5)", "--base", "nan"], "base='nan' cannot be read"),
+        (["preview", "cosine(5)", "--base", "nan"], "base: 'nan' is not a plain value"),
         (["preview", "cosine(5)", "--base", "[]"], "empty"),
         (["preview", "cosine(5)", "-o", ""], "has to end in .png"),
         (["preview", "cosine(5)", "-o", "."], "has to end in .png"),
@@ -257,11 +257,11 @@ def test_options_that_cannot_count_are_refused(run, tmp_path, config, message):
         ),
         (
             ["preview", "linear(10, start=2.0)", "--base", "1.7e308", "-o", "a.html"],
-            "lr of group 0 is inf at update 0",
+            "lr: inf for parameter group 0 in linear(10, start=2.0) is not finite",
         ),
         (
             ["preview", "gain=linear(9, end=-2.0)", "--base", "[1, 1.7e308]"],
-            "gain of group 1 is -inf at update 7, which no optimizer can use: write another --base",
+            "gain: -inf for parameter group 1 in linear(9, end=-2.0) is not finite",
         ),
         (
             ["preview", "beta1=linear(9, start=absolute(0.85), end=absolute(1.2))"],
@@ -286,7 +286,7 @@ def test_options_that_cannot_count_are_refused(run, tmp_path, config, message):
             "missing a required argument: 'num_update_steps_per_epoch'. Its arguments are total_",
         ),
         (["preview", "CosineLrScheduler"], "required argument: 'total_num_epochs'"),
-        (["preview", "CosineLrScheduler(x, 3)"], "CosineLrScheduler: x is not a plain value"),
+        (["preview", "CosineLrScheduler(x, 3)"], "CosineLrScheduler: 'x' is not a plain value"),
         (["preview", "CosineLrScheduler('x', 3)"], "total_num_epochs='x'"),
         (["preview", "CosineLrScheduler(*[3], 3)"], "is not a plain value"),
         (["preview", f"{COSINE[:-1]}, **{{'a': 3}})"], "'None'"),
