@@ -223,7 +223,7 @@ def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> N
         axes.set_yscale("log")
     y = packed(value if drawable(value, log=False) else math.nan for value in y)  # a gap
     at = kept_points(y, ())
-    axes.plot([x[k] for k in at], [y[k] for k in at], color=INK, linewidth=1.0)
+    axes.plot([x[k] for k in at], [y[k] for k in at], color=INK, linewidth=0.7)
 
 
 def tidy(axes: Axes) -> None:
@@ -256,5 +256,6 @@ def _x_axes(axes: Sequence[Axes], made: Columns) -> None:
         both_ways: Any = (lambda update: update / size, lambda epoch: epoch * size)
         top = axes[0].secondary_xaxis("top", functions=both_ways)
         top.set_xlabel("epoch", color=INK)
+        top.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10]))
         top.tick_params(colors=QUIET, labelsize=8, length=3)
         top.spines["top"].set_color(LINE)
