@@ -184,17 +184,13 @@ class FieldSchedules:
                 )
             for offset, scale in schedule.track.reached:
                 self._check(offset + scale * base, index, f"in {schedule!r}")
-        # A bound that is no value of the schedule may well be illegal, and a user's own function
-        # can only be checked as it is evaluated.
-        self._is_safe = all(
-            schedule.track.bounds is not None
-            and isinstance(base, float)
-            and all(
-                self._is_allowed(offset + scale * base) for offset, scale in schedule.track.bounds
-            )
-            for schedule, base in pairs
-        )
+        # A bound that is not a value of the schedule may well be illegal, and a user's own
+        # function can only be checked as it is evaluated.
+        self._is_safe = all(map(self._stays_legal, self.of(groups), bases))
         self._bases = bases
+
+    def _stays_legal(self, schedule: Schedule, base: Any) -> bool:
+        return isinstance(base, float) and all(map(self._is_allowed, schedule.track.bounds(base)))
 
     def _is_allowed(self, value: float) -> bool:
         return math.isfinite(value) and self.lower <= value < self.upper

@@ -27,8 +27,8 @@ def prepare(scheduler: Any) -> None:
             if not all(isinstance(value, Tensor) and not value.is_inference() for value in held):
                 continue
             try:  # whether the tensors can hold all that comes, which lies between the ends
-                for offset, scale in own.plan.track.bounds:
-                    field.checked([offset + scale * base for base in bases], groups)
+                for ends in zip(*map(own.plan.track.bounds, bases), strict=True):
+                    field.checked(list(ends), groups)
             except ValueError:
                 continue
         field.seen, field.formula = bases, own.plan.coefficients(scheduler._num_updates)

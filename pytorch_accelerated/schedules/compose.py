@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import accumulate
 
 from pytorch_accelerated.checks import finite, positive, whole
-from pytorch_accelerated.schedules.extremes import extremes, peak_change
 from pytorch_accelerated.schedules.lengths import Exact, Horizon, exact, rounded
 from pytorch_accelerated.schedules.phase import Phase
 from pytorch_accelerated.schedules.schedule import OPERATORS, Schedule, too_long
-from pytorch_accelerated.schedules.track import Curve, PhaseRow, Piece
+from pytorch_accelerated.schedules.track import Bounds, Curve, PhaseRow, Piece
 from pytorch_accelerated.schedules.value import ONE, Affine, Fixed, as_endpoint
 
 # Here relative lengths are tried out: so far that no phase a person writes is rounded to nothing.
@@ -151,7 +151,7 @@ class Repeat(Fixed, Schedule):
                 periods[-1].append(closed)
         # A period that was rounded to no update does not say how low the others go.
         lasting = next((parts for parts in periods if any(p.length for p in parts)), periods[0])
-        change = peak_change(
+        change = _peak_change(
             [end for phase in lasting for end in phase.ends_after(ONE)], self.peak, self.count
         )
         changed: list[Phase] = []
@@ -198,8 +198,8 @@ class Scaled(Fixed, Schedule):
             yield piece._replace(
                 curve=self._curve(piece.curve),
                 end=piece.end and self._scaled(piece.end),
+                bounds=self._bounds(piece.bounds),
                 reached=tuple(map(self._scaled, piece.reached)),
-                bounds=piece.bounds and tuple(map(self._scaled, piece.bounds)),
             )
 
     def _curve(self, curve: Curve) -> Curve:
@@ -210,6 +210,13 @@ class Scaled(Fixed, Schedule):
             return factor * offset, factor * scale
 
         return at
+
+    def _bounds(self, bounds: Bounds) -> Bounds:
+        def scaled(base: float) -> tuple[float, float]:
+            one, other = (self.factor * value for value in bounds(base))
+            return min(one, other), max(one, other)
+
+        return scaled
 
     def _sketch(self) -> Iterator[PhaseRow]:
         for row in self.schedule.phases:
@@ -257,16 +264,14 @@ class Pair(Fixed, Schedule):
         if left.horizon is not None and right.horizon is not None:
             horizon = max(left.horizon, right.horizon)
         end = None if horizon is None else at(horizon)
-        reached: tuple[Affine, ...] = ()
-        bounds = None
-        if left.bounds is not None and right.bounds is not None:
-            # Of every pair of bounds only what counts, or each part would double the number.
-            ours, theirs = extremes(left.bounds), extremes(right.bounds)
-            bounds = extremes(both(a, b) for a in ours for b in theirs)
-            # One may be high only while the other is low, so bounds need not be reached.
-            starts = {*left.starts[:_FEW], *right.starts[:_FEW]}
-            reached = tuple(map(at, sorted(starts)))
-        yield Piece(horizon, at, end, repr(self), reached, bounds)
+        # One may be high only while the other is low, so bounds need not be reached.
+        is_known = all(map(math.isfinite, (*left.bounds(1.0), *right.bounds(1.0))))
+        starts = {*left.starts[:_FEW], *right.starts[:_FEW]} if is_known else ()
+        yield Piece(horizon, at, end, repr(self), self._bounds, tuple(map(at, sorted(starts))))
+
+    @abstractmethod
+    def _bounds(self, base: float) -> tuple[float, float]:
+        """Return the least and the greatest value, as far as those of both parts tell."""
 
     def _demand(self, horizon: Horizon) -> Exact | None:
         demands = [part._demand(horizon) for part in (self.left, self.right)]
@@ -295,6 +300,10 @@ class Sum(Pair):
     ) -> Affine:
         return Affine(one[0] + other[0], one[1] + other[1])
 
+    def _bounds(self, base: float) -> tuple[float, float]:
+        left, right = self.left.track.bounds(base), self.right.track.bounds(base)
+        return left[0] + right[0], left[1] + right[1]
+
 
 class Product(Pair):
     """A schedule times a curve of plain multiples: what ``a * b`` builds."""
@@ -304,8 +313,8 @@ class Product(Pair):
     def __init__(self, left: Schedule, right: Schedule) -> None:
         super().__init__(left, right)
         if not self.right.is_relative:
-            for end in (*self.right.track.reached, *(self.right.track.bounds or ())):
-                self._both(ONE, end)
+            for value in self.right.track.reached:
+                self._both(ONE, value)
 
     def _both(
         self, one: tuple[float, float], other: tuple[float, float], update: int | None = None
@@ -318,6 +327,11 @@ class Product(Pair):
                 "Only a curve of plain multiples can be a factor: drop absolute(…) there."
             )
         return Affine(one[0] * factor, one[1] * factor)
+
+    def _bounds(self, base: float) -> tuple[float, float]:
+        left, right = self.left.track.bounds(base), self.right.track.bounds(1.0)
+        products = [one * factor for one in left for factor in right]
+        return min(products), max(products)
 
 
 OPERATORS.update({">>": Sequence, "+": Sum, "*": Product, "number *": Scaled, "repeat": Repeat})
@@ -389,6 +403,37 @@ def _phases_of(schedule: Schedule, whole_schedule: Schedule) -> list[Phase]:
         "nor take shares of a horizon. Repeat the phases first and combine the result, as in "
         "0.5 * cosine(100).repeat(3, peak=0.5)."
     )
+
+
+def _peak_change(ends: list[Affine], peak: float, count: int) -> Callable[[int, Affine], Affine]:
+    """Return how an end of the first period changes in a later one: peaks shrink, floors stay."""
+    if any(end.offset for end in ends) and any(end.scale for end in ends):
+        return lambda period, end: Affine(end.offset, end.scale * peak**period)
+    values = [end.offset + end.scale for end in ends]
+    highest, lowest = max(values), min(values)
+    last = highest * peak ** (count - 1)
+    if last < lowest < highest:
+        raise ValueError(
+            f"peak={peak!r}: after {count} periods the highest value, {last:g}, is below the "
+            f"lowest, {lowest:g}, which stays. Use fewer periods or a peak closer to 1."
+        )
+
+    def change(period: int, end: Affine) -> Affine:
+        value = end.offset + end.scale
+        top = highest * peak**period
+        if top == highest:
+            return end  # the user's own numbers, to the last digit
+        if value == highest:
+            moved = top
+        elif value == lowest:
+            moved = lowest
+        elif highest == lowest:
+            moved = value * peak**period
+        else:
+            moved = lowest + (value - lowest) * ((top - lowest) / (highest - lowest))
+        return Affine(moved, 0.0) if end.offset else Affine(0.0, moved)
+
+    return change
 
 
 def _in_brackets(schedule: Schedule) -> str:

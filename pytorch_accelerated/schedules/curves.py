@@ -304,12 +304,7 @@ def phase(
 
 
 CURVES: tuple[Entry, ...] = (
-    Entry(
-        linear,
-        linear(100, end=0.0),
-        "start * (1 - p) + end * p",
-        r"s\,(1 - p) + e\,p",
-    ),
+    Entry(linear, linear(100, end=0.0), "start * (1 - p) + end * p", r"s\,(1 - p) + e\,p"),
     Entry(
         cosine,
         cosine(100, end=0.0),
@@ -324,12 +319,7 @@ CURVES: tuple[Entry, ...] = (
         r"e + (s - e)\,(1 - p)^{\mathrm{power}}",
         own={"power": (0.1, 10.0)},
     ),
-    Entry(
-        sqrt,
-        sqrt(100, end=0.0),
-        "start + (end - start) * sqrt(p)",
-        r"s + (e - s)\,\sqrt{p}",
-    ),
+    Entry(sqrt, sqrt(100, end=0.0), "start + (end - start) * sqrt(p)", r"s + (e - s)\,\sqrt{p}"),
     Entry(
         tanh,
         tanh(100, end=0.0),

@@ -130,7 +130,7 @@ def nearest(updates: Exact) -> int:
     return int((2 * updates + 1) // 2)
 
 
-def between(begin: Exact, length: Exact) -> int:
+def updates_between(begin: Exact, length: Exact) -> int:
     """Return the updates of a part that lies from ``begin`` on, with both joints rounded."""
     return nearest(begin + length) - nearest(begin)
 
@@ -143,6 +143,6 @@ def rounded(lengths: Iterable[Exact], begin: Exact = 0) -> list[int]:
     """
     result: list[int] = []
     for length in lengths:
-        result.append(between(begin, length))
+        result.append(updates_between(begin, length))
         begin += length
     return result

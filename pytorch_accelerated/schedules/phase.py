@@ -18,12 +18,12 @@ from pytorch_accelerated.schedules.lengths import (
     Exact,
     Horizon,
     Length,
-    between,
     checked,
     is_relative,
+    updates_between,
 )
 from pytorch_accelerated.schedules.schedule import Schedule, not_yet
-from pytorch_accelerated.schedules.track import Curve, PhaseRow, Piece
+from pytorch_accelerated.schedules.track import Curve, PhaseRow, Piece, anything, between
 from pytorch_accelerated.schedules.value import (
     ONE,
     Absolute,
@@ -166,19 +166,10 @@ class Phase(Fixed, Schedule):
         self.shape = shape
         self.start = None if start is None else endpoint("start", start)
         self.end = None if end is None else endpoint("end", end)
-        if shape.is_ratio:
-            self._check_ratio()
-
-    def _check_ratio(self) -> None:
-        """Raise if the ends that are known already have no constant ratio."""
-        given = [affine(end) for end in (self.start, self.end) if end is not None]
-        if not given:
-            raise ValueError(
-                f"{self!r} falls to 0 when no end is given, and a constant ratio never gets "
-                "there. Give an end above 0, such as end=0.001."
-            )
-        # A given start without an end rises to 1; what an open start will find is not known yet.
-        self.shape.check(given[0], ONE if self.end is None else given[-1])
+        if shape.is_ratio:  # what an open start will find is not known yet
+            given = [affine(end) for end in (self.start, self.end) if end is not None]
+            start, *_, end = given * 2 if given else (ONE, Affine(0.0, 0.0))
+            shape.check(start, ONE if self.end is None and given else end)
 
     def ends_after(self, previous: Affine) -> tuple[Affine, Affine]:
         """Return start and end of this phase, after one that ended at ``previous``."""
@@ -193,14 +184,14 @@ class Phase(Fixed, Schedule):
         return start, end
 
     def _pieces(self, previous: Affine) -> Iterator[Piece]:
-        ends = start, end = self.ends_after(previous)
+        start, end = self.ends_after(previous)
         assert isinstance(self.length, int)
         if start == end:
-            yield Piece(self.length, lambda _: start, end, self._label, ends, ends)
+            yield Piece(self.length, lambda _: start, end, self._label, between(end), (end,))
             return
         curve = self.shape.curve(start, end, self.length)
-        bounds = ends if self.shape.is_bounded else None
-        yield Piece(self.length, curve, end, self._label, ends, bounds)
+        bounds = between(start, end) if self.shape.is_bounded else anything
+        yield Piece(self.length, curve, end, self._label, bounds, (start, end))
 
     @property
     def _label(self) -> str:
@@ -219,7 +210,7 @@ class Phase(Fixed, Schedule):
         return horizon.updates(self.length)
 
     def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Phase:
-        return self._with(length=between(begin, length), shape=self.shape.over(horizon))
+        return self._with(length=updates_between(begin, length), shape=self.shape.over(horizon))
 
     def __repr__(self) -> str:
         length = [] if self.length is None else [repr(self.length)]

@@ -13,12 +13,12 @@ from pytorch_accelerated.schedules.lengths import (
     Exact,
     Horizon,
     Length,
-    between,
     checked,
     is_relative,
+    updates_between,
 )
 from pytorch_accelerated.schedules.schedule import Schedule
-from pytorch_accelerated.schedules.track import Piece
+from pytorch_accelerated.schedules.track import Piece, between
 from pytorch_accelerated.schedules.value import ONE, Absolute, Affine, Fixed, affine, endpoint
 
 EndGiven: TypeAlias = float | Absolute | Affine
@@ -65,7 +65,7 @@ class Milestones(Fixed, Schedule):
         updates = (horizon.updates(at) or 0 for at, _ in self.points)
         values = (value for _, value in self.points)
         return milestones(
-            {between(begin, at): value for at, value in zip(updates, values, strict=True)}
+            {updates_between(begin, at): value for at, value in zip(updates, values, strict=True)}
         )
 
     def __repr__(self) -> str:
@@ -74,7 +74,7 @@ class Milestones(Fixed, Schedule):
 
 
 def _holding(value: Affine, length: int) -> Piece:
-    return Piece(length, lambda _: value, value, "constant", (value,), (value,))
+    return Piece(length, lambda _: value, value, "constant", between(value), (value,))
 
 
 def milestones(values: Mapping[int | float | Epochs, EndGiven]) -> Schedule:
@@ -137,7 +137,7 @@ class FromFunction(Fixed, Schedule):
         return horizon.updates(self.length) if self.length is not None else 0
 
     def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
-        return self._with(length=between(begin, length))
+        return self._with(length=updates_between(begin, length))
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", None) or repr(self.function)

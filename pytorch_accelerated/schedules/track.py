@@ -16,6 +16,23 @@ _CHUNK = 4096  # keeps what is in flight small; the values themselves are packed
 
 # Offset and scale at each update.
 Curve: TypeAlias = Callable[[int], tuple[float, float]]
+# The least and the greatest value, for a base.
+Bounds: TypeAlias = Callable[[float], tuple[float, float]]
+
+
+def anything(base: float) -> tuple[float, float]:
+    """Return the bounds of a user's code, of which nobody can know any."""
+    return -math.inf, math.inf
+
+
+def between(*values: Affine) -> Bounds:
+    """Return the bounds of what lies between these values."""
+
+    def bounds(base: float) -> tuple[float, float]:
+        for_base = [offset + scale * base for offset, scale in values]
+        return min(for_base), max(for_base)
+
+    return bounds
 
 
 class Piece(NamedTuple):
@@ -25,8 +42,8 @@ class Piece(NamedTuple):
     curve: Curve
     end: Affine | None  # what it leaves behind
     label: str
-    reached: tuple[Affine, ...] = ()  # what it has at some update, the extremes if they are known
-    bounds: tuple[Affine, ...] | None = None  # it stays between these; None: nobody knows
+    bounds: Bounds = anything  # between which values it stays
+    reached: tuple[Affine, ...] = ()  # what it has at some update, found without a user's code
 
 
 class PhaseRow(NamedTuple):
@@ -41,14 +58,6 @@ class PhaseRow(NamedTuple):
     start: Affine | None
     end: Affine | None
     shape: str
-
-
-class Segment(NamedTuple):
-    """``curve(k − start)`` is offset and scale at each update k with start ≤ k < stop."""
-
-    start: int
-    stop: float
-    curve: Curve
 
 
 class Track:
@@ -78,15 +87,15 @@ class Track:
         index = bisect_right(self.starts, num_updates) - 1
         return self.curves[index](num_updates - self.starts[index])
 
-    def segment(self, num_updates: int) -> Segment:
+    def segment(self, num_updates: int) -> tuple[int, float, Curve]:
         """Return the stretch of updates around ``num_updates`` that one curve covers.
 
-        A caller that passes from update to update evaluates that curve until ``stop``, and need
-        not look for the piece each time.
+        It is ``(start, stop, curve)``: ``curve(k − start)`` is offset and scale at each update k
+        with start ≤ k < stop, so that a caller need not look for the piece each time.
         """
         after = bisect_right(self.starts, num_updates)
         stop = self.starts[after] if after < len(self.starts) else math.inf
-        return Segment(self.starts[after - 1], stop, self.curves[after - 1])
+        return self.starts[after - 1], stop, self.curves[after - 1]
 
     def columns(self, num_updates: int, bases: Sequence[float]) -> list[array[float]]:
         """Return the values at updates 0 … ``num_updates`` − 1, for each base."""
@@ -125,16 +134,15 @@ class Track:
         )
 
     @property
-    def reached(self) -> tuple[Affine, ...]:
+    def reached(self) -> set[Affine]:
         """Values that the schedule has at some update, the extremes if they are known."""
-        return tuple(dict.fromkeys(value for piece in self.pieces for value in piece.reached))
+        return {value for piece in self.pieces for value in piece.reached}
 
     @cached_property
-    def bounds(self) -> tuple[Affine, ...] | None:
-        """Values between which the schedule stays; None if a piece is a user's code."""
-        found: dict[Affine, None] = {}
-        for piece in self.pieces:
-            if piece.bounds is None:
-                return None
-            found.update(dict.fromkeys(piece.bounds))
-        return tuple(found)
+    def _bounds(self) -> set[Bounds]:
+        return {piece.bounds for piece in self.pieces}
+
+    def bounds(self, base: float) -> tuple[float, float]:
+        """Return between which values the schedule stays, for a base value."""
+        found = [value for bounds in self._bounds for value in bounds(base)]
+        return (min(found), max(found)) if all(map(math.isfinite, found)) else anything(base)

@@ -75,10 +75,10 @@ TABLE = [
             (lambda make: make(5, start=0.0, end=1.0), [make.__name__, "0", "end=0.001"]),
             (lambda make: make(5, end=-0.5)(0), [make.__name__, "from 1 to -0.5", "linear"]),
             (lambda make: make(5), [make.__name__, "end=0.001"]),
-            (lambda make: make(), [f"{make.__name__}()", "end=0.001"]),
-            (lambda make: make(0.5), [f"{make.__name__}(0.5)", "end=0.001"]),
+            (lambda make: make(), [make.__name__, "end=0.001"]),
+            (lambda make: make(0.5), [make.__name__, "to 0 ", "end=0.001"]),
             (lambda make: make(0.5, end=0.0), [make.__name__, "0", "end=0.001"]),
-            (lambda make: constant(0.5) >> make(), [f"{make.__name__}()", "end=0.001"]),
+            (lambda make: constant(0.5) >> make(), [make.__name__, "end=0.001"]),
             (
                 lambda make: make(5, start=absolute(1.0), end=0.1),
                 [make.__name__, "multiple", "absolute(…)"],
