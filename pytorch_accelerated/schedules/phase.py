@@ -168,7 +168,7 @@ class Phase(Fixed, Schedule):
         self.end = None if end is None else endpoint("end", end)
         if shape.is_ratio:  # what an open start will find is not known yet
             given = [affine(end) for end in (self.start, self.end) if end is not None]
-            start, *_, end = given * 2 if given else (ONE, Affine(0.0, 0.0))
+            start, end = (given[0], given[-1]) if given else (ONE, Affine(0.0, 0.0))
             shape.check(start, ONE if self.end is None and given else end)
 
     def ends_after(self, previous: Affine) -> tuple[Affine, Affine]:
