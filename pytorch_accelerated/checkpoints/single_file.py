@@ -20,9 +20,6 @@ from pytorch_accelerated.checkpoints.folders import CheckpointError
 def read(path: Path) -> dict[str, Any]:
     """Read a file of `Trainer.save_checkpoint`, without running code from it.
 
-    Args:
-        path: The file.
-
     Returns:
         All of it, with tensors in host memory.
 
@@ -66,9 +63,6 @@ def read(path: Path) -> dict[str, Any]:
 def check_loadable(contents: Mapping[str, Any]) -> None:
     """Refuse what could be saved, but not be read back without running code from the file.
 
-    Args:
-        contents: What is to be saved; each item is tried alone.
-
     Raises:
         TypeError: An item is not made of tensors and plain Python values.
     """
@@ -88,12 +82,7 @@ def check_loadable(contents: Mapping[str, Any]) -> None:
 
 
 def write(contents: Any, path: str | os.PathLike[str]) -> None:
-    """Write a file by `torch.save`; it appears complete or not at all.
-
-    Args:
-        contents: What to save.
-        path: Where to; missing folders are made.
-    """
+    """Write a file by `torch.save`; it appears complete or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -108,10 +97,7 @@ def write(contents: Any, path: str | os.PathLike[str]) -> None:
 
 
 def check_has_state(optimizer: Any) -> Any:
-    """The optimizer, which has to be one object with a state.
-
-    Args:
-        optimizer: The optimizer.
+    """Return the optimizer, which has to be one object with a state.
 
     Raises:
         TypeError: It is not.
@@ -133,13 +119,6 @@ def load(
     scheduler: Any,
 ) -> None:
     """Restore what a file holds; if anything does not fit, nothing has changed.
-
-    Args:
-        path: The file, for messages.
-        contents: What of it is to be restored.
-        model: The model.
-        optimizer: The optimizer.
-        scheduler: A scheduler, a list of them, or ``None``.
 
     Raises:
         ValueError: A state does not fit.
@@ -197,10 +176,6 @@ def _copy_of(value: Any) -> Any:
 
 def check_not_reserved(kwargs: Mapping[str, Any], reserved: set[str]) -> None:
     """Refuse items that would replace the Trainer's own.
-
-    Args:
-        kwargs: The user's items.
-        reserved: The Trainer's names.
 
     Raises:
         ValueError: A name is among both.

@@ -28,7 +28,7 @@ from torch.utils.data import (
     get_worker_info,
 )
 
-from pytorch_accelerated.checkpoints import random_state
+from pytorch_accelerated.run.loop_state import OwnRandomness, seed_generators
 
 MAX_DEFAULT_WORKERS = 4
 
@@ -300,7 +300,7 @@ class _DrawnAlike(BatchSampler):
         self.drop_last = getattr(batch_sampler, "drop_last", False)
 
     def __iter__(self) -> Iterator[Any]:
-        state = random_state.Own(self.generator.initial_seed())
+        state = OwnRandomness(self.generator.initial_seed())
         with state:
             batches = iter(self.batch_sampler)
         while True:
@@ -377,7 +377,7 @@ class _Seeded(_Wrapper, Dataset[Any]):
 
     def _take_seed(self, batch: Any) -> Any:
         if isinstance(batch, _Batch) and get_worker_info() is not None:
-            random_state.seed_generators(batch.seed)
+            seed_generators(batch.seed)
         return list(batch)
 
     def __len__(self) -> int:
@@ -398,7 +398,7 @@ class _SeededStream(_Wrapper, IterableDataset[Any]):
         worker = get_worker_info()
         if worker is not None:
             seed, epoch = self._shared.tolist()
-            random_state.seed_generators(seed + self._first_worker + worker.id)
+            seed_generators(seed + self._first_worker + worker.id)
             self._tell_epoch(epoch)
         return iter(self._wrapped)
 

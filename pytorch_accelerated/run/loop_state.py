@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
+import numpy as np
 import torch
-
-from pytorch_accelerated.checkpoints import random_state
 
 
 class Stage(IntEnum):
@@ -131,15 +130,38 @@ class Randomness:
         self.to_restore: dict[str, Any] | None = None
 
     def now(self) -> dict[str, Any]:
-        """Return the states as they are."""
-        own = [generator.get_state() for generator in self.own]
-        return {**random_state.get(self._device), "own": own}
+        """Return the states as they are, in plain values and tensors."""
+        version, words, gauss = random.getstate()
+        numpy_words: Any
+        _, numpy_words, place, has_gauss, numpy_gauss = np.random.get_state(legacy=True)
+        state: dict[str, Any] = {
+            "python": [version, torch.tensor(words), gauss],
+            "numpy": [
+                torch.from_numpy(numpy_words.astype("int64")),
+                int(place),
+                int(has_gauss),
+                float(numpy_gauss),
+            ],
+            "torch": torch.get_rng_state(),
+            "own": [generator.get_state() for generator in self.own],
+        }
+        if self._device.type != "cpu":
+            of_device = torch.get_device_module(self._device)
+            state[self._device.type] = of_device.get_rng_state(self._device)
+        return state
 
     def put(self, state: dict[str, Any]) -> None:
         """Go to other states."""
-        random_state.put(state, self._device)
+        version, words, gauss = state["python"]
+        random.setstate((version, tuple(words.tolist()), gauss))
+        numpy_words, *numpy_rest = state["numpy"]
+        np.random.set_state(("MT19937", numpy_words.numpy().astype("uint32"), *numpy_rest))
+        torch.set_rng_state(state["torch"])
         for generator, its_state in zip(self.own, state["own"], strict=False):
             generator.set_state(its_state)
+        if self._device.type in state:
+            of_device = torch.get_device_module(self._device)
+            of_device.set_rng_state(state[self._device.type], self._device)
 
     @contextmanager
     def kept(self, is_needed: bool = True) -> Iterator[None]:
@@ -164,3 +186,40 @@ class Randomness:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Have the states put back where the run continues."""
         self.to_restore, self.at_epoch_start = state["now"], state["at_epoch_start"]
+
+
+class OwnRandomness:
+    """A state of Python's, NumPy's and PyTorch's generators that is in force in ``with`` only."""
+
+    def __init__(self, seed: int) -> None:
+        others = self._states()
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.default_generator.manual_seed(seed % 2**63)
+        self._own = self._states()
+        self._put(others)
+
+    def __enter__(self) -> None:
+        self._others = self._states()
+        self._put(self._own)
+
+    def __exit__(self, *exception: object) -> None:
+        self._own = self._states()
+        self._put(self._others)
+
+    @staticmethod
+    def _states() -> tuple[Any, Any, torch.Tensor]:
+        return random.getstate(), np.random.get_state(), torch.get_rng_state()
+
+    @staticmethod
+    def _put(states: tuple[Any, Any, torch.Tensor]) -> None:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the generators of a data loader's worker."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed % 2**63)
