@@ -21,7 +21,7 @@ from pytorch_accelerated.schedules import (
 )
 from pytorch_accelerated.schedules.catalogue import smoothstep
 from pytorch_accelerated.schedules.curves import CURVES
-from pytorch_accelerated.schedules.entry import Entry
+from pytorch_accelerated.schedules.phase import Entry
 
 
 def decay(num_updates: int) -> float:

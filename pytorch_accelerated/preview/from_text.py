@@ -9,13 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytorch_accelerated.checks import whole
+from pytorch_accelerated.checks import bounds, out_of_range, whole
 from pytorch_accelerated.preview.make import preview
 from pytorch_accelerated.preview.of_schedules import bases_of, of_fields
 from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedules import Schedule
 from pytorch_accelerated.schedules.expression import ExpressionError, parse_schedule
-from pytorch_accelerated.schedules.ranges import bounds, out_of_range
 
 _SCHEDULERS = ("CosineLrScheduler", "WSDLrScheduler")
 

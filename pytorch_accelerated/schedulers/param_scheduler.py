@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
 
-from pytorch_accelerated.checks import whole
+from pytorch_accelerated.checks import bounds, out_of_range, whole
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers import plan_state, quick
 from pytorch_accelerated.schedulers.groups import Field, Group, _is_number, called, plain
@@ -27,7 +27,6 @@ from pytorch_accelerated.schedulers.scheduler_base import (
     raise_named,
 )
 from pytorch_accelerated.schedules import Schedule
-from pytorch_accelerated.schedules.ranges import bounds, out_of_range
 
 Plan: TypeAlias = "Schedule | Mapping[str | int, Schedule] | Sequence[Schedule]"
 

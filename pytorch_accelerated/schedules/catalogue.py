@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from pytorch_accelerated.schedules.compose import Product, Scaled, Sequence, Sum
 from pytorch_accelerated.schedules.curves import CURVES, cosine, linear, phase
-from pytorch_accelerated.schedules.entry import Entry
-from pytorch_accelerated.schedules.phase import constant
+from pytorch_accelerated.schedules.phase import Entry, constant
 from pytorch_accelerated.schedules.points import from_function, milestones
 from pytorch_accelerated.schedules.ratios import exponential
 from pytorch_accelerated.schedules.schedule import Schedule

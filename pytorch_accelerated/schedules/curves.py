@@ -10,9 +10,8 @@ import math
 from collections.abc import Callable
 
 from pytorch_accelerated.checks import finite, positive
-from pytorch_accelerated.schedules.entry import Entry
 from pytorch_accelerated.schedules.lengths import Length
-from pytorch_accelerated.schedules.phase import Custom, End, Phase, Shape
+from pytorch_accelerated.schedules.phase import Custom, End, Entry, Phase, Shape
 from pytorch_accelerated.schedules.ratios import RATIOS
 from pytorch_accelerated.schedules.schedule import Schedule
 from pytorch_accelerated.schedules.track import Curve

@@ -9,8 +9,9 @@ updates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, ClassVar, TypeAlias
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from pytorch_accelerated.checks import finite
 from pytorch_accelerated.schedules.lengths import (
@@ -226,6 +227,51 @@ def _length_text(length: Length) -> str:
     if isinstance(length, Epochs):
         return f"{length.number:g} epochs"
     return f"{length} updates" if isinstance(length, int) else f"{100 * length:g} %"
+
+
+class Entry(NamedTuple):
+    """One schedule of the catalogue.
+
+    Attributes:
+        factory: The function, method or class that makes it.
+        sample: One of them, over 100 updates; its ``repr`` is the code that builds it.
+        formula: Its value, in Python's notation, of ``start``, ``end``, the progress ``p`` in
+            [0, 1], the position ``n`` in updates, and the factory's own arguments.
+        latex: The same for the documentation.
+        own: The factory's own arguments, each with the least and the most that tests try.
+        kind: ``shape`` (a phase from a start to an end), ``points`` (values given update by
+            update) or ``composition`` (schedules made of schedules).
+        title: What it is called, if not as its factory.
+    """
+
+    factory: Callable[..., Schedule]
+    sample: Schedule
+    formula: str
+    latex: str
+    own: Mapping[str, tuple[float, float]] = {}
+    kind: str = "shape"
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called; for a shape, the factory's name."""
+        return self.title or self.factory.__name__
+
+    @property
+    def summary(self) -> str:
+        """The first line of the factory's docstring."""
+        return (self.factory.__doc__ or "").strip().partition("\n")[0]
+
+    @property
+    def paper(self) -> str:
+        """The first paper in the factory's docstring, as an arXiv number; or nothing."""
+        found = re.search(r"arXiv:(\S+?\d)\b", self.factory.__doc__ or "")
+        return found[1] if found else ""
+
+    @property
+    def code(self) -> str:
+        """The code that builds the sample."""
+        return repr(self.sample)
 
 
 def constant(length: Length = None, value: End = None) -> Schedule:

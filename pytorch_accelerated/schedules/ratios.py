@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from pytorch_accelerated.schedules.entry import Entry
 from pytorch_accelerated.schedules.lengths import (
     Exact,
     Horizon,
@@ -13,7 +12,7 @@ from pytorch_accelerated.schedules.lengths import (
     is_relative,
     nearest,
 )
-from pytorch_accelerated.schedules.phase import End, Phase, Shape
+from pytorch_accelerated.schedules.phase import End, Entry, Phase, Shape
 from pytorch_accelerated.schedules.schedule import Schedule
 from pytorch_accelerated.schedules.track import Curve
 from pytorch_accelerated.schedules.value import Affine, Fixed
