@@ -67,15 +67,11 @@ class Comparison:
         return f"applied != planned: {'; '.join(part for part in parts if part)}"
 
     def _joined_texts(self) -> Iterator[str]:
-        groups: dict[tuple[int, str], list[str]] = {}  # by update and fields
-        for group in dict.fromkeys(group for _, group, _ in self.joined):
-            own = [(field, update) for field, name, update in self.joined if name == group]
-            for update in dict.fromkeys(update for _, update in own):
-                fields = ", ".join(field for field, other in own if other == update)
-                groups.setdefault((update, fields), []).append(group)
-        for (update, fields), names in groups.items():
-            who = f"group {names[0]} has" if len(names) == 1 else f"groups {named(names)} have"
-            yield f"{who} values from update {update} on ({fields})"
+        for update in dict.fromkeys(update for *_, update in self.joined):
+            own = [(field, group) for field, group, other in self.joined if other == update]
+            fields, groups = (list(dict.fromkeys(column)) for column in zip(*own, strict=True))
+            who = f"group {groups[0]} has" if len(groups) == 1 else f"groups {named(groups)} have"
+            yield f"{who} values from update {update} on ({', '.join(fields)})"
 
 
 def compare(planned: Columns, applied: Recorded) -> Comparison:

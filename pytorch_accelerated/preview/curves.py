@@ -6,6 +6,7 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from colorsys import hsv_to_rgb
 
 from pytorch_accelerated.preview.columns import Column, alike, entries
 
@@ -17,12 +18,8 @@ def kept_points(values: Sequence[float], joints: Iterable[int], most: int = 2000
 
     Of each of ``most / 2`` stretches of equal length the highest and the lowest number are kept,
     and so are both ends of the curve and both sides of every joint (up to ``most`` joints). Of
-    values that are no numbers, NaN and infinity, one of a stretch is kept: there is a gap.
-
-    Args:
-        values: The curve, update by update.
-        joints: Positions at which a new phase starts.
-        most: About how many positions to keep.
+    values that are not numbers, NaN and infinity, one of a stretch is kept: there is a gap. In all
+    about ``most`` positions are kept.
 
     Example:
         >>> kept_points([0.0, 1.0, 5.0, 2.0, 2.0, 2.0, 2.0, 2.0], joints=[4], most=4)
@@ -118,9 +115,6 @@ def _numbers(column: Sequence[float | None]) -> array[float]:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 SHARED = "#52606D"  # of a curve that all groups share, where others have their own
 
-# For more curves a ramp from dark to light, as their order tells more than their hue.
-_RAMP = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (197, 190, 20))
-
 
 def colours(count: int) -> list[str]:
     """Return a colour for each of ``count`` curves.
@@ -131,12 +125,6 @@ def colours(count: int) -> list[str]:
     """
     if count <= len(COLOURS):
         return list(COLOURS[:count])
-    return [_on_ramp(i / (count - 1)) for i in range(count)]
-
-
-def _on_ramp(share: float) -> str:
-    place = share * (len(_RAMP) - 1)
-    index = min(int(place), len(_RAMP) - 2)
-    near, far = _RAMP[index], _RAMP[index + 1]
-    mixed = (round(a + (b - a) * (place - index)) for a, b in zip(near, far, strict=True))
-    return "#" + "".join(f"{part:02X}" for part in mixed)
+    # A ramp from blue to yellow, as the order of many curves tells more than their hue.
+    ramp = (hsv_to_rgb(0.7 - 0.55 * i / (count - 1), 0.8, 0.75) for i in range(count))
+    return ["#" + "".join(f"{round(255 * part):02X}" for part in colour) for colour in ramp]

@@ -164,8 +164,9 @@ class _Panel:
 
     def _name(self, lines: list[Line2D]) -> None:
         """List the groups beside the panel, in the order in which their curves end."""
-        last = [finite(values)[-1] for _, values in self.curves]
-        order = sorted(range(len(lines)), key=lambda i: last[i], reverse=True)
+        numbers = [finite(values) for _, values in self.curves]
+        heights = [(values[-1], sum(values)) for values in numbers]
+        order = sorted(range(len(lines)), key=heights.__getitem__, reverse=True)
         hidden = len(order) - _MOST_LABELS
         if hidden > 0:
             order = [*order[: _MOST_LABELS // 2], *order[-_MOST_LABELS // 2 :]]

@@ -15,8 +15,7 @@ import torch
 def randomness_kept(generators: Iterable[torch.Generator] = ()) -> Iterator[None]:
     """Put the states of all random number generators back at the end.
 
-    Args:
-        generators: Generators besides the global ones of Python, NumPy and PyTorch.
+    They are the global ones of Python, NumPy and PyTorch, and the given ``generators``.
     """
     states = [(generator, generator.get_state()) for generator in generators]
     python = random.getstate()

@@ -16,13 +16,10 @@ _MOST_POINTS = 600
 def sketch(
     preview: Columns, width: int = 80, *, log: bool | None = None, colour: bool = False
 ) -> str:
-    """Return the fields of a preview, one below the other, as text.
+    """Return the fields of a preview as text, one below the other, ``width`` characters wide.
 
-    Args:
-        preview: What to draw.
-        width: How many characters wide.
-        log: Whether the scales are logarithmic; by default, where values span decades.
-        colour: Whether to use a terminal's colours.
+    ``log`` says whether the scales are logarithmic; by default, they are where values span
+    decades. ``colour`` says whether to use a terminal's colours.
     """
     if not len(preview):
         return "no updates"
