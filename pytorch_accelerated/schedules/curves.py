@@ -155,6 +155,44 @@ def polynomial(
     return Phase(length, Polynomial(power), start, end)
 
 
+class Power(Fixed, Shape, is_bounded=True):
+    """A power of progress: shape(p) = p^exponent."""
+
+    name = "power"
+
+    def __init__(self, exponent: float = 2.0) -> None:
+        self.exponent = positive("exponent", exponent)
+
+    def weights(self, done: float, left: float) -> tuple[float, float]:
+        of_end, of_start = _power(done, left, self.exponent)
+        return of_start, of_end
+
+
+def power(
+    length: Length = None, start: End = None, end: End = None, exponent: float = 2.0
+) -> Schedule:
+    """Go from start to end along a power of progress: ``sqrt`` is the one with exponent 1/2.
+
+    ``value(p) = start + (end − start) · p^exponent`` at progress p = position / length.
+
+    Args:
+        length: Updates, a share in (0, 1), ``epochs(n)``, or None for the rest.
+        start: A multiple of the base, ``absolute(…)``, or None for what is found (1 at first).
+        end: The same; None means 1 where a start is given, else 0.
+        exponent: Above 0; 1 is a line, more than 1 starts slowly, less than 1 starts fast.
+
+    Raises:
+        TypeError: If ``exponent`` is not a number.
+        ValueError: If it is not above 0, or not finite.
+
+    Example:
+        >>> from pytorch_accelerated.schedules import power
+        >>> [power(4, start=0.0, exponent=2.0)(k) for k in range(5)]
+        [0.0, 0.0625, 0.25, 0.5625, 1.0]
+    """
+    return Phase(length, Power(exponent), start, end)
+
+
 class Sqrt(Shape, is_bounded=True):
     """The square root of progress: shape(p) = √p."""
 
@@ -317,6 +355,13 @@ CURVES: tuple[Entry, ...] = (
         "end + (start - end) * (1 - p) ** power",
         r"e + (s - e)\,(1 - p)^{\mathrm{power}}",
         own={"power": (0.1, 10.0)},
+    ),
+    Entry(
+        power,
+        power(100, start=0.0, exponent=3.0),
+        "start + (end - start) * p**exponent",
+        r"s + (e - s)\,p^{\mathrm{exponent}}",
+        own={"exponent": (0.1, 10.0)},
     ),
     Entry(sqrt, sqrt(100, end=0.0), "start + (end - start) * sqrt(p)", r"s + (e - s)\,\sqrt{p}"),
     Entry(
