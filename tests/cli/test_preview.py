@@ -317,7 +317,7 @@ def test_bad_usage_is_exit_code_2_and_one_line(run, tmp_path, arguments, message
         ("constant(10)", "5e-324"),
         ("linear(10)", "1.7e308"),
         ("gain=linear(10, start=-1.0, end=1.0)", "1.7e308"),
-        ("exponential(10, end=1e-200)", "1"),
+        ("exponential(10, end=1e-99)", "1"),
         ("linear(10)", "[1e-250, 1e-150, 1e150, 1e300]"),
     ],
 )
