@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from pytorch_accelerated import checks
 
 
 @dataclass(frozen=True)
@@ -77,17 +83,10 @@ def horizon(
     max_num_train_steps: int | None,
     num_replanned: int = 0,
 ) -> int | None:
-    """Number of updates of a run: whichever limit comes first.
+    """Return the number of updates of a run: whichever limit comes first.
 
-    Args:
-        num_epochs: Limit on epochs.
-        updates_per_epoch: Updates in an epoch, ``None`` if not known.
-        max_num_train_steps: Limit on updates, ``None`` for none.
-        num_replanned: By how many updates the run is longer than its epochs say, since it began
-            with other batches.
-
-    Returns:
-        The number, or ``None`` if it is not known before the data has been seen.
+    It is ``None`` if it is not known before the data has been seen. ``num_replanned`` is by how
+    many updates the run is longer than its epochs say, since it began with other batches.
 
     Example:
         >>> horizon(3, 10, None), horizon(3, 10, 25), horizon(1, 10, 25), horizon(3, None, 25)
@@ -97,3 +96,57 @@ def horizon(
         return max_num_train_steps
     total = num_epochs * updates_per_epoch + num_replanned
     return total if max_num_train_steps is None else min(total, max_num_train_steps)
+
+
+# What users ask for, checked
+
+
+def batch_size(value: Any, **loader_kwargs: Any) -> Any:
+    """Return a batch size, which may be ``None`` where the loaders' own arguments tell."""
+    is_told = True
+    for name, kwargs in loader_kwargs.items():
+        if kwargs is not None and not isinstance(kwargs, Mapping):
+            raise TypeError(
+                f"{name}={kwargs!r} is a {type(kwargs).__name__}, but has to be a dict of "
+                f"arguments for the data loader. Write {name}={{'num_workers': 2}}, for example."
+            )
+        given = kwargs or {}
+        is_told &= any(given.get(one) is not None for one in ("batch_size", "batch_sampler"))
+    if value is None and is_told:
+        return None
+    return checks.whole("per_device_batch_size", value, 1)
+
+
+def optional_count(name: str, value: Any, minimum: int = 1) -> int | None:
+    """Return a count as an int; ``None`` is allowed."""
+    return None if value is None else checks.whole(name, value, minimum, f"{name}=None")
+
+
+def check_bound(name: str, value: Any) -> None:
+    """Refuse a bound on gradients that is not above 0; an infinite one only has them measured."""
+    number = value.item() if hasattr(value, "item") else value
+    if number is not None and number != math.inf:
+        checks.positive(name, number)
+
+
+def checkpoint_folder(
+    checkpoint_dir: str | os.PathLike[str] | None,
+    checkpoint_every: int | None,
+    keep_last: int | None,
+    resume: str | os.PathLike[str] | None,
+    resume_from: str | os.PathLike[str] | None,
+) -> Path | None:
+    """Return the folder of a run's checkpoints; refuse arguments that do not go together."""
+    if resume_from is not None:
+        checks.folder("resume_from", resume_from)
+    if resume is not None:
+        checks.folder("resume", resume, "that of a checkpoint in one, or 'auto'")
+    if resume is not None and resume_from is not None:
+        raise ValueError(f"{resume=} and {resume_from=}: give one of them")
+    if checkpoint_dir is not None:
+        return checks.folder("checkpoint_dir", checkpoint_dir)
+    if (checkpoint_every, keep_last) != (None, None):
+        raise ValueError("checkpoint_every and keep_last need a checkpoint_dir: give one")
+    if resume == "auto":
+        raise ValueError("resume='auto' looks for checkpoints in checkpoint_dir: give one")
+    return None

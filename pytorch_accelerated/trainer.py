@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pytorch_accelerated import checks
+from pytorch_accelerated import run_config as asked
 from pytorch_accelerated.callbacks import (
     CallbackHandler,
     LimitBatchesCallback,
     LogToTrackersCallback,
     get_default_callbacks,
 )
-from pytorch_accelerated.checkpoints import scheduler_states, single_file
+from pytorch_accelerated.checkpoints import single_file
 from pytorch_accelerated.placeholders import (
     TrainerPlaceholderValues,
     replace_trainer_placeholder_values,
 )
 from pytorch_accelerated.run import loop, preparing, processes, resuming, saving
 from pytorch_accelerated.run.data import (
-    check_not_empty,
-    default_num_workers,
+    check_is_data,
+    default_loader_kwargs,
     merge_loader_kwargs,
 )
-from pytorch_accelerated.run.run import Run
+from pytorch_accelerated.run.run import NumUpdates, Run
 from pytorch_accelerated.run.schedulers import RunSchedulers, make_schedulers
 from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
-from pytorch_accelerated.utils import get_limit_batches_from_env, runs_on_cpu, worker_init_fn
+from pytorch_accelerated.utils import get_limit_batches_from_env
 
 __all__ = [
     "DEFAULT_CALLBACKS",
@@ -48,17 +47,6 @@ __all__ = [
 ]
 
 DEFAULT_CALLBACKS: tuple[Any, ...] = get_default_callbacks()
-
-_CHECKPOINT_KEYS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
-_METADATA_KEYS = {"current_epoch", "loop", "history", "callbacks"}
-
-
-class _NumUpdates:
-    """Reads the loop's count; a subclass that keeps a count of its own may assign over it."""
-
-    def __get__(self, trainer: Any, owner: type) -> int:
-        num_updates: int = 0 if trainer is None else trainer._training.loop.num_updates
-        return num_updates
 
 
 class Trainer:
@@ -107,11 +95,7 @@ class Trainer:
         project_dir: str | os.PathLike[str] | None = None,
         project_name: str = "pytorch_accelerated",
     ) -> None:
-        if isinstance(loss_func, type) and issubclass(loss_func, nn.Module):
-            raise TypeError(
-                f"loss_func is the class {loss_func.__name__}: give an instance, "
-                f"{loss_func.__name__}()"
-            )
+        preparing.check_loss(loss_func)
         self.model = model
         self.loss_func: Any = loss_func
         self.optimizer = optimizer
@@ -223,46 +207,24 @@ class Trainer:
             OSError: A checkpoint could not be written.
             RuntimeError: A run of this Trainer is on.
         """
-        if self.run.is_on:
-            raise RuntimeError(
-                "train() was called while a run of this Trainer is on, by one of its callbacks or "
-                "methods: call it when the run is over, or train another Trainer"
-            )
         loader_kwargs = {"train_dataloader_kwargs": train_dataloader_kwargs}
         if eval_dataset is not None or eval_dataloader_kwargs is not None:
             loader_kwargs["eval_dataloader_kwargs"] = eval_dataloader_kwargs
-        per_device_batch_size = _batch_size(per_device_batch_size, loader_kwargs)
+        per_device_batch_size = asked.batch_size(per_device_batch_size, **loader_kwargs)
         num_epochs = checks.whole("num_epochs", num_epochs, 1)
+        max_num_train_steps = asked.optional_count("max_num_train_steps", max_num_train_steps)
         gradient_accumulation_steps = checks.whole(
             "gradient_accumulation_steps", gradient_accumulation_steps, 1
         )
-        max_num_train_steps = _optional_count("max_num_train_steps", max_num_train_steps, 1)
-        checkpoint_every = _optional_count("checkpoint_every", checkpoint_every, 1)
-        keep_last = _optional_count("keep_last", keep_last, 1)
-        seed = _optional_count("seed", seed, 0)
-        _check_bound("gradient_clip_value", gradient_clip_value)
-        _check_bound("gradient_clip_norm", gradient_clip_norm)
-        folder = None
-        if checkpoint_dir is not None:
-            folder = checks.folder("checkpoint_dir", checkpoint_dir)
-        elif (checkpoint_every, keep_last) != (None, None):
-            raise ValueError("checkpoint_every and keep_last need a checkpoint_dir: give one")
-        elif resume == "auto":
-            raise ValueError("resume='auto' looks for checkpoints in checkpoint_dir: give one")
-        if resume_from is not None:
-            checks.folder("resume_from", resume_from)
-            if resume is not None:
-                raise ValueError(f"{resume=} and {resume_from=}: give one of them")
-        elif resume is not None:
-            checks.folder("resume", resume, "that of a checkpoint in one, or 'auto'")
-        if not isinstance(self.optimizer, torch.optim.Optimizer) and (
-            self.optimizer is None or isinstance(self.optimizer, type)
-        ):
-            raise TypeError(
-                f"optimizer is {self.optimizer!r}: training needs an optimizer, for example "
-                f"torch.optim.AdamW(model.parameters())"
-            )
-        self._check_model()
+        asked.check_bound("gradient_clip_value", gradient_clip_value)
+        asked.check_bound("gradient_clip_norm", gradient_clip_norm)
+        seed = asked.optional_count("seed", seed, 0)
+        checkpoint_every = asked.optional_count("checkpoint_every", checkpoint_every)
+        keep_last = asked.optional_count("keep_last", keep_last)
+        folder = asked.checkpoint_folder(
+            checkpoint_dir, checkpoint_every, keep_last, resume, resume_from
+        )
+        preparing.check_objects(self, is_training=True)
         self.train_dataset = train_dataset
         self.eval_dataset = eval_dataset
         self.create_scheduler_fn = create_scheduler_fn
@@ -275,13 +237,8 @@ class Trainer:
                 batch_size=per_device_batch_size, train_dl_kwargs=train_dataloader_kwargs
             )
             if eval_dataset is not None:
-                self._eval_dataloader = self.create_eval_dataloader(
-                    batch_size=per_device_batch_size, eval_dl_kwargs=eval_dataloader_kwargs
-                )
+                preparing.make_eval_loader(run, per_device_batch_size, eval_dataloader_kwargs)
             preparing.prepare(run)
-            check_not_empty(
-                self._train_dataloader, train_dataset, "train_dataset", run.processes.count
-            )
             config = self._create_run_config(
                 per_device_batch_size=per_device_batch_size,
                 num_epochs=num_epochs,
@@ -291,22 +248,10 @@ class Trainer:
             )
             config = replace(config, gradient_clip_norm=gradient_clip_norm)
             preparing.make_plan(run, config, max_num_train_steps, saved)
-            self._check_eval_batch_size()
-            preparing.start_trackers(run, self._log_with, self._project_name)
+            preparing.start_trackers(run)
             run.scheduler_metric = scheduler_metric
-            state, self._scheduler_state_to_load = self._scheduler_state_to_load, None
-            run.schedulers.make(self, state, run.loop)
-            # What could not work was refused above, and has cost no metrics.
-            if reset_run_history and resume_from is None:
-                self.run_history.reset()
-            if saved is None:
-                run.loop.first_history_epoch = self.run_history.current_epoch
-            else:
-                resuming.take_up(run, saved, remembers_stop=resume == "auto")
-            if run.processes.is_main:
-                run.schedulers.warn_of_other_lengths(
-                    run.loop.num_updates, run.config.max_num_train_steps
-                )
+            keeps_history = not reset_run_history or resume_from is not None
+            preparing.take_up(run, saved, keeps_history, remembers_stop=resume == "auto")
             self._run_training()
 
     def evaluate(
@@ -335,10 +280,10 @@ class Trainer:
         """
         if dataset is None and self.eval_dataset is None:
             raise ValueError("dataset is None, and no run has had evaluation data: give a dataset")
-        per_device_batch_size = _batch_size(
-            per_device_batch_size, {"dataloader_kwargs": dataloader_kwargs}
+        per_device_batch_size = asked.batch_size(
+            per_device_batch_size, dataloader_kwargs=dataloader_kwargs
         )
-        self._check_model()
+        preparing.check_objects(self, is_training=False)
         shown = {
             "eval_dataset": self.eval_dataset if dataset is None else dataset,
             "collate_fn": self.collate_fn if collate_fn is None else collate_fn,
@@ -348,11 +293,8 @@ class Trainer:
         run = self._new_run(self._training.loop, within=outer)
         if outer is not None:
             shown |= {"_eval_dataloader": None, "_eval_dl_kwargs": None}
-            shown |= {"callback_handler": CallbackHandler()}
-            with preparing.within(run, outer, **shown):
-                self._eval_dataloader = self.create_eval_dataloader(
-                    batch_size=per_device_batch_size, eval_dl_kwargs=dataloader_kwargs
-                )
+            with preparing.within(run, outer, callback_handler=CallbackHandler(), **shown):
+                preparing.make_eval_loader(run, per_device_batch_size, dataloader_kwargs)
                 preparing.prepare_eval_loader(run)
                 self._check_eval_batch_size()
                 self._run_eval_epoch(self._eval_dataloader, is_training=False)
@@ -360,9 +302,7 @@ class Trainer:
         self.run = run
         with preparing.on(run, self):
             vars(self).update(shown)
-            self._eval_dataloader = self.create_eval_dataloader(
-                batch_size=per_device_batch_size, eval_dl_kwargs=dataloader_kwargs
-            )
+            preparing.make_eval_loader(run, per_device_batch_size, dataloader_kwargs)
             preparing.prepare(run)
             run.config = self.run_config = self._create_run_config(
                 per_device_batch_size=per_device_batch_size,
@@ -371,13 +311,8 @@ class Trainer:
                 max_num_train_steps=None,
                 gradient_clip_value=None,
             )
-            self._check_eval_batch_size()
-            preparing.start_trackers(run, self._log_with, self._project_name)
+            preparing.start_trackers(run)
             self._run_evaluation()
-
-    def _check_model(self) -> None:
-        if not isinstance(self.model, nn.Module):
-            raise TypeError(f"model is {self.model!r}: give a torch.nn.Module")
 
     # Steps that are made to be overridden
 
@@ -409,16 +344,7 @@ class Trainer:
 
     def _dataloader(self, name: str, kwargs: dict[str, Any]) -> Any:
         dataset = getattr(self, name)
-        is_one = any(hasattr(type(dataset), method) for method in ("__getitem__", "__iter__"))
-        name = self._argument(name)
-        # Whoever replaces this module's DataLoader may do so with something that is no class.
-        if not is_one or isinstance(dataset, (torch.utils.data.DataLoader, str, bytes)):
-            raise TypeError(
-                f"{name} is a {type(dataset).__name__}: give a data set; arguments for its loader "
-                f"go into train_dataloader_kwargs and eval_dataloader_kwargs, and a loader of your "
-                f"own is what create_train_dataloader and create_eval_dataloader may return"
-            )
-        check_not_empty(None, dataset, name)
+        check_is_data(dataset, self._argument(name))
         return DataLoader(**{"dataset": dataset, "collate_fn": self.collate_fn, **kwargs})
 
     def _argument(self, name: str) -> str:
@@ -432,13 +358,7 @@ class Trainer:
         Args:
             batch_size: Batch size of one process.
         """
-        return {
-            "shuffle": True,
-            "pin_memory": torch.cuda.is_available(),
-            "batch_size": batch_size,
-            "num_workers": default_num_workers(self.train_dataset),
-            "worker_init_fn": worker_init_fn,
-        }
+        return default_loader_kwargs(self.train_dataset, batch_size, shuffle=True)
 
     def get_default_eval_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
         """Arguments of the evaluation data loader if the user says nothing.
@@ -446,13 +366,7 @@ class Trainer:
         Args:
             batch_size: Batch size of one process.
         """
-        return {
-            "shuffle": False,
-            "pin_memory": torch.cuda.is_available(),
-            "batch_size": batch_size,
-            "num_workers": default_num_workers(self.eval_dataset),
-            "worker_init_fn": worker_init_fn,
-        }
+        return default_loader_kwargs(self.eval_dataset, batch_size, shuffle=False)
 
     def create_scheduler(self) -> Any:
         """The scheduler of this run, or a list of several, from ``create_scheduler_fn``.
@@ -562,7 +476,7 @@ class Trainer:
     def evaluation_run_end(self) -> None:
         """At the end of an evaluation run; ``model`` is the bare one again."""
 
-    num_updates: Any = _NumUpdates()
+    num_updates: Any = NumUpdates()
     """Number of optimizer updates that the latest training run has made."""
 
     # Of use in callbacks and hooks
@@ -624,18 +538,15 @@ class Trainer:
             ValueError: An item's name is one of the Trainer's own.
             TypeError: An item could not be loaded again without running code from the file.
         """
-        extra = dict(checkpoint_kwargs or {})
-        single_file.check_not_reserved(extra, _CHECKPOINT_KEYS)
-        if save_scheduler and self.scheduler is not None:
-            extra["scheduler_state_dict"] = scheduler_states.state_of(self.scheduler)
-        single_file.check_loadable(extra)
-        contents = {"model_state_dict": self.get_model(keep_torch_compile=False).state_dict()}
-        if save_optimizer and self.optimizer is not None:
-            optimizer = single_file.check_has_state(self.optimizer)
-            contents["optimizer_state_dict"] = optimizer.state_dict()
+        contents = single_file.contents_of(
+            self.get_model(keep_torch_compile=False),
+            self.optimizer if save_optimizer else None,
+            self.scheduler if save_scheduler else None,
+            extra=checkpoint_kwargs or {},
+        )
         accelerator = self._accelerator
         if accelerator.is_local_main_process if save_per_node else accelerator.is_main_process:
-            single_file.write({**contents, **extra}, save_path)
+            single_file.write(contents, save_path)
         accelerator.wait_for_everyone()
 
     def load_checkpoint(
@@ -664,24 +575,17 @@ class Trainer:
                 there, or there is no optimizer.
         """
         checkpoint = single_file.read(Path(checkpoint_path))
+        takes_scheduler = load_scheduler and self.scheduler is not None
+        wanted = {"optimizer_state_dict": load_optimizer, "scheduler_state_dict": takes_scheduler}
         contents = {
-            name: checkpoint[name]
-            for name, is_wanted in (
-                ("model_state_dict", True),
-                ("optimizer_state_dict", load_optimizer),
-                ("scheduler_state_dict", load_scheduler and self.scheduler is not None),
-            )
-            if is_wanted and checkpoint.get(name) is not None
+            name: item
+            for name, item in checkpoint.items()
+            if item is not None and wanted.get(name, True)
         }
-        if "optimizer_state_dict" in contents and self.optimizer is None:
-            raise ValueError(
-                f"{checkpoint_path} holds an optimizer's state, but the Trainer has no "
-                f"optimizer: pass load_optimizer=False"
-            )
         model = self.get_model(keep_torch_compile=False)
         single_file.load(checkpoint_path, contents, model, self.optimizer, self.scheduler)
         # What is loaded between two runs is for the next one's schedulers.
-        if load_scheduler and not (self.scheduler is not None and self._training.is_on):
+        if load_scheduler and not (takes_scheduler and self._training.is_on):
             state = checkpoint.get("scheduler_state_dict")
             self._scheduler_state_to_load = state or self._scheduler_state_to_load
         return checkpoint
@@ -704,16 +608,8 @@ class Trainer:
             TypeError: An item could not be loaded again without running code from the file.
             OSError: The folder could not be written.
         """
-        if not self._training.is_prepared:
-            raise RuntimeError(
-                "there is no training state before a training run: call save_training_state() in "
-                "a callback or after train(), or save_checkpoint() for the model as it is"
-            )
-        extra = dict(checkpoint_kwargs or {})
-        single_file.check_not_reserved(extra, _METADATA_KEYS)
-        run = self._training
-        with run.of(self):
-            saving.ask_for(run, Path(output_dir), extra)
+        with self._training.of(self) as run:
+            saving.ask_for(run, Path(output_dir), dict(checkpoint_kwargs or {}))
 
     def load_training_state(self, input_dir: str | os.PathLike[str]) -> dict[str, Any]:
         """Restore model, optimizer, schedulers and generators from `save_training_state`.
@@ -733,35 +629,13 @@ class Trainer:
             CheckpointError: It is incomplete or damaged.
             ValueError: It holds the state of another kind of optimizer.
         """
-        if not self._training.is_prepared:
-            raise RuntimeError(
-                f"no training run has prepared the model yet, so the state in {input_dir} cannot "
-                f"be restored: call train(…, resume_from={os.fspath(input_dir)!r})"
-            )
-        run = self._training
-        with run.of(self):
-            saved = resuming.load(run, Path(input_dir))
-        own = {name: saved[name] for name in ("loop", "history", "callbacks")}
-        epoch = own["loop"]["first_history_epoch"] + own["loop"]["epoch"]
-        return {"current_epoch": epoch, **own, **saved["extra"]}
+        with self._training.of(self) as run:
+            return resuming.load(run, Path(input_dir))
 
     # What older scripts override, or call
 
     def _create_accelerator(self) -> Accelerator:
-        try:
-            return Accelerator(
-                cpu=runs_on_cpu(),
-                gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-                log_with=self._log_with,
-                project_dir=self._project_dir,
-            )
-        except ValueError as error:
-            if self._log_with is None:
-                raise
-            hint = ""
-            if self._project_dir is None and "logging_dir" in str(error):
-                hint = " It is the project_dir of the Trainer: give one with log_with"
-            raise ValueError(f"log_with is {self._log_with!r}: {error}{hint}") from error
+        return preparing.make_accelerator(self._log_with, self._project_dir)
 
     def _create_callback_handler(self) -> CallbackHandler:
         if not isinstance(self._callbacks, Iterable):
@@ -797,10 +671,7 @@ class Trainer:
 
     def _check_eval_batch_size(self) -> None:
         """Refuse evaluation data that no batch can be made of."""
-        if self._eval_dataloader is not None:
-            # With fewer batches than processes, some have nothing to evaluate.
-            loader = self._eval_dataloader if self._accelerator.num_processes == 1 else None
-            check_not_empty(loader, self.eval_dataset, self._argument("eval_dataset"))
+        preparing.check_eval_data(self.run, self._argument("eval_dataset"))
 
     def _run_training(self) -> None:
         loop.run_training(self, self.run)
@@ -832,28 +703,3 @@ class TrainerWithTimmScheduler(Trainer):
     """
 
     _tells_epochs = True
-
-
-def _batch_size(value: Any, loader_kwargs: dict[str, Any]) -> Any:
-    """Return a batch size, which may be ``None`` where the loaders' own arguments tell."""
-    is_told = True
-    for name, kwargs in loader_kwargs.items():
-        if kwargs is not None and not isinstance(kwargs, Mapping):
-            raise TypeError(
-                f"{name}={kwargs!r} is a {type(kwargs).__name__}, but has to be a dict of "
-                f"arguments for the data loader. Write {name}={{'num_workers': 2}}, for example."
-            )
-        given = kwargs or {}
-        is_told &= any(given.get(one) is not None for one in ("batch_size", "batch_sampler"))
-    return None if value is None and is_told else checks.whole("per_device_batch_size", value, 1)
-
-
-def _optional_count(name: str, value: Any, minimum: int) -> int | None:
-    return None if value is None else checks.whole(name, value, minimum, f"{name}=None")
-
-
-def _check_bound(name: str, value: Any) -> None:
-    """Refuse a bound on gradients that is not above 0; an infinite one only has them measured."""
-    number = value.item() if isinstance(value, Tensor) else value
-    if number is not None and number != math.inf:
-        checks.positive(name, number)

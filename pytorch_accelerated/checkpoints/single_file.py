@@ -16,6 +16,8 @@ from torch.nn.parameter import is_lazy
 from pytorch_accelerated.checkpoints import scheduler_states
 from pytorch_accelerated.checkpoints.folders import CheckpointError
 
+_ITEMS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
+
 
 def read(path: Path) -> dict[str, Any]:
     """Read a file of `Trainer.save_checkpoint`, without running code from it.
@@ -58,6 +60,21 @@ def read(path: Path) -> dict[str, Any]:
             f"{has}. If that is a model's own state: model.load_state_dict(torch.load(path))"
         )
     return contents
+
+
+def contents_of(
+    model: Any, optimizer: Any, scheduler: Any, extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what `Trainer.save_checkpoint` writes, of which all can be loaded again."""
+    check_not_reserved(extra, _ITEMS)
+    extra = dict(extra)
+    if scheduler is not None:
+        extra["scheduler_state_dict"] = scheduler_states.state_of(scheduler)
+    check_loadable(extra)
+    contents = {"model_state_dict": model.state_dict()}
+    if optimizer is not None:
+        contents["optimizer_state_dict"] = check_has_state(optimizer).state_dict()
+    return {**contents, **extra}
 
 
 def check_loadable(contents: Mapping[str, Any]) -> None:
@@ -123,6 +140,11 @@ def load(
     Raises:
         ValueError: A state does not fit.
     """
+    if optimizer is None and "optimizer_state_dict" in contents:
+        raise ValueError(
+            f"{path} holds an optimizer's state, but the Trainer has no optimizer: pass "
+            f"load_optimizer=False"
+        )
     put_back = _as_it_is(model, optimizer, scheduler)
     part = "model"
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -29,6 +28,8 @@ from torch.utils.data import (
 )
 
 from pytorch_accelerated.run.loop_state import OwnRandomness, seed_generators
+from pytorch_accelerated.run.processes import warn
+from pytorch_accelerated.utils import worker_init_fn
 
 MAX_DEFAULT_WORKERS = 4
 
@@ -75,6 +76,17 @@ def default_num_workers(dataset: Any) -> int:
     return max(1, min(MAX_DEFAULT_WORKERS, cpus_per_process))
 
 
+def default_loader_kwargs(dataset: Any, batch_size: int, shuffle: bool) -> dict[str, Any]:
+    """Return the arguments of a data loader if the user says nothing."""
+    return {
+        "shuffle": shuffle,
+        "pin_memory": torch.cuda.is_available(),
+        "batch_size": batch_size,
+        "num_workers": default_num_workers(dataset),
+        "worker_init_fn": worker_init_fn,
+    }
+
+
 def merge_loader_kwargs(
     defaults: Mapping[str, Any], kwargs: Mapping[str, Any] | None, dataset: Any
 ) -> dict[str, Any]:
@@ -116,6 +128,18 @@ def length(loader: Any) -> int | None:
         return len(loader)
     except TypeError:
         return None
+
+
+def check_is_data(dataset: Any, name: str) -> None:
+    """Refuse what no data loader can be made of, or another one's data."""
+    is_one = any(hasattr(type(dataset), method) for method in ("__getitem__", "__iter__"))
+    if not is_one or isinstance(dataset, (DataLoader, str, bytes)):
+        raise TypeError(
+            f"{name} is a {type(dataset).__name__}: give a data set; arguments for its loader "
+            f"go into train_dataloader_kwargs and eval_dataloader_kwargs, and a loader of your "
+            f"own is what create_train_dataloader and create_eval_dataloader may return"
+        )
+    check_not_empty(None, dataset, name)
 
 
 def check_not_empty(loader: Any, dataset: Any, name: str, at_least: int = 1) -> None:
@@ -654,9 +678,8 @@ def accumulation_windows(
             given += 1
     if remaining is not None and given != remaining:
         num_dropped = given % window_size
-        warnings.warn(
+        warn(
             f"the training data loader gave {given} batches in this epoch, but its length is "
             f"{remaining}: the updates of this run were planned for the latter"
             + (f", and the last {num_dropped} batches make no update" if num_dropped else ""),
-            stacklevel=2,
         )

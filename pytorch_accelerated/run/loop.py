@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -16,7 +15,7 @@ from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
 from pytorch_accelerated.run import preparing, saving
 from pytorch_accelerated.run.data import accumulation_windows, batches_after, length, tell_epoch
 from pytorch_accelerated.run.loop_state import Stage
-from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, no_buffer_broadcast
+from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, no_buffer_broadcast, warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.tracking import LossTracker
 
@@ -114,10 +113,9 @@ def train_batches(trainer: Any, run: Run, loader: Any) -> None:
         num_updates = loop.num_updates
         train_pass(trainer, run, loader)
         if loop.num_updates == num_updates:
-            warnings.warn(
+            warn(
                 f"the run ends after {num_updates} of {run.config.max_num_train_steps} "
                 f"updates: mixed precision skips all, since no gradient is finite",
-                stacklevel=2,
             )
             break
     was_whole = loop.num_repeats or loop.batch == length(loader)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pytorch_accelerated.run.loop_state import LoopState
+from pytorch_accelerated.run.processes import warn
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Plan:
         """Warn of where the plan of a checkpoint differs: this one counts."""
         for name, value in vars(self).items():
             if name in state and state[name] != value:
-                warnings.warn(f"{name}: {state[name]!r} before, {value!r} now", stacklevel=2)
+                warn(f"{name}: {state[name]!r} before, {value!r} now")
 
 
 # Where these are the same, so are the batches of an epoch.

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
-from accelerate.utils import DistributedType, is_compiled_module, set_seed
+from accelerate.utils import (
+    DistributedType,
+    GradientAccumulationPlugin,
+    is_compiled_module,
+    set_seed,
+)
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -19,10 +24,18 @@ from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.checkpoints.contents import SavedState
 from pytorch_accelerated.checkpoints.scheduler_states import class_name
 from pytorch_accelerated.run import resuming
-from pytorch_accelerated.run.data import batch_size_of, length, own_generators, prepare_loader
+from pytorch_accelerated.run.data import (
+    batch_size_of,
+    check_not_empty,
+    length,
+    own_generators,
+    prepare_loader,
+)
 from pytorch_accelerated.run.plan import Plan
+from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
+from pytorch_accelerated.utils import runs_on_cpu
 
 # What Accelerate leaves on a module that it has prepared, wrapped or not.
 _ACCELERATES_MARKS = {"forward", "_original_forward", "_is_accelerate_prepared"}
@@ -83,6 +96,58 @@ def within(run: Run, outer: Run, **shown: Any) -> Iterator[Run]:
             run.eval_generator.take_back()
 
 
+def make_accelerator(log_with: Any, project_dir: Any) -> Accelerator:
+    """Return what knows the processes and their devices, with the trackers."""
+    try:
+        return Accelerator(
+            cpu=runs_on_cpu(),
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+            log_with=log_with,
+            project_dir=project_dir,
+        )
+    except ValueError as error:
+        if log_with is None:
+            raise
+        hint = ""
+        if project_dir is None and "logging_dir" in str(error):
+            hint = " It is the project_dir of the Trainer: give one with log_with"
+        raise ValueError(f"log_with is {log_with!r}: {error}{hint}") from error
+
+
+def check_loss(loss_func: Any) -> None:
+    """Refuse what cannot calculate a loss."""
+    if isinstance(loss_func, type) and issubclass(loss_func, nn.Module):
+        raise TypeError(
+            f"loss_func is the class {loss_func.__name__}: give an instance, {loss_func.__name__}()"
+        )
+
+
+def check_objects(trainer: Any, is_training: bool) -> None:
+    """Refuse a model and an optimizer that are not what a run can use."""
+    if is_training and trainer.run.is_on:
+        raise RuntimeError(
+            "train() was called while a run of this Trainer is on, by one of its callbacks or "
+            "methods: call it when the run is over, or train another Trainer"
+        )
+    if is_training and (trainer.optimizer is None or isinstance(trainer.optimizer, type)):
+        raise TypeError(
+            f"optimizer is {trainer.optimizer!r}: training needs an optimizer, for example "
+            f"torch.optim.AdamW(model.parameters())"
+        )
+    if not isinstance(trainer.model, nn.Module):
+        raise TypeError(f"model is {trainer.model!r}: give a torch.nn.Module")
+
+
+# Data, model and optimizer
+
+
+def make_eval_loader(run: Run, batch_size: int | None, kwargs: Any) -> None:
+    """Have the Trainer make the loader of its evaluation data."""
+    run.trainer._eval_dataloader = run.trainer.create_eval_dataloader(
+        batch_size=batch_size, eval_dl_kwargs=kwargs
+    )
+
+
 def prepare(run: Run) -> None:
     """Have Accelerate prepare model, optimizer and data loaders."""
     trainer, accelerator = run.trainer, run.accelerator
@@ -98,6 +163,20 @@ def prepare(run: Run) -> None:
     if isinstance(model, DistributedDataParallel) and run.processes.count > 1:
         run.exchanged = {id(p) for p in model.parameters() if p.requires_grad}
     run.fire("on_prepare_end")
+    if trainer._train_dataloader is not None:
+        check_not_empty(
+            trainer._train_dataloader, trainer.train_dataset, "train_dataset", run.processes.count
+        )
+    trainer._check_eval_batch_size()
+
+
+def check_eval_data(run: Run, name: str) -> None:
+    """Refuse evaluation data that no batch can be made of."""
+    loader = run.trainer._eval_dataloader
+    if loader is not None:
+        # With fewer batches than processes, some have nothing to evaluate.
+        is_alone = run.processes.count == 1
+        check_not_empty(loader if is_alone else None, run.trainer.eval_dataset, name)
 
 
 def prepare_objects(run: Run) -> None:
@@ -251,15 +330,31 @@ def make_plan(
         run.config = run.trainer.run_config = replace(config, max_num_train_steps=updates)
 
 
-def start_trackers(run: Run, log_with: Any, project_name: str) -> None:
+def start_trackers(run: Run) -> None:
     """Start the experiment trackers, if there are any."""
-    if log_with is not None:
+    if run.trainer._log_with is not None:
         config = {
             name: value
             for name, value in run.config.to_dict().items()
             if isinstance(value, (bool, int, float, str))
         }
-        run.accelerator.init_trackers(project_name, config=config)
+        run.accelerator.init_trackers(run.trainer._project_name, config=config)
+
+
+def take_up(run: Run, saved: SavedState | None, keeps_history: bool, remembers_stop: bool) -> None:
+    """Make the schedulers, and restore what a checkpoint holds, if there is one."""
+    trainer, loop = run.trainer, run.loop
+    state, trainer._scheduler_state_to_load = trainer._scheduler_state_to_load, None
+    run.schedulers.make(trainer, state, loop)
+    # What could not work was refused above, and has cost no metrics.
+    if not keeps_history:
+        trainer.run_history.reset()
+    if saved is None:
+        loop.first_history_epoch = trainer.run_history.current_epoch
+    else:
+        resuming.take_up(run, saved, remembers_stop)
+    if run.processes.is_main:
+        run.schedulers.warn_of_other_lengths(loop.num_updates, run.config.max_num_train_steps)
 
 
 def seed_all(run: Run, seed: int | None) -> None:
@@ -277,9 +372,8 @@ def _warn_of_another_models_optimizer(optimizer: Any, model: nn.Module) -> None:
         return
     updated = {id(parameter) for group in groups for parameter in group["params"]}
     if updated.isdisjoint(map(id, model.parameters())):
-        warnings.warn(
+        warn(
             "none of the parameters that the optimizer updates belongs to the model, which "
             "thus learns nothing: make the optimizer of model.parameters(), once the model is "
             "the one to be trained and no copy of it",
-            stacklevel=4,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,16 @@ from pytorch_accelerated.utils import leave_group_at_exit
 
 # Updates between two exchanges in which several processes agree on whether one of them stopped.
 STOP_CHECK_INTERVAL = 16
+
+_PACKAGE = f"{__name__.partition('.')[0]}."
+
+
+def warn(message: str) -> None:
+    """Warn at the line of code that called the library, whatever lies in between."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
 
 
 class Processes:

@@ -16,6 +16,7 @@ from pytorch_accelerated.checkpoints.scheduler_states import class_name
 from pytorch_accelerated.run import saving
 from pytorch_accelerated.run.loop_state import LoopState, Stage
 from pytorch_accelerated.run.plan import Plan, check_not_behind, transferred
+from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.run.run import Run
 
 
@@ -34,11 +35,10 @@ def find(
     processes.raise_together(error)
     folder, note, problems = processes.from_main(found)
     if processes.is_main and problems:
-        warnings.warn(
+        warn(
             "the newest checkpoint cannot be used: "
             + "; ".join(problems)
             + f". Continuing from {folder} instead",
-            stacklevel=4,
         )
     if folder is None:
         return None
@@ -89,12 +89,19 @@ def take_up(run: Run, saved: SavedState, remembers_stop: bool) -> None:
         run.stopped = saved["stopped"]
 
 
-def load(run: Run, folder: Path) -> SavedState:
+def load(run: Run, folder: Path) -> dict[str, Any]:
     """Restore model, optimizer, schedulers and generators; the run stays where it is."""
+    if not run.is_prepared:
+        raise RuntimeError(
+            f"no training run has prepared the model yet, so the state in {folder} cannot "
+            f"be restored: call train(…, resume_from={os.fspath(folder)!r})"
+        )
     saved = _read_checked(run, folder)
     _restore(run, saved, only={"model", "optimizer", "schedulers", "scaler", "random"})
     run.random.put_back()
-    return saved
+    told = {name: saved[name] for name in ("loop", "history", "callbacks")}
+    epoch = LoopState(**saved["loop"]).history_epoch
+    return {"current_epoch": epoch, **told, **saved["extra"]}
 
 
 def _restore(run: Run, saved: SavedState, only: Container[str] | None = None) -> None:
@@ -112,10 +119,9 @@ def _restore(run: Run, saved: SavedState, only: Container[str] | None = None) ->
         if not issubclass(one.category, UserWarning):
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     if differences and run.processes.is_main:
-        warnings.warn(
+        warn(
             f"this run differs from the one that {saved.folder} is from; its position is "
             f"kept:\n" + "\n".join(differences),
-            stacklevel=4,
         )
 
 

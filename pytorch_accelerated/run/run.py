@@ -233,3 +233,11 @@ class Run:
         kept, self.processes.stop = self.processes.stop, None
         if message is not None or kept is not None:
             self.trainer.print(kept if message is None else message)
+
+
+class NumUpdates:
+    """Reads a Trainer's count; a subclass that keeps a count of its own may assign over it."""
+
+    def __get__(self, trainer: Any, owner: type) -> int:
+        num_updates: int = 0 if trainer is None else trainer._training.loop.num_updates
+        return num_updates

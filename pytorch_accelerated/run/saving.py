@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,11 +13,11 @@ from accelerate.utils import DistributedType
 
 from pytorch_accelerated.checkpoints.contents import Part, SavedState, files_of
 from pytorch_accelerated.checkpoints.folders import recover_all, write_folder
-from pytorch_accelerated.checkpoints.single_file import check_has_state
+from pytorch_accelerated.checkpoints.single_file import check_has_state, check_not_reserved
 from pytorch_accelerated.checkpoints.writer import Preempted, RunCheckpoints
 from pytorch_accelerated.checks import same
 from pytorch_accelerated.run.loop_state import Stage
-from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL
+from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, warn
 from pytorch_accelerated.run.run import Run
 
 # The weights are in one piece in each process, so that one of them can save them all.
@@ -110,6 +109,12 @@ def of_this_process(run: Run, saved: SavedState) -> SavedState:
 
 def ask_for(run: Run, folder: Path, extra: dict[str, Any]) -> None:
     """Save to a folder; if an update is under way, when that is done."""
+    if not run.is_prepared:
+        raise RuntimeError(
+            "there is no training state before a training run: call save_training_state() in "
+            "a callback or after train(), or save_checkpoint() for the model as it is"
+        )
+    check_not_reserved(extra, {"current_epoch", "loop", "history", "callbacks"})
     run.asked_for.append((folder, extra))
     if not run.window.is_open:
         save_what_was_asked_for(run)
@@ -223,10 +228,9 @@ def _is_told_to_leave(run: Run, checkpoints: RunCheckpoints) -> bool:
 
 def _save(run: Run, checkpoints: RunCheckpoints, is_end: bool = False) -> None:
     if not run.weights_are_finite():
-        warnings.warn(
+        warn(
             f"no checkpoint is saved at update {run.loop.num_updates}: the weights hold a "
             f"NaN or infinity",
-            stacklevel=4,
         )
         return
     files = files_of_run(run)
@@ -268,10 +272,9 @@ class _Optimizer:
                     for value in (before[name], now[name])
                 )
                 if not same(one, other):
-                    warnings.warn(
+                    warn(
                         f"{name.removeprefix('initial_')} of parameter group {i}: {one!r} "
                         f"before, {other!r} now; the former counts. To change it, set the "
                         f"group's {name!r} in on_training_run_start",
-                        stacklevel=2,
                     )
         optimizer.load_state_dict(state)

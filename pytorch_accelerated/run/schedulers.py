@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import warnings
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,6 +19,7 @@ from pytorch_accelerated.placeholders import (
     replace_trainer_placeholder_values,
 )
 from pytorch_accelerated.run.loop_state import LoopState
+from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.schedulers import AttributeScheduler, SchedulerBase
 from pytorch_accelerated.schedules import Schedule
 
@@ -49,10 +49,9 @@ class RunSchedulers:
             trainer.scheduler = trainer.create_scheduler()
         if trainer.scheduler is None:
             if state is not None:
-                warnings.warn(
+                warn(
                     "the checkpoint that was loaded holds a scheduler's state, but this run has "
                     "no create_scheduler_fn: the state is dropped",
-                    stacklevel=3,
                 )
             return
         self.look(trainer.scheduler)
@@ -120,11 +119,11 @@ class RunSchedulers:
         saved, num_updates = state["each"], state["num_updates"]
         schedulers = list(each(self._of))
         for one in saved[len(schedulers) :]:
-            warnings.warn(f"scheduler: {one['class']} before, none now", stacklevel=2)
+            warn(f"scheduler: {one['class']} before, none now")
         saved = saved + [{}] * (len(schedulers) - len(saved))
         for one, start, its_state in zip(schedulers, self._at_start, saved, strict=False):
             for line in scheduler_states.take_up(one, start, its_state, num_updates):
-                warnings.warn(line, stacklevel=2)
+                warn(line)
             if self._is_told_epochs(one) and not its_state.get("state"):
                 one.step(state["epoch"])
                 one.step_update(num_updates)
@@ -136,7 +135,7 @@ class RunSchedulers:
             for one in each(self._of):
                 line = _length_mismatch(one, num_updates, horizon)
                 if line:
-                    warnings.warn(line, stacklevel=3)
+                    warn(line)
 
 
 def _put_bases_back(scheduler: Any) -> None:
@@ -193,10 +192,9 @@ def make_schedulers(trainer: Any, factories: Any) -> Any:
     ]
     if theirs and not any(groups is trainer.optimizer.param_groups for groups in theirs):
         names = ", ".join(type(one).__name__ for one in each(made))
-        warnings.warn(
+        warn(
             f"create_scheduler_fn made {names} for another optimizer than the Trainer's, whose "
             "values will not change: use the optimizer that create_scheduler_fn is called with",
-            stacklevel=2,
         )
     return made
 

@@ -119,7 +119,7 @@ def test_a_second_run_counts_its_own_updates():
     ],
 )
 def test_arguments_out_of_range_are_refused_by_name(argument, value):
-    with pytest.raises(ValueError, match=f"{argument} is {value}"):
+    with pytest.raises((TypeError, ValueError), match=f"^{argument}={value} .*has to be"):
         make_trainer().train(**{"train_dataset": ones(4), "num_epochs": 1, argument: value})
 
 
