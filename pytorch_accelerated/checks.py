@@ -76,18 +76,18 @@ def folder(name: str, value: object, otherwise: str = "") -> Path:
 
     ``otherwise`` is what else may be written, for the message.
     """
-    tail = f", or {otherwise}" if otherwise else ""
-    if not isinstance(value, str | os.PathLike):
-        raise TypeError(
-            f"{name}={value!r} is a {type(value).__name__}, but has to be the path of a "
-            f"folder{tail}."
-        )
-    if not os.fspath(value):
+    allowed = "the path of a folder" + (f", or {otherwise}" if otherwise else "")
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(path, str):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}, but has to be {allowed}.")
+    if not path:
         raise ValueError(
-            f"{name}={value!r} is empty, but has to be the path of a folder{tail}. "
-            f"Write {name}='.' for the current one."
+            f"{name}={value!r} is empty, but has to be {allowed}. Write {name}='.' for the "
+            "current one."
         )
-    return Path(os.fspath(value))
+    if "\0" in path:
+        raise ValueError(f"{name}={value!r} has a null character, but has to be {allowed}.")
+    return Path(path)
 
 
 def bounds(field: str) -> tuple[float, float]:
@@ -115,6 +115,8 @@ def same(one: Any, other: Any, rel_tol: float = 0.0) -> bool:
     the same as −0.0, unless ``rel_tol`` allows floats to differ by that share of the larger one.
     """
     one, other = _plain(one), _plain(other)
+    if one is other:
+        return True
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(
             same(mine, theirs, rel_tol) for mine, theirs in zip(one, other, strict=True)
@@ -123,13 +125,16 @@ def same(one: Any, other: Any, rel_tol: float = 0.0) -> bool:
         return one.keys() == other.keys() and all(
             same(mine, other[key], rel_tol) for key, mine in one.items()
         )
-    if isinstance(one, float) and isinstance(other, float):
-        if one != one or other != other:
-            return one != one and other != other
-        if rel_tol:
+    try:
+        if one != one:
+            return bool(other != other)
+        if rel_tol and isinstance(one, float | int) and isinstance(other, float | int):
             return math.isclose(one, other, rel_tol=rel_tol)
-        return one == other and math.copysign(1.0, one) == math.copysign(1.0, other)
-    return bool(one == other)
+        if isinstance(one, float) and isinstance(other, float) and one == other == 0.0:
+            return math.copysign(1.0, one) == math.copysign(1.0, other)
+        return bool(one == other)
+    except (TypeError, ValueError, OverflowError):  # such as of a table with several truth values
+        return False
 
 
 def _plain(value: Any) -> Any:

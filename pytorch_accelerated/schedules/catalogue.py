@@ -1,4 +1,4 @@
-"""One row per schedule: the table of curves, and what is no single curve.
+"""One row for each schedule: the curves of the table, and what is not a curve by itself.
 
 The gallery in the documentation and the tests of accuracy are made of these rows.
 """

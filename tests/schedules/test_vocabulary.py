@@ -6,8 +6,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
-
 from pytorch_accelerated import schedules
 from pytorch_accelerated.schedules import (
     absolute,
@@ -18,6 +16,8 @@ from pytorch_accelerated.schedules import (
     linear,
     milestones,
 )
+from pytorch_accelerated.schedules.curves import CURVES
+from pytorch_accelerated.schedules.expression import VOCABULARY
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,24 +90,10 @@ def test_the_vocabulary_runs_as_written():
     assert half(250) == 0.25
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "absolute",
-        "constant",
-        "cosine",
-        "epochs",
-        "linear",
-        "polynomial",
-        "exponential",
-        "inverse_sqrt",
-        "milestones",
-        "from_function",
-    ],
-)
-def test_the_names_of_the_vocabulary_are_public(name):
-    assert name in schedules.__all__
-    assert getattr(schedules, name).__doc__
+def test_every_curve_is_exported_and_can_be_written_as_text():
+    for curve in CURVES:
+        assert curve.name in schedules.__all__
+        assert getattr(schedules, curve.name) is VOCABULARY[curve.name] is curve.factory
 
 
 def test_starts_and_ends_that_are_left_out():
