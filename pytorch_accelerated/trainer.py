@@ -13,8 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from pytorch_accelerated import checks
-from pytorch_accelerated import run_config as asked
+from pytorch_accelerated import checks, run_config
 from pytorch_accelerated.callbacks import (
     CallbackHandler,
     LimitBatchesCallback,
@@ -26,15 +25,9 @@ from pytorch_accelerated.placeholders import (
     TrainerPlaceholderValues,
     replace_trainer_placeholder_values,
 )
-from pytorch_accelerated.run import loop, preparing, processes, resuming, saving
-from pytorch_accelerated.run.data import (
-    check_is_data,
-    default_loader_kwargs,
-    merge_loader_kwargs,
-)
+from pytorch_accelerated.run import data, loop, preparing, processes, resuming, saving
 from pytorch_accelerated.run.run import NumUpdates, Run
 from pytorch_accelerated.run.schedulers import RunSchedulers, make_schedulers
-from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
 from pytorch_accelerated.utils import get_limit_batches_from_env
 
@@ -100,7 +93,7 @@ class Trainer:
         self.loss_func: Any = loss_func
         self.optimizer = optimizer
         self.run_history = InMemoryRunHistory() if run_history is None else run_history
-        self.run_config: TrainerRunConfig | None = None
+        self.run_config: run_config.TrainerRunConfig | None = None
         self.scheduler: Any = None
         self.create_scheduler_fn: Any = None
         self.collate_fn: Callable[[list[Any]], Any] | None = None
@@ -210,18 +203,18 @@ class Trainer:
         loader_kwargs = {"train_dataloader_kwargs": train_dataloader_kwargs}
         if eval_dataset is not None or eval_dataloader_kwargs is not None:
             loader_kwargs["eval_dataloader_kwargs"] = eval_dataloader_kwargs
-        per_device_batch_size = asked.batch_size(per_device_batch_size, **loader_kwargs)
+        per_device_batch_size = run_config.batch_size(per_device_batch_size, **loader_kwargs)
         num_epochs = checks.whole("num_epochs", num_epochs, 1)
-        max_num_train_steps = asked.optional_count("max_num_train_steps", max_num_train_steps)
+        max_num_train_steps = run_config.optional_count("max_num_train_steps", max_num_train_steps)
         gradient_accumulation_steps = checks.whole(
             "gradient_accumulation_steps", gradient_accumulation_steps, 1
         )
-        asked.check_bound("gradient_clip_value", gradient_clip_value)
-        asked.check_bound("gradient_clip_norm", gradient_clip_norm)
-        seed = asked.optional_count("seed", seed, 0)
-        checkpoint_every = asked.optional_count("checkpoint_every", checkpoint_every)
-        keep_last = asked.optional_count("keep_last", keep_last)
-        folder = asked.checkpoint_folder(
+        run_config.check_bound("gradient_clip_value", gradient_clip_value)
+        run_config.check_bound("gradient_clip_norm", gradient_clip_norm)
+        seed = run_config.optional_count("seed", seed, 0)
+        checkpoint_every = run_config.optional_count("checkpoint_every", checkpoint_every)
+        keep_last = run_config.optional_count("keep_last", keep_last)
+        folder = run_config.checkpoint_folder(
             checkpoint_dir, checkpoint_every, keep_last, resume, resume_from
         )
         preparing.check_objects(self, is_training=True)
@@ -280,7 +273,7 @@ class Trainer:
         """
         if dataset is None and self.eval_dataset is None:
             raise ValueError("dataset is None, and no run has had evaluation data: give a dataset")
-        per_device_batch_size = asked.batch_size(
+        per_device_batch_size = run_config.batch_size(
             per_device_batch_size, dataloader_kwargs=dataloader_kwargs
         )
         preparing.check_objects(self, is_training=False)
@@ -325,9 +318,10 @@ class Trainer:
             batch_size: Batch size of one process.
             train_dl_kwargs: Arguments for the loader that win over the defaults.
         """
-        defaults = self.get_default_train_dl_kwargs(batch_size)
-        self._train_dl_kwargs = merge_loader_kwargs(defaults, train_dl_kwargs, self.train_dataset)
-        return self._dataloader("train_dataset", self._train_dl_kwargs)
+        defaults, dataset = self.get_default_train_dl_kwargs(batch_size), self.train_dataset
+        self._train_dl_kwargs = data.merge_loader_kwargs(defaults, train_dl_kwargs, dataset)
+        data.check_is_data(dataset, "train_dataset")
+        return self._dataloader(dataset, self._train_dl_kwargs)
 
     def create_eval_dataloader(
         self, batch_size: int, eval_dl_kwargs: dict[str, Any] | None = None
@@ -338,19 +332,14 @@ class Trainer:
             batch_size: Batch size of one process.
             eval_dl_kwargs: Arguments for the loader that win over the defaults.
         """
-        defaults = self.get_default_eval_dl_kwargs(batch_size)
-        self._eval_dl_kwargs = merge_loader_kwargs(defaults, eval_dl_kwargs, self.eval_dataset)
-        return self._dataloader("eval_dataset", self._eval_dl_kwargs)
+        defaults, dataset = self.get_default_eval_dl_kwargs(batch_size), self.eval_dataset
+        self._eval_dl_kwargs = data.merge_loader_kwargs(defaults, eval_dl_kwargs, dataset)
+        data.check_is_data(dataset, preparing.name_of_eval_data(self))
+        return self._dataloader(dataset, self._eval_dl_kwargs)
 
-    def _dataloader(self, name: str, kwargs: dict[str, Any]) -> Any:
-        dataset = getattr(self, name)
-        check_is_data(dataset, self._argument(name))
+    def _dataloader(self, dataset: Any, kwargs: dict[str, Any]) -> Any:
+        # By this module's name: scripts and tests replace DataLoader here.
         return DataLoader(**{"dataset": dataset, "collate_fn": self.collate_fn, **kwargs})
-
-    def _argument(self, name: str) -> str:
-        """What the caller knows a data set by."""
-        is_evaluation_run = name == "eval_dataset" and self.train_dataset is None
-        return "dataset" if is_evaluation_run else name
 
     def get_default_train_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
         """Arguments of the training data loader if the user says nothing.
@@ -358,7 +347,7 @@ class Trainer:
         Args:
             batch_size: Batch size of one process.
         """
-        return default_loader_kwargs(self.train_dataset, batch_size, shuffle=True)
+        return data.default_loader_kwargs(self.train_dataset, batch_size, shuffle=True)
 
     def get_default_eval_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
         """Arguments of the evaluation data loader if the user says nothing.
@@ -366,7 +355,7 @@ class Trainer:
         Args:
             batch_size: Batch size of one process.
         """
-        return default_loader_kwargs(self.eval_dataset, batch_size, shuffle=False)
+        return data.default_loader_kwargs(self.eval_dataset, batch_size, shuffle=False)
 
     def create_scheduler(self) -> Any:
         """The scheduler of this run, or a list of several, from ``create_scheduler_fn``.
@@ -577,11 +566,7 @@ class Trainer:
         checkpoint = single_file.read(Path(checkpoint_path))
         takes_scheduler = load_scheduler and self.scheduler is not None
         wanted = {"optimizer_state_dict": load_optimizer, "scheduler_state_dict": takes_scheduler}
-        contents = {
-            name: item
-            for name, item in checkpoint.items()
-            if item is not None and wanted.get(name, True)
-        }
+        contents = {name: checkpoint[name] for name in checkpoint if wanted.get(name, True)}
         model = self.get_model(keep_torch_compile=False)
         single_file.load(checkpoint_path, contents, model, self.optimizer, self.scheduler)
         # What is loaded between two runs is for the next one's schedulers.
@@ -659,7 +644,7 @@ class Trainer:
         gradient_accumulation_steps: int,
         max_num_train_steps: int | None,
         gradient_clip_value: float | None,
-    ) -> TrainerRunConfig:
+    ) -> run_config.TrainerRunConfig:
         return preparing.make_config(
             self.run,
             per_device_batch_size,
@@ -671,7 +656,7 @@ class Trainer:
 
     def _check_eval_batch_size(self) -> None:
         """Refuse evaluation data that no batch can be made of."""
-        preparing.check_eval_data(self.run, self._argument("eval_dataset"))
+        preparing.check_eval_data(self.run)
 
     def _run_training(self) -> None:
         loop.run_training(self, self.run)

@@ -140,7 +140,9 @@ def load(
     Raises:
         ValueError: A state does not fit.
     """
-    if optimizer is None and "optimizer_state_dict" in contents:
+    of_optimizer = contents.get("optimizer_state_dict")
+    of_scheduler = contents.get("scheduler_state_dict")
+    if optimizer is None and of_optimizer is not None:
         raise ValueError(
             f"{path} holds an optimizer's state, but the Trainer has no optimizer: pass "
             f"load_optimizer=False"
@@ -150,12 +152,12 @@ def load(
     try:
         model.load_state_dict(contents["model_state_dict"])
         # A scheduler puts its value in force in what the optimizer then has.
-        if "optimizer_state_dict" in contents:
+        if of_optimizer is not None:
             part = "optimizer"
-            optimizer.load_state_dict(contents["optimizer_state_dict"])
-        if "scheduler_state_dict" in contents:
+            optimizer.load_state_dict(of_optimizer)
+        if of_scheduler is not None:
             part = "scheduler"
-            scheduler_states.restore(scheduler, contents["scheduler_state_dict"])
+            scheduler_states.restore(scheduler, of_scheduler)
     except Exception as error:
         put_back()
         without = "" if part == "model" else f", or pass load_{part}=False"

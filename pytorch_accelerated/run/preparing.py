@@ -170,13 +170,18 @@ def prepare(run: Run) -> None:
     trainer._check_eval_batch_size()
 
 
-def check_eval_data(run: Run, name: str) -> None:
+def name_of_eval_data(trainer: Any) -> str:
+    """Return the argument by which the caller knows the evaluation data."""
+    return "dataset" if trainer.train_dataset is None else "eval_dataset"
+
+
+def check_eval_data(run: Run) -> None:
     """Refuse evaluation data that no batch can be made of."""
-    loader = run.trainer._eval_dataloader
-    if loader is not None:
+    trainer = run.trainer
+    if trainer._eval_dataloader is not None:
         # With fewer batches than processes, some have nothing to evaluate.
-        is_alone = run.processes.count == 1
-        check_not_empty(loader if is_alone else None, run.trainer.eval_dataset, name)
+        loader = trainer._eval_dataloader if run.processes.count == 1 else None
+        check_not_empty(loader, trainer.eval_dataset, name_of_eval_data(trainer))
 
 
 def prepare_objects(run: Run) -> None:
