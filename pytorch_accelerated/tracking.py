@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import numbers
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,6 +42,14 @@ class RunHistory(ABC):
             metric_name: The metric's name.
         """
 
+    def num_values(self, metric_name: str) -> int:
+        """Return how many values a metric has; override it if counting them is cheaper.
+
+        Args:
+            metric_name: The metric's name.
+        """
+        return len(list(self.get_metric_values(metric_name)))
+
     @abstractmethod
     def get_latest_metric(self, metric_name: str) -> Any:
         """The newest value of a metric.
@@ -70,7 +80,9 @@ class RunHistory(ABC):
 
         Args:
             metric_name: The metric's name.
-            metric_value: Its new value.
+            metric_value: Its new value. The library's histories take what a checkpoint can hold:
+                numbers, strings, tensors, ``None``, and lists, tuples, sets and dicts of these;
+                what is NumPy's becomes plain Python.
         """
 
     @abstractmethod
@@ -145,6 +157,10 @@ class InMemoryRunHistory(RunHistory):
         """All values of a metric, oldest first, as a new list; empty if it has none."""
         return list(self._metrics.get(self._full_name(metric_name), []))
 
+    def num_values(self, metric_name: str) -> int:
+        """Return how many values a metric has."""
+        return len(self._metrics.get(self._full_name(metric_name), ()))
+
     def get_latest_metric(self, metric_name: str) -> Any:
         """The newest value of a metric; `ValueError` if it has none."""
         values = self._metrics.get(self._full_name(metric_name))
@@ -167,8 +183,9 @@ class InMemoryRunHistory(RunHistory):
         return self._prefix
 
     def update_metric(self, metric_name: str, metric_value: Any) -> None:
-        """Append a value to a metric."""
-        self._metrics.setdefault(self._full_name(metric_name), []).append(metric_value)
+        """Append a value to a metric; `TypeError` if no checkpoint could hold it."""
+        value = _plain(metric_value, f"the value of the metric {metric_name!r}")
+        self._metrics.setdefault(self._full_name(metric_name), []).append(value)
 
     def delete_metric(self, metric_name: str) -> None:
         """Forget a metric and its values, if it has any."""
@@ -195,7 +212,7 @@ class InMemoryRunHistory(RunHistory):
 
     def state_dict(self) -> dict[str, Any]:
         """All metrics, as plain numbers where they are numbers, and the epoch."""
-        metrics = {name: [_plain(v) for v in values] for name, values in self._metrics.items()}
+        metrics = {name: _numbers(values) for name, values in self._metrics.items()}
         return {"metrics": metrics, "current_epoch": self._current_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -239,6 +256,7 @@ class OnDiskRunHistory(InMemoryRunHistory):
         self._path = Path(path) if rank == "0" else Path(f"{os.fspath(path)}.{rank}")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._begin = 0  # where the part that counts begins
+        self._counts: Counter[str] = Counter()
         super().reset()
         with open(self._path, "ab+") as file:
             _drop_torn_line(file)
@@ -261,12 +279,15 @@ class OnDiskRunHistory(InMemoryRunHistory):
     def _replay(self, entry: dict[str, Any], end: int) -> None:
         if "metric" in entry:
             self._metrics[entry["metric"]] = [entry["value"]]
+            self._counts[entry["metric"]] += 1
         elif "deleted" in entry:
             self._metrics.pop(entry["deleted"], None)
+            self._counts.pop(entry["deleted"], None)
         else:
             self._current_epoch = entry["epoch"]
             if "reset" in entry:
                 self._metrics.clear()
+                self._counts.clear()
                 self._begin = end
 
     def _write(self, *entries: dict[str, Any]) -> None:
@@ -287,6 +308,10 @@ class OnDiskRunHistory(InMemoryRunHistory):
         """All values of a metric, oldest first, read from the file; empty if it has none."""
         return self._read().get(self._full_name(metric_name), [])
 
+    def num_values(self, metric_name: str) -> int:
+        """Return how many values a metric has."""
+        return self._counts[self._full_name(metric_name)]
+
     def _read(self) -> dict[str, list[Any]]:
         metrics: dict[str, list[Any]] = {}
         with open(self._path, "rb") as file:
@@ -300,7 +325,9 @@ class OnDiskRunHistory(InMemoryRunHistory):
 
     def update_metric(self, metric_name: str, metric_value: Any) -> None:
         """Append a value, a number or something else that JSON has, to a metric."""
-        self._write({"metric": self._full_name(metric_name), "value": _plain(metric_value)})
+        value = _plain(metric_value, f"the value of the metric {metric_name!r}")
+        value = _numbers(value, tensors=True)
+        self._write({"metric": self._full_name(metric_name), "value": value})
 
     def delete_metric(self, metric_name: str) -> None:
         """Forget a metric and its values, if it has any."""
@@ -350,9 +377,39 @@ def _drop_torn_line(file: IO[bytes]) -> None:
     file.truncate(end)
 
 
-def _plain(value: Any) -> Any:
-    is_number = hasattr(value, "item") and getattr(value, "ndim", None) == 0
-    return value.item() if is_number else value
+def _plain(value: Any, where: str) -> Any:
+    """Return a value as plain Python and tensors; raise if it holds anything else."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    if isinstance(value, Tensor):
+        return value.detach().clone()  # somebody may fill it again; nothing waits for its device
+    if isinstance(value, Mapping):
+        return {_plain(key, where): _plain(item, where) for key, item in value.items()}
+    for kind in (list, tuple, set, frozenset):
+        if isinstance(value, kind):
+            return kind(_plain(item, where) for item in value)
+    if hasattr(value, "tolist"):  # NumPy's
+        return _plain(value.tolist(), where)
+    raise TypeError(
+        f"{where} holds {value!r}, of the type {type(value).__name__}, but has to be made of "
+        f"numbers, strings, tensors, None, and lists, tuples, sets and dicts of these. Convert it "
+        f"first, for example with float() or str()."
+    )
+
+
+def _numbers(value: Any, tensors: bool = False) -> Any:
+    """Return a value with numbers in place of tensors that hold one; with ``tensors``, of all."""
+    if isinstance(value, Tensor):
+        return value.tolist() if tensors or value.dim() == 0 else value
+    if isinstance(value, dict):
+        return {key: _numbers(item, tensors) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_numbers(item, tensors) for item in value)
+    return value
 
 
 class LossTracker:

@@ -191,6 +191,9 @@ class TrainerCallback:
     def after_run(self, trainer: Any) -> None:
         """Let go of what was held for the run; called after each run, also one that failed."""
 
+    def before_checkpoint(self, trainer: Any) -> None:
+        """Finish what is under way, since `state_dict` is asked next; called on every process."""
+
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint has to hold to continue: plain Python values and tensors."""
         return {}

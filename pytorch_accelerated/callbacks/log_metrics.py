@@ -8,51 +8,46 @@ from functools import cached_property
 from typing import Any
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
+from pytorch_accelerated.tracking import RunHistory
 
 
 class NewMetrics:
-    """Tells which metrics of a run history are new since it was last asked."""
+    """Tells which values of a run history are new since it was last asked."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
-    def start(self, trainer: Any) -> None:
-        """Take everything that is recorded so far as known.
+    def know_all(self, history: RunHistory) -> None:
+        """Take everything that is recorded so far as known."""
+        self._counts = {name: history.num_values(name) for name in history.get_metric_names()}
 
-        Args:
-            trainer: The Trainer.
+    def forget_if_reset(self, history: RunHistory) -> None:
+        """Take everything as new if the history has lost values that were known."""
+        if any(history.num_values(name) < count for name, count in self._counts.items()):
+            self._counts.clear()
+
+    def take(
+        self, history: RunHistory, prefix: str = "", but_not: str | None = None
+    ) -> dict[str, list[Any]]:
+        """Return the values that were recorded since they were last taken, by metric.
+
+        Only metrics whose name starts with ``prefix`` and not with ``but_not`` are looked at.
         """
-        history = trainer.run_history
-        self._counts = {
-            name: len(list(history.get_metric_values(name))) for name in history.get_metric_names()
-        }
-
-    def take(self, trainer: Any, prefix: str = "", but_not: str | None = None) -> dict[str, Any]:
-        """Latest values of the metrics that were recorded since they were last taken.
-
-        Args:
-            trainer: The Trainer.
-            prefix: Take only metrics whose name starts so.
-            but_not: Leave out metrics whose name starts so.
-        """
-        history = trainer.run_history
+        prefix = prefix or history.metric_name_prefix
         new = {}
-        for name in history.get_metric_names():
+        for name in list(history.get_metric_names()):
             if not name.startswith(prefix) or (but_not and name.startswith(but_not)):
                 continue
-            values = list(history.get_metric_values(name))
-            if values and len(values) != self._counts.get(name, 0):
-                self._counts[name] = len(values)
-                new[name] = values[-1]
+            count, known = history.num_values(name), self._counts.get(name, 0)
+            if count != known:
+                # A metric that was deleted starts anew.
+                new[name] = list(history.get_metric_values(name))[known if count > known else 0 :]
+                self._counts[name] = count
         return new
 
 
 def numbers_in(values: Iterable[Any]) -> list[float]:
-    """Those of a metric's values that are single numbers: users record other things, too.
-
-    Args:
-        values: The values.
-    """
+    """Return those of a metric's values that are single numbers: users record other things, too."""
     numbers = []
     for value in values:
         with contextlib.suppress(TypeError, ValueError, RuntimeError):
@@ -88,21 +83,22 @@ class LogMetricsCallback(TrainerCallback):
         for name, value in metrics.items():
             trainer.print(f"{name}: {value}")
 
-    def _log(self, trainer: Any, metrics: dict[str, Any]) -> None:
-        if metrics:
-            self.log_metrics(trainer, metrics)
+    def _log(self, trainer: Any, prefix: str = "", but_not: str | None = None) -> None:
+        new = self._new.take(trainer.run_history, prefix, but_not)
+        if new:
+            self.log_metrics(trainer, {name: values[-1] for name, values in new.items()})
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
-        self._new.start(trainer)
+        self._new.know_all(trainer.run_history)
 
     def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
-        self._new.start(trainer)
+        self._new.know_all(trainer.run_history)
 
     def on_train_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
-        self._log(trainer, self._new.take(trainer, prefix="train"))
+        self._log(trainer, prefix="train")
 
     def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
-        self._log(trainer, self._new.take(trainer, but_not="train"))
+        self._log(trainer, but_not="train")
 
     def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
-        self._log(trainer, self._new.take(trainer))
+        self._log(trainer)

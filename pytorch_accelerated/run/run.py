@@ -123,6 +123,11 @@ class Run:
     def eval_loader(self, loader: Any) -> None:
         self.trainer._eval_dataloader = loader
 
+    @property
+    def checkpoint_dir(self) -> Path | None:
+        """The folder that the run writes checkpoints to by itself, or ``None``."""
+        return None if self.checkpoints is None else self.checkpoints.folder
+
     def evaluate(self, is_intermediate: bool = False) -> None:
         """Evaluate on the run's evaluation data, with all events."""
         self.trainer._run_eval_epoch(self.eval_loader, is_intermediate=is_intermediate)

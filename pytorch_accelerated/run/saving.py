@@ -66,6 +66,7 @@ def files_of_run(run: Run, extra: dict[str, Any] | None = None) -> dict[str, lis
             f"saved: train with distributed data parallel, or save the weights with "
             f"accelerate's own means"
         )
+    run.fire("before_checkpoint")
     states = {
         name: part.state_dict()
         for name, part in parts(run).items()

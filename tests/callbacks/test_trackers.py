@@ -1,3 +1,4 @@
+import signal
 from collections import defaultdict
 
 import pytest
@@ -8,6 +9,7 @@ from torch import nn
 from pytorch_accelerated.callbacks import (
     LogToTrackersCallback,
     ScheduleMonitorCallback,
+    StepBasedEvaluationCallback,
     StopTrainingError,
     TrainerCallback,
 )
@@ -152,6 +154,133 @@ def test_new_in_a_resumed_run_it_counts_the_run_s_updates(make_trainer, train, t
     trainer = make_trainer(LogToTrackersCallback(tracker))
     train(trainer, num_epochs=2, resume=tmp_path / "update_000000004")
     assert sorted(tracker.values) == [*range(4, 13)]
+
+
+class Sent(InMemory):
+    """Keeps every value that it was sent, in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.sent = []
+
+    def log(self, values, step=None, **kwargs):
+        self.sent += [(step, name, value) for name, value in values.items()]
+
+
+class Notes(TrainerCallback):
+    """Records metrics of its own: one at each update, and several within some."""
+
+    def on_update_end(self, trainer, **kwargs):
+        for i in range(1 + trainer.run.num_updates % 3):
+            trainer.run_history.update_metric("note", trainer.run.num_updates + i / 10)
+
+    def on_eval_epoch_end(self, trainer, **kwargs):
+        trainer.run_history.update_metric("evaluated_at", trainer.run.num_updates)
+
+
+class Interrupt(TrainerCallback):
+    def __init__(self, how, at=13):
+        self.how, self.at = how, at
+
+    def on_update_end(self, trainer, **kwargs):
+        if trainer.run.num_updates == self.at:
+            if isinstance(self.how, BaseException):
+                raise self.how
+            signal.raise_signal(self.how)
+
+
+WAYS_TO_END = {
+    "error": (RuntimeError("disk full"), RuntimeError),
+    "interrupt": (KeyboardInterrupt(), KeyboardInterrupt),
+    "preemption": (signal.SIGTERM, SystemExit),
+    "kill": (KeyboardInterrupt(), KeyboardInterrupt),
+}
+
+
+@pytest.mark.parametrize("flush_every", [3, 100])
+@pytest.mark.parametrize("way", WAYS_TO_END)
+def test_each_value_is_sent_exactly_once_whatever_ended_the_run(
+    make_trainer, train, tmp_path, way, flush_every
+):
+    how, error = WAYS_TO_END[way]
+
+    def run(tracker, *others, is_killed=False, **options):
+        torch.manual_seed(0)
+        tracking = LogToTrackersCallback(tracker, flush_every=flush_every)
+        if is_killed:
+            tracking.after_run = lambda trainer: None
+        callbacks = (tracking, Notes(), StepBasedEvaluationCallback(2), *others)
+        options = {"checkpoint_every": 4, "seed": 1, "num_epochs": 4, **options}
+        train(make_trainer(*callbacks), create_scheduler_fn=decay, **options)
+
+    whole, parts = Sent(), Sent()
+    run(whole, checkpoint_dir=tmp_path / "whole")
+    folder = tmp_path / "parts"
+    with pytest.raises(error):
+        run(parts, Interrupt(how), is_killed=way == "kill", checkpoint_dir=folder)
+    last = max(step for step, name, _ in parts.sent if name == "train_loss")
+    assert last == (11 if way == "kill" else 12)
+    run(parts, checkpoint_dir=folder, resume="auto")
+
+    def sorted_of(sent):
+        return sorted((name, step, value) for step, name, value in sent)
+
+    assert sorted_of(parts.sent) == sorted_of(whole.sent)
+    steps = [step for step, _, _ in whole.sent]
+    assert steps == sorted(steps)  # some trackers take no step back
+    at = {name: [step for step, n, _ in whole.sent if n == name] for _, name, _ in whole.sent}
+    assert at["train_loss"] == list(range(24))
+    assert at["note"] == [k for k in range(1, 25) for _ in range(1 + k % 3)]
+    assert at["intermediate_eval_loss"] == list(range(2, 25, 2))
+    assert [v for _, name, v in whole.sent if name == "evaluated_at"] == at["evaluated_at"]
+
+
+def test_a_run_that_is_stopped_has_sent_all_of_it(make_trainer, train, tmp_path):
+    tracker, stop = Sent(), Interrupt(StopTrainingError("enough"))
+    train(
+        make_trainer(LogToTrackersCallback(tracker), Notes(), stop),
+        num_epochs=4,
+        checkpoint_dir=tmp_path,
+    )
+    assert [step for step, name, _ in tracker.sent if name == "train_loss"] == list(range(13))
+    assert [step for step, name, _ in tracker.sent if name == "note"][-2:] == [13, 13]
+
+
+@pytest.mark.filterwarnings("ignore:this run differs")
+def test_a_longer_run_sends_what_it_records_at_its_new_end(make_trainer, train, probe, tmp_path):
+    tracker = Sent()
+    for num_epochs in (1, 2):
+        end = probe(
+            on_training_run_end=lambda trainer: trainer.run_history.update_metric("at_end", 1.0)
+        )
+        trainer = make_trainer(LogToTrackersCallback(tracker), end)
+        train(trainer, num_epochs=num_epochs, checkpoint_dir=tmp_path, resume="auto")
+        trainer.evaluate(trainer.eval_dataset)
+    assert [step for step, name, _ in tracker.sent if name == "at_end"] == [6, 12]
+    assert [step for step, name, _ in tracker.sent if name == "train_loss"] == list(range(12))
+    assert [step for step, name, _ in tracker.sent if name == "evaluation_loss"] == [6, 12]
+
+
+def test_metrics_of_the_very_start_are_sent_and_old_ones_are_not(make_trainer, train, probe):
+    tracker = Sent()
+    start = probe(
+        on_training_run_start=lambda trainer: trainer.run_history.update_metric("begun", 1.0)
+    )
+    trainer = make_trainer(start, LogToTrackersCallback(tracker))
+    train(trainer)
+    train(trainer)
+    train(trainer, reset_run_history=False)
+    assert [step for step, name, _ in tracker.sent if name == "begun"] == [0, 0, 6]
+    assert len([1 for _, name, _ in tracker.sent if name == "train_loss_epoch"]) == 3
+
+
+def test_two_callbacks_for_trackers_are_refused_and_several_trackers_are_not(make_trainer, train):
+    trackers = [Sent(), Sent()]
+    with pytest.raises(ValueError, match="Give one LogToTrackersCallback"):
+        train(make_trainer(*map(LogToTrackersCallback, trackers)))
+    trackers = [Sent(), Sent()]
+    train(make_trainer(LogToTrackersCallback(trackers)))
+    assert trackers[0].sent == trackers[1].sent != []
 
 
 def test_without_a_tracker_the_run_is_refused_at_its_start(make_trainer, train):

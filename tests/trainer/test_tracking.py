@@ -1,11 +1,16 @@
+import collections
+import fractions
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
+import numpy
 import pytest
 import torch
 
+from pytorch_accelerated.callbacks import TrainerCallback
 from pytorch_accelerated.tracking import (
     InMemoryRunHistory,
     LossTracker,
@@ -13,7 +18,7 @@ from pytorch_accelerated.tracking import (
     RunHistory,
 )
 from pytorch_accelerated.trainer import Trainer
-from tests.trainer.tiny import Scale, mean_output, ones
+from tests.trainer.tiny import Scale, make_trainer, mean_output, ones
 
 
 @pytest.fixture(params=["in memory", "on disk"])
@@ -240,7 +245,7 @@ def test_other_files_and_values_that_json_lacks_are_refused(tmp_path):
         OnDiskRunHistory(path)
     assert path.read_text() == "my notes\n"
     history = OnDiskRunHistory(tmp_path / "history.jsonl")
-    with pytest.raises(TypeError, match="nothing that JSON has"):
+    with pytest.raises(TypeError, match="made of numbers, strings"):
         history.update_metric("loss", object())
     assert history.get_metric_names() == []
 
@@ -263,3 +268,85 @@ def test_training_with_a_history_on_disk_records_what_one_in_memory_does(tmp_pat
         states.append(history.state_dict())
     assert states[0] == states[1]
     assert states[0]["metrics"]["train_loss_epoch"] == [-0.25, -1.25, -2.25]
+
+
+PLAIN = [
+    (numpy.float32(0.5), 0.5),
+    (numpy.int64(3), 3),
+    (numpy.bool_(True), True),
+    (numpy.longdouble(0.5), 0.5),
+    (numpy.array([1.0, 2.0]), [1.0, 2.0]),
+    (numpy.array(7), 7),
+    ({"a": numpy.float64(0.5), "b": [numpy.int32(1)]}, {"a": 0.5, "b": [1]}),
+    ([{"c": (numpy.float16(0.5), None)}], [{"c": (0.5, None)}]),
+    (collections.defaultdict(int, {numpy.int64(1): numpy.int64(2)}), {1: 2}),
+    ({numpy.float32(0.5), 2}, {0.5, 2}),
+    ({"loss": torch.tensor(0.25), "each": torch.tensor([1, 2])}, None),
+    (torch.tensor(0.5, requires_grad=True), 0.5),
+    (fractions.Fraction(1, 2), 0.5),
+    ("text", "text"),
+    (None, None),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), PLAIN, ids=repr)
+def test_what_is_recorded_is_plain_and_goes_into_a_checkpoint(value, expected, tmp_path):
+    histories = []
+
+    class Recorder(TrainerCallback):
+        def on_train_epoch_end(self, trainer, **kwargs):
+            trainer.run_history.update_metric("metric", value)
+            histories.append(trainer.run_history)
+
+    def train(num_epochs):
+        trainer = make_trainer(Recorder())
+        trainer.train(ones(4), num_epochs, checkpoint_dir=tmp_path, resume="auto")
+        return trainer.run_history.get_metric_values("metric")
+
+    (recorded,) = train(1)
+    with pytest.warns(UserWarning, match="num_epochs: 1 before, 2 now"):
+        continued, again = train(2)
+    if expected is None and value is not None:
+        assert float(recorded["loss"]) == continued["loss"] == 0.25
+        assert recorded["each"].tolist() == continued["each"].tolist() == [1, 2]
+    else:
+        assert recorded == continued == again == expected
+        assert type(continued) is type(expected)
+
+
+@pytest.mark.parametrize(
+    "value", [object(), {"a": [object()]}, 1j, numpy.complex64(1), pathlib.Path("a"), {"a": print}]
+)
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_what_no_checkpoint_can_hold_is_refused_when_it_is_recorded(value, on_disk, tmp_path):
+    history = OnDiskRunHistory(tmp_path / "h") if on_disk else InMemoryRunHistory()
+    with pytest.raises(TypeError, match=r"the metric 'score' holds .* has to be made of numbers"):
+        history.update_metric("score", value)
+    assert history.get_metric_names() == []
+
+
+def test_a_tensor_that_is_filled_again_keeps_what_was_recorded(new_history):
+    history = new_history()
+    tensor = torch.tensor(1.0)
+    history.update_metric("loss", tensor)
+    tensor.fill_(2.0)
+    history.update_metric("loss", tensor)
+    assert history.get_metric_values("loss") == [1.0, 2.0]
+
+
+def test_a_history_counts_its_values(new_history):
+    history = new_history()
+    for i in range(3):
+        history.update_metric("loss", i)
+    assert history.num_values("loss") == 3
+    assert history.num_values("other") == 0
+    history.set_metric_name_prefix("ema_")
+    history.update_metric("loss", 1)
+    assert history.num_values("loss") == 1
+    history.delete_metric("loss")
+    assert history.num_values("loss") == 0
+    history.load_state_dict(history.state_dict())
+    history.set_metric_name_prefix("")
+    assert history.num_values("loss") == 3
+    history.reset()
+    assert history.num_values("loss") == 0
