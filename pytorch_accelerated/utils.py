@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import operator
 import os
 import random
 import threading
@@ -19,6 +18,7 @@ from accelerate import PartialState
 from accelerate.utils import is_torch_xla_available, parse_flag_from_env
 from torch.utils.data import get_worker_info
 
+from pytorch_accelerated import checks
 from pytorch_accelerated.ema import ModelEma
 
 __all__ = [
@@ -58,28 +58,6 @@ def get_limit_batches_from_env() -> int | None:
     )
 
 
-def whole_number(name: str, value: Any, at_least: int = 1, else_none: bool = False) -> int:
-    """A count as an int, also if it came as another kind of integer, such as NumPy's.
-
-    Args:
-        name: Name of the argument.
-        value: What was given for it.
-        at_least: The smallest one allowed.
-        else_none: Whether to say that ``None`` may be given, too.
-
-    Raises:
-        ValueError: It is no whole number, or too small.
-    """
-    try:
-        number = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = -1
-    if number < at_least:
-        kind = "a positive whole number" if at_least == 1 else f"a whole number from {at_least} on"
-        raise ValueError(f"{name} is {value!r}: give {kind}{', or None' * else_none}")
-    return number
-
-
 class LimitBatches:
     """Trainers made inside this context train and evaluate on a few batches an epoch.
 
@@ -89,7 +67,8 @@ class LimitBatches:
         num_batches: Number of batches of each epoch, per process.
 
     Raises:
-        ValueError: It is no positive whole number.
+        TypeError: It is not a whole number.
+        ValueError: It is not positive.
 
     Example:
         >>> with LimitBatches(3):
@@ -100,7 +79,7 @@ class LimitBatches:
     """
 
     def __init__(self, num_batches: int) -> None:
-        self.num_batches = whole_number("num_batches", num_batches)
+        self.num_batches = checks.whole("num_batches", num_batches, minimum=1)
         self._before: list[str | None] = []
 
     def __enter__(self) -> LimitBatches:
@@ -129,7 +108,8 @@ class DataLoaderSlice:
         slice_size: How many of its batches to give.
 
     Raises:
-        ValueError: ``slice_size`` is no positive whole number.
+        TypeError: ``slice_size`` is not a whole number.
+        ValueError: It is not positive.
 
     Example:
         >>> from torch.utils.data import DataLoader
@@ -143,7 +123,7 @@ class DataLoaderSlice:
 
     def __init__(self, dl: Any, slice_size: int) -> None:
         self.dl = dl
-        self.slice_size = whole_number("slice_size", slice_size)
+        self.slice_size = checks.whole("slice_size", slice_size, minimum=1)
 
     def __iter__(self) -> Iterator[Any]:
         return itertools.islice(self.dl, self.slice_size)

@@ -131,7 +131,9 @@ def train_pass(trainer: Any, run: Run, loader: Any) -> None:
         return
     if may_stop_within:
         run.remember()
-    batches = accumulation_windows(batches_left(run, loader), steps, first_batch=loop.batch)
+    num_batches = length(loader)
+    num_left = None if num_batches is None else max(0, num_batches - loop.batch)
+    batches = accumulation_windows(batches_left(run, loader), num_left, steps, loop.batch)
     for step, batch, window.size, is_last in batches:
         window.is_open = True
         with nullcontext() if is_last or is_alone else run.accelerator.no_sync(trainer.model):

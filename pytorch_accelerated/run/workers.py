@@ -1,0 +1,227 @@
+"""What the workers of a data loader draw: the same for a batch, whichever of them makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.data_loader import IterableDatasetShard
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    IterDataPipe,
+    Subset,
+    get_worker_info,
+)
+
+from pytorch_accelerated.run.loop_state import seed_generators
+
+
+class EpochGenerator(torch.Generator):
+    """A generator that the Trainer seeds anew for every epoch; a user's own is never touched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._borrowers: list[Any] = []
+        # Seed and epoch for workers that outlive an epoch, which are given a data set only once.
+        self.shared = torch.zeros(2, dtype=torch.int64)
+
+    def manual_seed(self, seed: int) -> torch.Generator:
+        self.shared[0] = seed
+        return super().manual_seed(seed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return EpochGenerator, ()  # PyTorch's own would make a plain generator of a copy
+
+    def lend(self, owner: Any) -> None:
+        """Have a loader or sampler that has no generator draw from this one for now."""
+        self._borrowers.append(owner)
+        owner.generator = self
+
+    def take_back(self) -> None:
+        """Leave loaders and samplers without a generator again."""
+        while self._borrowers:
+            self._borrowers.pop().generator = None
+
+
+class Wrapper:
+    """Put around the user's data set, which has all attributes that it is asked for or given."""
+
+    def __init__(self, dataset: Any, **own: Any) -> None:
+        vars(self).update(own, _wrapped=dataset)
+
+    def __getattr__(self, name: str) -> Any:
+        # While being copied or unpickled there is no data set yet.
+        if name == "_wrapped" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._wrapped, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._wrapped, name, value)
+
+
+class Batches(BatchSampler):
+    """A source of indices whose iterator is made by a function, in all else like the source."""
+
+    def __init__(self, source: Any, iterate: Callable[[Any], Iterator[Any]]) -> None:
+        self.batch_sampler, self._iterate = source, iterate
+        for name, default in {"sampler": None, "batch_size": None, "drop_last": False}.items():
+            setattr(self, name, getattr(source, name, default))
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._iterate(self.batch_sampler)
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+
+def indices_of(loader: DataLoader[Any]) -> Any:
+    """Return what gives a loader of a map-style data set its batches' indices.
+
+    That is its batch sampler, or, in a loader without batches, the sampler.
+    """
+    return loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+
+
+def rebuilt(loader: DataLoader[Any], indices: Any = None, **changes: Any) -> DataLoader[Any]:
+    """Return a loader like another one, but for other indices, and for what is changed."""
+    kept = {
+        name: getattr(loader, name)
+        for name in (
+            "dataset",
+            "num_workers",
+            "collate_fn",
+            "pin_memory",
+            "timeout",
+            "worker_init_fn",
+            "multiprocessing_context",
+            "generator",
+            "prefetch_factor",
+            "persistent_workers",
+        )
+    }
+    if isinstance(loader.dataset, IterableDataset):
+        kept |= {"batch_size": loader.batch_size, "drop_last": loader.drop_last}
+    elif loader.batch_sampler is not None:
+        kept["batch_sampler"] = loader.batch_sampler if indices is None else indices
+    else:
+        kept |= {"sampler": loader.sampler if indices is None else indices, "batch_size": None}
+    return DataLoader(**{**kept, **changes})
+
+
+def innermost(dataset: Any) -> Any:
+    """Return the data set that subsets are taken of."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return dataset
+
+
+def with_seeds(
+    loader: DataLoader[Any], generator: EpochGenerator, accelerator: Accelerator
+) -> DataLoader[Any]:
+    """Return a loader whose workers draw the same for a batch, whichever makes it and when.
+
+    Otherwise what a worker draws would depend on the batches that it made before, and a run that
+    continues within an epoch would see other augmentations. Workers of a stream draw the same in
+    an epoch, and need it if they live for several.
+    """
+    changes: dict[str, Any] = {"generator": generator} if loader.persistent_workers else {}
+    if not isinstance(loader.dataset, IterableDataset):
+        numbered = Batches(indices_of(loader), partial(_numbered, loader, generator, accelerator))
+        return rebuilt(loader, numbered, dataset=_Seeded(loader.dataset), **changes)
+    if not loader.persistent_workers or isinstance(loader.dataset, IterDataPipe):
+        return loader  # PyTorch seeds new workers, and data pipes, in every epoch
+    shared = generator.shared.share_memory_()  # type: ignore[no-untyped-call]
+    first_worker = accelerator.process_index * loader.num_workers
+    stream = _SeededStream(loader.dataset, _shared=shared, _first_worker=first_worker)
+    return rebuilt(loader, dataset=stream, **changes)
+
+
+class _Batch(list[Any]):
+    """The indices of a batch, and the seed of all that its samples draw in a worker."""
+
+    def __init__(self, indices: Iterable[Any], seed: int) -> None:
+        super().__init__(indices)
+        self.seed = seed
+
+
+def _numbered(
+    loader: DataLoader[Any], generator: EpochGenerator, accelerator: Accelerator, source: Any
+) -> Iterator[_Batch]:
+    """Give the batches of a loader a seed, another one in each place, epoch and process.
+
+    PyTorch draws a seed for new workers from the generator of the order, once for workers that
+    outlive an epoch. The order of each epoch has to be that of a run which begins there with new
+    workers, so for those that outlive it the seed is drawn here.
+    """
+    order = loader.generator
+    if loader.persistent_workers and order is not None:
+        if isinstance(order, EpochGenerator):
+            order.manual_seed(order.initial_seed())  # for workers that were new indeed
+        torch.empty((), dtype=torch.int64).random_(generator=order)
+    seed = generator.initial_seed() + accelerator.process_index
+    for batch in source:
+        yield _Batch([batch] if loader.batch_sampler is None else batch, seed)
+        seed += accelerator.num_processes
+
+
+class _Seeded(Wrapper, Dataset[Any]):
+    """A data set that seeds a worker's generators for each batch."""
+
+    def __getitems__(self, batch: Any) -> list[Any]:
+        batch = self._take_seed(batch)
+        get_many = getattr(self._wrapped, "__getitems__", None)
+        return get_many(batch) if get_many else [self._wrapped[index] for index in batch]
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, _Batch):
+            (index,) = self._take_seed(index)
+        return self._wrapped[index]
+
+    def _take_seed(self, batch: Any) -> Any:
+        if isinstance(batch, _Batch) and get_worker_info() is not None:
+            seed_generators(batch.seed)
+        return list(batch)
+
+    def __len__(self) -> int:
+        return len(self._wrapped)
+
+
+class _SeededStream(Wrapper, IterableDataset[Any]):
+    """A stream that seeds a worker's generators whenever it is read from its beginning."""
+
+    def __iter__(self) -> Iterator[Any]:
+        worker = get_worker_info()
+        if worker is not None:
+            seed, epoch = self._shared.tolist()
+            seed_generators(seed + self._first_worker + worker.id)
+            self._tell_epoch(epoch)
+        return iter(self._wrapped)
+
+    def set_epoch(self, epoch: int) -> None:
+        self._shared[1] = epoch
+        self._tell_epoch(epoch)
+
+    def _tell_epoch(self, epoch: int) -> None:
+        if callable(getattr(self._wrapped, "set_epoch", None)):
+            self._wrapped.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self._wrapped)
+
+
+def init_worker(users: Callable[[int], Any] | None, worker_id: int) -> None:
+    """Initialise a worker that is to know the user's data set, not what was put around it."""
+    worker = get_worker_info()
+    assert worker is not None
+    dataset: Any = worker.dataset
+    while isinstance(dataset, (Wrapper, IterableDatasetShard)):
+        dataset = dataset._wrapped if isinstance(dataset, Wrapper) else dataset.dataset
+    object.__setattr__(worker, "dataset", dataset)  # an ordinary assignment is refused
+    if users is not None:
+        users(worker_id)
