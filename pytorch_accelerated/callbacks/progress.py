@@ -9,6 +9,7 @@ import torch
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.callbacks.log_metrics import numbers_in
+from pytorch_accelerated.callbacks.schedule_monitor import copy_of_value
 from pytorch_accelerated.checks import positive
 from pytorch_accelerated.terminal import (
     BarColumn,
@@ -27,7 +28,8 @@ class ProgressBarCallback(TrainerCallback):
 
     Bars appear on the first process of a machine, and only if its output is a terminal or a
     notebook. They are redrawn at most ``refresh_per_second`` times a second; only then a loss is
-    read from the device.
+    read from the device. The bar that an epoch leaves on the screen shows its mean loss and the
+    learning rate of its last update.
 
     Args:
         refresh_per_second: How often to redraw, at most.
@@ -58,18 +60,20 @@ class ProgressBarCallback(TrainerCallback):
         if self.pbar is not None:
             self.pbar.num_done = trainer.run.batch
 
+    def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
+        if self.pbar is not None:
+            self.pbar.num_updates += 1
+            self.pbar.rate = copy_of_value(trainer.optimizer.param_groups[0].get("lr"))
+
     def on_train_step_end(
-        self,
-        trainer: Any,
-        batch: Any,
-        batch_output: dict[str, Any],
-        step: int,
-        **kwargs: Any,
+        self, trainer: Any, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
     ) -> None:
         if self.pbar is not None:
-            self.pbar.advance(trainer, batch_output)
+            self.pbar.advance(batch_output["loss"])
 
     def on_train_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
+        if self.pbar is not None:
+            self.pbar.mean_loss = trainer.run_history.get_latest_metric("train_loss_epoch")
         self._close()
 
     def on_eval_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
@@ -82,22 +86,19 @@ class ProgressBarCallback(TrainerCallback):
         self, trainer: Any, batch: Any, batch_output: dict[str, Any], **kwargs: Any
     ) -> None:
         if self.eval_pbar is not None:
-            self.eval_pbar.advance(trainer, batch_output)
+            self.eval_pbar.advance(batch_output["loss"])
 
-    def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
+    def on_eval_epoch_end(self, trainer: Any, is_intermediate: bool = False, **kwargs: Any) -> None:
         if self.eval_pbar is not None:
+            name = "evaluation_loss" if trainer.run.train_loader is None else "eval_loss_epoch"
+            name = "intermediate_eval_loss" if is_intermediate else name
+            self.eval_pbar.mean_loss = trainer.run_history.get_latest_metric(name)
             self.eval_pbar.close()
             self.eval_pbar = None
         if self.pbar is not None:
             self.pbar.resume()
 
     def on_stop_training_error(self, trainer: Any, **kwargs: Any) -> None:
-        self._close()
-
-    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
-        self._close()
-
-    def on_evaluation_run_end(self, trainer: Any, **kwargs: Any) -> None:
         self._close()
 
     def after_run(self, trainer: Any) -> None:
@@ -114,31 +115,26 @@ class ProgressBarCallback(TrainerCallback):
             total = len(loader)
         except TypeError:
             total = None
-        updates_before = trainer.run.num_updates
-        return _Bar(console, description, total, 1 / self.refresh_per_second, updates_before)
+        return _Bar(console, description, total, 1 / self.refresh_per_second)
 
     def _close(self) -> None:
-        for bar in (self.eval_pbar, self.pbar):
+        bars, self.pbar, self.eval_pbar = (self.eval_pbar, self.pbar), None, None
+        for bar in bars:
             if bar is not None:
                 bar.close()
-        self.pbar = self.eval_pbar = None
 
 
 class _Bar:
-    """A bar that counts in a plain integer and draws only when it is time to."""
+    """A bar that counts in plain integers, and reads numbers only when it is time to draw."""
 
     def __init__(
-        self,
-        console: Console,
-        description: str,
-        total: int | None,
-        interval: float,
-        updates_before: int,
+        self, console: Console, description: str, total: int | None, interval: float
     ) -> None:
-        self.num_done = 0
-        self._updates_before = updates_before
-        self._interval = interval
-        self._numbers = ""
+        self.num_done = self.num_updates = 0
+        self.mean_loss: float | None = None
+        self.rate: Any = None
+        self._loss: Any = None
+        self._total, self._interval = total, interval
         self._started = self._drawn = time.perf_counter()
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -153,40 +149,51 @@ class _Bar:
         self._task: TaskID = self._progress.add_task(description, total=total, numbers="")
         self._progress.start()
 
-    def advance(self, trainer: Any, batch_output: dict[str, Any]) -> None:
+    def advance(self, loss: Any) -> None:
         """Count a batch, and draw if it is time to."""
         self.num_done += 1
-        now = time.perf_counter()
-        if now - self._drawn >= self._interval:
-            self._drawn = now
-            self._numbers = self._current_numbers(trainer, batch_output, now)
+        self._loss = loss.detach() if torch.is_tensor(loss) else loss
+        if time.perf_counter() - self._drawn >= self._interval:
             self._draw()
 
-    def _current_numbers(self, trainer: Any, batch_output: dict[str, Any], now: float) -> str:
-        loss = batch_output["loss"]
-        numbers = f"loss {float(loss.detach() if torch.is_tensor(loss) else loss):.4g}"
-        updates = trainer.run.num_updates - self._updates_before
-        if updates:
-            lr = float(trainer.optimizer.param_groups[0]["lr"])
-            rate = updates / (now - self._started)
-            numbers += f"  lr {lr:.3g}  {rate:.3g} updates/s"
-        return numbers
-
     def _draw(self) -> None:
+        self._drawn = time.perf_counter()
+        # Updates that mixed precision skipped are made up for beyond the end.
+        total = None if self._total is None else max(self._total, self.num_done)
         self._progress.update(
-            self._task, completed=self.num_done, numbers=self._numbers, refresh=True
+            self._task, completed=self.num_done, total=total, numbers=self._numbers(), refresh=True
         )
 
+    def _numbers(self) -> str:
+        numbers = []
+        if self.mean_loss is not None:
+            numbers.append(f"mean loss {self.mean_loss:.4g}")
+        elif self._loss is not None:
+            numbers.append(f"loss {float(self._loss):.4g}")
+        if self.rate is not None:
+            numbers.append(f"lr {float(self.rate):.3g}")
+        if self.num_updates:
+            speed = self.num_updates / (self._drawn - self._started)
+            numbers.append(f"{speed:.3g} updates/s")
+        return "  ".join(numbers)
+
     def pause(self) -> None:
-        self._draw()
+        """Take the bar off the screen, where it would stay as it is."""
+        self._paused = time.perf_counter()
+        self._progress.live.transient = True
         self._progress.stop()
 
     def resume(self) -> None:
+        self._started += time.perf_counter() - self._paused
+        self._progress.live.transient = False
         self._progress.start()
 
     def close(self) -> None:
-        self._draw()
-        self._progress.stop()
+        """Draw what stays on the screen, and give the terminal back."""
+        try:
+            self._draw()
+        finally:
+            self._progress.stop()
 
 
 class PrintProgressCallback(TrainerCallback):
@@ -223,11 +230,7 @@ class PrintProgressCallback(TrainerCallback):
 
 
 def summary_table(run_history: Any) -> Table:
-    """A row for each metric of a run: its first, lowest, highest and last value.
-
-    Args:
-        run_history: The run's history.
-    """
+    """Return a row for each metric of a run: its first, lowest, highest and last value."""
     table = Table("metric", *("first", "lowest", "highest", "last"))
     for column in table.columns[1:]:
         column.justify = "right"

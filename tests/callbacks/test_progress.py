@@ -1,4 +1,5 @@
 import io
+import re
 import sys
 
 import pytest
@@ -14,6 +15,7 @@ from pytorch_accelerated.callbacks import (
     StopTrainingError,
     TrainerCallback,
 )
+from tests.trainer.test_mixed_precision import train_scaled
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_bars_close_after_a_stop(make_trainer, train, terminal, probe):
         train(make_trainer(bars, probe(**{event: stop})))
         assert bars.pbar is None
         assert bars.eval_pbar is None
-        assert terminal._live_stack == []
+        assert_is_given_back(terminal)
 
 
 class Interrupt(TrainerCallback):
@@ -100,7 +102,6 @@ def assert_is_given_back(terminal):
     hidden, visible = "\x1b[?25l", "\x1b[?25h"
     assert shown.count(hidden) == shown.count(visible) > 0
     assert shown.rindex(visible) > shown.rindex(hidden)
-    assert terminal._live_stack == []
 
 
 def test_an_interrupted_evaluation_run_gives_the_terminal_back(make_trainer, dataset, terminal):
@@ -125,13 +126,97 @@ def test_so_does_an_interrupted_evaluation_of_averaged_weights(
     assert sys.stdout is stdout
 
 
-def test_an_evaluation_within_an_epoch_has_its_bar_and_training_goes_on(
-    make_trainer, train, terminal
+def what_stays(terminal):
+    """The lines that are on the screen in the end, as a terminal shows them."""
+    lines, row = [""], 0
+    pieces = re.findall(r"\x1b\[[?0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", terminal.file.getvalue())
+    column = 0
+    for piece in pieces:
+        if piece == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+        elif piece == "\r":
+            column = 0
+        elif piece.endswith("A"):
+            row -= int(piece[2:-1] or 1)
+        elif piece == "\x1b[2K":
+            lines[row] = ""
+        elif not piece.startswith("\x1b"):
+            lines[row] = (
+                lines[row][:column].ljust(column) + piece + lines[row][column + len(piece) :]
+            )
+            column += len(piece)
+    return [line.strip() for line in lines if line.strip()]
+
+
+def decay(optimizer):
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 1 / (1 + k))
+
+
+@pytest.mark.parametrize("often", [1e-9, 1e9])
+@pytest.mark.parametrize("has_tensor_rate", [False, True])
+def test_the_frame_that_stays_is_exact(make_trainer, train, terminal, often, has_tensor_rate):
+    bars = ProgressBarCallback(refresh_per_second=often, console=terminal)
+    rate = torch.tensor(0.05) if has_tensor_rate else 0.05
+    trainer = make_trainer(bars, StepBasedEvaluationCallback(4), lr=rate)
+    train(trainer, num_epochs=2, create_scheduler_fn=decay)
+    values = trainer.run_history.get_metric_values
+    expected = [
+        f"evaluation 6/6 mean loss {values('intermediate_eval_loss')[0]:.4g}",
+        f"epoch 1 6/6 mean loss {values('train_loss_epoch')[0]:.4g} lr {0.05 / 6:.3g}",
+        f"evaluation 6/6 mean loss {values('eval_loss_epoch')[0]:.4g}",
+        f"evaluation 6/6 mean loss {values('intermediate_eval_loss')[1]:.4g}",
+        f"evaluation 6/6 mean loss {values('intermediate_eval_loss')[2]:.4g}",
+        f"epoch 2 6/6 mean loss {values('train_loss_epoch')[1]:.4g} lr {0.05 / 12:.3g}",
+        f"evaluation 6/6 mean loss {values('eval_loss_epoch')[1]:.4g}",
+    ]
+    shown = [" ".join(re.sub(r"[━╸╺]+", " ", line).split()) for line in what_stays(terminal)]
+    assert len(shown) == len(expected)
+    for line, start in zip(shown, expected, strict=True):
+        assert line.startswith(start)
+        assert line.endswith("0:00:00")
+
+
+def test_so_is_that_of_an_evaluation_run_and_of_averaged_weights(
+    make_trainer, train, terminal, dataset, tmp_path
 ):
-    bars = ProgressBarCallback(refresh_per_second=1e9, console=terminal)
-    train(make_trainer(bars, StepBasedEvaluationCallback(2)))
-    assert "evaluation" in terminal.file.getvalue()
-    assert bars.pbar is None
+    bars = ProgressBarCallback(console=terminal)
+    ema = ModelEmaCallback(save_path=tmp_path / "ema.pt", callbacks=[bars])
+    trainer = train(make_trainer(ema))
+    trainer.callback_handler.add_callback(bars)
+    trainer.evaluate(dataset, per_device_batch_size=12)
+    for line, name in zip(
+        what_stays(terminal), ["ema_model_eval_loss_epoch", "evaluation_loss"], strict=True
+    ):
+        assert f"mean loss {trainer.run_history.get_latest_metric(name):.4g}" in line
+
+
+def test_a_run_that_is_interrupted_leaves_the_loss_of_its_last_batch(
+    make_trainer, train, terminal, probe
+):
+    losses = []
+
+    def note(trainer, batch_output, **kwargs):
+        losses.append(batch_output["loss"].item())
+        if len(losses) == 3:
+            raise KeyboardInterrupt
+
+    bars = ProgressBarCallback(refresh_per_second=1e-9, console=terminal)
+    with pytest.raises(KeyboardInterrupt):
+        train(make_trainer(bars, probe(on_train_step_end=note)))
+    (line,) = what_stays(terminal)
+    assert "3/6" in line
+    assert f" loss {losses[-1]:.4g}" in line
+    assert "mean" not in line
+
+
+@pytest.mark.usefixtures("own_accelerator_state")
+def test_making_up_for_skipped_updates_does_not_count_beyond_the_total(terminal):
+    train_scaled(ProgressBarCallback(1e9, console=terminal), overflow_at=(0, 1, 5))
+    first, second = what_stays(terminal)
+    assert "4/4" in first
+    assert "7/7" in second
+    assert not re.search(r"[567]/4", terminal.file.getvalue())
 
 
 def test_a_loss_is_read_only_when_a_bar_is_drawn(make_trainer, train, terminal, monkeypatch):
