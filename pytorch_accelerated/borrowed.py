@@ -10,6 +10,15 @@ import torch
 from torch import Tensor, nn
 
 
+def checked_module(name: str, value: Any) -> nn.Module:
+    """Return a module; raise if the argument is not one."""
+    if not isinstance(value, nn.Module):
+        raise TypeError(
+            f"{name}={value!r} is a {type(value).__name__}, but has to be a torch.nn.Module."
+        )
+    return value
+
+
 @contextmanager
 def tensors_kept(modules: Iterable[nn.Module], others: Iterable[Tensor] = ()) -> Iterator[None]:
     """Put parameters, buffers and gradients back at the end, whatever happens.

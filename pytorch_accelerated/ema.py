@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from pytorch_accelerated.borrowed import tensors_kept
+from pytorch_accelerated.borrowed import checked_module, tensors_kept
 from pytorch_accelerated.checks import finite
 
 
@@ -58,14 +58,11 @@ class ModelEma(nn.Module):
     """
 
     def __init__(self, model: nn.Module, decay: float = 0.9999) -> None:
-        given: Any = model
-        if not isinstance(given, nn.Module):
-            raise TypeError(
-                f"model={model!r} is a {type(model).__name__}, but has to be a torch.nn.Module."
-            )
         super().__init__()
         self.decay = checked_decay(decay)
-        self.module = _plain_copy(_unwrapped(model)).eval().requires_grad_(False)
+        self.module = (
+            _plain_copy(_unwrapped(checked_module("model", model))).eval().requires_grad_(False)
+        )
         # Of entries in lower precision: the average, and the version of the entry that shows it.
         self._wide: dict[str, tuple[Tensor, int]] = {}
 

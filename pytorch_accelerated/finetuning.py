@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from torch import nn
+
+from pytorch_accelerated.borrowed import checked_module
+from pytorch_accelerated.checks import whole
 
 BN_MODULES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 """What counts as batch normalisation."""
@@ -54,8 +58,11 @@ def keep_frozen_modules_in_eval(model: nn.Module) -> None:
 
     Args:
         model: The model, wrapped or not.
+
+    Raises:
+        TypeError: ``model`` is not a module.
     """
-    for module in model.modules():
+    for module in checked_module("model", model).modules():
         if getattr(module, _KEPT_IN_EVAL, False):
             module.training = False
 
@@ -76,6 +83,9 @@ class ModelFreezer:
         num_groups: Number of layer groups.
         freeze_bn: Whether `freeze` also freezes batch normalisation.
 
+    Raises:
+        TypeError: ``model`` is not a module.
+
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
         >>> freezer = ModelFreezer(model)
@@ -88,13 +98,13 @@ class ModelFreezer:
     """
 
     def __init__(self, model: nn.Module, freeze_batch_norms: bool = False) -> None:
-        self.model = model
+        self.model = checked_module("model", model)
         self.freeze_bn = freeze_batch_norms
         self.num_groups = len(self._groups())
         self.unfreeze()
 
     def get_layer_groups(self) -> list[LayerGroup]:
-        """The direct children of the model, in order."""
+        """Return the direct children of the model, in order."""
         return [
             LayerGroup(
                 (index, index - self.num_groups),
@@ -105,7 +115,7 @@ class ModelFreezer:
         ]
 
     def get_layers(self) -> list[Layer]:
-        """The modules without children, in order."""
+        """Return the modules without children, in order."""
         return [
             Layer((index, index - self.num_groups), module, _layer_is_frozen(module))
             for index, group in enumerate(self._groups())
@@ -114,7 +124,7 @@ class ModelFreezer:
         ]
 
     def get_trainable_parameters(self) -> list[nn.Parameter]:
-        """All parameters that are not frozen."""
+        """Return all parameters that are not frozen."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def freeze(
@@ -131,6 +141,7 @@ class ModelFreezer:
                 there in training epochs (see `keep_frozen_modules_in_eval`).
 
         Raises:
+            TypeError: An index is not an integer.
             ValueError: There is no group with such an index.
         """
         if (from_index, to_index, self.num_groups) == (0, -2, 1):
@@ -159,6 +170,7 @@ class ModelFreezer:
             parameters in the form that ``optimizer.add_param_group`` takes.
 
         Raises:
+            TypeError: An index is not an integer.
             ValueError: There is no group with such an index.
         """
         unfrozen: dict[int, dict[str, list[nn.Parameter]]] = {}
@@ -194,11 +206,12 @@ class ModelFreezer:
         )
         return range(first, last + 1)
 
-    def _positive(self, name: str, index: int) -> int:
+    def _positive(self, name: str, value: int) -> int:
+        index = whole(name, value, minimum=-sys.maxsize)
         if not -self.num_groups <= index < self.num_groups:
             raise ValueError(
-                f"{name} is {index}, but the model has {self.num_groups} layer groups: use "
-                f"0 to {self.num_groups - 1}, or -{self.num_groups} to -1"
+                f"{name}={index} is out of range: the model has {self.num_groups} layer groups. "
+                f"Write a number from 0 to {self.num_groups - 1}, or from -{self.num_groups} to -1."
             )
         return index % self.num_groups
 

@@ -189,7 +189,9 @@ def test_an_index_out_of_range_is_refused_and_changes_nothing(method, bounds):
     freezer = ModelFreezer(make_model())
     freezer.freeze(0, 0)
 
-    with pytest.raises(ValueError, match=r"index is -?\d, but the model has 3 layer groups"):
+    with pytest.raises(
+        ValueError, match=r"index=-?\d is out of range: the model has 3 layer groups"
+    ):
         getattr(freezer, method)(*bounds)
 
     assert frozen_groups(freezer) == [True, False, False]
@@ -224,3 +226,24 @@ def test_frozen_modules_return_to_eval_mode_after_the_model_was_set_to_train():
 def test_batch_norms_are_told_apart():
     assert all(_module_is_batch_norm(kind(3)) for kind in BN_MODULES)
     assert not _module_is_batch_norm(nn.LayerNorm(3))
+
+
+@pytest.mark.parametrize("model", [5, None, nn.Linear, [nn.Linear(1, 1)]])
+def test_what_is_not_a_module_is_refused(model):
+    with pytest.raises(TypeError, match=r"model=.* has to be a torch\.nn\.Module"):
+        ModelFreezer(model)
+    with pytest.raises(TypeError, match=r"model=.* has to be a torch\.nn\.Module"):
+        keep_frozen_modules_in_eval(model)
+
+
+@pytest.mark.parametrize(
+    ("index", "error"), [("a", TypeError), (1.5, ValueError), (True, TypeError)]
+)
+@pytest.mark.parametrize("method", ["freeze", "unfreeze"])
+def test_what_is_not_an_index_is_refused_and_changes_nothing(method, index, error):
+    freezer = ModelFreezer(nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)))
+    with pytest.raises(error, match=f"from_index={index!r} "):
+        getattr(freezer, method)(index)
+    with pytest.raises(error, match=f"to_index={index!r} "):
+        getattr(freezer, method)(0, index)
+    assert len(freezer.get_trainable_parameters()) == 4

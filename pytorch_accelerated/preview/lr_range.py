@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pytorch_accelerated.borrowed import tensors_kept
+from pytorch_accelerated.borrowed import checked_module, tensors_kept
 from pytorch_accelerated.checks import finite, whole
 from pytorch_accelerated.preview.randomness import randomness_kept
 from pytorch_accelerated.schedulers import ParamScheduler
@@ -134,9 +134,10 @@ def find_lr(
         raise ValueError(f"smoothing={smoothing!r} has to be at least 0 and below 1.")
     if finite("divergence", divergence) <= 1.0:
         raise ValueError(f"divergence={divergence!r} has to be above 1.")
-    if not isinstance(given := model, nn.Module):
-        raise TypeError(f"model={given!r} is a {type(given).__name__}, but has to be a Module.")
-    modules = [module for module in (model, loss_func) if isinstance(module, nn.Module)]
+    modules = [
+        checked_module("model", model),
+        *([loss_func] if isinstance(loss_func, nn.Module) else []),
+    ]
     twin = _copy_of(optimizer, modules)
     weights = [weight for group in twin.param_groups for weight in group["params"]]
     with (

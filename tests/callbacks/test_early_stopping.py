@@ -25,8 +25,51 @@ def epochs_run(make_trainer, train, scores, **kwargs):
 def test_the_run_ends_after_patience_epochs_without_improvement(
     make_trainer, train, scores, patience, expected
 ):
-    run, _ = epochs_run(make_trainer, train, scores, early_stopping_patience=patience)
+    options = {"early_stopping_patience": patience, "early_stopping_threshold": 0.01}
+    run, _ = epochs_run(make_trainer, train, scores, **options)
     assert run == expected
+
+
+SMALL = [0.0017, 0.0003, 0.00006, 0.00001]
+
+
+@pytest.mark.parametrize(
+    ("scores", "options", "expected"),
+    [
+        (SMALL, {}, 4),
+        ([-one for one in SMALL], {"greater_is_better": True}, 4),
+        ([1.0, 1.0 - 1e-12, 1.0 - 2e-12], {}, 3),
+        ([1.0, 1.0, 0.5], {}, 2),
+        (SMALL, {"early_stopping_threshold": 0.5, "threshold_is_relative": True}, 4),
+        ([8, 4.1, 2, 1], {"early_stopping_threshold": 0.5, "threshold_is_relative": True}, 2),
+        ([-8, -9, -9.5], {"early_stopping_threshold": 0.1, "threshold_is_relative": True}, 3),
+        ([-8, -9, -9.5, 0], {"early_stopping_threshold": 0.1, "threshold_is_relative": True}, 3),
+        ([math.inf, 5, 1], {"early_stopping_threshold": 0.1, "threshold_is_relative": True}, 3),
+        ([0.0, 0.0, 0.0], {"early_stopping_threshold": 0.1, "threshold_is_relative": True}, 2),
+    ],
+)
+def test_what_counts_as_better(make_trainer, train, scores, options, expected):
+    run, _ = epochs_run(make_trainer, train, scores, **options)
+    assert run == expected
+
+
+def test_it_says_what_it_stopped_for(make_trainer, train, capsys):
+    epochs_run(make_trainer, train, [1.0, 1.0])
+    epochs_run(
+        make_trainer,
+        train,
+        [8.0, 7.5, 7.5],
+        early_stopping_patience=2,
+        early_stopping_threshold=0.1,
+        threshold_is_relative=True,
+    )
+    epochs_run(make_trainer, train, [math.nan])
+    assert [line for line in capsys.readouterr().out.splitlines() if "early" in line] == [
+        "Stopping early: score is 1, which in 1 epoch has not become better than 1",
+        "Stopping early: score is 7.5, which in 2 epochs has not become better than 8 by more "
+        "than 0.8",
+        "Stopping early: score is nan",
+    ]
 
 
 def test_greater_can_be_better(make_trainer, train):
@@ -37,7 +80,8 @@ def test_greater_can_be_better(make_trainer, train):
 
 def test_small_steps_add_up_to_an_improvement_over_the_best(make_trainer, train):
     scores = [1.0, 0.994, 0.988, 0.982, 0.982, 0.982]
-    run, stopping = epochs_run(make_trainer, train, scores, early_stopping_patience=2)
+    options = {"early_stopping_patience": 2, "early_stopping_threshold": 0.01}
+    run, stopping = epochs_run(make_trainer, train, scores, **options)
     assert run == 5
     assert stopping.best_metric == 0.988
 

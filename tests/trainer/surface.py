@@ -119,7 +119,7 @@ SIGNATURES = {
             "load_saved_checkpoint=True"
         ),
         "EarlyStoppingCallback": (
-            "early_stopping_patience=1, early_stopping_threshold=0.01, "
+            "early_stopping_patience=1, early_stopping_threshold=0.0, "
             "watch_metric='eval_loss_epoch', greater_is_better=False, reset_on_train=True"
         ),
         "MoveModulesToDeviceCallback": "",
