@@ -11,7 +11,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from pytorch_accelerated.checks import same
 from pytorch_accelerated.schedulers import SchedulerBase
-from pytorch_accelerated.schedulers.plain_state import to_pairs
+from pytorch_accelerated.schedulers.plain_values import to_pairs
+from pytorch_accelerated.schedulers.state import plain_attributes
 
 # What differs at the start without being a plan: it comes from the parameter groups, whose
 # differences are told of the optimizer.
@@ -84,7 +85,7 @@ def _load(scheduler: Any, state: Any) -> None:
 def start_of(scheduler: Any) -> Any:
     """Return what a scheduler came with, of which all that differs from another's is its plan."""
     if isinstance(scheduler, SchedulerBase):
-        return scheduler._plain_attributes()
+        return plain_attributes(scheduler)
     try:
         return copy.deepcopy(scheduler.state_dict())
     except Exception:

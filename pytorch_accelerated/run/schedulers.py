@@ -300,7 +300,7 @@ def _length_mismatch(scheduler: Any, num_updates: int, horizon: int) -> str:
     of some milestones, the rest of the run is what the value is there for.
     """
     planned = scheduler._num_planned_updates() if isinstance(scheduler, SchedulerBase) else None
-    if planned is None or scheduler._has_values_of_its_own():
+    if planned is None or scheduler._has_values_of_its_own:
         return ""
     # A state that was loaded may have the schedule begin elsewhere than the run.
     begun_at = getattr(scheduler, "num_updates", num_updates) - num_updates

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -12,13 +11,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pytorch_accelerated.checks import finite
+from pytorch_accelerated.schedulers.for_runs import for_the_run
 from pytorch_accelerated.schedulers.groups import Field, copied, plain, put
-from pytorch_accelerated.schedulers.param_scheduler import (
-    FieldSchedules,
-    ParamScheduler,
-    for_the_run,
-    over_the_run,
-)
+from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules, ParamScheduler
 from pytorch_accelerated.schedulers.scheduler_base import Due
 from pytorch_accelerated.schedules import Schedule
 
@@ -53,21 +48,6 @@ class _Target(MutableMapping[str, Any]):
         return len(self.own) + len(self.names)
 
 
-class _AttributeSchedules(FieldSchedules):
-    """The schedules of one attribute, which may have any finite value."""
-
-    _group = "target"
-
-    def _is_allowed(self, value: float) -> bool:
-        return math.isfinite(value)
-
-    def _check(self, value: float, index: int, where: str) -> None:
-        if not math.isfinite(value):
-            raise ValueError(
-                f"{self.field.name} of {self._group} {index}: {value!r} {where} is not finite."
-            )
-
-
 class AttributeScheduler(ParamScheduler):
     """Schedules on attributes of any objects: an EMA's decay, a dropout's ``p``, a loss weight.
 
@@ -86,7 +66,8 @@ class AttributeScheduler(ParamScheduler):
 
     Raises:
         AttributeError: If a target does not have an attribute, or it cannot be set.
-        TypeError: If an attribute holds no number, or something else comes in place of a schedule.
+        TypeError: If an attribute does not hold a number, or something else comes in place of a
+            schedule.
         ValueError: If there is no target or no schedule, a schedule is still relative, or a value
             is not finite.
 
@@ -102,6 +83,7 @@ class AttributeScheduler(ParamScheduler):
         0.1
     """
 
+    _own_attributes = ParamScheduler._own_attributes
     _kind_of_state = "AttributeScheduler"
     _is_always_by_field = True
     _bases_live_in_groups = False
@@ -124,7 +106,7 @@ class AttributeScheduler(ParamScheduler):
 
     @staticmethod
     def _schedules_of(name: str, plan: Any) -> FieldSchedules:
-        return _AttributeSchedules(Field(name), plan)
+        return FieldSchedules(Field(name), plan, "target")
 
     @property
     def schedules(self) -> dict[str, tuple[Schedule, ...]]:
@@ -160,16 +142,15 @@ class AttributeScheduler(ParamScheduler):
         )
         super()._warn(num_updates, lines, advice)
 
-    def _checked_state(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
-        state = super()._checked_state(state_dict)
+    def _restore(self, checked: dict[str, Any]) -> None:
         for key in ("base_values", "values"):
-            for name in self._fields.keys() & state[key].keys():
-                if len(state[key][name]) != self._num_groups:
+            for name in self._fields.keys() & checked[key].keys():
+                if len(checked[key][name]) != self._num_groups:
                     raise ValueError(
-                        f"The state has {len(state[key][name])} {key} for {name}, but there are "
+                        f"The state has {len(checked[key][name])} {key} for {name}, but there are "
                         f"{self._num_groups} targets."
                     )
-        return state
+        super()._restore(checked)
 
     @classmethod
     def create_scheduler_fn(  # type: ignore[override]
@@ -192,7 +173,7 @@ class AttributeScheduler(ParamScheduler):
             ... )
         """
         make = partial(_for_targets, cls, _several(target_or_targets))
-        return for_the_run(partial(over_the_run, make), schedules)
+        return for_the_run(make, schedules)
 
 
 def _for_targets(

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.checks import finite, whole
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
+from pytorch_accelerated.schedulers.for_runs import HORIZON, PER_EPOCH, given, show_arguments
 from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler
 from pytorch_accelerated.schedules import Absolute, absolute, constant, cosine, linear
 from pytorch_accelerated.schedules.lengths import exact
@@ -43,9 +44,9 @@ class CosineLrScheduler(ParamScheduler):
 
     Raises:
         ValueError: If a number is negative or not finite, there are no epochs or updates, an
-            epoch count makes no whole number of updates, warmup and cooldown exceed the whole,
-            or the minimum or the start of warmup is above a group's base value.
-        TypeError: If something is no number.
+            epoch count does not make a whole number of updates, warmup and cooldown exceed the
+            whole, or the minimum or the start of warmup is above a group's base value.
+        TypeError: If something is not a number.
 
     References:
         SGDR (here without restarts), Loshchilov and Hutter, arXiv:1608.03983; k-decay, Zhang and
@@ -133,53 +134,53 @@ class CosineLrScheduler(ParamScheduler):
                 )
 
     @classmethod
-    def create_scheduler_fn(  # type: ignore[override]
-        cls,
-        total_num_epochs: Any = TrainerPlaceholderValues.NUM_EPOCHS,
-        num_update_steps_per_epoch: Any = TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH,
-        k_decay: float = 1.0,
-        lr_min: float = 1e-6,
-        min_lr_ratio: float | None = None,
-        num_warmup_epochs: Any = 0,
-        warmup_starting_lr: float = 1e-6,
-        warmup_starting_lr_ratio: float | None = None,
-        num_cooldown_epochs: Any = 0,
+    def create_scheduler_fn(
+        cls, *arguments: Any, **keywords: Any
     ) -> Callable[[Optimizer], CosineLrScheduler]:
         """Return a factory for :meth:`Trainer.train`, which fills in the run's own lengths.
 
-        Args:
-            total_num_epochs: As for the class; the run's epochs by default.
-            num_update_steps_per_epoch: As for the class; the run's by default.
-            k_decay: As for the class.
-            lr_min: As for the class.
-            min_lr_ratio: As for the class.
-            num_warmup_epochs: As for the class.
-            warmup_starting_lr: As for the class.
-            warmup_starting_lr_ratio: As for the class.
-            num_cooldown_epochs: As for the class.
+        Its arguments are those of the class, without the optimizer; the epochs and the updates in
+        one are the run's by default. Then only warmup and cooldown, which are in epochs, need to
+        know how many updates an epoch has.
 
         Example:
             >>> from pytorch_accelerated.schedulers import CosineLrScheduler
             >>> create_scheduler_fn = CosineLrScheduler.create_scheduler_fn(num_warmup_epochs=5)
         """
-        return partial(
-            cls,
-            total_num_epochs=total_num_epochs,
-            num_update_steps_per_epoch=num_update_steps_per_epoch,
-            k_decay=k_decay,
-            lr_min=lr_min,
-            min_lr_ratio=min_lr_ratio,
-            num_warmup_epochs=num_warmup_epochs,
-            warmup_starting_lr=warmup_starting_lr,
-            warmup_starting_lr_ratio=warmup_starting_lr_ratio,
-            num_cooldown_epochs=num_cooldown_epochs,
-        )
+        own = given(cls, arguments, keywords)
+        if any(own.get(name, default) != default for name, default in _OF_THE_RUN.items()):
+            return partial(cls, **{**_OF_THE_RUN, **own})
+        own = {name: value for name, value in own.items() if name not in _OF_THE_RUN}
+        in_epochs = (own.get("num_warmup_epochs", 0), own.get("num_cooldown_epochs", 0))
+        steps: Any = PER_EPOCH if any(number != 0 for number in in_epochs) else 1
+        return partial(_over_the_run, cls, horizon=HORIZON, num_updates_per_epoch=steps, **own)
+
+
+_OF_THE_RUN = {
+    "total_num_epochs": TrainerPlaceholderValues.NUM_EPOCHS,
+    "num_update_steps_per_epoch": PER_EPOCH,
+}
+show_arguments(CosineLrScheduler, _OF_THE_RUN)
+
+
+def _over_the_run(
+    cls: type[CosineLrScheduler],
+    optimizer: Optimizer,
+    *,
+    horizon: Any,
+    num_updates_per_epoch: Any,
+    **own: Any,
+) -> CosineLrScheduler:
+    from fractions import Fraction  # on use: its import takes 5 ms
+
+    total: Any = Fraction(horizon, num_updates_per_epoch)
+    return cls(optimizer, total, num_updates_per_epoch, **own)
 
 
 def updates_in(
     name: str, epochs: object, num_updates_per_epoch: int, is_total: bool = False
 ) -> int:
-    """Return the updates in so many epochs; raise if that is no whole number, or no total."""
+    """Return the updates in so many epochs; raise if that is not a whole number, or not a total."""
     from fractions import Fraction  # on use: its import takes 5 ms
 
     number = epochs if isinstance(epochs, Fraction) else exact(finite(name, epochs))
@@ -192,14 +193,14 @@ def updates_in(
     if updates.denominator != 1:
         raise ValueError(
             f"{name}={epochs!r} at {num_updates_per_epoch} updates per epoch are "
-            f"{float(updates)!r} updates, which is no whole number. Write a fraction that gives "
+            f"{float(updates)!r} updates, which is not a whole number. Write a fraction that gives "
             f"one, such as Fraction({round(updates)}, {num_updates_per_epoch})."
         )
     return int(updates)
 
 
 def not_negative(name: str, value: object) -> float:
-    """Return ``value`` as a float; raise if it is negative or no finite number."""
+    """Return ``value`` as a float; raise if it is negative or not a finite number."""
     number = finite(name, value)
     if number < 0.0:
         raise ValueError(f"{name}={value!r} is negative; it has to be 0 or more.")

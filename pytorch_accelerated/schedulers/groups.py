@@ -1,15 +1,15 @@
 """Reading, checking, writing and comparing one field of an optimizer's parameter groups.
 
 Nothing else touches a group. The base value of a field lives in the group itself, under
-``initial_<field>``, so that restoring the optimizer restores it. What was written last is kept
-here, so that whatever somebody else wrote since is noticed.
+``initial_<field>``, so that restoring the optimizer restores it. What was left in each group is
+remembered here, so that whatever somebody else wrote since is noticed.
 """
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -47,6 +47,8 @@ class Field:
         self.last = []
         #: The base value of each group, as it was when they were last looked at one by one.
         self.seen: list[Value] = []
+        #: What groups held at first, where neither the base nor the first value explains it.
+        self.found: dict[int, Value] = {}
         #: The groups that somebody was warned of.
         self.told: set[int] = set()
         #: Whether each group held what was left there, when that was last compared.
@@ -60,7 +62,7 @@ class Field:
     def last(self) -> list[Any]:
         """For each group something that equals what was left there; empty before the first time.
 
-        Floats that the quick way left are not kept but computed again: see :mod:`.quick`.
+        Floats that the quick way left are not kept but computed again: see ``quick.py``.
         """
         if self.formula is None or not self.holds_floats:
             return self._last
@@ -70,13 +72,15 @@ class Field:
     @last.setter
     def last(self, marks: list[Any]) -> None:
         self._last = marks
-        #: Offset and scale that made what was left, if the quick way may go on from there.
+        #: Offset and scale that made what was left, if the quick way may continue from there.
         self.formula: tuple[float, float] | None = None
+
+    # Base values ---------------------------------------------------------------------------
 
     def adopt(self, groups: Sequence[Group]) -> list[Group]:
         """Keep the value of each group that is seen for the first time as its base value.
 
-        Returns the groups that were new. If any group cannot be scheduled, none is changed.
+        Return the groups that were new. If any group cannot be scheduled, none is changed.
         """
         new = [(i, group) for i, group in enumerate(groups) if self.initial_key not in group]
         bases = [self._base(i, group) for i, group in new]
@@ -90,29 +94,24 @@ class Field:
             raise ParamGroupFieldError(
                 f"Parameter group {index} has no field {self.key!r} to schedule. It has: {known}."
             )
-        base = plain(group[self.key])
-        self._check_kind(base, group, index)
-        return base
-
-    def _check_kind(self, base: Value, group: Group, index: int) -> None:
-        held = group[self.key]
+        base, held = plain(group[self.key]), group[self.key]
+        where = f"field {self.key!r} of parameter group {index}"
         entries = base if isinstance(base, tuple) else (base,)
         if not entries or not all(isinstance(entry, float | bool) for entry in entries):
             raise TypeError(
-                f"Field {self.key!r} of parameter group {index} holds {held!r}: only numbers and "
-                "tuples of numbers can be scheduled."
+                f"The {where} holds {held!r}: only numbers and tuples of numbers can be scheduled."
             )
         for entry in held if isinstance(held, tuple | list) else (held,):
             if isinstance(entry, Tensor) and not entry.is_floating_point():
                 raise TypeError(
-                    f"Field {self.key!r} of parameter group {index} is a tensor of {entry.dtype}, "
-                    "which would cut off every value that is put there. Use a float tensor."
+                    f"The {where} is a tensor of {entry.dtype}, which would cut off every value "
+                    "that is put there. Use a float tensor."
                 )
         if self.index is not None and not (isinstance(base, tuple) and self.index < len(base)):
             raise ParamGroupFieldError(
-                f"{self.name}: field {self.key!r} of parameter group {index} holds {held!r}, "
-                f"which has no entry {self.index}."
+                f"{self.name}: {where} holds {held!r}, which has no entry {self.index}."
             )
+        return base
 
     def bases(self, groups: Sequence[Group]) -> list[Value]:
         """Return the base value of each group, in plain numbers."""
@@ -122,6 +121,17 @@ class Field:
         # PyTorch's own schedulers leave an int or a copy of a tensor where they found one.
         return [self.entry(plain(base)) for base in bases]
 
+    def set_base(self, index: int, group: Group, base: Any) -> None:
+        """Check a base value and put it in the place of the one that the group has."""
+        base = self._checked_one(base, index, group)
+        if self.index is not None:
+            entries = [*group[self.initial_key]]
+            entries[self.index] = base
+            base = tuple(entries)
+        group[self.initial_key] = base
+
+    # Reading and comparing -----------------------------------------------------------------
+
     def held(self, groups: Sequence[Group]) -> list[Value]:
         """Return what each group holds now, as it is."""
         return [self.entry(group[self.key]) for group in groups]
@@ -130,27 +140,50 @@ class Field:
         """Return what is meant of the value of a key: all of it, or one entry."""
         return whole if self.index is None else whole[self.index]
 
-    def set_base(self, index: int, group: Group, base: Any) -> None:
-        """Check a base value and put it in the place of the one that the group has.
+    def find(self, groups: Sequence[Group], values: Sequence[Any], new: Iterable[Group]) -> None:
+        """Note what groups hold at first that neither the base nor the first value explains.
 
-        Args:
-            index: The group's index.
-            group: The group.
-            base: Its base value from now on.
+        Then either the optimizer was restored and a state is about to be loaded, or somebody
+        changed the value by hand; which of the two is known at the next call.
         """
-        base = self._checked_one(base, index, group)
-        if self.index is not None:
-            entries = [*group[self.initial_key]]
-            entries[self.index] = base
-            base = tuple(entries)
-        group[self.initial_key] = base
+        are_new = set(map(id, new))
+        rows = zip(groups, self.held(groups), self.bases(groups), values, strict=True)
+        for i, (group, held, base, value) in enumerate(rows):
+            if id(group) not in are_new and plain(held) not in (base, value):
+                self.found[i] = plain(held)
+
+    def surprises(self, groups: Sequence[Group], values: Sequence[Any]) -> Iterator[str]:
+        """Yield a line for each value that somebody else wrote, once for each group.
+
+        ``values`` are those that replace what is held.
+        """
+        held, last, bases = self.held(groups), self.last, self.bases(groups)
+        if len(held) < len(last):
+            return  # groups were taken out, and nobody knows whose value was whose
+        for i, (now, mark) in enumerate(zip(held, last or held, strict=False)):
+            if (i not in self.found and mark == now) or i in self.told:
+                continue
+            self.told.add(i)
+            if i in self.found:
+                yield (
+                    f"{called(groups[i], i)} held {self.name}={self.found[i]!r} when the "
+                    "scheduler was made, but its base value counts, "
+                    f"{self.initial_key}={bases[i]!r}."
+                )
+            else:
+                yield (
+                    f"{called(groups[i], i)} held {self.name}={plain(now)!r}, though the "
+                    f"scheduler had put {plain(getattr(mark, 'value', mark))!r} there; "
+                    f"{plain(values[i])!r} replaces it."
+                )
+        self.found = {}
+
+    # Checking ------------------------------------------------------------------------------
 
     def checked(self, returned: Any, groups: Sequence[Group]) -> list[Value]:
         """Return one checked value for each group from what ``get_updated_values`` returned.
 
-        Args:
-            returned: One value for all groups, or an iterable with one for each.
-            groups: The groups that they are for.
+        That is one value for all groups, or an iterable with one for each.
         """
         if self.is_usual(returned, groups):
             return list(returned)
@@ -168,16 +201,12 @@ class Field:
 
         Nearly every step is like that. Everything here looks at all groups at once, in C: looking
         at each value in Python takes four times the time.
-
-        Args:
-            returned: What ``get_updated_values`` returned.
-            groups: The groups that it is for.
         """
         held = list(map(self._held_in, groups))
         if self.index is not None:
             held = list(map(self.entry, held))
         last = self._last if self.formula is None else self.last
-        self.is_as_left = last == held  # the one comparison that every step makes
+        self.is_as_left = last == held and not self.found
         if not (self.is_as_left and self.holds_floats and type(returned) is list):
             return False
         # A tensor may equal the float that was there, but has to be filled, not replaced. The sum
@@ -190,16 +219,16 @@ class Field:
         )
 
     def _one_for_each(self, returned: Any, groups: Sequence[Group]) -> list[Any]:
-        if _is_number(returned):
+        if is_number(returned):
             return [returned] * len(groups)
         if isinstance(returned, str | bytes | Mapping) or not isinstance(returned, Iterable):
             raise TypeError(
-                f"{returned!r} came for field {self.name!r}, which is no number. Return one value "
-                "for all groups, an iterable with one for each, or None for no change."
+                f"{returned!r} came for field {self.name!r}, which is not a number. Return one "
+                "value for all groups, an iterable with one for each, or None for no change."
             )
         values = list(returned)
         holds_tuples = any(isinstance(group[self.key], tuple | list) for group in groups)
-        if self.index is None and holds_tuples and values and all(map(_is_number, values)):
+        if self.index is None and holds_tuples and values and all(map(is_number, values)):
             return [tuple(values)] * len(groups)
         return values
 
@@ -208,7 +237,7 @@ class Field:
         if self.index is not None or not isinstance(held, tuple | list):
             return self._checked_number(value, index, self.entry(held))
         where = f"for field {self.name!r} of parameter group {index}, which holds {len(held)}"
-        if _is_number(value) or isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        if is_number(value) or isinstance(value, str | bytes) or not isinstance(value, Iterable):
             raise TypeError(f"{value!r} came {where} numbers.")
         entries = tuple(value)
         if len(entries) != len(held):
@@ -226,8 +255,8 @@ class Field:
             if isinstance(value, bool):
                 return value
             error, wrong = TypeError, "which holds True or False"
-        elif not _is_number(value):
-            error, wrong = TypeError, "which is no number"
+        elif not is_number(value):
+            error, wrong = TypeError, "which is not a number"
         else:
             value = float(plain(value))
             if not math.isfinite(value):
@@ -238,19 +267,16 @@ class Field:
                 return value
         raise error(f"{value!r} came for field {self.name!r} of parameter group {index}, {wrong}.")
 
+    # Writing -------------------------------------------------------------------------------
+
     def write(
         self, groups: Sequence[Group], values: list[Value], defaults: Group | None = None
     ) -> None:
         """Put a checked value into each group; a tensor stays the tensor it is.
 
         PyTorch hands one tensor to all groups that were given none of their own, and keeps it in
-        the optimizer's defaults for groups to come. The first group keeps it; the others, and the
-        defaults, get copies of their own here, or each value would overwrite the one before.
-
-        Args:
-            groups: The groups.
-            values: A value for each.
-            defaults: What the optimizer gives to a group that is added.
+        the optimizer's ``defaults`` for groups to come. The first group keeps it; the others, and
+        the defaults, get copies of their own here, or each value would overwrite the one before.
         """
         key = self.key
         if self.is_as_left and self.holds_floats:
@@ -275,12 +301,7 @@ class Field:
         self.look_at(groups, values)
 
     def look_at(self, groups: Sequence[Group], values: Sequence[Value]) -> None:
-        """Remember what the groups hold, their bases, and of which kind they are.
-
-        Args:
-            groups: The groups.
-            values: What was written to them just now.
-        """
+        """Remember what was written just now, the bases, and whether all groups hold floats."""
         held = self.held(groups)
         self.last = list(map(_mark, held, values))
         self.seen = self.bases(groups)
@@ -312,15 +333,13 @@ def _largest(dtype: torch.dtype) -> float:
 
 def plain(value: Any) -> Any:
     """Return a held value as plain Python numbers: a float, a bool, or a tuple of them."""
-    if type(value) is float:
+    if type(value) is float or isinstance(value, bool):
         return value
     if isinstance(value, tuple | list):
         return tuple(map(plain, value))
-    if isinstance(value, bool):
-        return value
     if isinstance(value, Tensor):
         value = value.detach()
-    if not _is_number(value):
+    if not is_number(value):
         return value
     try:
         return float(value)
@@ -334,7 +353,7 @@ def copied(value: Any) -> Any:
 
 
 class TensorMark:
-    """A tensor, what was written to it, and its version, which writing in place moves on.
+    """A tensor, what was written to it, and its version, which grows with each write in place.
 
     It equals what still holds that value. The version is compared without making the host wait
     for a device.
@@ -355,13 +374,6 @@ class TensorMark:
         return bool(torch.equal(torch.as_tensor(held).cpu(), value.cpu()))
 
 
-class Doubt:
-    """Stands for a value that was replaced, and that nobody was told of yet. It equals nothing."""
-
-    def __init__(self, held: Value) -> None:
-        self.held = held
-
-
 def _mark(held: Any, value: Any) -> Any:
     """Return what equals ``held`` for as long as it holds what was written there just now."""
     if isinstance(held, Tensor):
@@ -369,7 +381,8 @@ def _mark(held: Any, value: Any) -> Any:
     return tuple(map(_mark, held, value)) if isinstance(held, tuple | list) else held
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Say whether ``value`` is one number, also NumPy's or a tensor's."""
     if isinstance(value, Tensor):
         return value.ndim == 0 and value.dtype != torch.bool
     if type(value) is float or isinstance(value, numbers.Real):

@@ -8,32 +8,26 @@ import math
 import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
 
 from pytorch_accelerated.checks import bounds, out_of_range, whole
-from pytorch_accelerated.placeholders import TrainerPlaceholderValues
-from pytorch_accelerated.schedulers import plan_state, quick
-from pytorch_accelerated.schedulers.groups import Field, Group, _is_number, called, plain
+from pytorch_accelerated.schedulers import quick, state
+from pytorch_accelerated.schedulers.for_runs import for_the_run, schedules_in
+from pytorch_accelerated.schedulers.groups import Field, Group, called, plain
+from pytorch_accelerated.schedulers.messages import raise_named
 from pytorch_accelerated.schedulers.scheduler_base import (
-    _PACKAGE,
     Due,
     Planned,
     SchedulerBase,
     StatefulSchedulerBase,
-    _alike,
-    raise_named,
 )
 from pytorch_accelerated.schedules import Schedule
 
 Plan: TypeAlias = "Schedule | Mapping[str | int, Schedule] | Sequence[Schedule]"
 
 _NONE_YET: Any = (0, 0, None)
-
-# Attributes that the state of one of the library's own schedulers may have, next to its position.
-_REMEMBERED = {"_continuation"}
 
 
 def field_of(name: str) -> Field:
@@ -45,26 +39,24 @@ def field_of(name: str) -> Field:
 class FieldSchedules:
     """The schedules of one field: one for all groups, or one for each."""
 
-    _group = "parameter group"
-
-    def __init__(self, field: Field, plan: Plan) -> None:
+    def __init__(self, field: Field, plan: Plan, group: str = "parameter group") -> None:
         self.field = field
         self.plan: Any = checked_plan(field.name, plan)
-        self.lower, self.upper = bounds(field.name)
+        self._group = group
+        self.legal = bounds(field.name) if group == "parameter group" else (-math.inf, math.inf)
         self._bases: list[Any] = []
         self._is_safe = False
         #: The stretch of updates that the curve at hand covers.
         self.segment = _NONE_YET
-        self._is_one = isinstance(self.plan, Schedule)
-
-    @property
-    def is_safe_for_all(self) -> bool:
-        """Whether one schedule is for all groups and its values need no checks with their bases."""
-        return self._is_one and self._is_safe
 
     def __getstate__(self) -> dict[str, Any]:
         # The curve at hand, a closure, cannot be pickled; it is found again.
         return {**vars(self), "segment": _NONE_YET}
+
+    @property
+    def is_safe_for_all(self) -> bool:
+        """Whether one schedule is for all groups and its values need no checks with their bases."""
+        return self._is_safe and isinstance(self.plan, Schedule)
 
     def of(self, groups: Sequence[Group]) -> list[Schedule]:
         """Return the schedule of each group."""
@@ -106,8 +98,8 @@ class FieldSchedules:
         """Raise if a schedule is meant for a group that there is not."""
         if isinstance(self.plan, tuple) and len(self.plan) > len(groups):
             raise ValueError(
-                f"{self.field.name}: {len(self.plan)} schedules came for {len(groups)} parameter "
-                "groups."
+                f"{self.field.name}: {len(self.plan)} schedules came for {len(groups)} "
+                f"{self._group}s."
             )
         if isinstance(self.plan, Mapping):
             known = {group.get("name") for group in groups} | set(range(len(groups)))
@@ -123,30 +115,22 @@ class FieldSchedules:
         """Return the value of each group at update ``num_updates``, for its base value."""
         if bases != self._bases:
             self.look_at(bases, groups)
-        if self._is_one:
-            offset, scale = self._coefficients(self.plan, num_updates)
-            if self._is_safe:
-                return [offset + scale * base for base in bases]
-            pairs = [(offset, scale)] * len(bases)
+        if isinstance(self.plan, Schedule):
+            offset, scale = self._coefficients(self.plan, num_updates, "")
+            values = [offset + scale * base for base in bases]
         else:
-            pairs = [
-                self._coefficients(schedule, num_updates, f" of {self._group} {index}")
-                for index, schedule in enumerate(self.of(groups))
-            ]
-        values: list[Any] = []
-        for index, ((offset, scale), base) in enumerate(zip(pairs, bases, strict=True)):
-            if not _is_number(base):
-                raise TypeError(
-                    f"{self.field.name}: the base value {base!r} of parameter group {index} at "
-                    f"update {num_updates} is no number. Put one into the group's "
-                    f"{self.field.initial_key}."
-                )
-            values.append(offset + scale * base)
-            self._check(values[-1], index, f"at update {num_updates}")
+            values = []
+            for index, (schedule, base) in enumerate(zip(self.of(groups), bases, strict=True)):
+                where = f" of {self._group} {index}"
+                offset, scale = self._coefficients(schedule, num_updates, where)
+                values.append(offset + scale * base)
+        if not self._is_safe:
+            for index, value in enumerate(values):
+                self._check(value, index, "in its schedule")
         return values
 
     def _coefficients(
-        self, schedule: Schedule, num_updates: int, group: str = ""
+        self, schedule: Schedule, num_updates: int, group: str
     ) -> tuple[float, float]:
         try:
             return schedule.coefficients(num_updates)
@@ -159,10 +143,8 @@ class FieldSchedules:
         if isinstance(self.plan, Schedule):
             columns = self.plan.track.columns(num_updates, bases)
         else:
-            columns = [
-                schedule.track.columns(num_updates, [base])[0]
-                for schedule, base in zip(self.of(groups), bases, strict=True)
-            ]
+            pairs = zip(self.of(groups), bases, strict=True)
+            columns = [one.track.columns(num_updates, [base])[0] for one, base in pairs]
         if bases != self._bases or not self._is_safe:
             for index, column in enumerate(columns):
                 for update, value in enumerate(column):
@@ -174,27 +156,29 @@ class FieldSchedules:
 
         With new groups, also raise if a phase starts or ends outside the field's legal range.
         """
-        pairs = list(zip(self.of(groups), bases, strict=True))
-        for index, (schedule, base) in enumerate(pairs if len(bases) != len(self._bases) else ()):
+        are_new, is_safe = len(bases) != len(self._bases), True
+        for index, (schedule, base) in enumerate(zip(self.of(groups), bases, strict=True)):
             if not isinstance(base, float):
                 raise TypeError(
-                    f"{self.field.name}: parameter group {index} holds {base!r}, and a schedule "
-                    "gives single numbers. For one entry of betas write beta1=… or beta2=…."
+                    f"{self.field.name}: the base value of {self._group} {index} is {base!r}, but "
+                    "a schedule gives single numbers. Put a number into the group's "
+                    f"{self.field.initial_key}; for one entry of betas write beta1=… or beta2=…."
                 )
-            for offset, scale in schedule.track.reached:
+            for offset, scale in schedule.track.reached if are_new else ():
                 self._check(offset + scale * base, index, f"in {schedule!r}")
-        # A bound that is not a value of the schedule may well be illegal, and a user's own
-        # function can only be checked as it is evaluated.
-        self._is_safe = all(map(self._stays_legal, self.of(groups), bases))
-        self._bases = bases
-
-    def _stays_legal(self, schedule: Schedule, base: Any) -> bool:
-        return isinstance(base, float) and all(map(self._is_allowed, schedule.track.bounds(base)))
+            # A bound that is not a value of the schedule may well be illegal, and a user's own
+            # function can only be checked as it is evaluated.
+            is_safe &= all(map(self._is_allowed, schedule.track.bounds(base)))
+        self._bases, self._is_safe = bases, is_safe
 
     def _is_allowed(self, value: float) -> bool:
-        return math.isfinite(value) and self.lower <= value < self.upper
+        return math.isfinite(value) and self.legal[0] <= value < self.legal[1]
 
     def _check(self, value: float, index: int, where: str) -> None:
+        if not math.isfinite(value):
+            raise ValueError(
+                f"{self.field.name}: {value!r} for {self._group} {index} {where} is not finite."
+            )
         if not self._is_allowed(value):
             raise out_of_range(self.field.name, value, index, where)
 
@@ -209,10 +193,16 @@ class _Scheduled(SchedulerBase):
     _is_always_by_field = False
     #: Whether the values are those of the schedules, and nothing that a subclass makes of them.
     _is_of_schedules_alone = True
+    _has_values_of_its_own = False
+    #: Where a WSD scheduler was continued; the others keep it for one that comes after them.
+    _continuation: Any = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._is_of_schedules_alone = cls.get_updated_values is _Scheduled.get_updated_values
+        maker = next(base for base in cls.__mro__ if "get_updated_values" in vars(base))
+        cls._is_of_schedules_alone = maker is _Scheduled
+        # The library's own classes that make values say whose states they take.
+        cls._has_values_of_its_own = "_kind_of_state" not in vars(maker)
 
     def __init__(self, optimizer: Optimizer, **schedules: Plan) -> None:
         if not schedules:
@@ -243,11 +233,10 @@ class _Scheduled(SchedulerBase):
 
     def _planned(self, num_updates: int, groups: Sequence[Group]) -> Planned | None:
         # Whoever overrides one of these may do anything; only running it tells.
-        ours = (
-            ParamScheduler if isinstance(self, StatefulSchedulerBase) else StatelessParamScheduler
-        )
+        is_counting = isinstance(self, StatefulSchedulerBase)
+        known: Any = ParamScheduler if is_counting else StatelessParamScheduler
         for name in ("get_updated_values", "step_update", "step"):
-            if getattr(type(self), name, None) is not getattr(ours, name, None):
+            if getattr(type(self), name, None) is not getattr(known, name, None):
                 return None
         return {own.field: own.columns(num_updates, groups) for own in self._schedules}
 
@@ -286,65 +275,41 @@ class _Scheduled(SchedulerBase):
                 bases = self._bases(own.field)
                 values[own.field.name] = own.values(num_updates, bases, groups)
         except (TypeError, ValueError) as error:
-            raise_named(type(self).__name__, error)
+            raise_named(f"{type(self).__name__} at update {num_updates}", error)
         is_one = len(values) == 1 and not self._is_always_by_field
         return values[self.param_group_field] if is_one else values
 
-    # What a state says of the plan ----------------------------------------------------------
+    # State ---------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, Any]:
-        state = super().state_dict()
-        num_updates = state["num_updates"] or 0
-        return state | {"plan": plan_state.rows_of(self._planned_rows(), num_updates)}
+    def _planned_rows(self) -> Iterator[tuple[str, int | None, Schedule]]:
+        groups = self.optimizer.param_groups
+        return itertools.chain.from_iterable(own.planned(groups) for own in self._schedules)
 
-    def _checked_state(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
-        if not isinstance(state_dict, Mapping) or "plan" not in state_dict:
-            return super()._checked_state(state_dict)
-        rest = {key: value for key, value in state_dict.items() if key != "plan"}
-        state = super()._checked_state(rest)
-        for own, key in itertools.product(self._schedules, ("base_values", "values")):
-            values = state[key].get(own.field.name, ())
-            if any(isinstance(value, bool | list | tuple) for value in values):
-                raise ValueError(
-                    f"The state's {key.replace('_', ' ')} for field {own.field.name!r} are "
-                    f"{values!r}, but have to be a list with a number for each parameter group."
-                )
-        return state | {"plan": plan_state.checked_rows(state_dict["plan"])}
-
-    def _has_values_of_its_own(self) -> bool:
-        return type(self).get_updated_values is not _Scheduled.get_updated_values
-
-    def _due_from(self, state: dict[str, Any]) -> Due:
+    def _due_from(self, checked: dict[str, Any]) -> Due:
         """Return what is due at the state's position by the schedules given now, and warn of both.
 
-        Values of a subclass's own may depend on what was in force, or on more than the state knows.
-        With the plan of the checkpoint, such a subclass goes on from what was in force.
+        Values of a subclass's own may depend on what was in force, or on more than the state
+        knows. With the plan of the checkpoint, such a subclass continues from what was in force.
         """
-        num_updates = state["num_updates"]
-        rows = self._planned_rows()
-        lines = list(plan_state.differences(state.get("plan", ()), rows))
+        num_updates = checked["num_updates"]
+        lines = list(state.differences(checked["plan"], self._planned_rows()))
         due: Due = []
-        if num_updates is not None and (lines or not self._has_values_of_its_own()):
+        if num_updates is not None and (lines or not self._has_values_of_its_own):
             due = self._due(num_updates)
-        if not due:
-            due = super()._due_from(state)
+        due = due or super()._due_from(checked)
         groups = self.optimizer.param_groups
         for field, values in due:
-            before = state["values"].get(field.name, ())
+            before = checked["values"].get(field.name, ())
             lines += [
                 f"{called(groups[i], i)}: {field.name}={plain(value)!r} is due by the schedule "
                 f"given now, but the checkpoint held {plain(saved)!r}."
                 for i, (value, saved) in enumerate(zip(values, before, strict=False))
-                if not _alike(value, saved)
+                if not state.alike(value, saved)
             ]
         if lines:
             since = " from the next update on" if num_updates is None else ""
             self._warn(num_updates, lines, f"The schedule given now counts{since}.")
         return due
-
-    def _planned_rows(self) -> Iterator[tuple[str, int | None, Schedule]]:
-        groups = self.optimizer.param_groups
-        return itertools.chain.from_iterable(own.planned(groups) for own in self._schedules)
 
 
 class ParamScheduler(_Scheduled, StatefulSchedulerBase):
@@ -384,27 +349,22 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         0.1
     """
 
+    _own_attributes = _Scheduled._own_attributes
+
     @property
     def _state_kind(self) -> str:
-        return super()._state_kind if self._has_values_of_its_own() else self._kind_of_state
+        return super()._state_kind if self._has_values_of_its_own else self._kind_of_state
 
-    def _may_be_restored(self, name: str) -> bool:
-        # The library's own schedulers set nothing later than in their constructors. What the one
-        # that a position is from remembers besides does not matter to the others.
-        is_ours = type(self).__module__.startswith(_PACKAGE)
-        is_known = name in vars(self) or name in _REMEMBERED
-        return super()._may_be_restored(name) and (is_known or not is_ours)
+    def _may_be_restored(self, attribute: str) -> bool:
+        # The library's own classes, which name their attributes, set nothing later than in their
+        # constructors; a user's class may.
+        is_ours = "_own_attributes" in vars(type(self))
+        return not is_ours or attribute in vars(self) or attribute == "_continuation"
 
     def _check_fields(self, values: Mapping[str, Any]) -> None:
         # Another plan may be one for other fields.
-        if self._has_values_of_its_own() or not values:
+        if self._has_values_of_its_own or not values:
             super()._check_fields(values)
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        if self._state_kind == "schedules":
-            for name in _REMEMBERED - vars(self).keys():
-                state["attributes"].pop(name, None)
-        super()._restore(state)
 
     @classmethod
     def create_scheduler_fn(cls, **schedules: Any) -> Callable[[Optimizer], ParamScheduler]:
@@ -421,7 +381,7 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
             ...     lr=linear(0.05, start=0.0) >> cosine()
             ... )
         """
-        return for_the_run(partial(over_the_run, cls), schedules)
+        return for_the_run(cls, schedules)
 
 
 class StatelessParamScheduler(_Scheduled):
@@ -450,59 +410,9 @@ class StatelessParamScheduler(_Scheduled):
         0.2
     """
 
-    def _position(self) -> dict[str, Any]:
-        return {"num_updates": self._num_updates}
-
-    def _checked_state(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
-        if isinstance(state_dict, Mapping) and state_dict.get("num_updates", 0) is None:
-            return super()._checked_state({**state_dict, "num_updates": 0}) | {"num_updates": None}
-        return super()._checked_state(state_dict)
-
-
-def for_the_run(
-    make: Callable[..., Any], schedules: Mapping[str, Any], **more: Any
-) -> Callable[[Optimizer], Any]:
-    """Return a factory that calls ``make(schedules, optimizer, lengths)`` for a run.
-
-    The run's lengths are asked for only if a schedule needs them; otherwise the factory also
-    serves where there is no Trainer to fill them in.
-    """
-    lengths: dict[str, Any] = {}
-    if any(
-        isinstance(schedule, Schedule) and schedule.is_relative
-        for plan in schedules.values()
-        for schedule in schedules_in(plan)
-    ):
-        lengths["horizon"] = TrainerPlaceholderValues.MAX_NUM_TRAIN_STEPS
-        lengths["num_updates_per_epoch"] = TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH
-    return partial(make, schedules, **more, **lengths)
-
-
-def over_the_run(
-    make: Callable[..., Any],
-    schedules: Mapping[str, Any],
-    optimizer: Optimizer,
-    horizon: int | None = None,
-    num_updates_per_epoch: int | None = None,
-    **more: Any,
-) -> Any:
-    """Call ``make`` with the optimizer, and with every relative schedule turned into updates."""
-
-    def over(plan: Any) -> Any:
-        if horizon is None:
-            return plan
-        if isinstance(plan, Schedule):
-            return plan.over(horizon, num_updates_per_epoch)
-        if isinstance(plan, Mapping):
-            return {key: over(one) for key, one in plan.items()}
-        is_several = isinstance(plan, Sequence) and not isinstance(plan, str)
-        return list(map(over, plan)) if is_several else plan
-
-    return make(optimizer, **{name: over(plan) for name, plan in schedules.items()}, **more)
-
 
 def checked_plan(name: str, plan: object) -> Schedule | dict[Any, Schedule] | tuple[Schedule, ...]:
-    """Return what came for a field as schedules; raise, saying what to write, if it is none."""
+    """Return what came for a field as schedules; raise, saying what to write, if it is not one."""
     result: Any = plan
     if isinstance(plan, Mapping):
         result = dict(plan)
@@ -511,7 +421,7 @@ def checked_plan(name: str, plan: object) -> Schedule | dict[Any, Schedule] | tu
     for schedule in schedules_in(result):
         if not isinstance(schedule, Schedule):
             raise TypeError(
-                f"{name}={schedule!r} is no schedule. Write, for example, {name}=constant(1, "
+                f"{name}={schedule!r} is not a schedule. Write, for example, {name}=constant(1, "
                 f"value=absolute(0.1)), {name}=cosine(1_000, end=0.0), or from_function(f)."
             )
         if schedule.is_relative:
@@ -521,10 +431,3 @@ def checked_plan(name: str, plan: object) -> Schedule | dict[Any, Schedule] | tu
             )
     checked: Schedule | dict[Any, Schedule] | tuple[Schedule, ...] = result
     return checked
-
-
-def schedules_in(plan: Any) -> list[Any]:
-    """Return the schedules of a field's plan."""
-    if isinstance(plan, Mapping):
-        return list(plan.values())
-    return list(plan) if isinstance(plan, Sequence) and not isinstance(plan, str) else [plan]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any, SupportsFloat
 
 from torch import Tensor
@@ -12,15 +11,14 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.checks import finite, whole
 from pytorch_accelerated.schedulers.cosine_scheduler import not_negative
-from pytorch_accelerated.schedulers.param_scheduler import (
-    ParamScheduler,
-    Plan,
-    checked_plan,
+from pytorch_accelerated.schedulers.for_runs import (
     for_the_run,
-    over_the_run,
+    given,
     schedules_in,
+    show_arguments,
 )
-from pytorch_accelerated.schedulers.plain_state import saved_count, saved_entry
+from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler, Plan, checked_plan
+from pytorch_accelerated.schedulers.plain_values import saved_count, saved_entry
 from pytorch_accelerated.schedules import constant
 
 _COUNTS = ("num_bad_reports", "cooldown_counter", "num_reductions")
@@ -57,7 +55,8 @@ class PlateauLrScheduler(ParamScheduler):
 
     Raises:
         ValueError: If a number or name is not one of those allowed, or the warmup has no end.
-        TypeError: If something is no number, a count no integer, or the warmup no schedule.
+        TypeError: If something is not a number, a count not an integer, or the warmup not a
+            schedule.
 
     Example:
         >>> import torch
@@ -198,7 +197,7 @@ class PlateauLrScheduler(ParamScheduler):
             Whether the rate was reduced.
 
         Raises:
-            TypeError: If ``metric`` is no number; then nothing has changed.
+            TypeError: If ``metric`` is not a number; then nothing has changed.
         """
         value = _metric(metric)
         if self.num_updates < self._starts_at:
@@ -239,37 +238,19 @@ class PlateauLrScheduler(ParamScheduler):
     def _memory(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("best", *_COUNTS)}
 
-    def _has_values_of_its_own(self) -> bool:
-        return type(self).get_updated_values is not PlateauLrScheduler.get_updated_values
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        if not self._has_values_of_its_own():
-            state["attributes"] |= _checked_memory(state["attributes"])
-        super()._restore(state)
+    def _restore(self, checked: dict[str, Any]) -> None:
+        if not self._has_values_of_its_own:
+            checked["attributes"] |= _checked_memory(checked["attributes"])
+        super()._restore(checked)
 
     @classmethod
-    def create_scheduler_fn(  # type: ignore[override]
-        cls,
-        mode: str = "min",
-        factor: float = 0.1,
-        patience: Any = 10,
-        threshold: float = 1e-4,
-        threshold_mode: str = "rel",
-        cooldown: Any = 0,
-        min_lr: float | Iterable[float] = 0.0,
-        warmup: Plan | None = None,
+    def create_scheduler_fn(
+        cls, *arguments: Any, **keywords: Any
     ) -> Callable[[Optimizer], PlateauLrScheduler]:
         """Return a factory for :meth:`Trainer.train`; a relative warmup gets the run's horizon.
 
-        Args:
-            mode: As for the class.
-            factor: As for the class.
-            patience: As for the class.
-            threshold: As for the class.
-            threshold_mode: As for the class.
-            cooldown: As for the class.
-            min_lr: As for the class.
-            warmup: As for the class; its length may be a share of the run, or ``epochs(n)``.
+        Its arguments are those of the class, without the optimizer; the warmup's length may be a
+        share of the run, or ``epochs(n)``.
 
         Example:
             >>> from pytorch_accelerated.schedulers import PlateauLrScheduler
@@ -278,17 +259,11 @@ class PlateauLrScheduler(ParamScheduler):
             ...     patience=2, warmup=linear(epochs(1), start=0.0)
             ... )
         """
-        return for_the_run(
-            partial(over_the_run, cls),
-            {"warmup": warmup},
-            mode=mode,
-            factor=factor,
-            patience=patience,
-            threshold=threshold,
-            threshold_mode=threshold_mode,
-            cooldown=cooldown,
-            min_lr=min_lr,
-        )
+        own = given(cls, arguments, keywords)
+        return for_the_run(cls, {"warmup": own.pop("warmup", None)}, **own)
+
+
+show_arguments(PlateauLrScheduler, {})
 
 
 def _one_of(name: str, value: str, *allowed: str) -> str:

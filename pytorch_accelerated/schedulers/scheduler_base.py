@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import math
-import numbers
-import sys
-import warnings
 from abc import ABCMeta, abstractmethod
 from array import array
-from collections.abc import (
-    Iterable,
-    Mapping,
-    MutableMapping,
-    MutableSequence,
-    MutableSet,
-    Sequence,
-)
-from enum import Enum
-from functools import cached_property
-from typing import Any, ClassVar, NoReturn, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -27,27 +14,19 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from pytorch_accelerated import door
 from pytorch_accelerated.checks import whole
-from pytorch_accelerated.schedulers.groups import Doubt, Field, Group, called, copied, plain
-from pytorch_accelerated.schedulers.plain_state import (
-    NotPlainError,
-    from_pairs,
-    from_plain,
-    like,
-    saved_count,
-    to_pairs,
-    to_plain,
+from pytorch_accelerated.schedulers import state
+from pytorch_accelerated.schedulers.groups import Field, Group, copied
+from pytorch_accelerated.schedulers.messages import (
+    SchedulerWarning,
+    calls_for_each_process,
+    raise_named,
+    warn_at_the_caller,
 )
+
+__all__ = ["SchedulerBase", "SchedulerWarning", "StatefulSchedulerBase"]
 
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 Planned: TypeAlias = "dict[Field, list[array[float]]]"
-
-_STATE_FORMAT = 1
-_STATE_KEYS = {"format", "kind", "base_values", "values", "attributes"}
-_PACKAGE = __name__.partition(".")[0] + "."
-
-
-class SchedulerWarning(UserWarning):
-    """Something that a scheduler noticed about an optimizer or a checkpoint, and what it did."""
 
 
 class _SchedulerMeta(ABCMeta):
@@ -114,6 +93,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
 
     #: The update whose values are in force; None before there is one.
     _num_updates: int | None = None
+    _is_counting = False
     _bases_live_in_groups = True
     _num_groups = 0
     #: Groups that got a base value since the last step, and the key that it is under.
@@ -188,7 +168,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def step_update(self, num_updates: int) -> None:
         """Put the values for update ``num_updates`` in force, in all groups or in none.
 
-        A scheduler that counts goes on from there.
+        A scheduler that counts continues from there.
 
         Args:
             num_updates: How many optimizer updates have been made, zero or more.
@@ -196,7 +176,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         Raises:
             ValueError: If ``num_updates`` is negative or fractional, a value is not finite, or
                 there are more or fewer values than groups.
-            TypeError: If a value is no number.
+            TypeError: If a value is not a number.
         """
         if type(num_updates) is not int or num_updates < 0:
             num_updates = whole("num_updates", num_updates)
@@ -311,50 +291,15 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 if field.is_as_left:
                     field.write(groups, bases)
 
-    def _doubts(
-        self, field: Field, values: Sequence[Any], new_groups: Iterable[Group] = ()
-    ) -> list[Any]:
-        """Return what each group holds; a :class:`Doubt` if it is neither base nor value(0).
-
-        Then either the optimizer was restored and a state is about to be loaded, or somebody
-        changed the value by hand; which of the two is known at the next call.
-        """
-        groups, new = self.optimizer.param_groups, set(map(id, new_groups))
-        rows = zip(groups, field.held(groups), field.bases(groups), values, strict=True)
-        return [
-            held if id(group) in new or plain(held) in (base, value) else Doubt(plain(held))
-            for group, held, base, value in rows
-        ]
-
     def _warn_of_changed(self, due: Due, num_updates: int) -> None:
         """Warn of values that somebody else wrote, once for each field and group."""
-        groups = self.optimizer.param_groups
-        lines: list[str] = []
+        groups, lines = self.optimizer.param_groups, list[str]()
         for field, values in due:
-            if field.is_as_left:
-                continue
-            if not field.last:
+            if not field.last and num_updates == 0:
                 # What a stateless scheduler finds later than at the start may be a restored value.
-                field.last = self._doubts(field, values) if num_updates == 0 else []
-            held = field.held(groups)
-            if len(held) < len(field.last):
-                continue  # groups were taken out, and nobody knows whose value was whose
-            for i, (now, mark) in enumerate(zip(held, field.last, strict=False)):
-                if mark == now or i in field.told:
-                    continue
-                field.told.add(i)
-                if isinstance(mark, Doubt):
-                    lines.append(
-                        f"{called(groups[i], i)} held {field.name}={mark.held!r} when the "
-                        "scheduler was made, but its base value counts, "
-                        f"{field.initial_key}={field.bases(groups)[i]!r}."
-                    )
-                else:
-                    lines.append(
-                        f"{called(groups[i], i)} held {field.name}={plain(now)!r}, though the "
-                        f"scheduler had put {plain(getattr(mark, 'value', mark))!r} there; "
-                        f"{plain(values[i])!r} replaces it."
-                    )
+                field.find(groups, values, ())
+            if not field.is_as_left:
+                lines += field.surprises(groups, values)
         if lines:
             self._warn(
                 num_updates,
@@ -371,61 +316,17 @@ class SchedulerBase(metaclass=_SchedulerMeta):
 
     # State ---------------------------------------------------------------------------------
 
-    @property
-    def _state_kind(self) -> str:
-        """What a state has to be of, to be loaded here."""
-        return type(self).__qualname__
-
     def state_dict(self) -> dict[str, Any]:
         """Return the scheduler's state as plain values, fit for JSON.
 
-        It holds the count (of a scheduler that has one), the values in force, the base values, and
-        the plain attributes (numbers, strings, enum members, and the standard containers of them)
-        that the subclass has set; others, such as functions, the constructor makes again.
+        It holds the count, the values in force, the base values, and the plain attributes
+        (numbers, strings, enum members, and the standard containers of them) that the subclass
+        has set; others, such as functions, the constructor makes again.
         """
-        groups = self.optimizer.param_groups
-        bases: dict[str, list[Any]] = {}
-        values: dict[str, list[Any]] = {}
-        for name, field in self._fields.items():
-            # A group that was added since the last step has no base yet.
-            wholes = [group.get(field.initial_key, group[field.key]) for group in groups]
-            bases[name] = [_listed(field.entry(plain(base))) for base in wholes]
-            values[name] = [_listed(plain(held)) for held in field.held(groups)]
-        return {
-            "format": _STATE_FORMAT,
-            "kind": self._state_kind,
-            "base_values": to_pairs(bases),
-            "values": to_pairs(values),
-            "attributes": to_pairs(self._plain_attributes()),
-            **self._position(),
-        }
-
-    def _plain_attributes(self) -> dict[str, Any]:
-        attributes: dict[str, Any] = {}
-        lost: list[str] = []
-        for name, value in vars(self).items():
-            if name in self._own_attributes or self._is_cached(name):
-                continue
-            try:
-                attributes[name] = to_plain(value.value if isinstance(value, Enum) else value)
-            except NotPlainError as error:
-                if isinstance(value, MutableMapping | MutableSequence | MutableSet):
-                    lost.append(f"{name} is a {type(value).__name__} that is not saved: {error}")
-        if lost:
-            self._warn(
-                self._position().get("num_updates"),
-                lost,
-                "A resumed run has what the constructor makes. Keep plain values in it, or "
-                "override state_dict() and load_state_dict().",
-            )
-        return attributes
-
-    def _is_cached(self, name: str) -> bool:
-        """Say whether an attribute is computed on use, so that it is no state."""
-        return isinstance(getattr(type(self), name, None), cached_property)
+        return state.saved(self)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a state, and put the values that are due there in force.
+        """Continue from a state, and put the values that are due there in force.
 
         Args:
             state_dict: What :meth:`state_dict` returned, also after JSON.
@@ -434,173 +335,44 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             ValueError: If the state is of another kind of scheduler or damaged; then nothing has
                 changed.
         """
-        state = self._checked_state(state_dict)
-        groups, before = self.optimizer.param_groups, dict(vars(self))
-        keys = {field.initial_key for field in self._fields.values()}
-        bases = [(group, key, group.get(key)) for group in groups for key in keys]
-        try:
-            self._adopt(self._fields.values())
-            self._bring_back_bases(state)
-            self._restore(state)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            for group, key, base in bases:
-                group.pop(key, None) if base is None else group.update({key: base})
-            raise
-        for field in self._fields.values():
-            field.seen = field.bases(groups)
-        self._new_groups = ()
+        state.load(self, state_dict)
 
-    def _checked_state(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(f"state_dict={state_dict!r} is no dictionary.")
-        kind = state_dict.get("kind", self._state_kind)
-        if kind != self._state_kind:  # what another class has besides is not the point then
-            raise ValueError(
-                f"The state is of {kind!r}, but this scheduler is a {type(self).__name__}, which "
-                f"loads states of {self._state_kind!r}."
-            )
-        mine = _STATE_KEYS | self._position().keys()
-        name = type(self).__name__
-        missing, extra = mine - state_dict.keys(), state_dict.keys() - mine
-        if missing or extra:
-            raise ValueError(
-                f"This is no state of {name}: "
-                + "; ".join(
-                    f"{what} {', '.join(sorted(map(repr, keys)))}"
-                    for what, keys in (("it lacks", missing), ("it also has", extra))
-                    if keys
-                )
-                + "."
-            )
-        if type(state_dict["format"]) is not int or state_dict["format"] != _STATE_FORMAT:
-            raise ValueError(
-                f"The state has format {state_dict['format']!r}, but this version reads format "
-                f"{_STATE_FORMAT}."
-            )
-        state = dict(state_dict)
-        for key in ("base_values", "values", "attributes"):
-            state[key] = from_pairs(key, state[key])
-        for key in ("base_values", "values"):
-            for field, values in state[key].items():
-                if not _is_row(values):
-                    raise ValueError(
-                        f"The state's {key.replace('_', ' ')} for field {field!r} are {values!r}, "
-                        "but have to be a list with a finite number, or a list of them, for each "
-                        "parameter group."
-                    )
-        self._check_fields(state["values"])
-        state["attributes"] = {
-            attribute: self._read(attribute, value)
-            for attribute, value in state["attributes"].items()
-            if not self._is_cached(attribute)
-        }
-        if "num_updates" in state:
-            state["num_updates"] = saved_count("num_updates", state["num_updates"])
-        return state
+    @property
+    def _state_kind(self) -> str:
+        """What a state has to be of, to be loaded here."""
+        return type(self).__qualname__
+
+    def _planned_rows(self) -> state.Planned:
+        """Return field, group (None for all) and schedule of all that is planned."""
+        return ()
+
+    def _may_be_restored(self, attribute: str) -> bool:
+        """Say whether a state may set an attribute, which is neither code nor one of the bases'."""
+        return True
 
     def _check_fields(self, values: Mapping[str, Any]) -> None:
-        """Raise if a state lacks a field of this scheduler, or has one that is none of its own."""
-        missing = self._fields.keys() - values.keys()
-        groups = self.optimizer.param_groups
-        # A field that is scheduled only later is known by its base in a restored optimizer.
-        extra = [
-            name
-            for name in values.keys() - self._fields.keys()
-            if not all(Field(name).initial_key in group for group in groups)
+        state.check_fields(self, values)
+
+    def _restore(self, checked: dict[str, Any]) -> None:
+        """Continue from a checked state."""
+        vars(self).update(checked["attributes"], _num_updates=checked["num_updates"])
+        due = self._due_from(checked)
+        lines = [
+            line
+            for field, values in due
+            for line in state.unexplained(self, field, values, checked)
         ]
-        for fields, what in ((missing, "have no field"), (extra, "have a field")):
-            if fields:
-                names = ", ".join(map(repr, sorted(fields)))
-                raise ValueError(
-                    f"The state's values {what} {names}, but {type(self).__name__} schedules "
-                    f"{', '.join(map(repr, self._fields)) or 'no field yet'}. If a field was added "
-                    "to the scheduler, take a state that was saved since; restore the optimizer "
-                    "first."
-                )
-
-    def _read(self, attribute: str, value: Any) -> Any:
-        if not self._may_be_restored(attribute):
-            raise ValueError(
-                f"The state has an attribute {attribute!r}, which no state of "
-                f"{type(self).__name__} can set."
-            )
-        try:
-            return like(from_plain(value), vars(self).get(attribute))
-        except Exception as error:
-            raise ValueError(
-                f"The state's attribute {attribute!r} is {value!r}, which cannot be read: {error}"
-            ) from error
-
-    def _may_be_restored(self, name: str) -> bool:
-        on_class = getattr(type(self), name, None)
-        is_code = callable(on_class) or hasattr(on_class, "__get__")
-        is_name = name.isidentifier() and not name.startswith("__")
-        return is_name and name not in self._own_attributes and not is_code
-
-    def _position(self) -> dict[str, Any]:
-        return {}
-
-    def _bring_back_bases(self, state: Mapping[str, Any]) -> None:
-        """Put the state's base values where a restored optimizer came without.
-
-        Not every way of restoring an optimizer brings back the keys that are none of its own. A
-        group without a base that held the very value of the state is of such an optimizer.
-        """
-        new = {(id(group), key) for group, key in self._new_groups}
-        for name, field in self._fields.items():
-            groups = self.optimizer.param_groups
-            saved = (state[key].get(name, ()) for key in ("values", "base_values"))
-            rows = zip(groups, field.bases(groups), *saved, strict=False)
-            for i, (group, found, value, base) in enumerate(rows):
-                is_lost = (id(group), field.initial_key) in new and _alike(found, value)
-                if is_lost or not self._bases_live_in_groups:
-                    field.set_base(i, group, plain(base))
-                if is_lost:
-                    field.seen[i : i + 1] = [plain(base)]
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checked state."""
-        vars(self).update(state["attributes"])
-        if "num_updates" in state:
-            vars(self)["_num_updates"] = state["num_updates"]
-        due = self._due_from(state)
-        self._warn_of_replaced(due, state)
-        self._write(due)
-
-    def _due_from(self, state: dict[str, Any]) -> Due:
-        """Return what is due after a state was loaded: what was in force when it was saved."""
-        return self._checked(state["values"], None)
-
-    def _warn_of_replaced(self, due: Due, state: dict[str, Any]) -> None:
-        """Warn of values that neither this scheduler nor the checkpoint explains."""
-        groups = self.optimizer.param_groups
-        lines: list[str] = []
-        for field, values in due:
-            bases, last = field.bases(groups), field.last
-            saved = state["values"].get(field.name, values)
-            lines += [
-                f"{called(groups[i], i)} had {field.initial_key}={seen!r} when the scheduler was "
-                f"made; now it has {base!r}, which counts."
-                for i, (seen, base) in enumerate(zip(field.seen, bases, strict=False))
-                if seen != base
-            ]
-            for i, now in enumerate(field.held(groups)):
-                mark = last[i] if i < len(last) else None
-                held = mark.held if isinstance(mark, Doubt) else plain(now)
-                known = [bases[i], values[i], *saved[i : i + 1]]
-                if mark != now and not any(_alike(held, value) for value in known):
-                    lines.append(
-                        f"{called(groups[i], i)} held {field.name}={held!r}, set by hand since; "
-                        f"{plain(values[i])!r} replaces it."
-                    )
         if lines:
             self._warn(
-                state.get("num_updates"),
+                self._num_updates,
                 lines,
                 "To change the rate of a resumed run, change the group's initial_… value.",
             )
+        self._write(due)
+
+    def _due_from(self, checked: dict[str, Any]) -> Due:
+        """Return what is due after a state was loaded: what was in force when it was saved."""
+        return self._checked(checked["values"], None)
 
 
 class StatefulSchedulerBase(SchedulerBase, LRScheduler):
@@ -637,6 +409,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
     """
 
     _num_updates: int = 0
+    _is_counting = True
     _was_stepped = False
 
     def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
@@ -649,13 +422,11 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         if self._num_updates or any(field.last for field in self._fields.values()):
             return
         due = self._due(0)
-        new = [group for group, _ in self._new_groups]
-        doubts = [self._doubts(field, values, new) for field, values in due]
+        for field, values in due:
+            field.find(
+                self.optimizer.param_groups, values, [group for group, _ in self._new_groups]
+            )
         self._write(due)
-        for (field, _), marks in zip(due, doubts, strict=True):
-            for i, mark in enumerate(marks):
-                if isinstance(mark, Doubt):
-                    field.last[i] = mark
 
     @property
     def num_updates(self) -> int:
@@ -672,12 +443,19 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
             ValueError: As in :meth:`SchedulerBase.step_update`; the count stays as it was.
         """
         if not self._was_stepped:
-            _warn_if_stepped_for_each_process(self)
+            self._warn_if_stepped_for_each_process()
             self._was_stepped = True
         self.step_update(self._num_updates + 1 if epoch is None else whole("epoch", epoch))
 
-    def _position(self) -> dict[str, Any]:
-        return {"num_updates": self._num_updates}
+    def _warn_if_stepped_for_each_process(self) -> None:
+        if (count := calls_for_each_process()) > 1:
+            self._warn(
+                self.num_updates,
+                [f"Accelerate calls step() {count} times an update, once for each process."],
+                "The schedule counts updates, so it would end too early. Leave it out of "
+                "accelerator.prepare(…), and call its step() only `if accelerator.sync_gradients "
+                "and not accelerator.optimizer_step_was_skipped`.",
+            )
 
     # What frameworks know of PyTorch's own schedulers ----------------------------------------
 
@@ -725,68 +503,3 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
     @property
     def _last_lr(self) -> list[float | Tensor]:  # type: ignore[override]
         return self.get_last_lr()
-
-
-def _warn_if_stepped_for_each_process(scheduler: StatefulSchedulerBase) -> None:
-    """Warn if the caller is Accelerate's wrapper, which steps once for each process."""
-    accelerate = sys.modules.get("accelerate.scheduler")
-    frame = sys._getframe(1)
-    while accelerate is not None and frame.f_back is not None:
-        frame = frame.f_back
-        if frame.f_code is accelerate.AcceleratedScheduler.step.__code__:
-            wrapper = frame.f_locals["self"]
-            count = accelerate.AcceleratorState().num_processes
-            if wrapper.step_with_optimizer and not wrapper.split_batches and count > 1:
-                scheduler._warn(
-                    scheduler.num_updates,
-                    [f"Accelerate calls step() {count} times an update, once for each process."],
-                    "The schedule counts updates, so it would end too early. Leave it out of "
-                    "accelerator.prepare(…), and call its step() only "
-                    "`if accelerator.sync_gradients and not "
-                    "accelerator.optimizer_step_was_skipped`.",
-                )
-            return
-
-
-def raise_named(where: str, error: TypeError | ValueError) -> NoReturn:
-    """Raise an error again that says where it is from, unless it may be made of no text."""
-    if type(error) not in (TypeError, ValueError):
-        raise error
-    raise type(error)(f"{where}: {error}") from error
-
-
-def warn_at_the_caller(head: str, lines: list[str], advice: str) -> None:
-    """Warn of what ``lines`` say, at the line of code that called the library."""
-    shown = lines[:8] + ([f"… and {len(lines) - 8} more."] if len(lines) > 8 else [])
-    text = "\n".join([head, *shown, advice])
-    warnings.warn(text, SchedulerWarning, stacklevel=_levels_to_the_caller())
-
-
-def _levels_to_the_caller() -> int:
-    """Return the stack level at which a warning points at the code that called the library."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
-        level, frame = level + 1, frame.f_back
-    return level
-
-
-def _is_row(values: object) -> bool:
-    """Say whether ``values`` are what a state holds of a field: numbers, or tuples of them."""
-    return isinstance(values, list | tuple) and all(
-        _is_row(value) or (isinstance(value, numbers.Real) and math.isfinite(plain(value)))
-        for value in values
-    )
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _alike(one: Any, other: Any) -> bool:
-    """Say whether two held values are the same, up to what a tensor's precision does to them."""
-    one, other = plain(one), plain(other)
-    if isinstance(one, tuple) and isinstance(other, tuple):
-        return len(one) == len(other) and all(map(_alike, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-6)
-    return bool(one == other)

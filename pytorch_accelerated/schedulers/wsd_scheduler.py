@@ -11,8 +11,9 @@ from torch.optim import Optimizer
 from pytorch_accelerated.checks import whole
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.cosine_scheduler import not_negative, updates_in
+from pytorch_accelerated.schedulers.for_runs import HORIZON, given, show_arguments
 from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules, ParamScheduler
-from pytorch_accelerated.schedulers.plain_state import saved_count
+from pytorch_accelerated.schedulers.plain_values import saved_count
 from pytorch_accelerated.schedules import (
     Schedule,
     Sequence,
@@ -42,12 +43,12 @@ class WSDLrScheduler(ParamScheduler):
     For m = 0 the second formula is its own limit: base at t = 0, and 0 for t > 0. No decay begins
     before the end of warmup: it is shorter then.
 
-    **Continuing.** The state is a position, and the arguments given now count: to go on to a
+    **Continuing.** The state is a position, and the arguments given now count: to continue to a
     longer total, make the scheduler with a larger ``total_steps`` and load the state. With
-    ``is_continuation_from_checkpoint`` there is no warmup, and the run goes on at the base value
-    whatever is planned around the position: no decay begins before it. The count goes on as well;
+    ``is_continuation_from_checkpoint`` there is no warmup, and the run continues at the base value
+    whatever is planned around the position: no decay begins before it. The count continues as well;
     to count anew, with ``total_steps`` updates still to come, do not load the scheduler's state.
-    With ``num_checkpoints=1`` the stable phase goes on right up to the last decay.
+    With ``num_checkpoints=1`` the stable phase lasts right up to the last decay.
 
     Args:
         optimizer: The optimizer whose parameter groups are scheduled.
@@ -62,13 +63,13 @@ class WSDLrScheduler(ParamScheduler):
         use_inverse_sqrt_decay: Whether to decay by the first formula ("1 − sqrt") or the second
             (inverse proportional).
         num_checkpoints: How many periods; see :func:`estimate_checkpoint_steps`.
-        is_continuation_from_checkpoint: Whether this goes on from a checkpoint, without warmup.
+        is_continuation_from_checkpoint: Whether this continues from a checkpoint, without warmup.
 
     Raises:
         ValueError: If the total is not given in one of the two ways, a number is out of its
             range, warmup is longer than the first period, or (with a warmup) it starts above
             the base value of every group.
-        TypeError: If something is no number, or a count no integer.
+        TypeError: If something is not a number, or a count not an integer.
 
     References:
         WSD, Hu et al., arXiv:2404.06395; the "1 − sqrt" decay, Hägele et al., arXiv:2405.18392;
@@ -203,7 +204,7 @@ class WSDLrScheduler(ParamScheduler):
         Returns:
             Dictionaries with ``period_start``, ``period_end``, ``decay_steps`` (how many updates
             decay) and ``pre_decay_step`` (after how many updates the decay begins: the moment
-            for a checkpoint to go on from).
+            for a checkpoint to continue from).
         """
         return self._periods(self._continuation)
 
@@ -229,66 +230,53 @@ class WSDLrScheduler(ParamScheduler):
         """Return the period that the updates made so far belong to."""
         return self.get_phase_info(self.num_updates)
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        saved = state["attributes"].pop("_continuation", None)
+    def _restore(self, checked: dict[str, Any]) -> None:
+        saved = checked["attributes"].pop("_continuation", None)
         continuation = None
         if self.is_continuation_from_checkpoint:
             # A state of this very continuation is resumed; any other one is continued from.
-            start = state["num_updates"]
+            start = checked["num_updates"]
             if isinstance(saved, Mapping) and saved.get("total_steps") == self.total_steps:
                 start = saved_count("_continuation start", saved.get("start"))
             else:
-                state.pop("plan", None)  # another one is what was asked for
+                checked["plan"] = []  # another one is what was asked for
             continuation = {"start": start, "total_steps": self.total_steps}
         own = FieldSchedules(self._fields["lr"], self._schedule(continuation))
         vars(self).update(_schedules=[own], _continuation=continuation)
-        super()._restore(state)
+        super()._restore(checked)
 
     @classmethod
-    def create_scheduler_fn(  # type: ignore[override]
-        cls,
-        total_num_epochs: Any = TrainerPlaceholderValues.NUM_EPOCHS,
-        num_update_steps_per_epoch: Any = (
-            TrainerPlaceholderValues.PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH
-        ),
-        num_warmup_epochs: Any = None,
-        decay_phase_ratio: float = 0.1,
-        lr_min: float = 1e-6,
-        warmup_starting_lr: float = 1e-6,
-        use_inverse_sqrt_decay: bool = True,
-        num_checkpoints: int = 1,
-        is_continuation_from_checkpoint: bool = False,
+    def create_scheduler_fn(
+        cls, *arguments: Any, **keywords: Any
     ) -> Callable[[Optimizer], WSDLrScheduler]:
         """Return a factory for :meth:`Trainer.train`, which fills in the run's own lengths.
 
-        Args:
-            total_num_epochs: Epochs of the whole; the run's by default.
-            num_update_steps_per_epoch: As for the class; the run's by default.
-            num_warmup_epochs: Epochs of warmup; None for 1 % of the total.
-            decay_phase_ratio: As for the class.
-            lr_min: As for the class.
-            warmup_starting_lr: As for the class.
-            use_inverse_sqrt_decay: As for the class.
-            num_checkpoints: As for the class.
-            is_continuation_from_checkpoint: As for the class.
+        Its arguments are those of the class, without the optimizer, but ``total_num_epochs``, the
+        run's by default, in place of the total, and ``num_warmup_epochs``, None for 1 % of the
+        total, in place of the updates of warmup.
 
         Example:
             >>> from pytorch_accelerated.schedulers import WSDLrScheduler
             >>> create_scheduler_fn = WSDLrScheduler.create_scheduler_fn(num_checkpoints=2)
         """
-        return partial(
-            _over_epochs,
-            cls,
-            num_epochs=total_num_epochs,
-            num_update_steps_per_epoch=num_update_steps_per_epoch,
-            num_warmup_epochs=num_warmup_epochs,
-            decay_phase_ratio=decay_phase_ratio,
-            lr_min=lr_min,
-            warmup_starting_lr=warmup_starting_lr,
-            use_inverse_sqrt_decay=use_inverse_sqrt_decay,
-            num_checkpoints=num_checkpoints,
-            is_continuation_from_checkpoint=is_continuation_from_checkpoint,
-        )
+        own = given(cls, arguments, keywords)
+        warmup = own.pop("num_warmup_epochs", None)
+        lengths = {name: own.pop(name, default) for name, default in _OF_THE_RUN.items()}
+        if lengths == _OF_THE_RUN:
+            steps = lengths["num_update_steps_per_epoch"] if warmup else 1
+            lengths = {"horizon": HORIZON, "num_update_steps_per_epoch": steps}
+        return partial(_over_epochs, cls, num_warmup_epochs=warmup, **lengths, **own)
+
+
+_OF_THE_RUN = {
+    "total_num_epochs": TrainerPlaceholderValues.NUM_EPOCHS,
+    "num_update_steps_per_epoch": TrainerPlaceholderValues.PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH,
+}
+show_arguments(
+    WSDLrScheduler,
+    {**_OF_THE_RUN, "num_warmup_epochs": None},
+    left_out=("num_epochs", "total_steps", "num_warmup_steps"),
+)
 
 
 def estimate_checkpoint_steps(total_steps: int, num_checkpoints: int = 3) -> list[int]:
@@ -303,7 +291,7 @@ def estimate_checkpoint_steps(total_steps: int, num_checkpoints: int = 3) -> lis
 
     Raises:
         ValueError: If a number is below 1.
-        TypeError: If a number is no integer.
+        TypeError: If a number is not an integer.
 
     Example:
         >>> from pytorch_accelerated.schedulers.wsd_scheduler import estimate_checkpoint_steps
@@ -328,13 +316,17 @@ def _over_epochs(
     *,
     num_update_steps_per_epoch: int,
     num_warmup_epochs: float | None,
-    **arguments: Any,
+    horizon: int | None = None,
+    total_num_epochs: float | None = None,
+    **own: Any,
 ) -> WSDLrScheduler:
     steps = whole("num_update_steps_per_epoch", num_update_steps_per_epoch, 1)
+    if horizon is None:
+        horizon = updates_in("total_num_epochs", total_num_epochs, steps, is_total=True)
     warmup = None
     if num_warmup_epochs is not None:
         warmup = updates_in("num_warmup_epochs", num_warmup_epochs, steps)
-    return cls(optimizer, num_update_steps_per_epoch=steps, num_warmup_steps=warmup, **arguments)
+    return cls(optimizer, total_steps=horizon, num_warmup_steps=warmup, **own)
 
 
 def _total(

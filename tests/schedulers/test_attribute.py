@@ -221,8 +221,8 @@ def test_a_setter_that_fails_after_it_has_changed_something_is_put_right_too() -
 
 def test_a_value_that_is_not_finite_is_named_and_nothing_changes() -> None:
     weights = [Weight(1.0), Weight(1e308, limit=math.inf)]
-    scheduler = AttributeScheduler(weights, value=linear(1, end=1e9))
-    with pytest.raises(ValueError, match=r"update 1: inf came for value of target 1 \(Weight\)"):
+    scheduler = AttributeScheduler(weights, value=from_function(lambda k: 1e9 if k else 1.0))
+    with pytest.raises(ValueError, match=r"update 1: value: inf for target 1 .* is not finite"):
         scheduler.step()
     assert [w.value for w in weights] == [1.0, 1e308]
     assert scheduler.num_updates == 0
@@ -330,7 +330,7 @@ def test_the_schedules_given_now_count_and_a_warning_says_both_values() -> None:
     for _ in range(4):
         scheduler.step()
     longer = AttributeScheduler(weight := Weight(8.0), value=linear(8, end=0.0))
-    with pytest.warns(SchedulerWarning, match=r"update 4:\n.*value=4.0 is due .* held 0.0"):
+    with pytest.warns(SchedulerWarning, match=r"update 4:\n(.*\n)+.*value=4.0 is due .* held 0.0"):
         longer.load_state_dict(scheduler.state_dict())
     assert weight.value == 4.0
 
@@ -339,7 +339,7 @@ def test_a_base_changed_before_a_restore_is_not_ignored_silently() -> None:
     scheduler = AttributeScheduler(Weight(8.0), value=DOWN)
     scheduler.step()
     other = AttributeScheduler(weight := Weight(2.0), value=DOWN)
-    with pytest.warns(SchedulerWarning, match=r"held value=2.0, set since; 6.0, .* base value 8.0"):
+    with pytest.warns(SchedulerWarning, match=r"initial_value=2.0 .* now it has 8.0, which counts"):
         other.load_state_dict(scheduler.state_dict())
     assert weight.value == 6.0
 
@@ -359,18 +359,18 @@ def test_an_attribute_that_the_state_does_not_know_starts_from_what_it_held() ->
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda s: s.pop("num_updates"), "no state of AttributeScheduler"),
-        (lambda s: s.update(more=1), "no state of AttributeScheduler"),
-        (lambda s: s.update(format=9), "format is 9"),
-        (lambda s: s.update(kind="schedules"), "kind is 'schedules'"),
+        (lambda s: s.pop("num_updates"), "not a state of AttributeScheduler"),
+        (lambda s: s.update(more=1), "not a state of AttributeScheduler"),
+        (lambda s: s.update(format=9), "format 9"),
+        (lambda s: s.update(kind="schedules"), "is of 'schedules'"),
         (lambda s: s.update(num_updates=-1), "num_updates=-1"),
         (lambda s: s.update(num_updates="5"), "num_updates='5'"),
-        (lambda s: s.update(bases={"value": ["x"]}), "bases of value='x'"),
-        (lambda s: s.update(bases=[1.0]), "'bases' entry"),
-        (lambda s: s.update(values={"value": 1.0}), "'values' entry"),
-        (lambda s: s.update(bases={"value": [1.0, 2.0]}), "2 bases for value"),
-        (lambda s: s.update(bases={"value": [math.nan]}), "nan"),
-        (lambda s: s.update(bases={"value": [1e308]}, num_updates=2), "inf"),
+        (lambda s: s.update(base_values={"value": ["x"]}), "base values for field 'value'"),
+        (lambda s: s.update(base_values=[1.0]), "'base_values' entry"),
+        (lambda s: s.update(values={"value": 1.0}), "values for field 'value'"),
+        (lambda s: s.update(base_values={"value": [1.0, 2.0]}), "2 base_values for value"),
+        (lambda s: s.update(base_values={"value": [math.nan]}), "finite"),
+        (lambda s: s.update(base_values={"value": [1e308]}, num_updates=2), "inf"),
     ],
 )
 def test_a_damaged_state_is_refused_and_changes_nothing(change: Any, words: str) -> None:
@@ -444,10 +444,9 @@ def test_the_factory_gives_relative_schedules_the_runs_lengths() -> None:
         (SimpleNamespace(n=torch.tensor(3)), {"n": DOWN}, TypeError, "float tensor"),
         (SimpleNamespace(n=torch.ones(2)), {"n": DOWN}, TypeError, "no dimensions"),
         (SimpleNamespace(n=math.nan), {"n": DOWN}, ValueError, "nan"),
-        (Weight(), {"value": 0.5}, TypeError, "value=0.5 is no schedule"),
+        (Weight(), {"value": 0.5}, TypeError, "value=0.5 is not a schedule"),
         (Weight(), {"value": linear(0.5, end=0.0)}, ValueError, "over"),
         (Weight(), {"value": [DOWN, DOWN]}, ValueError, "1 targets"),
-        (Weight(), {"value": {0: DOWN}}, ValueError, "1 targets"),
         (torch.ones(2), {"ndim": DOWN}, AttributeError, "ndim"),
     ],
 )

@@ -217,7 +217,7 @@ def test_a_bad_state_is_refused_by_name_and_changes_nothing(change: Any, words: 
 
 def test_a_native_schedulers_state_is_refused() -> None:
     native = torch.optim.lr_scheduler.StepLR(sgd(), 3)
-    with pytest.raises(ValueError, match="no state of CosineLrScheduler"):
+    with pytest.raises(ValueError, match="not a state of CosineLrScheduler"):
         CosineLrScheduler(sgd(), 2, 2).load_state_dict(native.state_dict())
 
 

@@ -476,7 +476,7 @@ class Returns(StatefulSchedulerBase):
         (float("nan"), ValueError, ["nan"]),
         (["0.1", 0.2], TypeError, ["'0.1'", "group 0"]),
         ("0.1", TypeError, ["'0.1'"]),
-        (object(), TypeError, ["no number"]),
+        (object(), TypeError, ["not a number"]),
         ([0.3, None], TypeError, ["None", "group 1"]),
         ([0.3, [0.1]], TypeError, ["[0.1]", "group 1"]),
     ],

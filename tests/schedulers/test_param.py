@@ -346,7 +346,7 @@ def test_if_one_field_fails_no_field_changes() -> None:
     )
     train(optimizer, scheduler, 1)
     before = copy.deepcopy(optimizer.param_groups), scheduler.state_dict()
-    with pytest.raises(ValueError, match=r"weight_decay: -0.2 .* at update 2 is out of range"):
+    with pytest.raises(ValueError, match=r"at update 2: weight_decay: -0.2 .* is out of range"):
         scheduler.step()
     after = copy.deepcopy(optimizer.param_groups), scheduler.state_dict()
     assert str(after) == str(before)
@@ -370,7 +370,7 @@ def test_a_field_that_is_missing_leaves_no_trace(kind: Any) -> None:
     ("schedules", "error", "words"),
     [
         ({}, ValueError, ["no schedule", "lr=cosine"]),
-        ({"lr": 0.1}, TypeError, ["lr=0.1 is no schedule", "constant("]),
+        ({"lr": 0.1}, TypeError, ["lr=0.1 is not a schedule", "constant("]),
         ({"lr": None}, TypeError, ["lr=None"]),
         ({"lr": "cosine"}, TypeError, ["lr='cosine'"]),
         ({"lr": math.cos}, TypeError, ["from_function"]),
@@ -482,8 +482,8 @@ def test_checking_the_range_asks_for_no_update_and_so_costs_no_horizon() -> None
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (-1.0, r"lr: -0.4 for parameter group 0 at update 3 is out of range"),
-        (absolute(-0.1), r"lr: -0.1 for parameter group 0 at update 3"),
+        (-1.0, r"at update 3: lr: -0.4 for parameter group 0 .* is out of range"),
+        (absolute(-0.1), r"at update 3: lr: -0.1 for parameter group 0"),
         (math.nan, "nan"),
         (math.inf, "inf"),
     ],
@@ -505,13 +505,13 @@ def test_a_users_shape_is_checked_between_its_ends() -> None:
     optimizer = sgd([0.4])
     scheduler = ParamScheduler(optimizer, lr=phase(10, shape=overshoot, end=0.0))
     train(optimizer, scheduler, 2)
-    with pytest.raises(ValueError, match=r"lr: -0.0559\d* .* at update 3 is out of range"):
+    with pytest.raises(ValueError, match=r"at update 3: lr: -0.0559\d* .* is out of range"):
         scheduler.step()
     assert scheduler.num_updates == 2
     assert held(optimizer) == [pytest.approx(0.4 * 0.16)]
     optimizer = adamw([0.4])
     betas = ParamScheduler(optimizer, beta1=phase(10, shape=overshoot, end=absolute(0.99)))
-    with pytest.raises(ValueError, match=r"beta1: 1.0\d* .* at update 3 is out of range"):
+    with pytest.raises(ValueError, match=r"at update 3: beta1: 1.0\d* .* is out of range"):
         train(optimizer, betas, 3)
     with pytest.raises(ValueError, match=r"lr: -0.4 .* in phase"):  # at its end: at once
         ParamScheduler(sgd([0.4]), lr=phase(10, shape=overshoot, end=-1.0))
@@ -541,9 +541,9 @@ def test_code_of_a_users_own_is_checked_at_each_step(schedule: Any) -> None:
     optimizer = sgd([0.4])
     scheduler = ParamScheduler(optimizer, lr=schedule)
     train(optimizer, scheduler, 1)
-    with pytest.raises(ValueError, match=r"lr: nan .* at update 2 is not finite"):
+    with pytest.raises(ValueError, match=r"at update 2: lr: nan .* is not finite"):
         scheduler.step()
-    with pytest.raises(ValueError, match=r"lr: -0\.\d* .* at update 4 is out of range"):
+    with pytest.raises(ValueError, match=r"at update 4: lr: -0\.\d* .* is out of range"):
         scheduler.step(4)
     with pytest.raises(ValueError, match=r"lr: nan .* at update 2 is not finite"):
         scheduler.preview()
@@ -572,7 +572,7 @@ def test_a_sum_is_refused_where_its_value_is_illegal() -> None:
     plan = cosine(10, end=0.0) + linear(10, start=-0.9, end=0.05)  # legal at both ends
     scheduler = ParamScheduler(optimizer, lr=plan)
     train(optimizer, scheduler, 6)
-    with pytest.raises(ValueError, match=r"lr: -0.0288\d* .* at update 7 is out of range"):
+    with pytest.raises(ValueError, match=r"at update 7: lr: -0.0288\d* .* is out of range"):
         scheduler.step()
     assert scheduler.num_updates == 6
 
@@ -582,7 +582,7 @@ def test_a_base_that_is_changed_to_an_illegal_one_is_refused() -> None:
     scheduler = ParamScheduler(optimizer, lr=linear(10, end=0.5))
     train(optimizer, scheduler, 3)
     optimizer.param_groups[0]["initial_lr"] = -1.0
-    with pytest.raises(ValueError, match=r"lr: -0.8 .* at update 4 is out of range"):
+    with pytest.raises(ValueError, match=r"at update 4: lr: -0.8 .* is out of range"):
         scheduler.step()
     assert (held(optimizer), scheduler.num_updates) == ([0.4 * 0.85], 3)
     with pytest.raises(ValueError, match=r"lr: -1.0 .* at update 0 is out of range"):
@@ -595,7 +595,7 @@ def test_a_users_function_inside_others_is_checked_as_well() -> None:
     plan = {"a": 0.5 * (linear(2, start=0.5) >> from_function(lambda k: -1.0, 3)), 1: DOWN}
     scheduler = StatelessParamScheduler(named("a", None), lr=plan)
     scheduler.step_update(1)
-    with pytest.raises(ValueError, match=r"lr: -0.2 for parameter group 0 at update 2"):
+    with pytest.raises(ValueError, match=r"at update 2: lr: -0.2 for parameter group 0"):
         scheduler.step_update(2)
 
 
@@ -637,5 +637,5 @@ def test_the_factory_makes_the_class_it_was_asked_of() -> None:
 
 
 def test_nonsense_given_to_the_factory_is_found_when_it_is_called() -> None:
-    with pytest.raises(TypeError, match=r"lr=0.1 is no schedule"):
+    with pytest.raises(TypeError, match=r"lr=0.1 is not a schedule"):
         ParamScheduler.create_scheduler_fn(lr=0.1)(sgd())

@@ -125,7 +125,7 @@ def test_a_floor_above_every_base_is_refused() -> None:
 
 
 def test_a_warmup_that_is_no_schedule_is_named() -> None:
-    with pytest.raises(TypeError, match="warmup=5 is no schedule"):
+    with pytest.raises(TypeError, match="warmup=5 is not a schedule"):
         plateau((0.1,), warmup=5)
 
 

@@ -25,10 +25,10 @@ SCHEDULES = [
 
 
 class Careful(ParamScheduler):
-    """Takes the careful way each time: step_update is its own."""
+    """Takes the careful way each time: its values are its own."""
 
-    def step_update(self, num_updates):
-        super().step_update(num_updates)
+    def get_updated_values(self, num_updates):
+        return super().get_updated_values(num_updates)
 
 
 def optimizer_with(rates, tensors=False, decay=0.01):

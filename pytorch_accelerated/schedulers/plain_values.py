@@ -1,4 +1,4 @@
-"""Turning a scheduler's own attributes into plain values that savers keep as they are, and back."""
+"""Turning attributes into plain values that savers keep as they are, and back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Enum):
         # What a str-enum or int-enum stands for is equal to it; of others only `like` knows.
         if not isinstance(value, str | int):
-            raise NotPlainError(f"{value!r} is no plain value.")
+            raise NotPlainError(f"{value!r} is not a plain value.")
         return to_plain(value.value)
     if isinstance(value, str):
         return str(value)
@@ -61,7 +61,7 @@ def to_plain(value: Any) -> Any:
     if type(value) in (dict, defaultdict, Counter, OrderedDict):
         name = "dict" if type(value) is defaultdict else type(value).__name__
         return [f"__{name}__", *([to_plain(k), to_plain(v)] for k, v in value.items())]
-    raise NotPlainError(f"{value!r} is no plain value.")
+    raise NotPlainError(f"{value!r} is not a plain value.")
 
 
 def from_plain(value: Any) -> Any:
@@ -88,11 +88,9 @@ def to_pairs(entry: Mapping[str, T]) -> list[list[Any]]:
 
 
 def from_pairs(key: str, entry: Any) -> dict[str, Any]:
-    """Return what :func:`to_pairs` was given; raise if ``entry`` is none of that.
+    """Return what :func:`to_pairs` was given; raise if ``entry`` is not that.
 
-    Args:
-        key: The state's key, for the message.
-        entry: What the state holds there: pairs, or the dictionary itself.
+    A dictionary itself passes, too.
     """
     if isinstance(entry, Mapping):
         entry = to_pairs(entry)
@@ -129,5 +127,7 @@ def saved_count(name: str, value: object) -> int:
     """Return a state's entry that is a count."""
     count = saved_entry(whole, name, value)
     if count.bit_length() > 63:  # and so too large for what is computed with it
-        raise ValueError(f"The state's {name} is a number of {count.bit_length()} bits, no count.")
+        raise ValueError(
+            f"The state's {name} is a number of {count.bit_length()} bits, not a count."
+        )
     return count

@@ -1,0 +1,94 @@
+"""Factories for the Trainer, which ask a run for the lengths that they need, and for no others."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from torch.optim import Optimizer
+
+from pytorch_accelerated.placeholders import TrainerPlaceholderValues
+from pytorch_accelerated.schedules import Schedule
+
+HORIZON = TrainerPlaceholderValues.MAX_NUM_TRAIN_STEPS
+PER_EPOCH = TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH
+_FAR = 10**12
+
+
+def schedules_in(plan: Any) -> list[Any]:
+    """Return the schedules of a field's plan."""
+    if isinstance(plan, Mapping):
+        return list(plan.values())
+    return list(plan) if isinstance(plan, Sequence) and not isinstance(plan, str) else [plan]
+
+
+def for_the_run(
+    make: Callable[..., Any], plans: Mapping[str, Any], **more: Any
+) -> Callable[[Optimizer], Any]:
+    """Return a factory that calls ``make(optimizer, **plans, **more)`` with lengths in updates.
+
+    Shares of the run need its horizon, epochs also the updates in one. A factory that needs
+    neither serves where there is no Trainer to fill them in.
+    """
+    relative = [
+        schedule
+        for plan in plans.values()
+        for schedule in schedules_in(plan)
+        if isinstance(schedule, Schedule) and schedule.is_relative
+    ]
+    lengths: dict[str, Any] = {"horizon": HORIZON} if relative else {}
+    if any(map(_needs_epochs, relative)):
+        lengths["num_updates_per_epoch"] = PER_EPOCH
+    return partial(_over_the_run, make, plans, **more, **lengths)
+
+
+def _needs_epochs(schedule: Schedule) -> bool:
+    try:
+        schedule.over(_FAR)
+    except ValueError:
+        return True
+    return False
+
+
+def _over_the_run(
+    make: Callable[..., Any],
+    plans: Mapping[str, Any],
+    optimizer: Optimizer,
+    horizon: int | None = None,
+    num_updates_per_epoch: int | None = None,
+    **more: Any,
+) -> Any:
+    def over(plan: Any) -> Any:
+        if horizon is None:
+            return plan
+        if isinstance(plan, Schedule):
+            return plan.over(horizon, num_updates_per_epoch)
+        if isinstance(plan, Mapping):
+            return {key: over(one) for key, one in plan.items()}
+        is_several = isinstance(plan, Sequence) and not isinstance(plan, str)
+        return list(map(over, plan)) if is_several else plan
+
+    return make(optimizer, **{name: over(plan) for name, plan in plans.items()}, **more)
+
+
+def show_arguments(cls: Any, own: Mapping[str, Any], left_out: Sequence[str] = ()) -> None:
+    """Have ``create_scheduler_fn`` show the class's arguments, to help(), editors and ``given``.
+
+    In place of the optimizer and of those that are ``left_out`` come its ``own``, with defaults.
+    """
+    first, *rest = inspect.signature(cls).parameters.values()
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [
+        *(inspect.Parameter(name, kind, default=default) for name, default in own.items()),
+        *(parameter for parameter in rest if parameter.name not in (*own, *left_out)),
+    ]
+    made = cls.create_scheduler_fn.__func__
+    made.__signature__ = inspect.signature(made).replace(parameters=[first, *parameters])
+
+
+def given(cls: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``create_scheduler_fn`` was called with, by name; raise if it has no such."""
+    signature = inspect.signature(cls.create_scheduler_fn)
+    return dict(signature.bind_partial(*arguments, **keywords).arguments)
