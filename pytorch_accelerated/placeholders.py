@@ -81,9 +81,10 @@ class TrainerPlaceholderValues:
     member                                      value
     ==========================================  ==================================================
     ``NUM_EPOCHS``                              the run's epochs. If ``max_num_train_steps`` ends
-                                                it earlier: ``MAX_NUM_TRAIN_STEPS`` divided by
+                                                it earlier, or it continues from a checkpoint with
+                                                other batches: ``MAX_NUM_TRAIN_STEPS`` divided by
                                                 ``NUM_UPDATE_STEPS_PER_EPOCH``, as an exact
-                                                `fractions.Fraction` if that is no whole number
+                                                `fractions.Fraction` if that is not whole
     ``NUM_UPDATE_STEPS_PER_EPOCH``              optimizer updates in a whole epoch
     ``PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH``  the same number: every process makes each update
     ``MAX_NUM_TRAIN_STEPS``                     optimizer updates of the run, its horizon
@@ -181,14 +182,13 @@ def _whole_as_int(number: Any) -> Any:
 
 def _num_epochs(trainer: Any) -> Any:
     config = trainer.run_config
-    epochs: int = config.num_epochs
     horizon = getattr(config, "max_num_train_steps", None)
     per_epoch = getattr(config, "num_update_steps_per_epoch", None)
-    if isinstance(horizon, int) and isinstance(per_epoch, int) and horizon < epochs * per_epoch:
-        from fractions import Fraction  # on use: its import takes 5 ms
+    if horizon is None or not per_epoch or horizon == config.num_epochs * per_epoch:
+        return config.num_epochs
+    from fractions import Fraction  # on use: its import takes 5 ms
 
-        return _whole_as_int(Fraction(horizon, per_epoch))
-    return epochs
+    return _whole_as_int(Fraction(horizon, per_epoch))
 
 
 _LOOKUPS: Mapping[str, Callable[[Any], Any]] = {

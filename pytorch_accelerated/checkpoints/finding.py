@@ -41,11 +41,15 @@ def checkpoints_in(folder: Path) -> list[Path]:
     found = [
         (place_of(path), path.name, path)
         for path in (folder.iterdir() if folder.is_dir() else ())
-        if not path.name.startswith(".")
-        and not os.path.isfile(path)
-        and (OWN_NAME.fullmatch(path.name) or os.path.exists(path / MANIFEST))
+        if not path.name.startswith(".") and not os.path.isfile(path) and _is_one(path)
     ]
     return [path for _, _, path in sorted(found)]
+
+
+def _is_one(folder: Path) -> bool:
+    """Return whether a folder is a checkpoint, as far as that can be told if it is damaged."""
+    is_named = OWN_NAME.fullmatch(folder.absolute().name) is not None
+    return is_named or os.path.lexists(folder / MANIFEST)
 
 
 def problem_of(folder: Path) -> str | None:
@@ -107,7 +111,7 @@ def _candidates(start: Path) -> list[Path]:
     recover(start)
     if not start.is_dir():
         raise FileNotFoundError(f"there is no checkpoint or folder of checkpoints at {start}")
-    candidates = [start] if os.path.exists(start / MANIFEST) else checkpoints_in(start)
+    candidates = [start] if _is_one(start) else checkpoints_in(start)
     if not candidates:
         raise CheckpointError(f"{start} is not a checkpoint, and there is none in it")
     return candidates
@@ -173,7 +177,7 @@ def list_checkpoints(folder: str | os.PathLike[str]) -> list[CheckpointInfo]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
-    found = [folder] if os.path.exists(folder / MANIFEST) else checkpoints_in(folder)
+    found = [folder] if _is_one(folder) else checkpoints_in(folder)
     unfinished = sorted(path for path in folder.iterdir() if is_leftover(path))
     return [*map(_info, unfinished), *map(_info, found)]
 

@@ -69,7 +69,7 @@ def write_folder(
         FileExistsError: Something else is at that place.
     """
     recover(target)
-    is_checkpoint = os.path.exists(target / MANIFEST)
+    is_checkpoint = os.path.lexists(target / MANIFEST)
     is_used = target.exists() and not (target.is_dir() and not any(target.iterdir()))
     if is_used and not is_checkpoint and not replaces_any:
         raise FileExistsError(

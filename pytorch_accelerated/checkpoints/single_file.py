@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.parameter import is_lazy
 
 from pytorch_accelerated.checkpoints import scheduler_states
 from pytorch_accelerated.checkpoints.folders import CheckpointError
+from pytorch_accelerated.checkpoints.weights import Weights
 
 _ITEMS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
 
@@ -71,7 +71,7 @@ def contents_of(
     if scheduler is not None:
         extra["scheduler_state_dict"] = scheduler_states.state_of(scheduler)
     check_loadable(extra)
-    contents = {"model_state_dict": model.state_dict()}
+    contents = {"model_state_dict": Weights(model).state_dict()}
     if optimizer is not None:
         contents["optimizer_state_dict"] = check_has_state(optimizer).state_dict()
     return {**contents, **extra}
@@ -150,7 +150,7 @@ def load(
     put_back = _as_it_is(model, optimizer, scheduler)
     part = "model"
     try:
-        model.load_state_dict(contents["model_state_dict"])
+        Weights(model).load_state_dict(contents["model_state_dict"])
         # A scheduler puts its value in force in what the optimizer then has.
         if of_optimizer is not None:
             part = "optimizer"
@@ -169,7 +169,7 @@ def load(
 
 def _as_it_is(model: Any, optimizer: Any, scheduler: Any) -> Callable[[], None]:
     """Note model, optimizer and schedulers; returns what puts them back."""
-    weights = {name: _copy_of(value) for name, value in model.state_dict().items()}
+    weights = Weights(model).copied()
     optimizer = getattr(optimizer, "optimizer", optimizer)
     groups = getattr(optimizer, "param_groups", [])
     values = [dict(group) for group in groups]
@@ -190,12 +190,6 @@ def _as_it_is(model: Any, optimizer: Any, scheduler: Any) -> Callable[[], None]:
             group.update(before)
 
     return put_back
-
-
-def _copy_of(value: Any) -> Any:
-    if isinstance(value, torch.Tensor) and not is_lazy(value):
-        return value.to("cpu", copy=True)
-    return copy.deepcopy(value)
 
 
 def check_not_reserved(kwargs: Mapping[str, Any], reserved: set[str]) -> None:

@@ -53,6 +53,7 @@ class RunCheckpoints:
         self.writer = BackgroundWriter()
         self.questions = Questions(most_unasked)
         self.is_told_to_leave = False
+        self._told: set[Path] = set()
 
     @contextmanager
     def open(self) -> Iterator[RunCheckpoints]:
@@ -115,19 +116,22 @@ class RunCheckpoints:
         problem = problem_of(target) if outdated else None
         if problem is not None:
             raise CheckpointError(f"{target} was written, but then: {problem}; {another}")
-        problems = [problem for path in outdated if (problem := _problem_of_removing(path))]
-        if problems:
+        stuck = {path: why for path in outdated if (why := _why_it_stays(path))}
+        new = [f"{path} ({why})" for path, why in stuck.items() if path not in self._told]
+        self._told |= stuck.keys()
+        if new:
             raise OldCheckpointWarning(
                 f"{target} is complete, but older checkpoints could not be removed: "
-                f"{', '.join(problems)}. Remove them by hand; {another}"
+                f"{', '.join(new)}. Remove them by hand; {another}"
             )
 
 
-def _problem_of_removing(path: Path) -> str | None:
+def _why_it_stays(path: Path) -> str | None:
+    """Remove a checkpoint; return why that failed, if it did."""
     try:
         remove_folder(path)
     except OSError as error:
-        return f"{path} ({error.strerror or error})"
+        return error.strerror or str(error)
     return None
 
 

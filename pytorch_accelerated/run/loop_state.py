@@ -184,7 +184,10 @@ class Randomness:
         return {"now": self.held or self.now(), "at_epoch_start": self.at_epoch_start}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Have the states put back where the run continues."""
+        """Have the states put back where the run continues; refuse those that cannot be."""
+        with self.kept():
+            self.put(state["at_epoch_start"] or state["now"])
+            self.put(state["now"])
         self.to_restore, self.at_epoch_start = state["now"], state["at_epoch_start"]
 
 

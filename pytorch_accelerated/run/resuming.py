@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from pytorch_accelerated.checkpoints import finding
 from pytorch_accelerated.checkpoints.contents import SavedState, read_state
 from pytorch_accelerated.checkpoints.folders import CheckpointError
 from pytorch_accelerated.checkpoints.scheduler_states import class_name
+from pytorch_accelerated.checkpoints.weights import Weights
 from pytorch_accelerated.run import saving
 from pytorch_accelerated.run.loop_state import LoopState, Stage
 from pytorch_accelerated.run.plan import Plan, check_not_behind, transferred
@@ -44,7 +45,7 @@ def find(
         return None
     if note:
         run.trainer.print(note)
-    return read_state(Path(folder))
+    return _checked(read_state(Path(folder)))
 
 
 def _read_checked(run: Run, folder: Path) -> SavedState:
@@ -56,8 +57,8 @@ def _read_checked(run: Run, folder: Path) -> SavedState:
         except (OSError, CheckpointError) as failure:
             error = failure
     run.processes.raise_together(error)
-    saved = read_state(folder)
-    _check_kind(run.trainer.optimizer, saved)
+    saved = _checked(read_state(folder))
+    _check_fits(run, saved)
     return saved
 
 
@@ -65,7 +66,7 @@ def take_position(run: Run, saved: SavedState, now: Plan) -> None:
     """Go to the place in the data, in terms of this run's batches."""
     loop = LoopState(**saved["loop"])
     check_not_behind(loop, now)
-    _check_kind(run.trainer.optimizer, saved)
+    _check_fits(run, saved)
     if saved["plan"] is not None:
         loop = transferred(loop, Plan(**saved["plan"]), now)
     saved["loop"] = loop.state_dict()
@@ -75,8 +76,7 @@ def take_position(run: Run, saved: SavedState, now: Plan) -> None:
 
 def take_up(run: Run, saved: SavedState, remembers_stop: bool) -> None:
     """Restore everything; the generators follow when the first batch is due."""
-    num_groups = len(saved["optimizer"].get("param_groups", ()))
-    run.fire("on_resume_start", num_param_groups=num_groups)
+    run.fire("on_resume_start", num_param_groups=len(saved["optimizer"]["param_groups"]))
     _restore(run, saved)
     loop = run.loop
     if loop.is_cut_short and not run.has_reached_limit():
@@ -107,13 +107,22 @@ def load(run: Run, folder: Path) -> dict[str, Any]:
 def _restore(run: Run, saved: SavedState, only: Container[str] | None = None) -> None:
     """Have parts take up their states; what differs is said in one warning."""
     _check_groups(run.trainer.optimizer, saved)
-    states = saving.of_this_process(run, saved)
+    name = "processes"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for name, part in saving.parts(run).items():
-            # A part without a state has nothing to remember, or was not there.
-            if (only is None or name in only) and states[name] is not None and states[name] != {}:
-                part.load_state_dict(states[name])
+        try:
+            states = saving.of_this_process(run, saved)
+            for name, part in saving.parts(run).items():
+                state = states[name]
+                # A part without a state has nothing to remember, or was not there.
+                if (only is None or name in only) and state is not None and state != {}:
+                    part.load_state_dict(state)
+        except CheckpointError:
+            raise
+        except Exception as error:
+            raise CheckpointError(
+                f"what {saved.folder} holds of {name!r} cannot be taken up: {error!r}"
+            ) from error
     differences = [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
     for one in caught:
         if not issubclass(one.category, UserWarning):
@@ -125,11 +134,80 @@ def _restore(run: Run, saved: SavedState, only: Container[str] | None = None) ->
         )
 
 
-def _check_kind(optimizer: Any, saved: SavedState) -> None:
-    """Refuse the state of another kind of optimizer; that of a base class may fit."""
+# What is refused before anything has changed
+
+
+def _checked(saved: SavedState) -> SavedState:
+    """Refuse what no run writes, however well it is sealed."""
+    for name, kind in _KINDS.items():
+        if not isinstance(saved[name], kind):
+            raise _damaged(saved, name, saved[name])
+    groups = saved["optimizer"].get("param_groups")
+    if not isinstance(groups, list) or not all(
+        isinstance(group, dict) and isinstance(group.get("params"), list) for group in groups
+    ):
+        raise _damaged(saved, "optimizer", groups)
+    names = list(saved["model"])
+    if not all(isinstance(name, str) for name in names):
+        raise _damaged(saved, "model", names)
+    processes = saved["processes"]
+    sums = [
+        one.get(name) if isinstance(one, dict) else None
+        for one in processes
+        for name in ("losses", "gradient_norms")
+    ]
+    for numbers in sums or [None]:
+        if not isinstance(numbers, list) or [type(one) for one in numbers] != [float, float]:
+            raise _damaged(saved, "processes", processes)
+    _check_fields(saved, "loop", LoopState, 0)
+    if saved["plan"] is not None:
+        _check_fields(saved, "plan", Plan, 1)
+    return saved
+
+
+_KINDS: dict[str, Any] = {
+    "plan": dict | None,
+    "model": dict,
+    "optimizer": dict,
+    "schedulers": dict,
+    "loop": dict,
+    "history": dict,
+    "callbacks": dict,
+    "processes": list,
+    "stopped": str | None,
+    "extra": dict,
+}
+_MAY_BE_NEGATIVE = {"num_replanned", "data_seed"}
+
+
+def _check_fields(saved: SavedState, name: str, kind: type, least: int) -> None:
+    """Refuse the fields of a dataclass unless they have their types; whole ones their least."""
+    try:
+        fields = vars(kind(**saved[name]))
+    except (TypeError, ValueError) as error:
+        raise _damaged(saved, name, error) from None
+    for field, hint in get_type_hints(kind).items():
+        value = fields[field]
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if isinstance(value, bool):
+            is_right = hint is bool
+        else:
+            is_right = isinstance(value, hint) or (is_whole and isinstance(1.0, hint))
+        if not is_right or (is_whole and value < least and field not in _MAY_BE_NEGATIVE):
+            raise _damaged(saved, f"{name}[{field!r}]", value)
+
+
+def _damaged(saved: SavedState, name: str, what: Any) -> CheckpointError:
+    return CheckpointError(f"{saved.folder} is damaged: {name} in its state is {what!r}")
+
+
+def _check_fits(run: Run, saved: SavedState) -> None:
+    """Refuse the state of another model, or of another kind of optimizer."""
+    model = run.trainer.get_model(keep_torch_compile=False)
+    Weights(model).check(saved["model"], str(saved.folder))
     if saved["plan"] is None:
         return
-    optimizer = getattr(optimizer, "optimizer", optimizer)
+    optimizer = getattr(run.trainer.optimizer, "optimizer", run.trainer.optimizer)
     before = saved["plan"]["optimizer"]
     # The module may be another, such as that of a script which is imported now.
     if before.rpartition(".")[2] not in {kind.__name__ for kind in type(optimizer).__mro__}:
@@ -142,12 +220,15 @@ def _check_kind(optimizer: Any, saved: SavedState) -> None:
 
 
 def _check_groups(optimizer: Any, saved: SavedState) -> None:
-    """Refuse an optimizer with another number of parameter groups, and say what to do."""
-    optimizer = getattr(optimizer, "optimizer", optimizer)
-    there, held = len(optimizer.param_groups), len(saved["optimizer"].get("param_groups", ()))
+    """Refuse an optimizer with other parameter groups, and say what to do."""
+    groups = getattr(optimizer, "optimizer", optimizer).param_groups
+    there, held = (
+        [len(group["params"]) for group in each]
+        for each in (groups, saved["optimizer"]["param_groups"])
+    )
     if there != held:
         raise ValueError(
-            f"the optimizer has {there} parameter groups, but in the checkpoint {saved.folder} it "
-            f"has {held}: make it with the same groups, or add those that were added on the way "
-            f"in a callback's on_resume_start"
+            f"the optimizer has {len(there)} parameter groups, with {there} parameters, but in "
+            f"the checkpoint {saved.folder} it has {len(held)}, with {held}: make it with the same "
+            f"groups, or add those that were added on the way in a callback's on_resume_start"
         )

@@ -12,8 +12,10 @@ import torch
 from accelerate.utils import DistributedType
 
 from pytorch_accelerated.checkpoints.contents import Part, SavedState, files_of
+from pytorch_accelerated.checkpoints.finding import checkpoints_in
 from pytorch_accelerated.checkpoints.folders import recover_all, write_folder
 from pytorch_accelerated.checkpoints.single_file import check_has_state, check_not_reserved
+from pytorch_accelerated.checkpoints.weights import Weights
 from pytorch_accelerated.checkpoints.writer import Preempted, RunCheckpoints
 from pytorch_accelerated.checks import same
 from pytorch_accelerated.run.loop_state import Stage
@@ -43,7 +45,7 @@ def parts(run: Run) -> dict[str, Part]:
     trainer = run.trainer
     return {
         "plan": run.plan or _Nothing(),
-        "model": trainer.get_model(keep_torch_compile=False),
+        "model": Weights(trainer.get_model(keep_torch_compile=False)),
         "optimizer": _Optimizer(trainer.optimizer, trainer.scheduler is not None),
         "schedulers": run.schedulers.look(trainer.scheduler),
         "scaler": run.accelerator.scaler or _Nothing(),
@@ -159,6 +161,12 @@ def to(run: Run, folder: Path | None, every: int | None, keep_last: int | None) 
         with run.checkpoints.open():
             yield
         run.accelerator.wait_for_everyone()
+    except KeyboardInterrupt:
+        there = f"there is no checkpoint in {folder} yet"
+        for newest in checkpoints_in(folder)[-1:]:
+            there = f"{newest} is there: continue from it with resume='auto'"
+        run.trainer.print(f"interrupted after {run.loop.num_updates} updates; {there}")
+        raise
     finally:
         run.checkpoints = None
 
@@ -251,6 +259,9 @@ class _Nothing:
         """Take up nothing."""
 
 
+_NUMBERS = (int, float, torch.Tensor)
+
+
 @dataclass
 class _Optimizer:
     """The optimizer, whose base values are the checkpoint's."""
@@ -266,6 +277,9 @@ class _Optimizer:
         for i, (now, before) in enumerate(
             zip(optimizer.param_groups, state["param_groups"], strict=False)
         ):
+            for name, value in now.items():
+                if type(value) in _NUMBERS and type(before.get(name, value)) not in _NUMBERS:
+                    raise TypeError(f"{name} of parameter group {i} is {before[name]!r}")
             names = [name for name in now if name.startswith("initial_") and name in before]
             for name in names if self.is_scheduled else [*names, "lr"]:
                 one, other = (

@@ -20,7 +20,13 @@ from pytorch_accelerated.placeholders import (
 )
 from pytorch_accelerated.run.loop_state import LoopState
 from pytorch_accelerated.run.processes import warn
-from pytorch_accelerated.schedulers import AttributeScheduler, SchedulerBase
+from pytorch_accelerated.schedulers import (
+    AttributeScheduler,
+    CosineLrScheduler,
+    ParamScheduler,
+    SchedulerBase,
+    WSDLrScheduler,
+)
 from pytorch_accelerated.schedules import Schedule
 
 
@@ -284,12 +290,6 @@ def _takes_an_optimizer_alone(kind: type) -> bool:
 
 # As long as a run
 
-_FITTING = (
-    "Let the schedule take its length from the run: give CosineLrScheduler.create_scheduler_fn(…), "
-    "or ParamScheduler.create_scheduler_fn(lr=…) with shares of the run, such as "
-    "linear(0.1, start=0.0) >> cosine()"
-)
-
 
 def _length_mismatch(scheduler: Any, num_updates: int, horizon: int) -> str:
     """Return how a schedule's length differs from the run's, and what to write instead.
@@ -310,18 +310,29 @@ def _length_mismatch(scheduler: Any, num_updates: int, horizon: int) -> str:
     if begun_at:
         begin += f", which {name} begins at update {begun_at}"
     begin += f", but the schedule of {name} ends at update {planned}: "
+    advice = f"Let the schedule take its length from the run: {_without_a_length(scheduler)}"
     values = scheduler.get_updated_values
     if planned > reached and not same(values(planned), values(reached)):
-        return (
-            f"{begin}the run ends before it does. {_FITTING}, or have the run make so many updates"
-        )
+        return f"{begin}the run ends before it does. {advice}, or have the run make so many updates"
     if planned < reached and _falls_to_the_end(scheduler, planned):
         return (
-            f"{begin}the other updates run at its last value. {_FITTING}, or end the run there "
+            f"{begin}the other updates run at its last value. {advice}, or end the run there "
             f"(max_num_train_steps={planned - begun_at}); a last value that is to hold is "
             f"written as >> constant({reached - planned})"
         )
     return ""
+
+
+def _without_a_length(scheduler: SchedulerBase) -> str:
+    """Return how a scheduler of this kind is made for a run, whatever its length."""
+    kind = type(scheduler)
+    if isinstance(scheduler, CosineLrScheduler | WSDLrScheduler):
+        return f"give {kind.__name__}.create_scheduler_fn(…) without a total of your own"
+    kind = kind if isinstance(scheduler, ParamScheduler) else ParamScheduler
+    return (
+        f"give {kind.__name__}.create_scheduler_fn(…) with shares of the run, such as "
+        f"linear(0.1, start=0.0) >> cosine()"
+    )
 
 
 def _falls_to_the_end(scheduler: Any, horizon: int) -> bool:

@@ -1,6 +1,7 @@
 """SIGTERM: save, then leave with an exit code of its own."""
 
 import os
+import re
 import signal
 import threading
 
@@ -95,3 +96,23 @@ def test_a_process_that_a_worker_is_does_not_keep_the_handler(tmp_path):
     statuses = []
     assert train(make(ForkAndTerm()), tmp_path).num_updates == 18
     assert statuses == [-signal.SIGTERM]
+
+
+@pytest.mark.parametrize(
+    ("update", "says"),
+    [
+        (3, r"interrupted after 3 updates; there is no checkpoint in .*run yet"),
+        (11, r"interrupted after 11 updates; .*update_000000008 is there: .* resume='auto'"),
+    ],
+)
+def test_ctrl_c_says_what_is_there_and_how_to_resume(tmp_path, capsys, update, says):
+    class Interrupt(TrainerCallback):
+        def on_update_end(self, trainer, **kwargs):
+            if trainer.num_updates == update:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(make(Interrupt()), tmp_path / "run")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(says, line)
+    assert outcome(train(make(), tmp_path / "run")) == outcome(train(make()))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
+from pytorch_accelerated import TrainerPlaceholderValues as T
 from pytorch_accelerated.callbacks import ScheduleMonitorCallback, TrainerCallback
 from pytorch_accelerated.run.loop_state import LoopState
 from pytorch_accelerated.run.plan import Plan, check_not_behind, transferred
@@ -19,10 +20,11 @@ from pytorch_accelerated.schedulers import (
     ParamScheduler,
     SchedulerBase,
     StatefulSchedulerBase,
+    WSDLrScheduler,
 )
 from pytorch_accelerated.schedules import linear
 from pytorch_accelerated.trainer import Trainer, TrainerWithTimmScheduler
-from tests.checkpoints.runs import Data, DieAt, Interrupted, make, names, outcome, sgd, train
+from tests.checkpoints.runs import DieAt, Interrupted, make, names, outcome, sgd, train
 from tests.conformance.timm_parts import timm_part
 
 
@@ -384,22 +386,95 @@ def test_exactly_as_many_as_are_done_are_none_to_do(tmp_path):
     assert (trainer.num_updates, applied) == (8, [])
 
 
+OVER_THE_RUN = {
+    "shares": (falling(0.0), lambda total: over(total, end=0.0)),
+    "cosine": (
+        CosineLrScheduler.create_scheduler_fn(lr_min=0.0),
+        lambda total: over_epochs(CosineLrScheduler, total, lr_min=0.0),
+    ),
+    "wsd": (
+        WSDLrScheduler.create_scheduler_fn(lr_min=0.0),
+        lambda total: lambda o: WSDLrScheduler(o, total_steps=total, lr_min=0.0),
+    ),
+    "placeholders": (None, None),
+}
+
+
+def over_epochs(kind, total, **kwargs):
+    return lambda optimizer: kind(optimizer, 1, total, **kwargs)
+
+
+@pytest.mark.parametrize("schedule", OVER_THE_RUN)
 @pytest.mark.parametrize(
-    ("batch_size", "left", "per_epoch"),
-    [(8, 2 + 3, 3), (2, 8 + 12, 12), (3, 6 + 8, 8), (24, 1 + 1, 1)],
+    ("changes", "left", "per_epoch"),
+    [
+        ({"per_device_batch_size": 8}, 2 + 3, 3),
+        ({"per_device_batch_size": 2}, 8 + 12, 12),
+        ({"per_device_batch_size": 3}, 6 + 8, 8),
+        ({"per_device_batch_size": 24}, 1 + 1, 1),
+        ({"gradient_accumulation_steps": 2}, 2 + 3, 3),
+        ({"gradient_accumulation_steps": 2, "per_device_batch_size": 1}, 8 + 12, 12),
+        ({"per_device_batch_size": 2, "max_num_train_steps": 13}, 5, 12),
+        ({"per_device_batch_size": 2, "num_epochs": 5}, 8 + 3 * 12, 12),
+    ],
 )
-def test_another_batch_size_goes_on_after_the_same_samples(tmp_path, batch_size, left, per_epoch):
+def test_other_batches_continue_after_the_same_samples(
+    tmp_path, schedule, changes, left, per_epoch
+):
     """Eight samples of the second epoch are done; those of a part of a batch are used again."""
-    interrupted(tmp_path, create_scheduler_fn=falling(0.0), train_dataset=Data())
-    trainer, applied, warning = go_on(
-        tmp_path, per_device_batch_size=batch_size, create_scheduler_fn=falling(0.0)
-    )
-    assert f"per_device_batch_size: 4 before, {batch_size} now" in warning
+    create, whole = OVER_THE_RUN[schedule]
+    if schedule == "placeholders":
+        trainer = resolved(tmp_path, changes)
+    else:
+        interrupted(tmp_path, create_scheduler_fn=create)
+        trainer, applied, warning = go_on(tmp_path, create_scheduler_fn=create, **changes)
+        assert all(f"{name}: " in warning for name in changes)
+        assert "ends at update" not in warning
+        # The schedule ends with the run, as always.
+        assert applied == pytest.approx(applied_by(whole(8 + left), 8 + left, first=8), rel=1e-9)
+        assert trainer.optimizer.param_groups[0]["lr"] == 0.0
     assert trainer.run_config.num_update_steps_per_epoch == per_epoch
     assert trainer.num_updates == trainer.run_config.max_num_train_steps == 8 + left
-    # The schedule ends with the run, as always.
-    assert applied == applied_by(over(8 + left, end=0.0), 8 + left, first=8)
-    assert trainer.optimizer.param_groups[0]["lr"] == 0.0
+
+
+def resolved(folder, changes):
+    """A run that goes on with a scheduler which notes what placeholders stand for."""
+    given = []
+
+    def create(optimizer, total, limit):
+        given.append((total, limit))
+        return over(18, start=0.0)(optimizer)
+
+    total = T.NUM_EPOCHS * T.NUM_UPDATE_STEPS_PER_EPOCH
+    noting = partial(create, total=total, limit=T.MAX_NUM_TRAIN_STEPS)
+    interrupted(folder, create_scheduler_fn=noting)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a schedule of another length
+        trainer = train(make(), folder, create_scheduler_fn=noting, **changes)
+    assert given[0] == (18, 18)
+    assert given[1] == (trainer.num_updates, trainer.num_updates)
+    return trainer
+
+
+two_epochs = {"total_num_epochs": 2}
+
+
+@pytest.mark.parametrize(
+    ("create", "advice"),
+    [
+        (CosineLrScheduler.create_scheduler_fn(**two_epochs), "CosineLr.* without a total of your"),
+        (
+            WSDLrScheduler.create_scheduler_fn(**two_epochs, decay_phase_ratio=0.5),
+            "WSDLr.* without a total of your own",
+        ),
+        (over(12, end=0.0), r"ParamScheduler\.create_scheduler_fn\(…\) with shares of the run"),
+    ],
+)
+def test_what_is_advised_is_not_what_was_given(create, advice):
+    with pytest.warns(UserWarning, match=f"ends at update 12: .*give {advice}") as caught:
+        train(make(), create_scheduler_fn=create)
+    text = str(caught[0].message)
+    assert text.count(".create_scheduler_fn") == 1
 
 
 def test_another_batch_size_twice(tmp_path):

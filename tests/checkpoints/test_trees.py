@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from pytorch_accelerated.checkpoints import contents
 from pytorch_accelerated.checkpoints.contents import DTYPES, join, pieces, read, split
 from pytorch_accelerated.checkpoints.folders import CheckpointError, to_json
 
@@ -136,3 +138,27 @@ def test_what_could_only_be_read_back_as_code_is_refused(value, said):
 def test_skeletons_of_another_kind_are_damage(skeleton):
     with pytest.raises(CheckpointError, match="it is damaged"):
         join({"a": [skeleton]}, {}, "it")
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_complex_tensors_are_written_in_what_every_version_reads(dtype):
+    _, tensors = split({"phase": torch.ones(2, dtype=dtype)})
+    assert not tensors["phase"].is_complex()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_these_versions_could_not_read_back_is_not_written(dtype, monkeypatch):
+    read_one = safetensors.torch.load
+
+    def older(data):
+        if f'"{DTYPES[dtype]}"'.encode() in data:
+            raise safetensors.SafetensorError("invalid header")
+        return read_one(data)
+
+    monkeypatch.setattr(safetensors.torch, "load", older)
+    contents._can_be_read_back.cache_clear()
+    try:
+        with pytest.raises(TypeError, match=rf"\['it'\] is a tensor with .*{dtype}.* reads back"):
+            split({"it": torch.zeros(1, dtype=dtype)})
+    finally:
+        contents._can_be_read_back.cache_clear()
