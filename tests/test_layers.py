@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "ema": "borrowed checks",
     "run_config": "checks",
     "utils": "checks ema",
-    "finetuning": "checks utils",
+    "finetuning": "borrowed checks",
     "tracking": "checks utils",
     "user_input": "checks utils",
     "schedules": "checks door",
