@@ -6,13 +6,10 @@ All of them are called after **each optimizer update**.
 from pytorch_accelerated.schedulers.attribute_scheduler import AttributeScheduler
 from pytorch_accelerated.schedulers.cosine_scheduler import CosineLrScheduler
 from pytorch_accelerated.schedulers.groups import ParamGroupFieldError
+from pytorch_accelerated.schedulers.messages import SchedulerWarning
 from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler, StatelessParamScheduler
 from pytorch_accelerated.schedulers.plateau_scheduler import PlateauLrScheduler
-from pytorch_accelerated.schedulers.scheduler_base import (
-    SchedulerBase,
-    SchedulerWarning,
-    StatefulSchedulerBase,
-)
+from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase
 from pytorch_accelerated.schedulers.wsd_scheduler import WSDLrScheduler
 
 __all__ = [

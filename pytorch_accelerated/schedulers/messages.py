@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import NoReturn
+from collections.abc import Iterable
+from typing import Any, NoReturn
 
 _PACKAGE = __name__.partition(".")[0] + "."
 
@@ -20,24 +21,51 @@ def raise_named(where: str, error: TypeError | ValueError) -> NoReturn:
     raise type(error)(f"{where}: {error}") from error
 
 
-def warn_at_the_caller(head: str, lines: list[str], advice: str) -> None:
+def warn(scheduler: Any, num_updates: int | None, lines: list[str], advice: str) -> None:
     """Warn of what ``lines`` say, at the line of code that called the library."""
+    at = "" if num_updates is None else f" at update {num_updates}"
     shown = lines[:8] + ([f"… and {len(lines) - 8} more."] if len(lines) > 8 else [])
+    text = "\n".join([f"{type(scheduler).__name__}{at}:", *shown, advice])
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back
-    warnings.warn("\n".join([head, *shown, advice]), SchedulerWarning, stacklevel=level)
+    warnings.warn(text, SchedulerWarning, stacklevel=level)
 
 
-def calls_for_each_process() -> int:
-    """Return how many times an update Accelerate's wrapper, if it is the caller, calls step()."""
+def warn_of_changed(scheduler: Any, due: Iterable[Any], num_updates: int) -> None:
+    """Warn of values that somebody else wrote, once for each field and group."""
+    groups, lines = scheduler.optimizer.param_groups, list[str]()
+    for field, values in due:
+        if not field.last and num_updates == 0:
+            # What a stateless scheduler finds later than at the start may be a restored value.
+            field.find(groups, values, ())
+        if not field.is_as_left:
+            lines += field.surprises(groups, values)
+    if lines:
+        scheduler._warn(
+            num_updates,
+            lines,
+            "Something else writes to the field: another scheduler, a restored optimizer, or code "
+            "of yours. To change the plan, change the group's initial_… value; to start from the "
+            "value held, delete that before making the scheduler. Each group is named once.",
+        )
+
+
+def warn_if_called_for_each_process(scheduler: Any) -> None:
+    """Warn if step() is called by Accelerate's wrapper, which does so once for each process."""
     accelerate = sys.modules.get("accelerate.scheduler")
     frame = sys._getframe(1)
     while accelerate is not None and frame.f_back is not None:
         frame = frame.f_back
         if frame.f_code is accelerate.AcceleratedScheduler.step.__code__:
             wrapper = frame.f_locals["self"]
-            if wrapper.step_with_optimizer and not wrapper.split_batches:
-                return int(accelerate.AcceleratorState().num_processes)
-            return 1
-    return 1
+            count = accelerate.AcceleratorState().num_processes
+            if wrapper.step_with_optimizer and not wrapper.split_batches and count > 1:
+                scheduler._warn(
+                    scheduler.num_updates,
+                    [f"Accelerate calls step() {count} times an update, once for each process."],
+                    "The schedule counts updates, so it would end too early. Leave it out of "
+                    "accelerator.prepare(…), and call its step() only `if accelerator."
+                    "sync_gradients and not accelerator.optimizer_step_was_skipped`.",
+                )
+            return

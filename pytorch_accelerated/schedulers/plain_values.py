@@ -13,16 +13,8 @@ from pytorch_accelerated.checks import whole
 
 T = TypeVar("T")
 
-_TAGS: dict[str, Callable[[list[Any]], Any]] = {
-    "list": list,
-    "tuple": tuple,
-    "set": set,
-    "frozenset": frozenset,
-    "dict": dict,
-    "Counter": lambda pairs: Counter(dict(pairs)),
-    "OrderedDict": OrderedDict,
-    "deque": lambda parts: deque(parts[1:], parts[0]),
-    "float": lambda text: float(text[0]),
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind for kind in (list, tuple, set, frozenset, deque, dict, Counter, OrderedDict)
 }
 
 
@@ -50,27 +42,26 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, numbers.Real) and (value != value or float(value) == value):
         number = float(value)
         return number if math.isfinite(number) else ["__float__", repr(number)]
-    if isinstance(value, list):
-        items = [to_plain(item) for item in value]
-        return ["__list__", *items] if items and _tag(items[0]) else items
-    for kind in (tuple, set, frozenset):
-        if type(value) is kind:
-            return [f"__{kind.__name__}__", *(to_plain(item) for item in value)]
-    if type(value) is deque:
-        return ["__deque__", value.maxlen, *(to_plain(item) for item in value)]
-    if type(value) in (dict, defaultdict, Counter, OrderedDict):
-        name = "dict" if type(value) is defaultdict else type(value).__name__
-        return [f"__{name}__", *([to_plain(k), to_plain(v)] for k, v in value.items())]
-    raise NotPlainError(f"{value!r} is not a plain value.")
+    kind = dict if type(value) is defaultdict else type(value)
+    if _KINDS.get(kind.__name__) is not kind:
+        raise NotPlainError(f"{value!r} is not a plain value.")
+    items = [to_plain(item) for item in (value.items() if isinstance(value, dict) else value)]
+    if kind is list and not (items and _tag(items[0])):
+        return items
+    return [f"__{kind.__name__}__", *items]
 
 
 def from_plain(value: Any) -> Any:
     """Return what :func:`to_plain` was given."""
     if not isinstance(value, list | tuple):
         return value
-    items = [from_plain(item) for item in value]
-    make = _TAGS.get(_tag(value[0])) if items else None
-    return items if make is None else make(items[1:])
+    tag, items = _tag(value[0] if value else None), [from_plain(item) for item in value]
+    if tag == "float":
+        return float(items[1])
+    kind = _KINDS.get(tag)
+    if kind is None:
+        return items
+    return kind(dict(items[1:])) if issubclass(kind, dict) else kind(items[1:])
 
 
 def _tag(value: Any) -> str:
@@ -107,12 +98,12 @@ def from_pairs(key: str, entry: Any) -> dict[str, Any]:
 
 
 def like(value: Any, own: Any) -> Any:
-    """Return what was read for an attribute as what is there already: an enum, a defaultdict."""
+    """Return what was read for an attribute as what is there already: an enum, a deque."""
     if isinstance(own, Enum) and not isinstance(value, Enum):
         return type(own)(value)
     if type(own) is defaultdict and isinstance(value, dict):
         return defaultdict(own.default_factory, value)
-    return value
+    return deque(value, own.maxlen) if isinstance(own, deque) else value
 
 
 def saved_entry(check: Callable[[str, object], T], name: str, value: object) -> T:

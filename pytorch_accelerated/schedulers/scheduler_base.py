@@ -14,16 +14,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from pytorch_accelerated import door
 from pytorch_accelerated.checks import whole
-from pytorch_accelerated.schedulers import state
+from pytorch_accelerated.schedulers import messages, state
 from pytorch_accelerated.schedulers.groups import Field, Group, copied
-from pytorch_accelerated.schedulers.messages import (
-    SchedulerWarning,
-    calls_for_each_process,
-    raise_named,
-    warn_at_the_caller,
-)
-
-__all__ = ["SchedulerBase", "SchedulerWarning", "StatefulSchedulerBase"]
 
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 Planned: TypeAlias = "dict[Field, list[array[float]]]"
@@ -80,15 +72,8 @@ class SchedulerBase(metaclass=_SchedulerMeta):
 
     #: What the bases keep for themselves; everything else that is plain is a subclass's state.
     _own_attributes: ClassVar[frozenset[str]] = frozenset(
-        {
-            "optimizer",
-            "param_group_field",
-            "_fields",
-            "_num_updates",
-            "_num_groups",
-            "_new_groups",
-            "_was_stepped",
-        }
+        {"optimizer", "param_group_field", "_fields", "_num_updates"}
+        | {"_num_groups", "_new_groups", "_was_stepped"}
     )
 
     #: The update whose values are in force; None before there is one.
@@ -191,7 +176,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 field.write(groups, returned)  # as below, without the calls
             elif returned is not None:
                 due = self._checked(returned, num_updates)
-                self._warn_of_changed(due, num_updates)
+                messages.warn_of_changed(self, due, num_updates)
                 self._write(due)
         except BaseException:
             self._num_updates = before
@@ -273,7 +258,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                     due.append((field, field.checked(values, groups)))
         except (TypeError, ValueError) as error:
             at = "in a state" if num_updates is None else f"at update {num_updates}"
-            raise_named(f"{type(self).__name__} {at}", error)
+            messages.raise_named(f"{type(self).__name__} {at}", error)
         return due
 
     def _write(self, due: Due) -> None:
@@ -291,28 +276,8 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 if field.is_as_left:
                     field.write(groups, bases)
 
-    def _warn_of_changed(self, due: Due, num_updates: int) -> None:
-        """Warn of values that somebody else wrote, once for each field and group."""
-        groups, lines = self.optimizer.param_groups, list[str]()
-        for field, values in due:
-            if not field.last and num_updates == 0:
-                # What a stateless scheduler finds later than at the start may be a restored value.
-                field.find(groups, values, ())
-            if not field.is_as_left:
-                lines += field.surprises(groups, values)
-        if lines:
-            self._warn(
-                num_updates,
-                lines,
-                "Something else writes to the field: another scheduler, a restored optimizer, or "
-                "code of yours. To change the plan, change the group's initial_… value; to start "
-                "from the value held, delete that before making the scheduler. Each group is "
-                "named once.",
-            )
-
     def _warn(self, num_updates: int | None, lines: list[str], advice: str) -> None:
-        at = "" if num_updates is None else f" at update {num_updates}"
-        warn_at_the_caller(f"{type(self).__name__}{at}:", lines, advice)
+        messages.warn(self, num_updates, lines, advice)
 
     # State ---------------------------------------------------------------------------------
 
@@ -357,17 +322,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         """Continue from a checked state."""
         vars(self).update(checked["attributes"], _num_updates=checked["num_updates"])
         due = self._due_from(checked)
-        lines = [
-            line
-            for field, values in due
-            for line in state.unexplained(self, field, values, checked)
-        ]
-        if lines:
-            self._warn(
-                self._num_updates,
-                lines,
-                "To change the rate of a resumed run, change the group's initial_… value.",
-            )
+        state.warn_of_replaced(self, due, checked)
         self._write(due)
 
     def _due_from(self, checked: dict[str, Any]) -> Due:
@@ -443,19 +398,9 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
             ValueError: As in :meth:`SchedulerBase.step_update`; the count stays as it was.
         """
         if not self._was_stepped:
-            self._warn_if_stepped_for_each_process()
+            messages.warn_if_called_for_each_process(self)
             self._was_stepped = True
         self.step_update(self._num_updates + 1 if epoch is None else whole("epoch", epoch))
-
-    def _warn_if_stepped_for_each_process(self) -> None:
-        if (count := calls_for_each_process()) > 1:
-            self._warn(
-                self.num_updates,
-                [f"Accelerate calls step() {count} times an update, once for each process."],
-                "The schedule counts updates, so it would end too early. Leave it out of "
-                "accelerator.prepare(…), and call its step() only `if accelerator.sync_gradients "
-                "and not accelerator.optimizer_step_was_skipped`.",
-            )
 
     # What frameworks know of PyTorch's own schedulers ----------------------------------------
 

@@ -242,29 +242,30 @@ def _bring_back_bases(scheduler: Any, state: Mapping[str, Any]) -> None:
                 field.seen[i : i + 1] = [plain(base)]
 
 
-def unexplained(scheduler: Any, field: Field, values: list[Any], state: Any) -> Iterator[str]:
-    """Yield a line for what neither the scheduler nor its checkpoint explains of a field.
-
-    ``values`` are what is due after the state was loaded.
-    """
-    groups = scheduler.optimizer.param_groups
-    bases, last = field.bases(groups), field.last
-    for i, (seen, base) in enumerate(zip(field.seen, bases, strict=False)):
-        if seen != base:
-            yield (
-                f"{called(groups[i], i)} had {field.initial_key}={seen!r} when the scheduler was "
-                f"made; now it has {base!r}, which counts."
-            )
-    saved_values = state["values"].get(field.name, values)
-    for i, now in enumerate(field.held(groups)):
-        held = field.found.get(i, plain(now))
-        is_as_left = i not in field.found and i < len(last) and last[i] == now
-        known = [bases[i], values[i], *saved_values[i : i + 1]]
-        if not is_as_left and not any(alike(held, value) for value in known):
-            yield (
-                f"{called(groups[i], i)} held {field.name}={held!r}, set by hand since; "
-                f"{plain(values[i])!r} replaces it."
-            )
+def warn_of_replaced(scheduler: Any, due: Iterable[Any], state: Mapping[str, Any]) -> None:
+    """Warn of values that neither the scheduler nor its checkpoint explains."""
+    groups, lines = scheduler.optimizer.param_groups, list[str]()
+    for field, values in due:
+        bases, last = field.bases(groups), field.last
+        lines += [
+            f"{called(groups[i], i)} had {field.initial_key}={seen!r} when the scheduler was "
+            f"made; now it has {base!r}, which counts."
+            for i, (seen, base) in enumerate(zip(field.seen, bases, strict=False))
+            if seen != base
+        ]
+        before = state["values"].get(field.name, values)
+        for i, now in enumerate(field.held(groups)):
+            held = field.found.get(i, plain(now))
+            is_as_left = i not in field.found and i < len(last) and last[i] == now
+            known = [bases[i], values[i], *before[i : i + 1]]
+            if not is_as_left and not any(alike(held, value) for value in known):
+                lines.append(
+                    f"{called(groups[i], i)} held {field.name}={held!r}, set by hand since; "
+                    f"{plain(values[i])!r} replaces it."
+                )
+    if lines:
+        advice = "To change the rate of a resumed run, change the group's initial_… value."
+        scheduler._warn(scheduler._num_updates, lines, advice)
 
 
 def alike(one: Any, other: Any) -> bool:
