@@ -12,13 +12,12 @@ from pytorch_accelerated.checks import finite, positive, whole
 from pytorch_accelerated.schedules.lengths import Exact, Horizon, exact, rounded
 from pytorch_accelerated.schedules.phase import Phase
 from pytorch_accelerated.schedules.schedule import OPERATORS, Schedule, too_long
-from pytorch_accelerated.schedules.track import Bounds, Curve, PhaseRow, Piece
+from pytorch_accelerated.schedules.track import Bounds, Curve, PhaseRow, Piece, Segment
 from pytorch_accelerated.schedules.value import ONE, Affine, Fixed, as_endpoint
 
 # Here relative lengths are tried out: so far that no phase a person writes is rounded to nothing.
 _FAR = Horizon(10**12, 10**6)
 _MOST_PIECES = 10_000  # of a repeat
-_FEW = 100  # joints of a sum that are looked at in advance; the rest when their time has come
 
 
 class Sequence(Fixed, Schedule):
@@ -246,7 +245,7 @@ class Pair(Fixed, Schedule):
     @abstractmethod
     def _both(
         self, one: tuple[float, float], other: tuple[float, float], update: int | None = None
-    ) -> Affine:
+    ) -> tuple[float, float]:
         """Return the value of the pair where the left says ``one`` and the right ``other``."""
 
     @property
@@ -254,20 +253,36 @@ class Pair(Fixed, Schedule):
         return self.left.is_relative or self.right.is_relative
 
     def _pieces(self, previous: Affine) -> Iterator[Piece]:
-        left, right, both = self.left.track, self.right.track, self._both
-
-        def at(num_updates: int) -> Affine:
-            one, other = left.coefficients(num_updates), right.coefficients(num_updates)
-            return both(one, other, num_updates)
-
-        horizon = None
+        left, right = self.left.track, self.right.track
+        joints = sorted({0, *left.starts, *right.starts})
+        last: int | None = None
+        end: Affine | None = None
         if left.horizon is not None and right.horizon is not None:
-            horizon = max(left.horizon, right.horizon)
-        end = None if horizon is None else at(horizon)
+            last = joints.pop() if len(joints) > 1 else 0
+            end = Affine(*self._both(left.coefficients(last), right.coefficients(last), last))
         # One may be high only while the other is low, so bounds need not be reached.
         is_known = all(map(math.isfinite, (*left.bounds(1.0), *right.bounds(1.0))))
-        starts = {*left.starts[:_FEW], *right.starts[:_FEW]} if is_known else ()
-        yield Piece(horizon, at, end, repr(self), self._bounds, tuple(map(at, sorted(starts))))
+        label, bounds = repr(self), self._bounds
+        for start, stop in zip(joints, [*joints[1:], last], strict=True):
+            curve = self._side_by_side(start, left.segment(start), right.segment(start))
+            reached = [Affine(*curve(0)), *filter(None, [end])] if is_known else []
+            length = None if stop is None else stop - start
+            # Nobody asks for the ends in between, where a user's function is not asked either.
+            its_end = end if stop == last else ONE
+            yield Piece(length, curve, its_end, label, bounds, tuple(reached))
+            label = ""
+
+    def _side_by_side(self, start: int, left: Segment, right: Segment) -> Curve:
+        left_start, _, left_curve = left
+        right_start, _, right_curve = right
+        both = self._both
+
+        def at(position: int) -> tuple[float, float]:
+            update = start + position
+            one, other = left_curve(update - left_start), right_curve(update - right_start)
+            return both(one, other, update)
+
+        return at
 
     @abstractmethod
     def _bounds(self, base: float) -> tuple[float, float]:
@@ -297,8 +312,8 @@ class Sum(Pair):
 
     def _both(
         self, one: tuple[float, float], other: tuple[float, float], update: int | None = None
-    ) -> Affine:
-        return Affine(one[0] + other[0], one[1] + other[1])
+    ) -> tuple[float, float]:
+        return one[0] + other[0], one[1] + other[1]
 
     def _bounds(self, base: float) -> tuple[float, float]:
         left, right = self.left.track.bounds(base), self.right.track.bounds(base)
@@ -318,7 +333,7 @@ class Product(Pair):
 
     def _both(
         self, one: tuple[float, float], other: tuple[float, float], update: int | None = None
-    ) -> Affine:
+    ) -> tuple[float, float]:
         offset, factor = other
         if offset != 0.0:
             at = "" if update is None else f" at update {update}"
@@ -326,7 +341,7 @@ class Product(Pair):
                 f"{self!r}: the factor on the right is absolute({offset!r}){at}. "
                 "Only a curve of plain multiples can be a factor: drop absolute(…) there."
             )
-        return Affine(one[0] * factor, one[1] * factor)
+        return one[0] * factor, one[1] * factor
 
     def _bounds(self, base: float) -> tuple[float, float]:
         left, right = self.left.track.bounds(base), self.right.track.bounds(1.0)

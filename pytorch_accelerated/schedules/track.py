@@ -16,6 +16,8 @@ _CHUNK = 4096  # keeps what is in flight small; the values themselves are packed
 
 # Offset and scale at each update.
 Curve: TypeAlias = Callable[[int], tuple[float, float]]
+# First update, the one after the last, and the curve of the positions in between.
+Segment: TypeAlias = tuple[int, float, Curve]
 # The least and the greatest value, for a base.
 Bounds: TypeAlias = Callable[[float], tuple[float, float]]
 
@@ -41,7 +43,7 @@ class Piece(NamedTuple):
     length: int | None  # None: it never ends
     curve: Curve
     end: Affine | None  # what it leaves behind
-    label: str
+    label: str  # "" continues the row of the piece before
     bounds: Bounds = anything  # between which values it stays
     reached: tuple[Affine, ...] = ()  # what it has at some update, found without a user's code
 
@@ -87,7 +89,7 @@ class Track:
         index = bisect_right(self.starts, num_updates) - 1
         return self.curves[index](num_updates - self.starts[index])
 
-    def segment(self, num_updates: int) -> tuple[int, float, Curve]:
+    def segment(self, num_updates: int) -> Segment:
         """Return the stretch of updates around ``num_updates`` that one curve covers.
 
         It is ``(start, stop, curve)``: ``curve(k − start)`` is offset and scale at each update k
@@ -122,16 +124,15 @@ class Track:
     def rows(self) -> tuple[PhaseRow, ...]:
         """The rows of the table."""
         shown = [piece for piece in self.pieces if piece.length != 0] or self.pieces[:1]
-        return tuple(
-            PhaseRow(
-                first,
-                None if piece.length is None else first + piece.length,
-                Affine(*piece.curve(0)) if piece.length != 0 else piece.end,
-                piece.end,
-                piece.label,
-            )
-            for first, piece in zip(self.starts, shown, strict=False)
-        )
+        rows: list[PhaseRow] = []
+        for first, piece in zip(self.starts, shown, strict=False):
+            last = None if piece.length is None else first + piece.length
+            if piece.label:
+                start = piece.end if piece.length == 0 else Affine(*piece.curve(0))
+                rows.append(PhaseRow(first, last, start, piece.end, piece.label))
+            else:
+                rows[-1] = rows[-1]._replace(last=last, end=piece.end)
+        return tuple(rows)
 
     @property
     def reached(self) -> set[Affine]:
