@@ -88,11 +88,11 @@ class Trainer:
         project_dir: str | os.PathLike[str] | None = None,
         project_name: str = "pytorch_accelerated",
     ) -> None:
-        preparing.check_loss(loss_func)
         self.model = model
         self.loss_func: Any = loss_func
         self.optimizer = optimizer
         self.run_history = InMemoryRunHistory() if run_history is None else run_history
+        preparing.check_makers(loss_func, self.run_history)
         self.run_config: run_config.TrainerRunConfig | None = None
         self.scheduler: Any = None
         self.create_scheduler_fn: Any = None
@@ -217,7 +217,9 @@ class Trainer:
         folder = run_config.checkpoint_folder(
             checkpoint_dir, checkpoint_every, keep_last, resume, resume_from
         )
-        preparing.check_objects(self, is_training=True)
+        preparing.check_objects(
+            self, is_training=True, collate_fn=collate_fn, scheduler_metric=scheduler_metric
+        )
         self.train_dataset = train_dataset
         self.eval_dataset = eval_dataset
         self.create_scheduler_fn = create_scheduler_fn
@@ -276,7 +278,7 @@ class Trainer:
         per_device_batch_size = run_config.batch_size(
             per_device_batch_size, dataloader_kwargs=dataloader_kwargs
         )
-        preparing.check_objects(self, is_training=False)
+        preparing.check_objects(self, is_training=False, collate_fn=collate_fn)
         shown = {
             "eval_dataset": self.eval_dataset if dataset is None else dataset,
             "collate_fn": self.collate_fn if collate_fn is None else collate_fn,

@@ -73,6 +73,15 @@ def train_epochs(trainer: Any, run: Run) -> None:
             trainer._run_eval_epoch(trainer._eval_dataloader)
             run.random.held = None
         end_epoch(trainer, run)
+    limit = run.config.max_num_train_steps
+    # With a length, the limit is no more than the epochs have updates.
+    is_stream = length(trainer._train_dataloader) is None
+    if is_stream and not (run.is_enough or run.has_reached_limit()) and limit is not None:
+        warn(
+            f"the training data ended after {loop.num_updates} updates, but the run was planned "
+            f"for max_num_train_steps={limit}: schedules have not come to their end. Give more "
+            f"epochs, or write max_num_train_steps={loop.num_updates}"
+        )
 
 
 def train_epoch(trainer: Any, run: Run, loader: Any) -> bool:
@@ -294,10 +303,10 @@ def loss_and_size(batch_output: Any, source: str) -> tuple[Tensor, Any]:
             f"{source} returned {type(batch_output).__name__} without 'loss' and "
             f"'batch_size': return a dict with both"
         ) from None
-    if not isinstance(loss, Tensor) or loss.dim() != 0:
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
         raise TypeError(
-            f"{source} returned the loss {loss!r}: it has to be a tensor that holds one "
-            f"number and has no dimension, such as the mean over the batch"
+            f"{source} returned the loss {loss!r}: it has to be a tensor with one element, such as "
+            f"the mean over the batch"
         )
     if not isinstance(batch_size, Tensor) and (
         not isinstance(batch_size, numbers.Real) or batch_size < 0
@@ -306,4 +315,4 @@ def loss_and_size(batch_output: Any, source: str) -> tuple[Tensor, Any]:
             f"{source} returned the batch_size {batch_size!r}: it has to be the number of "
             f"samples that the loss is a mean of"
         )
-    return loss, batch_size
+    return loss.reshape(()) if loss.dim() else loss, batch_size

@@ -159,7 +159,7 @@ def test_a_loss_class_instead_of_an_instance():
 @pytest.mark.parametrize("optimizer", [None, torch.optim.SGD])
 def test_no_optimizer(optimizer):
     trainer = Trainer(Scale(), mean_output, optimizer, callbacks=())
-    with pytest.raises(TypeError, match="training needs an optimizer"):
+    with pytest.raises(TypeError, match=r"^optimizer=.* has to be an optimizer"):
         trainer.train(ones(4), 1)
     if optimizer is None:
         trainer.evaluate(ones(4))
@@ -173,7 +173,7 @@ def test_an_optimizer_of_another_model():
 
 def test_a_model_that_is_none():
     trainer = Trainer(lambda x: x, mean_output, sgd(Scale()), callbacks=())
-    with pytest.raises(TypeError, match=r"give a torch\.nn\.Module"):
+    with pytest.raises(TypeError, match=r"has to be a torch\.nn\.Module"):
         trainer.train(ones(4), 1)
 
 
@@ -298,3 +298,80 @@ def test_a_batch_size_of_ones_own_that_is_none(size):
         ValueError, match=f"calculate_train_batch_loss returned the batch_size {size!r}"
     ):
         make_trainer(kind=Sized).train(ones(4), 1)
+
+
+@pytest.mark.parametrize(
+    ("loss_func", "message"),
+    [
+        ("mse", r"^loss_func='mse' is a str, but has to be callable.*torch\.nn\.MSELoss\(\)"),
+        (5, "^loss_func=5 is a int, but has to be callable"),
+        (torch.tensor(1.0), "^loss_func=.* is a Tensor, but has to be callable"),
+        ([nn.MSELoss()], "^loss_func=.* is a list, but has to be callable"),
+    ],
+)
+def test_a_loss_that_cannot_be_called(loss_func, message):
+    with pytest.raises(TypeError, match=message):
+        Trainer(model := Scale(), loss_func, sgd(model), callbacks=())
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        (None, "^optimizer=None"),
+        (torch.optim.SGD, "^optimizer=<class .*SGD'> is a class, but has to be an optimizer"),
+        ("adam", "^optimizer='adam' is a str, but has to be an optimizer"),
+        (0.1, "^optimizer=0.1 is a float, but has to be an optimizer"),
+        (lambda p: torch.optim.SGD(p, 0.1), "^optimizer=.* is a function, but has to be an optim"),
+        ([1], r"^optimizer=\[1\] is a list, but has to be an optimizer"),
+    ],
+)
+def test_what_is_not_an_optimizer(optimizer, message):
+    with pytest.raises(TypeError, match=rf"(?s){message}.*torch\.optim\.AdamW\(model\.parameters"):
+        Trainer(Scale(), mean_output, optimizer, callbacks=()).train(ones(4), 1)
+
+
+def test_several_optimizers_for_steps_of_ones_own():
+    class Two(Trainer):
+        def optimizer_step(self):
+            for one in self.optimizer:
+                one.step()
+
+        def optimizer_zero_grad(self):
+            for one in self.optimizer:
+                one.zero_grad()
+
+    model = Scale()
+    trainer = Two(model, mean_output, [sgd(model)], callbacks=())
+    trainer.train(ones(4), 1)
+    assert trainer.num_updates == 1
+
+
+@pytest.mark.parametrize("model", [Scale, "resnet18", None, lambda x: x])
+def test_what_is_not_a_model(model):
+    trainer = Trainer(model, mean_output, sgd(Scale()), callbacks=())
+    message = "^model=.*has to be a torch.nn.Module"
+    for run in (lambda: trainer.train(ones(4), 1), lambda: trainer.evaluate(ones(4))):
+        with pytest.raises(TypeError, match=message):
+            run()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"collate_fn": 5}, "^collate_fn=5 is a int, but has to be callable"),
+        ({"collate_fn": "pad"}, "^collate_fn='pad' is a str, but has to be callable"),
+        ({"scheduler_metric": 5}, "^scheduler_metric=5 is a int, but has to be the name"),
+        ({"eval_dataset": "data.csv"}, "^eval_dataset is a str: give a data set"),
+        ({"eval_dataset": Scale}, "^eval_dataset is a type: give a data set"),
+        ({"num_epochs": None}, "^num_epochs=None is a NoneType"),
+    ],
+)
+def test_other_arguments_of_a_wrong_kind(wrong, message):
+    with pytest.raises(TypeError, match=message):
+        make_trainer().train(ones(4), **{"num_epochs": 1, **wrong})
+
+
+@pytest.mark.parametrize("history", ["metrics.json", 5, dict])
+def test_what_is_not_a_run_history(history):
+    with pytest.raises(TypeError, match=r"^run_history=.*has to be a RunHistory"):
+        make_trainer(run_history=history)
