@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 
-.PHONY: train test bench lint types unit docs format clean
+.PHONY: train test bench lint types unit pythons docs format clean
 
 $(STAMP): requirements.lock requirements-no-deps.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -19,7 +19,7 @@ train: $(STAMP)  ## train the digits classifier and check that applied == planne
 bench: $(STAMP)  ## measures ours against the limit and the peers: a table, JSON and a plot in runs/benchmarks
 	$(BIN)/python -m benchmarks.run
 
-test: lint types unit docs  ## everything that CI runs
+test: lint types unit pythons docs  ## everything that CI runs
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -31,6 +31,9 @@ types: $(STAMP)
 unit: $(STAMP)
 	tests/browser/install.sh
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=15
+
+pythons: $(STAMP)  ## the quick tests without torch, on every other Python of the machine
+	VENV=$(VENV) tests/every_python.sh
 
 docs: $(STAMP)  ## build the documentation; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
