@@ -91,11 +91,8 @@ class TrainerCallback:
     def on_resume_start(self, trainer: Any, **kwargs: Any) -> None:
         """Before a run takes over what a checkpoint holds.
 
-        The place to add parameter groups to the optimizer that were added while the run was on.
-
-        Args:
-            trainer: The Trainer.
-            **kwargs: ``num_param_groups``: how many groups the checkpoint has a state for.
+        The place to add parameter groups to the optimizer that were added while the run was on;
+        ``num_param_groups`` says how many the checkpoint has a state for.
         """
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
@@ -108,21 +105,12 @@ class TrainerCallback:
         """Before a training batch is passed through the model."""
 
     def on_train_step_end(
-        self,
-        trainer: Any,
-        batch: Any,
-        batch_output: dict[str, Any],
-        step: int,
-        **kwargs: Any,
+        self, trainer: Any, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
     ) -> None:
         """After a training batch: its backward pass, and the update that it may complete.
 
-        Args:
-            trainer: The Trainer.
-            batch: What the data loader gave.
-            batch_output: What ``calculate_train_batch_loss`` returned.
-            step: Index of the batch in its epoch, from 0.
-            **kwargs: Nothing yet.
+        ``batch`` is what the data loader gave, ``batch_output`` what ``calculate_train_batch_loss``
+        returned, and ``step`` the index of the batch in its epoch, from 0.
         """
 
     def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
@@ -145,9 +133,7 @@ class TrainerCallback:
     def on_eval_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
         """Before the first batch of an evaluation epoch.
 
-        Args:
-            trainer: The Trainer.
-            **kwargs: ``is_intermediate``: whether this evaluation is within a training epoch.
+        ``is_intermediate`` says whether this evaluation is within a training epoch.
         """
 
     def on_eval_step_start(self, trainer: Any, **kwargs: Any) -> None:
@@ -158,19 +144,14 @@ class TrainerCallback:
     ) -> None:
         """After the loss of an evaluation batch was calculated.
 
-        Args:
-            trainer: The Trainer.
-            batch: What the data loader gave.
-            batch_output: What ``calculate_eval_batch_loss`` returned.
-            **kwargs: Nothing yet.
+        ``batch`` is what the data loader gave, ``batch_output`` what ``calculate_eval_batch_loss``
+        returned.
         """
 
     def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         """After the last batch of an evaluation epoch; its loss is in the history.
 
-        Args:
-            trainer: The Trainer.
-            **kwargs: ``is_intermediate``: whether this evaluation is within a training epoch.
+        ``is_intermediate`` says whether this evaluation is within a training epoch.
         """
 
     def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
@@ -199,11 +180,7 @@ class TrainerCallback:
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a state of `state_dict`; called before ``on_training_run_start``.
-
-        Args:
-            state_dict: What `state_dict` returned.
-        """
+        """Continue from what `state_dict` returned; called before ``on_training_run_start``."""
 
 
 EVENTS: tuple[str, ...] = tuple(name for name in vars(TrainerCallback) if name.startswith("on_"))
@@ -213,27 +190,15 @@ EVENTS: tuple[str, ...] = tuple(name for name in vars(TrainerCallback) if name.s
 # above it, while another word in place of one ("logged" for "end") falls below.
 _TYPO_SIMILARITY = 0.9
 
-# What neighbouring libraries call these moments.
-_OTHER_LIBRARIES_WORDS = {
-    "batch": "step",
-    "begin": "start",
-    "validation": "eval",
-    "valid": "eval",
-    "val": "eval",
-    "evaluate": "eval",
-    "evaluation": "eval",
-}
-_OTHER_LIBRARIES_EVENTS = {
-    "on_train_start": "on_training_run_start",
-    "on_train_end": "on_training_run_end",
-    "on_fit_start": "on_training_run_start",
-    "on_fit_end": "on_training_run_end",
-    "on_epoch_start": "on_train_epoch_start",
-    "on_epoch_end": "on_training_run_epoch_end",
-    "on_step_start": "on_train_step_start",
-    "on_step_end": "on_train_step_end",
-    "on_eval_start": "on_eval_epoch_start",
-    "on_eval_end": "on_eval_epoch_end",
+# What neighbouring libraries call these moments, by our words.
+_OTHER_WORDS = {"begin": "start", "batch": "step", "validation": "eval", "evaluation": "eval"}
+_OTHER_WORDS |= dict.fromkeys(("valid", "val", "evaluate"), "eval")
+_OTHER_EVENTS = {
+    "on_train": "on_training_run",
+    "on_fit": "on_training_run",
+    "on_epoch": "on_train_epoch",
+    "on_step": "on_train_step",
+    "on_eval": "on_eval_epoch",
 }
 
 
@@ -246,21 +211,22 @@ def _check_event_names(callback: object) -> None:
             continue
         if not callable(getattr(kind, name, None)):
             continue
+        custom = f"If it is a custom event of yours, write custom_events = ({name!r},) in the class"
         similar = difflib.get_close_matches(name, EVENTS, n=1, cutoff=_TYPO_SIMILARITY)
         if similar:
             raise ValueError(
                 f"{kind.__name__}.{name} is not an event of the Trainer, so it would never be "
-                f"called: did you mean {similar[0]}? If it is a custom event of yours, say so in "
-                f"the class: custom_events = ({name!r},)"
+                f"called: did you mean {similar[0]}? {custom}."
             )
-        words = (_OTHER_LIBRARIES_WORDS.get(word, word) for word in name.split("_"))
-        ours = "_".join(words)
-        ours = _OTHER_LIBRARIES_EVENTS.get(ours, ours)
+        words = "_".join(_OTHER_WORDS.get(word, word) for word in name.split("_"))
+        moment, _, end = words.rpartition("_")
+        ours = "on_training_run_epoch_end" if words == "on_epoch_end" else words
+        if ours not in EVENTS:
+            ours = f"{_OTHER_EVENTS.get(moment)}_{end}"
         if ours in EVENTS:
             warnings.warn(
                 f"{kind.__name__}.{name} is not an event of the Trainer, which calls {ours} at "
-                f"that place. If it is a custom event of yours, say so in the class: "
-                f"custom_events = ({name!r},)",
+                f"that place. {custom}.",
                 stacklevel=4,
             )
 
@@ -321,13 +287,10 @@ class CallbackHandler:
         self.add_callbacks(callbacks)
 
     def add_callback(self, cb: Any) -> None:
-        """Append a callback.
-
-        Args:
-            cb: An instance, or a class that needs no arguments.
+        """Append a callback: an instance, or a class that needs no arguments.
 
         Raises:
-            TypeError: It is no callback, or a class that needs arguments.
+            TypeError: It is not a callback, or a class that needs arguments.
             ValueError: This very instance is here already, or one of its methods is almost, but
                 not quite, called like an event.
         """
@@ -339,11 +302,7 @@ class CallbackHandler:
         self._methods.clear()
 
     def add_callbacks(self, callbacks: Iterable[Any]) -> None:
-        """Append several callbacks; see `add_callback`.
-
-        Args:
-            callbacks: Instances and classes.
-        """
+        """Append several callbacks; see `add_callback`."""
         for callback in callbacks:
             self.add_callback(callback)
 
@@ -367,14 +326,9 @@ class CallbackHandler:
         return [type(callback).__name__ for callback in self._callbacks]
 
     def call_event(self, event: str, *args: Any, **kwargs: Any) -> None:
-        """Call the method named like the event on every callback that has it.
+        """Call the method named like a known or custom event on every callback that has it.
 
         A `StopTrainingError` is held back until every callback has seen the event.
-
-        Args:
-            event: Name of a known event, or of any custom one.
-            *args: Passed on.
-            **kwargs: Passed on.
 
         Raises:
             StopTrainingError: The first one that a callback raised.
@@ -406,10 +360,9 @@ class CallbackHandler:
         )
 
     def state_dict(self, of_each_process: bool = False) -> dict[str, Any]:
-        """States of the callbacks that have any, by class name and position among its kind.
+        """Return the states of the callbacks that have any, by class name and position in its kind.
 
-        Args:
-            of_each_process: Whether to leave out those of which the first process's will do.
+        With ``of_each_process``, those are left out of which the first process's will do.
         """
         states = {}
         for name, callback in self._named():
@@ -425,9 +378,6 @@ class CallbackHandler:
 
         A callback without a state there starts anew. A state without a callback is dropped
         with a warning.
-
-        Args:
-            state_dict: What `state_dict` returned.
         """
         callbacks = dict(self._named())
         for name, state in state_dict.items():

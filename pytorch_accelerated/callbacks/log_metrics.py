@@ -74,12 +74,7 @@ class LogMetricsCallback(TrainerCallback):
         return NewMetrics()
 
     def log_metrics(self, trainer: Any, metrics: dict[str, Any]) -> None:
-        """Print one metric a line.
-
-        Args:
-            trainer: The Trainer.
-            metrics: Values by name.
-        """
+        """Print one metric a line; ``metrics`` has the values by name."""
         for name, value in metrics.items():
             trainer.print(f"{name}: {value}")
 
@@ -91,8 +86,7 @@ class LogMetricsCallback(TrainerCallback):
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self._new.know_all(trainer.run_history)
 
-    def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
-        self._new.know_all(trainer.run_history)
+    on_evaluation_run_start = on_training_run_start
 
     def on_train_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         self._log(trainer, prefix="train")

@@ -61,10 +61,7 @@ class MetricWatcher(TrainerCallback):
             )
 
     def current_value(self, trainer: Any) -> float:
-        """The latest value of the metric, as a plain number.
-
-        Args:
-            trainer: The Trainer.
+        """Return the latest value of the metric, as a plain number.
 
         Raises:
             ValueError: Nothing has recorded the metric.
@@ -82,12 +79,7 @@ class MetricWatcher(TrainerCallback):
         return self.watch_metric
 
     def is_improvement(self, value: float, threshold: float = 0.0) -> bool:
-        """Whether a value is better than the best so far by more than a threshold.
-
-        Args:
-            value: The value.
-            threshold: By how much it has to be better.
-        """
+        """Return whether ``value`` is better than the best so far by more than ``threshold``."""
         if math.isnan(value):
             return False
         if self.best_metric is None:
@@ -96,12 +88,7 @@ class MetricWatcher(TrainerCallback):
         return gain > threshold
 
     def take_best(self, trainer: Any, value: float) -> None:
-        """Remember a value as the best, reached in the current epoch.
-
-        Args:
-            trainer: The Trainer.
-            value: The value.
-        """
+        """Remember ``value`` as the best, reached in the current epoch."""
         self.best_metric = value
         self.best_metric_epoch = trainer.run_history.current_epoch
 

@@ -18,15 +18,11 @@ class MoveModulesToDeviceCallback(TrainerCallback):
     """
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
-        self._move(trainer)
-
-    def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
-        self._move(trainer)
-
-    def _move(self, trainer: Any) -> None:
         for name, value in vars(trainer).items():
             if isinstance(value, nn.Module) and name != "model":
                 value.to(trainer.device)
+
+    on_evaluation_run_start = on_training_run_start
 
 
 class ConvertSyncBatchNormCallback(TrainerCallback):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
+from pytorch_accelerated.schedulers.groups import plain
 
 Applied = dict[str, list[list[Any]]]
 """By field: for each update, the values of all parameter groups."""
@@ -47,15 +48,6 @@ def copy_of_value(value: Any) -> Any:
     return value
 
 
-def plain_value(value: Any) -> Any:
-    """Return a value with numbers in place of tensors; this waits for their device."""
-    if isinstance(value, torch.Tensor):
-        return value.tolist()
-    if isinstance(value, tuple | list):
-        return tuple(plain_value(part) for part in value)
-    return value
-
-
 class ScheduleMonitorCallback(TrainerCallback):
     """Records the values of scheduled fields that each optimizer update ran with.
 
@@ -83,23 +75,16 @@ class ScheduleMonitorCallback(TrainerCallback):
     def _applied(self) -> Applied:
         return {field: [] for field in self.fields or ()}
 
-    @cached_property
-    def _num_plain(self) -> dict[str, int]:
-        return {}
-
     @property
     def applied(self) -> Applied:
         """By field, for each update in order: the values of all groups; ``None`` for no value."""
-        for field, updates in self._applied.items():
-            for index in range(self._num_plain.get(field, 0), len(updates)):
-                updates[index] = [plain_value(value) for value in updates[index]]
-            self._num_plain[field] = len(updates)
+        for updates in self._applied.values():
+            updates[:] = [list(map(plain, values)) for values in updates]
         return {field: [list(values) for values in all_] for field, all_ in self._applied.items()}
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         if not self._is_resumed:
             self._applied = {field: [] for field in self.fields or ()}
-            self._num_plain = {}
         self._is_resumed = False
         groups = trainer.optimizer.param_groups
         for field in scheduled_fields(groups) if self.fields is None else self.fields:
@@ -131,24 +116,15 @@ class ScheduleMonitorCallback(TrainerCallback):
             field: [list(values) for values in updates]
             for field, updates in state_dict["applied"].items()
         }
-        self._num_plain = {field: len(updates) for field, updates in self._applied.items()}
         self._is_resumed = True
 
     def write_json(self, path: str | Path) -> None:
-        """Write `applied` to a file; `read_json` gives back the same numbers, bit for bit.
-
-        Args:
-            path: File to write.
-        """
+        """Write `applied` to a file; `read_json` gives back the same numbers, bit for bit."""
         Path(path).write_text(json.dumps(self.applied), encoding="utf-8")
 
     @staticmethod
     def read_json(path: str | Path) -> Applied:
-        """Read what `write_json` wrote.
-
-        Args:
-            path: File to read.
-        """
+        """Return what `write_json` wrote to a file."""
         applied = json.loads(Path(path).read_text(encoding="utf-8"))
         return {
             field: [

@@ -51,12 +51,7 @@ class TerminateOnNaNCallback(TrainerCallback):
     def check_for_nan_after_batch(
         self, batch_output: dict[str, Any], step: int | None = None
     ) -> None:
-        """Gather the loss of a batch; it is looked at later.
-
-        Args:
-            batch_output: Holds the loss as ``loss``.
-            step: Unused.
-        """
+        """Gather the loss of a batch, ``batch_output["loss"]``; it is looked at later."""
         loss = batch_output["loss"]
         self._losses.append(loss.detach() if torch.is_tensor(loss) else torch.tensor(loss))
         if len(self._losses) >= self.check_every:
@@ -66,17 +61,10 @@ class TerminateOnNaNCallback(TrainerCallback):
         self.triggered = False
         self._forget()
 
-    def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
-        self.triggered = False
-        self._forget()
+    on_evaluation_run_start = on_training_run_start
 
     def on_train_step_end(
-        self,
-        trainer: Any,
-        batch: Any,
-        batch_output: dict[str, Any],
-        step: int,
-        **kwargs: Any,
+        self, trainer: Any, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
     ) -> None:
         self.check_for_nan_after_batch(batch_output, step)
         if (step + 1) % self.check_every == 0:
@@ -133,14 +121,11 @@ class _HostCopy:
     """A flag on its way from the device to the host."""
 
     def __init__(self, flag: torch.Tensor) -> None:
-        self._event: torch.cuda.Event | None = None
-        if flag.is_cuda:
-            self._host = torch.empty((), dtype=flag.dtype, pin_memory=True)
-            self._host.copy_(flag, non_blocking=True)
-            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._host = torch.empty((), dtype=flag.dtype, pin_memory=flag.is_cuda)
+        self._host.copy_(flag, non_blocking=True)
+        self._event = torch.cuda.Event() if flag.is_cuda else None  # type: ignore[no-untyped-call]
+        if self._event is not None:
             self._event.record()
-        else:
-            self._host = flag.clone()
 
     def value(self) -> bool:
         if self._event is not None:

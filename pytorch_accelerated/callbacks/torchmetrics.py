@@ -106,12 +106,7 @@ class TorchMetricsCallback(TrainerCallback):
         self._reset("eval")
 
     def on_train_step_end(
-        self,
-        trainer: Any,
-        batch: Any,
-        batch_output: dict[str, Any],
-        step: int,
-        **kwargs: Any,
+        self, trainer: Any, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
     ) -> None:
         self._update("train", batch, batch_output)
 

@@ -18,10 +18,10 @@ from pytorch_accelerated.callbacks.log_metrics import NewMetrics, numbers_in
 from pytorch_accelerated.callbacks.schedule_monitor import (
     copy_of_value,
     field_names,
-    plain_value,
     scheduled_fields,
 )
 from pytorch_accelerated.checks import whole
+from pytorch_accelerated.schedulers.groups import plain
 
 
 class LogToTrackersCallback(TrainerCallback):
@@ -283,8 +283,8 @@ def _numbers(values: dict[str, Any]) -> dict[str, float]:
     """Return what is a number or a tuple of numbers, each under a name of its own."""
     entry = {}
     for name, value in values.items():
-        plain = plain_value(value)
-        is_tuple = isinstance(plain, tuple)
-        parts = {f"{name}_{i}": part for i, part in enumerate(plain)} if is_tuple else {name: plain}
+        value = plain(value)
+        is_tuple = isinstance(value, tuple)
+        parts = {f"{name}_{i}": part for i, part in enumerate(value)} if is_tuple else {name: value}
         entry.update({key: number for key, part in parts.items() for number in numbers_in([part])})
     return entry
