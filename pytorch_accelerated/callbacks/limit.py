@@ -29,15 +29,12 @@ class LimitBatchesCallback(TrainerCallback):
         self.num_batches = whole("num_batches", num_batches, minimum=1)
 
     def on_prepare_end(self, trainer: Any, **kwargs: Any) -> None:
-        if trainer.run.train_loader is not None:
-            trainer.run.train_loader = self._limited(trainer.run.train_loader)
-        if trainer.run.eval_loader is not None:
-            trainer.run.eval_loader = self._limited(trainer.run.eval_loader)
+        trainer.run.train_loader = self._limited(trainer.run.train_loader)
+        trainer.run.eval_loader = self._limited(trainer.run.eval_loader)
 
     def _limited(self, loader: Any) -> Any:
-        if isinstance(loader, DataLoaderSlice) and loader.slice_size <= self.num_batches:
-            return loader
-        return DataLoaderSlice(loader, self.num_batches)
+        is_short = isinstance(loader, DataLoaderSlice) and loader.slice_size <= self.num_batches
+        return loader if loader is None or is_short else DataLoaderSlice(loader, self.num_batches)
 
 
 class LimitEvalStepsCallback(TrainerCallback):
@@ -74,13 +71,8 @@ class LimitEvalStepsCallback(TrainerCallback):
     def on_eval_epoch_start(
         self, trainer: Any, is_intermediate: bool = False, **kwargs: Any
     ) -> None:
-        if self._slice is None:
-            return
-        if is_intermediate or not self.limit_intermediate_only:
-            share = self.num_eval_steps // trainer.run.num_processes
-            self._slice.slice_size = max(1, share)
-        else:
-            self._slice.slice_size = sys.maxsize
+        if self._slice is not None and (is_intermediate or not self.limit_intermediate_only):
+            self._slice.slice_size = max(1, self.num_eval_steps // trainer.run.num_processes)
 
     def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         if self._slice is not None:

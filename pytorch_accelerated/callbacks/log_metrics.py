@@ -69,9 +69,7 @@ class LogMetricsCallback(TrainerCallback):
         "on_training_run_epoch_end",
     )
 
-    @cached_property
-    def _new(self) -> NewMetrics:
-        return NewMetrics()
+    _new = cached_property(lambda self: NewMetrics())
 
     def log_metrics(self, trainer: Any, metrics: dict[str, Any]) -> None:
         """Print one metric a line; ``metrics`` has the values by name."""

@@ -57,6 +57,7 @@ class ModelEmaCallback(SaveBestModelCallback):
     ema_model: ModelEma | None = None
     _prefix: str = _PREFIX
     _resumed_average: dict[str, Any] | None = None
+    _handler = cached_property(lambda self: CallbackHandler())
 
     def __init__(
         self,
@@ -68,14 +69,8 @@ class ModelEmaCallback(SaveBestModelCallback):
         model_ema: Callable[..., ModelEma] = ModelEma,
         callbacks: Iterable[Any] = (),
     ) -> None:
-        super().__init__(
-            save_path=save_path,
-            watch_metric=watch_metric,
-            greater_is_better=greater_is_better,
-            save_optimizer=False,
-            save_scheduler=False,
-            load_saved_checkpoint=False,
-        )
+        super().__init__(save_path, watch_metric, greater_is_better)
+        self.save_optimizer = self.save_scheduler = self.load_saved_checkpoint = False
         if not callable(model_ema):
             raise TypeError(
                 f"model_ema={model_ema!r} is a {type(model_ema).__name__}, but has to make an "
@@ -85,10 +80,6 @@ class ModelEmaCallback(SaveBestModelCallback):
         self.evaluate_during_training = evaluate_during_training
         self.model_ema = model_ema
         self._handler = CallbackHandler(callbacks)
-
-    @cached_property
-    def _handler(self) -> CallbackHandler:
-        return CallbackHandler()
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         if self.evaluate_during_training:

@@ -98,12 +98,11 @@ class ProgressBarCallback(TrainerCallback):
         if self.pbar is not None:
             self.pbar.resume()
 
-    def on_stop_training_error(self, trainer: Any, **kwargs: Any) -> None:
+    def after_run(self, trainer: Any, **kwargs: Any) -> None:
+        # After an error, rich would keep the cursor hidden and standard output replaced.
         self._close()
 
-    def after_run(self, trainer: Any) -> None:
-        # An error has ended it: rich would keep the cursor hidden and standard output replaced.
-        self._close()
+    on_stop_training_error = after_run
 
     def _open(self, trainer: Any, description: str, loader: Any) -> _Bar | None:
         console = self.console or Console()

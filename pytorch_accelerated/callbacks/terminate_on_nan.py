@@ -34,32 +34,21 @@ class TerminateOnNaNCallback(TrainerCallback):
 
     check_every: int = 100
     triggered: bool = False
-    _is_bad: torch.Tensor | None = None
     _on_its_way: _HostCopy | None = None
+    _losses = cached_property(lambda self: list[torch.Tensor]())
 
     def __init__(self, check_every: int = 100) -> None:
         self.check_every = whole("check_every", check_every, minimum=1)
-
-    @cached_property
-    def _losses(self) -> list[torch.Tensor]:
-        return []
-
-    def _forget(self) -> None:
-        self._losses.clear()
-        self._is_bad = self._on_its_way = None
 
     def check_for_nan_after_batch(
         self, batch_output: dict[str, Any], step: int | None = None
     ) -> None:
         """Gather the loss of a batch, ``batch_output["loss"]``; it is looked at later."""
-        loss = batch_output["loss"]
-        self._losses.append(loss.detach() if torch.is_tensor(loss) else torch.tensor(loss))
-        if len(self._losses) >= self.check_every:
-            self._fold()
+        self._losses.append(torch.as_tensor(batch_output["loss"]).detach().reshape(-1))
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
-        self.triggered = False
-        self._forget()
+        self._losses.clear()
+        self.triggered, self._on_its_way = False, None
 
     on_evaluation_run_start = on_training_run_start
 
@@ -68,7 +57,7 @@ class TerminateOnNaNCallback(TrainerCallback):
     ) -> None:
         self.check_for_nan_after_batch(batch_output, step)
         if (step + 1) % self.check_every == 0:
-            arrived, self._on_its_way = self._on_its_way, _HostCopy(self._reduced(trainer))
+            arrived, self._on_its_way = self._on_its_way, _HostCopy(self._found(trainer))
             if arrived is not None and arrived.value():
                 self._stop("training")
 
@@ -83,29 +72,19 @@ class TerminateOnNaNCallback(TrainerCallback):
     def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         self._look_now(trainer, "evaluation")
 
-    def _fold(self) -> None:
-        """Turn the gathered losses into one flag, on the device."""
+    def _found(self, trainer: Any) -> torch.Tensor:
+        """Return whether a gathered loss of any process is bad, on the device."""
+        count = torch.zeros((), device=trainer.device)
         if self._losses:
-            flat = torch.cat([loss.reshape(-1) for loss in self._losses])
-            is_bad = (~flat.isfinite()).any()
-            self._is_bad = is_bad if self._is_bad is None else self._is_bad | is_bad
+            count = (~torch.cat(self._losses).isfinite()).sum().to(count)
             self._losses.clear()
-
-    def _reduced(self, trainer: Any) -> torch.Tensor:
-        """The flag over all processes, on the device."""
-        self._fold()
-        if self._is_bad is None:
-            self._is_bad = torch.zeros((), dtype=torch.bool, device=trainer.device)
-        if trainer.run.num_processes == 1:
-            return self._is_bad
-        count = self._is_bad.to(device=trainer.device, dtype=torch.float32)
-        total: torch.Tensor = trainer.run.accelerator.reduce(count, reduction="sum")
-        return total > 0
+        if trainer.run.num_processes > 1:
+            count = trainer.run.accelerator.reduce(count, reduction="sum")
+        return count > 0
 
     def _look_now(self, trainer: Any, phase: str) -> None:
-        is_bad = bool(self._reduced(trainer))
-        self._forget()
-        if is_bad:
+        arrived, self._on_its_way = self._on_its_way, None
+        if bool(self._found(trainer)) or (arrived is not None and arrived.value()):
             self._stop(phase)
 
     def _stop(self, phase: str) -> None:

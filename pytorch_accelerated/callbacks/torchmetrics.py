@@ -45,9 +45,9 @@ class TorchMetricsCallback(TrainerCallback):
     has_state_of_each_process = True
 
     phases: tuple[str, ...] = ("eval",)
-    _eval_name: str = "eval"
     _is_in_epoch: bool = False
     _resumed: dict[str, Any] | None = None
+    _metrics = cached_property(lambda self: dict[str, dict[str, Any]]())
 
     def __init__(
         self,
@@ -78,23 +78,19 @@ class TorchMetricsCallback(TrainerCallback):
         # An evaluation may come in the middle of a training epoch, so each has its own.
         self._metrics = {phase: copy.deepcopy(dict(metrics)) for phase in self.phases}
 
-    @cached_property
-    def _metrics(self) -> dict[str, dict[str, Any]]:
-        return {}
-
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
-        self._eval_name = "eval"
-        self._move(trainer)
+        for metrics in self._metrics.values():
+            for metric in metrics.values():
+                if hasattr(metric, "to"):
+                    metric.to(trainer.device)
 
-    def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
-        self._eval_name = "evaluation"
-        self._move(trainer)
+    on_evaluation_run_start = on_training_run_start
 
     def on_train_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
         self._reset("train")
         states, self._resumed = self._resumed, None
-        for name, metric in self._of("train").items() if states is not None else ():
-            if not _restore(metric, (states or {}).get(name), trainer.device):
+        for name, metric in self._of("train").items():
+            if states is not None and not _restore(metric, states.get(name), trainer.device):
                 warnings.warn(
                     f"the metric {name!r} has no state in the checkpoint: its value of this epoch "
                     f"will be that of the rest of it",
@@ -120,16 +116,11 @@ class TorchMetricsCallback(TrainerCallback):
         self._is_in_epoch = False
 
     def on_eval_epoch_end(self, trainer: Any, is_intermediate: bool = False, **kwargs: Any) -> None:
-        self._record(trainer, "eval", "intermediate_eval" if is_intermediate else self._eval_name)
+        name = "evaluation" if trainer.run.train_loader is None else "eval"
+        self._record(trainer, "eval", "intermediate_eval" if is_intermediate else name)
 
     def _of(self, phase: str) -> dict[str, Any]:
         return self._metrics.get(phase, {})
-
-    def _move(self, trainer: Any) -> None:
-        for metrics in self._metrics.values():
-            for metric in metrics.values():
-                if hasattr(metric, "to"):
-                    metric.to(trainer.device)
 
     def _reset(self, phase: str) -> None:
         for metric in self._of(phase).values():

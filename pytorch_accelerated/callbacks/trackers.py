@@ -76,6 +76,13 @@ class LogToTrackersCallback(TrainerCallback):
     _mark: Path | None = None
     _is_resumed: bool = False
     _values: dict[str, Any] | None = None
+    _new = cached_property(lambda self: NewMetrics())
+    _losses = cached_property(lambda self: list[torch.Tensor]())
+    _unsent = cached_property(lambda self: deque[_Entry]())
+    # Of each name, the step of the latest value, and its index among those of that step.
+    _places = cached_property(lambda self: dict[str, tuple[int, int]]())
+    # The same of what the trackers have, which a run that failed has sent, too.
+    _sent = cached_property(lambda self: dict[str, tuple[int, int]]())
 
     def __init__(
         self,
@@ -94,28 +101,6 @@ class LogToTrackersCallback(TrainerCallback):
         self.init_kwargs = init_kwargs
         self.fields = field_names(fields)
         self.flush_every = whole("flush_every", flush_every, minimum=1)
-
-    @cached_property
-    def _new(self) -> NewMetrics:
-        return NewMetrics()
-
-    @cached_property
-    def _losses(self) -> list[torch.Tensor]:
-        return []
-
-    @cached_property
-    def _unsent(self) -> deque[_Entry]:
-        return deque()
-
-    @cached_property
-    def _places(self) -> dict[str, tuple[int, int]]:
-        """Of each name, the step of the latest value, and its index among those of that step."""
-        return {}
-
-    @cached_property
-    def _sent(self) -> dict[str, tuple[int, int]]:
-        """The same of what the trackers have, which a run that failed has sent, too."""
-        return {}
 
     def on_prepare_start(self, trainer: Any, **kwargs: Any) -> None:
         self._new.know_all(trainer.run_history)
@@ -143,9 +128,6 @@ class LogToTrackersCallback(TrainerCallback):
         self._values = None
         self._open(trainer)
 
-    def on_train_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
-        self._take_metrics(trainer)
-
     def on_train_step_end(
         self, trainer: Any, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
     ) -> None:
@@ -171,38 +153,26 @@ class LogToTrackersCallback(TrainerCallback):
         if self._num_updates % self.flush_every == 0:
             self._flush(trainer)
 
-    def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
-        self._take_metrics(trainer)
-
-    def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
-        self._flush(trainer)
-
-    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
-        self._flush(trainer)
-
     def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self._mark, self._sent = None, {}
         self._open(trainer)
-
-    def on_evaluation_run_end(self, trainer: Any, **kwargs: Any) -> None:
-        self._flush(trainer)
-
-    def before_checkpoint(self, trainer: Any) -> None:
-        self._flush(trainer)
 
     def after_run(self, trainer: Any) -> None:
         # What an error has cut off; it may have struck one of several processes alone.
         if trainer.run.num_processes == 1:
             self._flush(trainer)
 
-    def _take_metrics(self, trainer: Any) -> None:
+    def _take_metrics(self, trainer: Any, **kwargs: Any) -> None:
         """Note what was recorded since the last time, at the number of updates made."""
         new = self._new.take(trainer.run_history)
         for index in range(max(map(len, new.values()), default=0)):
             metrics = {name: values[index] for name, values in new.items() if index < len(values)}
             self._unsent.append(_Entry(self._num_updates, metrics, []))
 
-    def _flush(self, trainer: Any) -> None:
+    on_train_epoch_start = on_eval_epoch_end = _take_metrics
+
+    def _flush(self, trainer: Any, **kwargs: Any) -> None:
+        """Send what was noted, in its order."""
         self._take_metrics(trainer)
         if not self._unsent:
             return
@@ -219,6 +189,9 @@ class LogToTrackersCallback(TrainerCallback):
             written = self._mark.with_suffix(".part")
             written.write_text(json.dumps(self._sent), encoding="utf-8")
             written.replace(self._mark)
+
+    on_training_run_epoch_end = on_training_run_end = on_evaluation_run_end = _flush
+    before_checkpoint = _flush
 
     def _is_new(self, name: str, step: int) -> bool:
         """Return whether the trackers do not have this value yet, and note that they do then."""

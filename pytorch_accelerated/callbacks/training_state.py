@@ -43,6 +43,7 @@ class SaveTrainingStateCallback(TrainerCallback):
     max_checkpoints: int | None = None
     _global_step: int = 0
     _is_resumed: bool = False
+    _saved_checkpoints = cached_property(lambda self: list[Path]())
 
     def __init__(
         self,
@@ -57,10 +58,6 @@ class SaveTrainingStateCallback(TrainerCallback):
         self.save_every_n_steps = _count_or_none("save_every_n_steps", save_every_n_steps)
         self.save_at_end = save_at_end
         self.max_checkpoints = _count_or_none("max_checkpoints", max_checkpoints)
-
-    @cached_property
-    def _saved_checkpoints(self) -> list[Path]:
-        return []
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         # A run with the history of an earlier one continues its count.

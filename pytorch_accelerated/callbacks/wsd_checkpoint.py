@@ -46,6 +46,8 @@ class WSDCheckpointCallback(TrainerCallback):
     initial_checkpoint: Path | None = None
     last_checkpoint_step: int | None = None
     decay_fraction: float | None = None
+    checkpoint_steps = cached_property(lambda self: list[int]())
+    decay_info = cached_property(lambda self: list[dict[str, int]]())
 
     def __init__(
         self,
@@ -59,14 +61,6 @@ class WSDCheckpointCallback(TrainerCallback):
         self.save_optimizer = save_optimizer
         self.save_scheduler = save_scheduler
         self.initial_checkpoint = None if initial_checkpoint is None else Path(initial_checkpoint)
-
-    @cached_property
-    def checkpoint_steps(self) -> list[int]:
-        return []
-
-    @cached_property
-    def decay_info(self) -> list[dict[str, int]]:
-        return []
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         if not hasattr(trainer.scheduler, "get_checkpoint_steps"):
@@ -84,17 +78,10 @@ class WSDCheckpointCallback(TrainerCallback):
         self.decay_fraction = getattr(scheduler, "decay_phase_ratio", None)
         self.last_checkpoint_step = None
         if scheduler.get_current_step() == 0:
-            self._save_if_due(trainer)
+            self.on_update_end(trainer)
 
     def on_update_end(self, trainer: Any, **kwargs: Any) -> None:
-        self._save_if_due(trainer)
-
-    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
-        self._save_if_due(trainer)
-
-    def _save_if_due(self, trainer: Any) -> None:
-        scheduler = trainer.scheduler
-        step = scheduler.get_current_step()
+        step = trainer.scheduler.get_current_step()
         if step == self.last_checkpoint_step:
             return
         # The last update of a period may be the first before the next one's decay.
@@ -115,6 +102,8 @@ class WSDCheckpointCallback(TrainerCallback):
                 self.save_dir / f"checkpoint_{step}_wsd_pre_decay",
                 checkpoint_kwargs=self._metadata(trainer, step, "wsd_pre_decay"),
             )
+
+    on_training_run_end = on_update_end
 
     def _metadata(self, trainer: Any, step: int, kind: str) -> dict[str, Any]:
         return {
