@@ -102,12 +102,12 @@ def read_state(folder: Path) -> SavedState:
     try:
         skeletons, _ = read_json(path)
         trees = {
-            name: join(skeletons[name], read(folder / f"{name}.safetensors"), str(path))
+            name: join(skeletons[name], read(folder / f"{name}.safetensors"))
             for name in (*_OWN_FILES, _SHARED)
         }
         shared = trees.pop(_SHARED)
         return SavedState(folder, {**trees, **shared})
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {error!r}") from None
 
 
@@ -193,32 +193,21 @@ def _add(value: Tensor, path: tuple[str, ...], tensors: dict[str, Tensor], where
     return name
 
 
-def join(skeleton: Any, tensors: Mapping[str, Tensor], where: str = "state") -> Any:
-    """Return what `split` was given, from its two results; the first may have been JSON.
-
-    Raises:
-        CheckpointError: It is not what `split` makes.
-    """
-    try:
-        return _joined(skeleton, tensors)
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{where} is damaged: {error!r}") from None
-
-
-def _joined(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    if isinstance(value, list):
-        return [_joined(item, tensors) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if len(value) == 1:
-        (key, content), *_ = value.items()
+def join(skeleton: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Return what `split` was given, from its two results; the first may have been JSON."""
+    if isinstance(skeleton, list):
+        return [join(item, tensors) for item in skeleton]
+    if not isinstance(skeleton, dict):
+        return skeleton
+    if len(skeleton) == 1:
+        (key, content), *_ = skeleton.items()
         if key == "__tensor__":
             return tensors[content]
         if key == "__complex__":
             return torch.view_as_complex(tensors[content])
         if key.startswith("__"):
-            return _KINDS[key[2:-2]]([_joined(item, tensors) for item in content])
-    return {key: _joined(item, tensors) for key, item in value.items()}
+            return _KINDS[key[2:-2]]([join(item, tensors) for item in content])
+    return {key: join(item, tensors) for key, item in skeleton.items()}
 
 
 # Files of tensors: a JSON header, then the bytes of each tensor

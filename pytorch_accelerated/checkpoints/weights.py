@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,28 +14,29 @@ from torch.nn.parameter import is_lazy
 
 # What `torch.compile` puts into the names of a module that is compiled, at any depth.
 _COMPILED = re.compile(r"(^|\.)_orig_mod\.")
+_plain = partial(_COMPILED.sub, r"\1")
 
 
+@dataclass
 class Weights:
     """The state of a model, which is the same whether parts of it are compiled or not."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
+    model: nn.Module
 
     def state_dict(self) -> dict[str, Any]:
         """Return the model's state under the names of the uncompiled model."""
-        state = self._model.state_dict()
+        state = self.model.state_dict()
         if not any(map(_COMPILED.search, state)):
             return state
         return {_plain(name): value for name, value in state.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load a state, whichever parts of the model it is from were compiled."""
-        own = self._model.state_dict()
+        own = self.model.state_dict()
         if any(map(_COMPILED.search, (*own, *state))):
             names = {_plain(name): name for name in own}
             state = {names.get(_plain(name), name): value for name, value in state.items()}
-        self._model.load_state_dict(state)
+        self.model.load_state_dict(state)
 
     def copied(self) -> dict[str, Any]:
         """Return a copy of the state, to go back to."""
@@ -41,7 +44,7 @@ class Weights:
             name: value.to("cpu", copy=True)
             if isinstance(value, Tensor) and not is_lazy(value)
             else copy.deepcopy(value)
-            for name, value in self._model.state_dict().items()
+            for name, value in self.model.state_dict().items()
         }
 
     def check(self, state: Mapping[str, Any], where: str) -> None:
@@ -64,7 +67,7 @@ class Weights:
                 f"another folder"
             ) from error
         finally:
-            self._model.load_state_dict(before)
+            self.model.load_state_dict(before)
 
     def _first_difference(self, state: Mapping[str, Any]) -> str:
         own = self.state_dict()
@@ -79,7 +82,3 @@ class Weights:
                     return f"{name!r} has the shape {there} there, and {list(value.shape)} here"
         extra = [name for name in theirs if name not in own]
         return f"it has {extra[0]!r}, which the model does not have" if extra else ""
-
-
-def _plain(name: str) -> str:
-    return _COMPILED.sub(r"\1", name)

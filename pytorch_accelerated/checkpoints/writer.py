@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -32,6 +33,91 @@ It is ``EX_TEMPFAIL`` of the Unix tradition: a temporary failure, to be tried ag
 _SECONDS_BETWEEN_QUESTIONS = 0.5
 
 
+@dataclass
+class BackgroundWriter:
+    """Runs one job at a time in a thread; what goes wrong there is raised by the next call.
+
+    A warning that a job raises is given by the next call.
+    """
+
+    _thread: threading.Thread | None = None
+    _error: BaseException | None = None
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Start a job, after the one before has ended."""
+        self.wait()
+        self._thread = threading.Thread(target=self._run, args=(job,), name="checkpoint writer")
+        self._thread.start()
+
+    def _run(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except BaseException as error:
+            self._error = error
+
+    def check(self) -> None:
+        """Raise what went wrong, if anything; never wait."""
+        error, self._error = self._error, None
+        if isinstance(error, Warning):
+            warnings.warn(error, stacklevel=2)
+        elif error is not None:
+            raise error
+
+    def wait(self) -> None:
+        """Wait for the job; raise what went wrong, if anything."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.check()
+
+    def finish(self) -> None:
+        """Wait for the job; what went wrong is forgotten."""
+        with contextlib.suppress(Exception):
+            self.wait()
+
+
+class Preempted(SystemExit):
+    """Ends the process with `PREEMPTED_EXIT_CODE`, after a checkpoint was saved."""
+
+    def __init__(self) -> None:
+        super().__init__(PREEMPTED_EXIT_CODE)
+
+
+@dataclass
+class Questions:
+    """When to ask the other processes whether one of them was told to leave.
+
+    Asking takes a moment, so with quick updates not each of them asks; all processes agree on
+    which do. At most every ``most`` updates there is a question.
+    """
+
+    most: int
+    interval: int = 1
+    left: int = 1
+    asked_at: float = field(default_factory=time.perf_counter)
+
+    def is_due(self) -> bool:
+        """Count an update; return whether to ask now."""
+        self.left -= 1
+        return self.left <= 0
+
+    def ask_now(self) -> None:
+        """Have the next question be due."""
+        self.left = 1
+
+    def seconds_since(self) -> float:
+        """Return the seconds since the last question."""
+        return time.perf_counter() - self.asked_at
+
+    def asked(self, seconds: float) -> None:
+        """Plan the next question, ``seconds`` after the last one, on which all processes agree."""
+        per_update = max(seconds / self.interval, 1e-9)
+        affordable = int(_SECONDS_BETWEEN_QUESTIONS / per_update)
+        self.interval = self.left = max(1, min(self.most, affordable))
+        self.asked_at = time.perf_counter()
+
+
+@dataclass
 class RunCheckpoints:
     """Writes a run's checkpoints in the background, and removes old ones.
 
@@ -44,23 +130,29 @@ class RunCheckpoints:
         questions: When to ask the other processes whether one of them was told.
     """
 
-    def __init__(
-        self, folder: Path, every: int | None, keep_last: int | None, most_unasked: int
-    ) -> None:
-        self.folder = folder
-        self.every = every
-        self.keep_last = keep_last
-        self.writer = BackgroundWriter()
-        self.questions = Questions(most_unasked)
-        self.is_told_to_leave = False
-        self._told: set[Path] = set()
+    folder: Path
+    every: int | None
+    keep_last: int | None
+    questions: Questions
+    writer: BackgroundWriter = field(default_factory=BackgroundWriter)
+    is_told_to_leave: bool = False
+    _told: set[Path] = field(default_factory=set)
 
     @contextmanager
     def open(self) -> Iterator[RunCheckpoints]:
         """Note SIGTERM; in the end, wait for what is still being written."""
         # Only the main thread may set handlers.
         is_main = threading.current_thread() is threading.main_thread()
-        before = signal.signal(signal.SIGTERM, self._handler()) if is_main else None
+        process = os.getpid()
+
+        def note(number: int, frame: FrameType | None) -> None:
+            if os.getpid() == process:
+                self.is_told_to_leave = True
+            else:  # a forked process has inherited the handler, but has nothing to save
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        before = signal.signal(signal.SIGTERM, note) if is_main else None
         try:
             try:
                 yield self
@@ -73,18 +165,6 @@ class RunCheckpoints:
             if is_main:
                 # None stands for a handler that was not set from Python.
                 signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
-
-    def _handler(self) -> Callable[[int, FrameType | None], None]:
-        process = os.getpid()
-
-        def note(number: int, frame: FrameType | None) -> None:
-            if os.getpid() == process:
-                self.is_told_to_leave = True
-            else:  # a forked process has inherited the handler, but has nothing to save
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                os.kill(os.getpid(), signal.SIGTERM)
-
-        return note
 
     def write(self, files: Mapping[str, Iterable[Any]], position: Mapping[str, int]) -> None:
         """Write a checkpoint in the background.
@@ -137,86 +217,3 @@ def _why_it_stays(path: Path) -> str | None:
 
 class OldCheckpointWarning(UserWarning):
     """An old checkpoint could not be removed; the new one is complete."""
-
-
-class BackgroundWriter:
-    """Runs one job at a time in a thread; what goes wrong there is raised by the next call.
-
-    A warning that a job raises is given by the next call.
-    """
-
-    def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
-
-    def submit(self, job: Callable[[], None]) -> None:
-        """Start a job, after the one before has ended."""
-        self.wait()
-        self._thread = threading.Thread(target=self._run, args=(job,), name="checkpoint writer")
-        self._thread.start()
-
-    def _run(self, job: Callable[[], None]) -> None:
-        try:
-            job()
-        except BaseException as error:
-            self._error = error
-
-    def check(self) -> None:
-        """Raise what went wrong, if anything; never wait."""
-        error, self._error = self._error, None
-        if isinstance(error, Warning):
-            warnings.warn(error, stacklevel=2)
-        elif error is not None:
-            raise error
-
-    def wait(self) -> None:
-        """Wait for the job; raise what went wrong, if anything."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        self.check()
-
-    def finish(self) -> None:
-        """Wait for the job; what went wrong is forgotten."""
-        with contextlib.suppress(Exception):
-            self.wait()
-
-
-class Preempted(SystemExit):
-    """Ends the process with `PREEMPTED_EXIT_CODE`, after a checkpoint was saved."""
-
-    def __init__(self) -> None:
-        super().__init__(PREEMPTED_EXIT_CODE)
-
-
-class Questions:
-    """When to ask the other processes whether one of them was told to leave.
-
-    Asking takes a moment, so with quick updates not each of them asks; all processes agree on
-    which do. At most every ``most`` updates there is a question.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._interval = self._left = 1
-        self._asked_at = time.perf_counter()
-
-    def is_due(self) -> bool:
-        """Count an update; return whether to ask now."""
-        self._left -= 1
-        return self._left <= 0
-
-    def ask_now(self) -> None:
-        """Have the next question be due."""
-        self._left = 1
-
-    def seconds_since(self) -> float:
-        """Return the seconds since the last question."""
-        return time.perf_counter() - self._asked_at
-
-    def asked(self, seconds: float) -> None:
-        """Plan the next question, ``seconds`` after the last one, on which all processes agree."""
-        per_update = max(seconds / self._interval, 1e-9)
-        affordable = int(_SECONDS_BETWEEN_QUESTIONS / per_update)
-        self._interval = self._left = max(1, min(self._most, affordable))
-        self._asked_at = time.perf_counter()

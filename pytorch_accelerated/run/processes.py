@@ -117,8 +117,14 @@ class Processes:
             self.stop = None
             raise StopTrainingError(next(text for text in messages if text is not None))
 
-    def raise_together(self, error: Exception | None) -> None:
-        """Raise what went wrong in the main process, in all of them."""
+    @contextmanager
+    def main_for_all(self) -> Iterator[bool]:
+        """Give whether this is the main process; what goes wrong there is raised in all of them."""
+        error = None
+        try:
+            yield self.is_main
+        except Exception as failure:
+            error = failure
         if self.count > 1:
             (message,) = self.from_main([error and f"{type(error).__name__}: {error}"])
             if error is None and message is not None:

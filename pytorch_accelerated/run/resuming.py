@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Container
@@ -27,13 +28,9 @@ def find(
     """Read the state that a run is to continue from, if any; all processes find the same."""
     processes = run.processes
     found: list[Any] = [None, None, []]
-    error = None
-    if processes.is_main:
-        try:
+    with processes.main_for_all() as is_main:
+        if is_main:
             found = [*finding.find(resume, checkpoint_dir)]
-        except (OSError, ValueError, CheckpointError) as failure:
-            error = failure
-    processes.raise_together(error)
     folder, note, problems = processes.from_main(found)
     if processes.is_main and problems:
         warn(
@@ -46,20 +43,6 @@ def find(
     if note:
         run.trainer.print(note)
     return _checked(read_state(Path(folder)))
-
-
-def _read_checked(run: Run, folder: Path) -> SavedState:
-    """Read a training state of the user's choice."""
-    error: Exception | None = None
-    if run.processes.is_main:
-        try:
-            finding.check_folder(folder)
-        except (OSError, CheckpointError) as failure:
-            error = failure
-    run.processes.raise_together(error)
-    saved = _checked(read_state(folder))
-    _check_fits(run, saved)
-    return saved
 
 
 def take_position(run: Run, saved: SavedState, now: Plan) -> None:
@@ -96,7 +79,11 @@ def load(run: Run, folder: Path) -> dict[str, Any]:
             f"no training run has prepared the model yet, so the state in {folder} cannot "
             f"be restored: call train(…, resume_from={os.fspath(folder)!r})"
         )
-    saved = _read_checked(run, folder)
+    with run.processes.main_for_all() as is_main:
+        if is_main:
+            finding.check_folder(folder)
+    saved = _checked(read_state(folder))
+    _check_fits(run, saved)
     _restore(run, saved, only={"model", "optimizer", "schedulers", "scaler", "random"})
     run.random.put_back()
     told = {name: saved[name] for name in ("loop", "history", "callbacks")}
@@ -106,7 +93,17 @@ def load(run: Run, folder: Path) -> dict[str, Any]:
 
 def _restore(run: Run, saved: SavedState, only: Container[str] | None = None) -> None:
     """Have parts take up their states; what differs is said in one warning."""
-    _check_groups(run.trainer.optimizer, saved)
+    optimizer = getattr(run.trainer.optimizer, "optimizer", run.trainer.optimizer)
+    there, held = (
+        [len(group["params"]) for group in groups]
+        for groups in (optimizer.param_groups, saved["optimizer"]["param_groups"])
+    )
+    if there != held:
+        raise ValueError(
+            f"the optimizer has {len(there)} parameter groups, with {there} parameters, but in "
+            f"the checkpoint {saved.folder} it has {len(held)}, with {held}: make it with the same "
+            f"groups, or add those that were added on the way in a callback's on_resume_start"
+        )
     name = "processes"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -139,66 +136,34 @@ def _restore(run: Run, saved: SavedState, only: Container[str] | None = None) ->
 
 def _checked(saved: SavedState) -> SavedState:
     """Refuse what no run writes, however well it is sealed."""
-    for name, kind in _KINDS.items():
-        if not isinstance(saved[name], kind):
-            raise _damaged(saved, name, saved[name])
-    groups = saved["optimizer"].get("param_groups")
-    if not isinstance(groups, list) or not all(
-        isinstance(group, dict) and isinstance(group.get("params"), list) for group in groups
-    ):
-        raise _damaged(saved, "optimizer", groups)
-    names = list(saved["model"])
-    if not all(isinstance(name, str) for name in names):
-        raise _damaged(saved, "model", names)
-    processes = saved["processes"]
-    sums = [
-        one.get(name) if isinstance(one, dict) else None
-        for one in processes
-        for name in ("losses", "gradient_norms")
-    ]
-    for numbers in sums or [None]:
-        if not isinstance(numbers, list) or [type(one) for one in numbers] != [float, float]:
-            raise _damaged(saved, "processes", processes)
-    _check_fields(saved, "loop", LoopState, 0)
-    if saved["plan"] is not None:
-        _check_fields(saved, "plan", Plan, 1)
+    try:
+        "".join(saved["model"].keys())
+        for group in saved["optimizer"]["param_groups"]:
+            len(group["params"])
+        for name in ("schedulers", "history", "callbacks", "extra"):
+            saved[name].keys()
+        for process in [saved["processes"][0], *saved["processes"]]:
+            for total, count in (process["losses"], process["gradient_norms"]):
+                math.fsum((total, count))
+        _check_types(LoopState(**saved["loop"]), least=0)
+        if saved["plan"] is not None:
+            _check_types(Plan(**saved["plan"]), least=1)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{saved.folder / 'state.json'} is damaged: no run writes such a state ({error!r})"
+        ) from error
     return saved
 
 
-_KINDS: dict[str, Any] = {
-    "plan": dict | None,
-    "model": dict,
-    "optimizer": dict,
-    "schedulers": dict,
-    "loop": dict,
-    "history": dict,
-    "callbacks": dict,
-    "processes": list,
-    "stopped": str | None,
-    "extra": dict,
-}
-_MAY_BE_NEGATIVE = {"num_replanned", "data_seed"}
-
-
-def _check_fields(saved: SavedState, name: str, kind: type, least: int) -> None:
-    """Refuse the fields of a dataclass unless they have their types; whole ones their least."""
-    try:
-        fields = vars(kind(**saved[name]))
-    except (TypeError, ValueError) as error:
-        raise _damaged(saved, name, error) from None
-    for field, hint in get_type_hints(kind).items():
-        value = fields[field]
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        if isinstance(value, bool):
-            is_right = hint is bool
-        else:
-            is_right = isinstance(value, hint) or (is_whole and isinstance(1.0, hint))
-        if not is_right or (is_whole and value < least and field not in _MAY_BE_NEGATIVE):
-            raise _damaged(saved, f"{name}[{field!r}]", value)
-
-
-def _damaged(saved: SavedState, name: str, what: Any) -> CheckpointError:
-    return CheckpointError(f"{saved.folder} is damaged: {name} in its state is {what!r}")
+def _check_types(instance: LoopState | Plan, least: int) -> None:
+    """Refuse fields of other types than they have, and counts that are too small."""
+    for name, hint in get_type_hints(type(instance)).items():
+        value = getattr(instance, name)
+        is_whole = type(value) is int
+        is_right = isinstance(value, hint) or (is_whole and isinstance(0.5, hint))
+        is_too_small = is_whole and value < least and name not in ("num_replanned", "data_seed")
+        if not is_right or is_too_small or isinstance(value, bool) != (hint is bool):
+            raise TypeError(f"{name}={value!r}")
 
 
 def _check_fits(run: Run, saved: SavedState) -> None:
@@ -216,19 +181,4 @@ def _check_fits(run: Run, saved: SavedState) -> None:
             f"{saved.folder} holds the state of a {before}: give the Trainer such an optimizer "
             f"again; or, to continue from the weights alone, load its model.safetensors into the "
             f"model with safetensors.torch.load_file, and begin a new run in another folder"
-        )
-
-
-def _check_groups(optimizer: Any, saved: SavedState) -> None:
-    """Refuse an optimizer with other parameter groups, and say what to do."""
-    groups = getattr(optimizer, "optimizer", optimizer).param_groups
-    there, held = (
-        [len(group["params"]) for group in each]
-        for each in (groups, saved["optimizer"]["param_groups"])
-    )
-    if there != held:
-        raise ValueError(
-            f"the optimizer has {len(there)} parameter groups, with {there} parameters, but in "
-            f"the checkpoint {saved.folder} it has {len(held)}, with {held}: make it with the same "
-            f"groups, or add those that were added on the way in a callback's on_resume_start"
         )

@@ -16,7 +16,7 @@ from pytorch_accelerated.checkpoints.finding import checkpoints_in
 from pytorch_accelerated.checkpoints.folders import recover_all, write_folder
 from pytorch_accelerated.checkpoints.single_file import check_has_state, check_not_reserved
 from pytorch_accelerated.checkpoints.weights import Weights
-from pytorch_accelerated.checkpoints.writer import Preempted, RunCheckpoints
+from pytorch_accelerated.checkpoints.writer import Preempted, Questions, RunCheckpoints
 from pytorch_accelerated.checks import same
 from pytorch_accelerated.run.loop_state import Stage
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, warn
@@ -78,15 +78,8 @@ def files_of_run(run: Run, extra: dict[str, Any] | None = None) -> dict[str, lis
     states["callbacks"] = own["callbacks"]
     own["callbacks"] = run.trainer.callback_handler.state_dict(of_each_process=True)
     states |= {"processes": processes.each(own), "stopped": run.stopped, "extra": extra or {}}
-    files: dict[str, list[Any]] = {}
-    error = None
-    if processes.is_main:
-        try:
-            files = files_of(states)
-        except TypeError as failure:
-            error = failure
-    processes.raise_together(error)
-    return files
+    with processes.main_for_all() as is_main:
+        return files_of(states) if is_main else {}
 
 
 def of_this_process(run: Run, saved: SavedState) -> SavedState:
@@ -130,13 +123,9 @@ def save_what_was_asked_for(run: Run) -> None:
     states, run.asked_for = run.asked_for, []
     for folder, extra in states:
         files = files_of_run(run, extra)
-        error = None
-        if run.processes.is_main:
-            try:
+        with run.processes.main_for_all() as is_main:
+            if is_main:
                 write_folder(folder, files, run.loop.position())
-            except OSError as failure:
-                error = failure
-        run.processes.raise_together(error)
 
 
 # What the run saves by itself
@@ -148,15 +137,11 @@ def to(run: Run, folder: Path | None, every: int | None, keep_last: int | None) 
     if folder is None:
         yield
         return
-    error = None
-    if run.processes.is_main:
-        try:
+    with run.processes.main_for_all() as is_main:
+        if is_main:
             folder.mkdir(parents=True, exist_ok=True)
             recover_all(folder)
-        except OSError as failure:
-            error = failure
-    run.processes.raise_together(error)
-    run.checkpoints = RunCheckpoints(folder, every, keep_last, STOP_CHECK_INTERVAL)
+    run.checkpoints = RunCheckpoints(folder, every, keep_last, Questions(STOP_CHECK_INTERVAL))
     try:
         with run.checkpoints.open():
             yield

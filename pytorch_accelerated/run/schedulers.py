@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -162,14 +161,6 @@ def _put_bases_back(scheduler: Any) -> None:
 # Made for a run
 
 
-@runtime_checkable
-class NeedsRun(Protocol):
-    """A scheduler factory that is made for a run of a certain length."""
-
-    def for_run(self, horizon: int, num_updates_per_epoch: int | None) -> Any:
-        """Return the factory for a run of ``horizon`` updates."""
-
-
 def make_schedulers(trainer: Any, factories: Any) -> Any:
     """Make what the user's ``create_scheduler_fn`` describes, for a run.
 
@@ -207,14 +198,6 @@ def make_schedulers(trainer: Any, factories: Any) -> Any:
 
 def _make(trainer: Any, factory: Any) -> Any:
     _check_factory(factory)
-    if isinstance(factory, NeedsRun):
-        config = trainer.run_config
-        if config.max_num_train_steps is None:
-            raise ValueError(
-                "the schedule needs the number of updates of the run, but the training data has "
-                "no length: give max_num_train_steps"
-            )
-        factory = factory.for_run(config.max_num_train_steps, config.num_update_steps_per_epoch)
     factory = replace_trainer_placeholder_values(trainer, factory)
     try:
         scheduler = factory(trainer.optimizer)
@@ -223,14 +206,14 @@ def _make(trainer: Any, factory: Any) -> Any:
             raise
         if any(name in str(error) for name in TrainerPlaceholderValues.placeholder_set()):
             raise type(error)(f"{error} {ONLY_IN_PARTIALS}") from error
-        if isinstance(factory, type) and not _takes_an_optimizer_alone(factory):
+        if isinstance(factory, type):
             own = getattr(factory, "create_scheduler_fn", None)
             instead = f"functools.partial({factory.__name__}, …) with its arguments"
             if own is not None:
                 instead = f"{factory.__name__}.create_scheduler_fn(), with arguments as you need"
             raise TypeError(
-                f"create_scheduler_fn is the class {factory.__name__}, which needs more than the "
-                f"optimizer ({error}): give {instead}"
+                f"create_scheduler_fn is the class {factory.__name__}, which cannot be made with "
+                f"the optimizer alone ({error}): give {instead}"
             ) from error
         raise
     for one in list(each(scheduler)) or [scheduler]:
@@ -280,14 +263,6 @@ def _check_factory(factory: Any) -> None:
         )
 
 
-def _takes_an_optimizer_alone(kind: type) -> bool:
-    try:
-        inspect.signature(kind).bind(None)
-    except TypeError:
-        return False
-    return True
-
-
 # As long as a run
 
 
@@ -310,27 +285,29 @@ def _length_mismatch(scheduler: Any, num_updates: int, horizon: int) -> str:
     if begun_at:
         begin += f", which {name} begins at update {begun_at}"
     begin += f", but the schedule of {name} ends at update {planned}: "
-    advice = f"Let the schedule take its length from the run: {_without_a_length(scheduler)}"
     values = scheduler.get_updated_values
     if planned > reached and not same(values(planned), values(reached)):
-        return f"{begin}the run ends before it does. {advice}, or have the run make so many updates"
-    if planned < reached and _falls_to_the_end(scheduler, planned):
-        return (
-            f"{begin}the other updates run at its last value. {advice}, or end the run there "
-            f"(max_num_train_steps={planned - begun_at}); a last value that is to hold is "
-            f"written as >> constant({reached - planned})"
+        what, instead = "the run ends before it does", "have the run make so many updates"
+    elif planned < reached and _falls_to_the_end(scheduler, planned):
+        what = "the other updates run at its last value"
+        instead = (
+            f"end the run there (max_num_train_steps={planned - begun_at}); a last value that is "
+            f"to hold is written as >> constant({reached - planned})"
         )
-    return ""
+    else:
+        return ""
+    return f"{begin}{what}. {_advice(scheduler)}, or {instead}"
 
 
-def _without_a_length(scheduler: SchedulerBase) -> str:
+def _advice(scheduler: SchedulerBase) -> str:
     """Return how a scheduler of this kind is made for a run, whatever its length."""
+    give = "Let the schedule take its length from the run: give"
     kind = type(scheduler)
     if isinstance(scheduler, CosineLrScheduler | WSDLrScheduler):
-        return f"give {kind.__name__}.create_scheduler_fn(…) without a total of your own"
+        return f"{give} {kind.__name__}.create_scheduler_fn(…) without a total of your own"
     kind = kind if isinstance(scheduler, ParamScheduler) else ParamScheduler
     return (
-        f"give {kind.__name__}.create_scheduler_fn(…) with shares of the run, such as "
+        f"{give} {kind.__name__}.create_scheduler_fn(…) with shares of the run, such as "
         f"linear(0.1, start=0.0) >> cosine()"
     )
 

@@ -234,6 +234,12 @@ def test_a_manifest_of_another_kind_is_refused(folder, change, message):
         b'{"model": {}, "optimizer": {}, "state": {}}',
         b'{"model": {"__tensor__": "nowhere"}, "optimizer": {}, "state": {}}',
         b'{"model": {"__eval__": ["1"]}, "optimizer": {}, "state": {}}',
+        b'{"model": {}, "optimizer": {}, "state": {"a": [{"__tensor__": []}]}}',
+        b'{"model": {}, "optimizer": {}, "state": {"a": [{"__float__": ["x"]}]}}',
+        b'{"model": {}, "optimizer": {}, "state": {"a": [{"__float__": []}]}}',
+        b'{"model": {}, "optimizer": {}, "state": {"a": [{"__dict__": [1]}]}}',
+        b'{"model": {}, "optimizer": {}, "state": {"a": [{"__set__": [[]]}]}}',
+        b'{"model": {}, "optimizer": {}, "state": {"a": [{"__tuple__": 3}]}}',
     ],
 )
 def test_a_state_of_another_shape_is_damage(folder, content):

@@ -13,7 +13,7 @@ from pytorch_accelerated.callbacks import SaveTrainingStateCallback, TrainerCall
 from pytorch_accelerated.checkpoints import CheckpointError, verify
 from pytorch_accelerated.checkpoints.finding import checkpoints_in
 from pytorch_accelerated.checkpoints.folders import FILES, write_folder
-from pytorch_accelerated.checkpoints.writer import BackgroundWriter, RunCheckpoints
+from pytorch_accelerated.checkpoints.writer import BackgroundWriter, Questions, RunCheckpoints
 from tests.checkpoints.runs import DieAt, Interrupted, make, names, outcome, train
 
 
@@ -165,7 +165,7 @@ def test_a_folder_that_another_run_cleared_is_no_full_disk(tmp_path):
 def test_a_checkpoint_that_another_run_removed_is_named_with_what_to_do(
     tmp_path, gone, monkeypatch
 ):
-    checkpoints = RunCheckpoints(tmp_path, every=1, keep_last=1, most_unasked=1)
+    checkpoints = RunCheckpoints(tmp_path, every=1, keep_last=1, questions=Questions(1))
 
     def position(num_updates):
         return {"num_updates": num_updates, "epoch": 0, "batch": 0, "in_epoch": 1}
@@ -235,7 +235,7 @@ def test_states_of_callbacks_in_the_same_folder_are_left_alone(tmp_path):
 
 
 def test_the_only_good_one_stays_if_the_new_one_cannot_be_read_back(tmp_path):
-    run = RunCheckpoints(tmp_path, every=1, keep_last=1, most_unasked=1)
+    run = RunCheckpoints(tmp_path, every=1, keep_last=1, questions=Questions(1))
     run.write(whole(b"good"), at(1))
     run.writer.wait()
 

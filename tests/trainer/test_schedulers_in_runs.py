@@ -136,36 +136,6 @@ def test_a_metric_without_a_value_is_refused_by_name():
         )
 
 
-def test_a_factory_may_be_made_for_the_run():
-    class ForAnyRun:
-        def for_run(self, horizon, num_updates_per_epoch):
-            self.given = horizon, num_updates_per_epoch
-            return functools.partial(lr_scheduler.LinearLR, total_iters=T.MAX_NUM_TRAIN_STEPS)
-
-        def __call__(self, optimizer):
-            raise AssertionError("for_run() gives the factory")
-
-    factory = ForAnyRun()
-    trainer = make_trainer()
-    trainer.train(**RUN, max_num_train_steps=7, create_scheduler_fn=factory)
-    assert factory.given == (7, 4)
-    assert trainer.scheduler.total_iters == 7
-
-
-def test_a_factory_that_needs_the_horizon_says_what_to_give_for_data_without_a_length():
-    from tests.trainer.tiny import Stream
-
-    class ForAnyRun:
-        def for_run(self, horizon, num_updates_per_epoch):
-            return linear_decay(horizon)
-
-        def __call__(self, optimizer):
-            raise AssertionError("for_run() gives the factory")
-
-    with pytest.raises(ValueError, match="give max_num_train_steps"):
-        make_trainer().train(Stream(ones(4)), 1, create_scheduler_fn=ForAnyRun())
-
-
 def an_instance():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(()))], lr=0.1)
     return lr_scheduler.StepLR(optimizer, 3)
