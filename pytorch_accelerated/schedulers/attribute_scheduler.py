@@ -54,8 +54,8 @@ class AttributeScheduler(ParamScheduler):
     ``value(k) = offset(k) + scale(k) · base`` for each attribute and target, where the base is
     what the target held when the scheduler was made. The values for update 0 are in force from
     construction, and the *n*-th :meth:`step` puts those for update *n* in force, through the
-    attribute's ordinary setter; a tensor is filled in place. If a setter raises, all attributes
-    get back what they held.
+    attribute's ordinary setter; a tensor is filled in place, and an integer stays an integer, for
+    which every value has to be whole. If a setter raises, all attributes get back what they held.
 
     Unlike a parameter group, an object has no place for its base value, so that of a state that
     is loaded counts. The scheduler keeps its targets alive.
@@ -69,7 +69,7 @@ class AttributeScheduler(ParamScheduler):
         TypeError: If an attribute does not hold a number, or something else comes in place of a
             schedule.
         ValueError: If there is no target or no schedule, a schedule is still relative, or a value
-            is not finite.
+            is not finite, or not whole for an integer.
 
     Example:
         >>> import torch
@@ -103,10 +103,14 @@ class AttributeScheduler(ParamScheduler):
                 _check(target, name)
         groups = [_Target(target, names, index) for index, target in enumerate(targets)]
         super().__init__(SimpleNamespace(param_groups=groups), **schedules)  # type: ignore[arg-type]
+        if any(type(getattr(target, name)) is int for target in targets for name in schedules):
+            # A value that is not whole is better found now than after many updates.
+            for num_updates in range(min(self._num_planned_updates() or 0, 1_000) + 1):
+                self._due(num_updates)
 
     @staticmethod
     def _schedules_of(name: str, plan: Any) -> FieldSchedules:
-        return FieldSchedules(Field(name), plan, "target")
+        return FieldSchedules(Field(name, keeps_integers=True), plan, "target")
 
     @property
     def schedules(self) -> dict[str, tuple[Schedule, ...]]:

@@ -37,10 +37,18 @@ class Field:
         key: The key in the parameter groups.
         index: The entry of a tuple that is meant; None for the whole value.
         name: What users call it, if it is not the key.
+        keeps_integers: Whether an integer that is held stays one, and so takes whole values only.
     """
 
-    def __init__(self, key: str, index: int | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        key: str,
+        index: int | None = None,
+        name: str | None = None,
+        keeps_integers: bool = False,
+    ) -> None:
         self.key = key
+        self.keeps_integers = keeps_integers
         self.index = index
         self.name = name or key
         self.initial_key = f"initial_{key}"
@@ -166,13 +174,13 @@ class Field:
             self.told.add(i)
             if i in self.found:
                 yield (
-                    f"{called(groups[i], i)} held {self.name}={self.found[i]!r} when the "
+                    f"The {called(groups[i], i)} held {self.name}={self.found[i]!r} when the "
                     "scheduler was made, but its base value counts, "
                     f"{self.initial_key}={bases[i]!r}."
                 )
             else:
                 yield (
-                    f"{called(groups[i], i)} held {self.name}={plain(now)!r}, though the "
+                    f"The {called(groups[i], i)} held {self.name}={plain(now)!r}, though the "
                     f"scheduler had put {plain(getattr(mark, 'value', mark))!r} there; "
                     f"{plain(values[i])!r} replaces it."
                 )
@@ -235,17 +243,17 @@ class Field:
     def _checked_one(self, value: Any, index: int, group: Group) -> Value:
         held = group[self.key]
         if self.index is not None or not isinstance(held, tuple | list):
-            return self._checked_number(value, index, self.entry(held))
-        where = f"for field {self.name!r} of parameter group {index}, which holds {len(held)}"
+            return self._checked_number(value, index, group, self.entry(held))
+        where = f"for field {self.name!r} of {called(group, index)}, which holds {len(held)}"
         if is_number(value) or isinstance(value, str | bytes) or not isinstance(value, Iterable):
             raise TypeError(f"{value!r} came {where} numbers.")
         entries = tuple(value)
         if len(entries) != len(held):
             raise ValueError(f"{len(entries)} numbers came {where}.")
         rows = zip(entries, held, strict=True)
-        return tuple(self._checked_number(entry, index, target) for entry, target in rows)
+        return tuple(self._checked_number(entry, index, group, target) for entry, target in rows)
 
-    def _checked_number(self, value: Any, index: int, target: Any) -> Value:
+    def _checked_number(self, value: Any, index: int, group: Group, target: Any) -> Value:
         is_tensor = isinstance(target, Tensor)
         if is_tensor and isinstance(value, Tensor) and value.device.type != "cpu":
             # Looking at a value on an accelerator would stall it, so it is copied unseen.
@@ -263,9 +271,16 @@ class Field:
                 wrong = "which has to be finite"
             elif is_tensor and abs(value) > _largest(target.dtype):
                 wrong = f"which holds a tensor of {target.dtype}, where it would be infinite"
-            else:
+            elif not (self.keeps_integers and isinstance(target, numbers.Integral)):
                 return value
-        raise error(f"{value!r} came for field {self.name!r} of parameter group {index}, {wrong}.")
+            elif math.isclose(value, round(value), rel_tol=1e-9, abs_tol=1e-9):
+                return round(value)
+            else:
+                wrong = (
+                    f"which holds the integer {target!r}, so it has to be whole. Write round(…) in "
+                    "a from_function, or make it a float before"
+                )
+        raise error(f"{value!r} came for field {self.name!r} of {called(group, index)}, {wrong}.")
 
     # Writing -------------------------------------------------------------------------------
 
@@ -321,8 +336,8 @@ class Field:
 
 
 def called(group: Group, index: int) -> str:
-    """Return what warnings call a group."""
-    return getattr(group, "called", f"Parameter group {index}")
+    """Return what messages call a group."""
+    return getattr(group, "called", f"parameter group {index}")
 
 
 @cache

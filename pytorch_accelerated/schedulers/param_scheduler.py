@@ -191,8 +191,8 @@ class _Scheduled(SchedulerBase):
     #: Whose states it takes; one with values of its own takes those of its class.
     _kind_of_state = "schedules"
     _is_always_by_field = False
-    #: Whether the values are those of the schedules, and nothing that a subclass makes of them.
-    _is_of_schedules_alone = True
+    #: Whether values are those of the schedules alone, for groups that are dictionaries.
+    _may_be_quick = True
     _has_values_of_its_own = False
     #: Where a WSD scheduler was continued; the others keep it for one that comes after them.
     _continuation: Any = None
@@ -200,7 +200,7 @@ class _Scheduled(SchedulerBase):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         maker = next(base for base in cls.__mro__ if "get_updated_values" in vars(base))
-        cls._is_of_schedules_alone = maker is _Scheduled
+        cls._may_be_quick = maker is _Scheduled and cls._bases_live_in_groups
         # The library's own classes that make values say whose states they take.
         cls._has_values_of_its_own = "_kind_of_state" not in vars(maker)
 
@@ -253,7 +253,7 @@ class _Scheduled(SchedulerBase):
                 or a group has no schedule.
             TypeError: If a base value is not a number.
         """
-        if not self._is_of_schedules_alone:
+        if not self._may_be_quick:
             super().step_update(num_updates)
         elif not quick.advance(self, num_updates):
             super().step_update(num_updates)
@@ -301,7 +301,7 @@ class _Scheduled(SchedulerBase):
         for field, values in due:
             before = checked["values"].get(field.name, ())
             lines += [
-                f"{called(groups[i], i)}: {field.name}={plain(value)!r} is due by the schedule "
+                f"The {called(groups[i], i)}: {field.name}={plain(value)!r} is due by the schedule "
                 f"given now, but the checkpoint held {plain(saved)!r}."
                 for i, (value, saved) in enumerate(zip(values, before, strict=False))
                 if not state.alike(value, saved)

@@ -1,4 +1,4 @@
-"""A warmup, then reductions where a metric stops improving, for the learning rate."""
+"""A warmup, then reductions where a metric stops improving."""
 
 from __future__ import annotations
 
@@ -50,8 +50,10 @@ class PlateauLrScheduler(ParamScheduler):
         threshold_mode: ``"rel"`` for a threshold relative to the best so far (its absolute value,
             so that a negative metric works too), ``"abs"`` for one in the metric's units.
         cooldown: How many reports after a reduction never count as bad.
-        min_lr: The floor, in the units of the learning rate; a list has one for each group.
+        min_lr: The floor, in the units of the field; a list has one for each group, of which the
+            last also holds for groups that are added later.
         warmup: A schedule with an end, or several as for :class:`ParamScheduler`; none by default.
+        param_group_field: The field that is reduced: the learning rate, or any other.
 
     Raises:
         ValueError: If a number or name is not one of those allowed, or the warmup has no end.
@@ -102,6 +104,7 @@ class PlateauLrScheduler(ParamScheduler):
         cooldown: int = 0,
         min_lr: float | Iterable[float] = 0.0,
         warmup: Plan | None = None,
+        param_group_field: str = "lr",
     ) -> None:
         self.mode = _one_of("mode", mode, "min", "max")
         self.factor = not_negative("factor", factor)
@@ -126,19 +129,25 @@ class PlateauLrScheduler(ParamScheduler):
         self.num_reductions = 0
         if warmup is None:
             warmup = constant(0)
-        super().__init__(optimizer, lr=checked_plan("warmup", warmup))
+        super().__init__(optimizer, **{param_group_field: checked_plan("warmup", warmup)})
         self._starts_at = 0
-        for schedule in schedules_in(self.schedules["lr"]):
+        for schedule in schedules_in(self.schedules[param_group_field]):
             if schedule.horizon is None:
                 raise ValueError(
                     f"warmup={schedule!r} never ends, so no reduction would ever follow it. Give "
                     "it a length, for example from_function(f, length=1_000)."
                 )
             self._starts_at = max(self._starts_at, schedule.horizon)
-        floors = self._floors(len(self.base_lr_values))
-        if all(floor > base for floor, base in zip(floors, self.base_lr_values, strict=True)):
+        bases = self.base_lr_values
+        if isinstance(self.min_lr, list) and len(self.min_lr) != len(bases):
             raise ValueError(
-                f"min_lr={min_lr!r} is above every base value, {self.base_lr_values}, so nothing "
+                f"min_lr={self.min_lr!r} has {len(self.min_lr)} numbers, but there are "
+                f"{len(bases)} parameter groups. Write one number for all groups, or one for each."
+            )
+        floors = self._floors(len(bases))
+        if all(floor > base for floor, base in zip(floors, bases, strict=True)):
+            raise ValueError(
+                f"min_lr={min_lr!r} is above every base value, {bases}, so nothing "
                 "could ever be reduced. Write a smaller one."
             )
 
@@ -157,12 +166,7 @@ class PlateauLrScheduler(ParamScheduler):
     def _floors(self, count: int) -> list[float]:
         if not isinstance(self.min_lr, list):
             return [self.min_lr] * count
-        if len(self.min_lr) != count:
-            raise ValueError(
-                f"min_lr={self.min_lr!r} has {len(self.min_lr)} numbers, but there are {count} "
-                "parameter groups. Write one number for all groups, or one for each."
-            )
-        return self.min_lr
+        return (self.min_lr + self.min_lr[-1:] * count)[:count]
 
     def step(  # type: ignore[override]
         self, metrics: SupportsFloat | None = None, epoch: int | None = None

@@ -27,7 +27,11 @@ class _SchedulerMeta(ABCMeta):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         scheduler: Any = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]
         try:
-            scheduler.__init__(*args, **kwargs)
+            try:
+                scheduler.__init__(*args, **kwargs)
+            except TypeError:
+                messages.check_arguments(cls, args, kwargs)
+                raise
             scheduler._finish_construction()
         except BaseException:
             scheduler._forget_new_groups()
@@ -73,13 +77,15 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     #: What the bases keep for themselves; everything else that is plain is a subclass's state.
     _own_attributes: ClassVar[frozenset[str]] = frozenset(
         {"optimizer", "param_group_field", "_fields", "_num_updates"}
-        | {"_num_groups", "_new_groups", "_was_stepped"}
+        | {"_num_groups", "_new_groups", "_was_stepped", "_told_of"}
     )
 
     #: The update whose values are in force; None before there is one.
     _num_updates: int | None = None
     _is_counting = False
     _bases_live_in_groups = True
+    #: The attributes that are not saved, of which somebody was warned.
+    _told_of: frozenset[str] = frozenset()
     _num_groups = 0
     #: Groups that got a base value since the last step, and the key that it is under.
     _new_groups: tuple[tuple[Group, str], ...] = ()
@@ -95,8 +101,8 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     def _attach(self, optimizer: Optimizer, fields: list[Field]) -> None:
         if not isinstance(getattr(optimizer, "param_groups", None), list):
             raise TypeError(
-                f"optimizer={optimizer!r} has no list of param_groups. Hand over the optimizer "
-                "itself, for example torch.optim.AdamW(model.parameters())."
+                f"optimizer is a {type(optimizer).__name__}, which has no list of param_groups. "
+                "Hand over the optimizer itself, for example torch.optim.AdamW(model.parameters())."
             )
         self.optimizer = optimizer
         self.param_group_field = fields[0].name
@@ -184,6 +190,15 @@ class SchedulerBase(metaclass=_SchedulerMeta):
             raise
         if since or self._new_groups:
             self._new_groups = ()
+
+    def __getattr__(self, name: str) -> Any:
+        hint = ""
+        if name == "step":
+            hint = (
+                ": it is told how many updates have been made. Call step_update(num_updates), or "
+                "make a ParamScheduler or a StatefulSchedulerBase, which count by themselves"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}.")
 
     def preview(self, num_updates: int | None = None) -> Any:
         """Return the exact values that updates 0 … ``num_updates`` − 1 run with.

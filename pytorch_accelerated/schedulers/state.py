@@ -72,13 +72,15 @@ def plain_attributes(scheduler: Any) -> dict[str, Any]:
     """Return what a subclass keeps in attributes, in plain values; warn of what cannot be kept."""
     attributes: dict[str, Any] = {}
     lost: list[str] = []
-    for name, value in vars(scheduler).items():
+    for name, value in list(vars(scheduler).items()):
         if name in scheduler._own_attributes or is_cached(scheduler, name):
             continue
         try:
             attributes[name] = to_plain(value.value if isinstance(value, Enum) else value)
         except NotPlainError as error:
-            if isinstance(value, MutableMapping | MutableSequence | MutableSet):
+            is_container = isinstance(value, MutableMapping | MutableSequence | MutableSet)
+            if is_container and name not in scheduler._told_of:
+                scheduler._told_of |= {name}
                 lost.append(f"{name} is a {type(value).__name__} that is not saved: {error}")
     if lost:
         scheduler._warn(
@@ -248,7 +250,7 @@ def warn_of_replaced(scheduler: Any, due: Iterable[Any], state: Mapping[str, Any
     for field, values in due:
         bases, last = field.bases(groups), field.last
         lines += [
-            f"{called(groups[i], i)} had {field.initial_key}={seen!r} when the scheduler was "
+            f"The {called(groups[i], i)} had {field.initial_key}={seen!r} when the scheduler was "
             f"made; now it has {base!r}, which counts."
             for i, (seen, base) in enumerate(zip(field.seen, bases, strict=False))
             if seen != base
@@ -260,7 +262,7 @@ def warn_of_replaced(scheduler: Any, due: Iterable[Any], state: Mapping[str, Any
             known = [bases[i], values[i], *before[i : i + 1]]
             if not is_as_left and not any(alike(held, value) for value in known):
                 lines.append(
-                    f"{called(groups[i], i)} held {field.name}={held!r}, set by hand since; "
+                    f"The {called(groups[i], i)} held {field.name}={held!r}, set by hand since; "
                     f"{plain(values[i])!r} replaces it."
                 )
     if lines:

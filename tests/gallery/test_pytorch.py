@@ -247,6 +247,17 @@ def test_f07_a_group_added_later_has_the_same_shape(name: str, position: int) ->
         scheduler.step()
 
 
+def test_f07_one_line_schedules_the_very_next_update_too() -> None:
+    optimizer = sgd([0.5])
+    scheduler = ParamScheduler(optimizer, lr=linear(10, start=0.0))
+    train(optimizer, scheduler, 2)
+    optimizer.add_param_group({"params": parameters(1), "lr": 1.0})
+    assert held(optimizer) == [0.1, 1.0]  # without hooks nothing can have changed it
+    scheduler.step(scheduler.num_updates)
+    assert held(optimizer) == [0.1, 0.2]
+    assert scheduler.num_updates == 2
+
+
 @peer
 def test_f07_peer_pytorch_drives_a_later_group_to_ten_times_its_rate() -> None:
     optimizer = sgd([1.0])

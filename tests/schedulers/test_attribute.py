@@ -20,7 +20,15 @@ from pytorch_accelerated.placeholders import (
     replace_trainer_placeholder_values,
 )
 from pytorch_accelerated.schedulers import AttributeScheduler, ParamScheduler, SchedulerWarning
-from pytorch_accelerated.schedules import absolute, constant, cosine, epochs, from_function, linear
+from pytorch_accelerated.schedules import (
+    absolute,
+    constant,
+    cosine,
+    epochs,
+    from_function,
+    linear,
+    milestones,
+)
 from tests.recording import held, sgd, update
 
 DOWN = linear(4, end=0.0)
@@ -84,7 +92,7 @@ def test_targets_may_come_from_a_generator_and_have_a_schedule_each() -> None:
 
 def test_several_attributes_are_set_through_their_ordinary_setters() -> None:
     weight = Weight(2.0, limit=5.0)
-    weight.temperature = 4
+    weight.temperature = 4.0
     scheduler = AttributeScheduler(
         weight, value=DOWN, temperature=linear(2, end=absolute(1.0)) >> constant(1)
     )
@@ -180,7 +188,7 @@ def test_if_a_setter_raises_all_targets_get_back_what_they_held() -> None:
     weights = [Weight(1.0), Weight(1.0, limit=2.5), Weight(1.0)]
     weights[0].other = other = torch.tensor(1.0)
     for weight in weights[1:]:
-        weight.other = 1
+        weight.other = 1.0
     scheduler = AttributeScheduler(weights, other=linear(2, end=0.0), value=linear(1, end=3.0))
     before = [(w.value, w.other) for w in weights], scheduler.state_dict()
     for _ in range(2):
@@ -239,24 +247,24 @@ def test_a_value_set_by_hand_is_replaced_with_a_message() -> None:
 
 
 def test_a_setter_may_round() -> None:
-    class Whole:
-        _k = 8
+    class Rounded:
+        _k = 8.0
 
         @property
-        def k(self) -> int:
+        def k(self) -> float:
             return self._k
 
         @k.setter
         def k(self, value: float) -> None:
-            self._k = round(value)
+            self._k = round(value, 1)
 
-    target = Whole()
+    target = Rounded()
     scheduler = AttributeScheduler(target, k=linear(3, end=0.0))
     seen = [target.k]
     for _ in range(3):
         scheduler.step()
         seen.append(target.k)
-    assert seen == [8, 5, 3, 0]
+    assert seen == [8.0, 5.3, 2.7, 0.0]
 
 
 # State -------------------------------------------------------------------------------------
@@ -447,7 +455,7 @@ def test_the_factory_gives_relative_schedules_the_runs_lengths() -> None:
         (Weight(), {"value": 0.5}, TypeError, "value=0.5 is not a schedule"),
         (Weight(), {"value": linear(0.5, end=0.0)}, ValueError, "over"),
         (Weight(), {"value": [DOWN, DOWN]}, ValueError, "1 targets"),
-        (torch.ones(2), {"ndim": DOWN}, AttributeError, "ndim"),
+        (torch.ones(2), {"ndim": constant(1)}, AttributeError, "ndim"),
     ],
 )
 def test_nonsense_says_what_is_allowed(
@@ -455,3 +463,52 @@ def test_nonsense_says_what_is_allowed(
 ) -> None:
     with pytest.raises(error, match=words):
         AttributeScheduler(targets, **schedules)
+
+
+# Integers ----------------------------------------------------------------------------------
+
+
+def test_an_integer_stays_one() -> None:
+    sampler = torch.utils.data.BatchSampler(range(24), batch_size=2, drop_last=False)
+    scheduler = AttributeScheduler(sampler, batch_size=milestones({1: 2.0, 2: 4.0}))
+    seen = [sampler.batch_size]
+    for _ in range(3):
+        scheduler.step()
+        seen.append(sampler.batch_size)
+    assert seen == [2, 4, 8, 8]
+    assert all(type(size) is int for size in seen)
+    assert [len(batch) for batch in sampler] == [8, 8, 8]
+    resumed = AttributeScheduler(sampler, batch_size=milestones({1: 2.0, 2: 4.0}))
+    resumed.load_state_dict(through_json(scheduler.state_dict()))
+    assert type(sampler.batch_size) is int
+    assert resumed.base_values == {"batch_size": [2.0]}
+
+
+def test_arithmetic_that_rounds_leaves_an_integer_whole() -> None:
+    target = SimpleNamespace(k=10)
+    scheduler = AttributeScheduler(target, k=linear(3, end=0.7))
+    for expected in (9, 8, 7):
+        scheduler.step()
+        assert target.k == expected
+        assert type(target.k) is int
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_value_that_is_not_whole_is_refused_for_an_integer_and_nothing_changes(at: int) -> None:
+    targets = [SimpleNamespace(n=4, p=1.0), SimpleNamespace(n=3, p=1.0)]
+    schedules = {"p": linear(4, end=0.0), "n": from_function(lambda k: 0.5 if k == at else 1.0)}
+
+    def work() -> None:
+        scheduler = AttributeScheduler(targets, **schedules)
+        scheduler.step()
+
+    words = rf"update {at}: 1.5 came .* 'n' of target 1 .* integer 3.* Write round"
+    with pytest.raises(ValueError, match=words):
+        work()
+    assert [vars(target) for target in targets] == [{"n": 4, "p": 1.0}, {"n": 3, "p": 1.0}]
+
+
+def test_an_integer_in_a_parameter_group_becomes_a_float() -> None:
+    optimizer = sgd([1])
+    ParamScheduler(optimizer, lr=linear(4, end=0.0)).step()
+    assert held(optimizer) == [0.75]

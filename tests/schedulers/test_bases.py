@@ -426,3 +426,74 @@ def test_a_field_that_is_scheduled_only_later_is_restored_with_its_optimizer() -
     fresh.load_state_dict(saved[0])
     resumed.load_state_dict(saved[1])
     assert held(fresh, "weight_decay") == [0.25]
+
+
+@pytest.mark.parametrize("make", [InverseLrScheduler, lambda o: ParamScheduler(o, lr=linear(90))])
+def test_step_update_moves_the_count_too(make: Any) -> None:
+    optimizer = sgd([0.4])
+    scheduler = make(optimizer)
+    train(optimizer, scheduler, 50)
+    scheduler.step_update(10)
+    assert (scheduler.num_updates, scheduler.last_epoch) == (10, 10)
+    at_10 = held(optimizer)
+    assert scheduler.state_dict()["num_updates"] == 10
+    scheduler.step()
+    assert scheduler.num_updates == 11
+    straight = sgd([0.4])
+    twin = make(straight)
+    train(straight, twin, 10)
+    assert held(straight) == at_10
+    train(straight, twin, 1)
+    assert held(straight) == held(optimizer)
+
+
+# What to write instead ---------------------------------------------------------------------
+
+
+def test_a_stateless_scheduler_has_no_step_and_says_what_to_call() -> None:
+    scheduler: Any = StatelessParamScheduler(sgd(), lr=linear(3))
+    assert not hasattr(scheduler, "step")
+    with pytest.raises(AttributeError, match=r"StatelessParamScheduler.*step_update\(num_updates"):
+        scheduler.step()
+    with pytest.raises(AttributeError, match="no attribute 'no_such'"):
+        scheduler.no_such  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", [ParamScheduler, StatelessParamScheduler])
+def test_arguments_in_the_wrong_order_are_told_by_the_class_that_was_called(kind: Any) -> None:
+    with pytest.raises(TypeError) as caught:
+        kind(linear(10), sgd())
+    assert str(caught.value) == (
+        f"too many positional arguments. Write {kind.__name__}(optimizer, field=schedule)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: CosineLrScheduler(), r"'optimizer'.*Write CosineLrScheduler\(optimizer, total_"),
+        (lambda: CosineLrScheduler(sgd(), 5), r"'num_update_steps_per_epoch'"),
+        (lambda: CosineLrScheduler(sgd(), 5, 5, warmup=1), r"unexpected keyword argument 'warmup'"),
+        (lambda: StatefulSchedulerBase(), r"abstract"),
+        (lambda: InverseLrScheduler(sgd(), 10, 10), r"too many.*Write InverseLrScheduler\(optim"),
+    ],
+)
+def test_wrong_arguments_are_named_with_the_class(call: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        call()
+
+
+def test_an_error_inside_a_constructor_is_left_as_it_is() -> None:
+    class Broken(InverseLrScheduler):
+        def __init__(self, optimizer: Any) -> None:
+            super().__init__(optimizer)
+            raise TypeError("mine")
+
+    with pytest.raises(TypeError, match=r"^mine$"):
+        Broken(sgd())
+
+
+def test_something_large_that_is_not_an_optimizer_is_named_by_its_type() -> None:
+    with pytest.raises(TypeError) as caught:
+        ParamScheduler(torch.nn.Linear(2, 2), lr=linear(3))
+    assert str(caught.value).startswith("optimizer is a Linear, which has no list of param_groups.")

@@ -28,7 +28,7 @@ from pytorch_accelerated.schedules import (
     from_function,
     linear,
 )
-from tests.recording import Recorder, held, parameters, set_attributes, sgd, train, update
+from tests.recording import Recorder, adamw, held, parameters, set_attributes, sgd, train, update
 
 FOUR = linear(4, start=0.0)
 
@@ -268,16 +268,6 @@ def test_a_group_added_later_is_reduced_as_well() -> None:
     assert held(scheduler.optimizer) == [0.05, 0.4]
 
 
-def test_a_list_of_floors_does_not_fit_a_group_added_later() -> None:
-    scheduler = plateau((0.1,), patience=0, min_lr=[0.01])
-    scheduler.report(1.0)
-    scheduler.optimizer.add_param_group({"params": parameters(1), "lr": 0.8})
-    state = scheduler.state_dict()
-    with pytest.raises(ValueError, match="1 numbers, but there are 2"):
-        scheduler.report(1.0)
-    assert scheduler.state_dict() == state
-
-
 def test_a_tensor_rate_is_filled_in_place() -> None:
     rate = torch.tensor(0.5, dtype=torch.float64)
     scheduler = plateau((rate,), patience=0, factor=0.5)
@@ -485,3 +475,50 @@ def test_a_minimum_that_is_no_number_is_a_type_error(floor: Any) -> None:
 def test_a_metric_beyond_all_floats_is_refused() -> None:
     with pytest.raises(TypeError, match="has to be a number"):
         plateau((0.1,)).report(10**400)
+
+
+# Other fields, and groups that come later --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "first", "reduced"),
+    [("lr", 0.1, 0.05), ("weight_decay", 0.5, 0.25), ("beta1", 0.9, 0.45), ("eps", 1e-8, 5e-9)],
+)
+def test_any_field_can_be_reduced(field: str, first: float, reduced: float) -> None:
+    optimizer = adamw([0.1], weight_decay=0.5)
+    make = PlateauLrScheduler.create_scheduler_fn(
+        patience=0, factor=0.5, param_group_field=field, warmup=linear(1, start=0.0)
+    )
+    scheduler: Any = make(optimizer)
+
+    def value() -> Any:
+        group = optimizer.param_groups[0]
+        return group["betas"][0] if field == "beta1" else group[field]
+
+    assert value() == 0.0
+    train(optimizer, scheduler, 1)
+    scheduler.report(1.0)
+    assert value() == first
+    scheduler.report(1.0)
+    assert value() == reduced
+    state = scheduler.state_dict()
+    resumed: Any = make(fresh := adamw([0.1], weight_decay=0.5))
+    resumed.load_state_dict(state)
+    assert fresh.param_groups[0]["betas"] == optimizer.param_groups[0]["betas"]
+    assert fresh.param_groups[0]["eps"] == optimizer.param_groups[0]["eps"]
+    assert resumed.num_reductions == 1
+
+
+def test_a_later_group_has_the_last_of_several_floors() -> None:
+    optimizer = sgd([0.4, 0.8])
+    scheduler = PlateauLrScheduler(optimizer, patience=0, factor=0.5, min_lr=[0.3, 0.1])
+    scheduler.report(1.0)
+    optimizer.add_param_group({"params": parameters(1), "lr": 0.15})
+    for _ in range(2):
+        scheduler.report(1.0)
+    assert held(optimizer) == [0.3, 0.2, 0.1]
+    del optimizer.param_groups[1:]
+    assert scheduler.report(1.0)
+    assert held(optimizer) == [0.3]
+    with pytest.raises(ValueError, match=r"min_lr=\[0.3\] has 1 numbers, but there are 2"):
+        PlateauLrScheduler(sgd([0.4, 0.8]), min_lr=[0.3])
