@@ -90,6 +90,13 @@ def folder(name: str, value: object, otherwise: str = "") -> Path:
     return Path(path)
 
 
+def wrong_kind(name: str, value: object, expected: str) -> TypeError:
+    """Return the error for a value of another kind; what it is says its type, if it is long."""
+    text = repr(value)
+    shown = f"{name}={text}" if len(text) <= 60 and "\n" not in text else name
+    return TypeError(f"{shown} is a {type(value).__name__}, but has to be {expected}")
+
+
 def bounds(field: str) -> tuple[float, float]:
     """Return the least value of a field, and the first that is too large."""
     lower = 0.0 if field in (*_BELOW_ONE, *_NOT_NEGATIVE) else -math.inf

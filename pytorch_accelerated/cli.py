@@ -207,11 +207,8 @@ def _write(made: Preview, output: str, suffix: str, log: bool | None) -> None:
             made.save_html(output, log=log)
         else:
             made.plot(log=log).savefig(output, dpi=150)
-    except ImportError:
-        package, extra = ("plotly", "html") if suffix == ".html" else ("matplotlib", "plot")
-        raise UsageError(
-            f"-o {output} needs {package}: pip install 'pytorch-accelerated[{extra}]'"
-        ) from None
+    except ImportError as error:
+        raise UsageError(f"-o {output}: {error}") from None
     except OSError as error:
         raise UsageError(f"-o {output}: {error.strerror or error}.") from None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, TypeAlias
 
-from pytorch_accelerated.checks import same
+from pytorch_accelerated.checks import same, wrong_kind
 from pytorch_accelerated.preview.columns import Columns, entries, named
 
 Recorded: TypeAlias = "Columns | Mapping[str, Sequence[Sequence[Any]]]"
@@ -99,10 +99,7 @@ def compare(planned: Columns, applied: Recorded) -> Comparison:
         applied == planned (4 updates, 4 values); recorded, but not planned: eps
     """
     if not isinstance(planned, Columns):
-        raise TypeError(
-            f"planned={planned!r} is a {type(planned).__name__}, but has to be a preview. Write "
-            "planned=scheduler.preview()."
-        )
+        raise wrong_kind("planned", planned, "a preview. Write planned=scheduler.preview().")
     recorded = recorded_columns(planned, applied)
     start = applied.first_update if isinstance(applied, Columns) else 0
     first = max(planned.first_update, start)
@@ -161,6 +158,8 @@ def recorded_columns(planned: Columns, applied: Recorded) -> dict[str, list[Sequ
     """
     if isinstance(applied, Columns):
         return {field: [*applied[field]] for field in applied.fields}
+    if not isinstance(applied, Mapping):
+        raise wrong_kind("applied", applied, "a preview, or field → what each update ran with.")
     names = {}
     if any(field not in applied for field in planned.fields):
         from pytorch_accelerated.schedulers.param_scheduler import field_of
@@ -169,7 +168,13 @@ def recorded_columns(planned: Columns, applied: Recorded) -> dict[str, list[Sequ
         names = {(own.key, own.index): own.name for own in owns if own.index is not None}
     result: dict[str, list[Sequence[Any]]] = {}
     for field, rows in applied.items():
-        columns: list[Sequence[Any]] = [list(one) for one in zip_longest(*rows)] or [[]]
+        try:
+            columns: list[Sequence[Any]] = [list(one) for one in zip_longest(*rows)] or [[]]
+        except TypeError:
+            raise TypeError(
+                f"applied[{field!r}] has to hold for each update a list with the values of all "
+                "groups."
+            ) from None
         if field not in {key for key, _ in names}:
             result[field] = columns
             continue

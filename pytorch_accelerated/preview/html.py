@@ -9,7 +9,10 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from plotly.offline import get_plotlyjs
+try:
+    from plotly.offline import get_plotlyjs
+except ImportError as error:
+    raise ImportError("A page needs plotly: pip install 'pytorch-accelerated[html]'") from error
 
 from pytorch_accelerated.preview.columns import Columns, named
 from pytorch_accelerated.preview.curves import SHARED, colours, curves, kept_points, spans_decades

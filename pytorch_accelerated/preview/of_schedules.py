@@ -44,13 +44,14 @@ def plot_schedule(
 ) -> Any:
     """Draw a schedule; see :meth:`Schedule.plot`. A plan that is too long is sampled."""
     bases = bases_of(base)
-    if num_updates is None and schedule.horizon is not None:
+    if num_updates is not None:
+        num_updates = whole("num_updates", num_updates, 1)
+    elif schedule.horizon is not None:
         num_updates = shown_of(schedule.horizon)
-    is_short = num_updates is None or num_updates * len(bases) <= MOST_VALUES
-    if is_short or applied is not None:
-        return of_schedule(schedule, num_updates, bases).plot(applied, **options)
     schedule.coefficients(0)  # one that is still relative says so
-    return plot_sample(schedule, whole("num_updates", num_updates), bases, **options)
+    if num_updates is None or num_updates * len(bases) <= MOST_VALUES or applied is not None:
+        return of_schedule(schedule, num_updates, bases).plot(applied, **options)
+    return plot_sample(schedule, num_updates, bases, **options)
 
 
 def bases_of(base: float | Sequence[float]) -> list[float]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeAlias
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+try:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
+except ImportError as error:
+    raise ImportError(
+        "A picture needs matplotlib: pip install 'pytorch-accelerated[plot]'"
+    ) from error
 
+from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.preview.columns import Column, Columns, PreviewRow, named
 from pytorch_accelerated.preview.comparison import Recorded, compare, recorded_columns
 from pytorch_accelerated.preview.curves import (
@@ -57,6 +63,8 @@ def plot(
     title: str | None = None,
 ) -> Picture:
     """Draw a preview; see :meth:`Preview.plot`."""
+    if isinstance(fields, str):
+        raise wrong_kind("fields", fields, f"a list of fields. Write fields=[{fields!r}].")
     shown = list(made.fields if fields is None else fields)
     count = len(shown) + (loss is not None)
     has_own = any(len(curves(made.groups, made[field])) > 1 for field in shown)
@@ -214,11 +222,16 @@ def _names(rows: Sequence[PreviewRow], count: int) -> Iterator[tuple[str, float,
 
 
 def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> None:
-    if isinstance(loss, Mapping):
-        x, y = [int(update) for update in loss], packed(loss.values())
-    else:
-        y = packed(loss)
-        x = [first_update + k for k in range(len(y))]
+    if not isinstance(loss, Iterable):
+        raise wrong_kind("loss", loss, "a loss for each update, or a mapping from updates.")
+    values = list(loss.values() if isinstance(loss, Mapping) else loss)
+    try:
+        y = packed(values)
+    except TypeError:
+        bad = next(one for one in values if not hasattr(one, "__float__"))
+        raise wrong_kind("loss", bad, "made of numbers.") from None
+    updates = loss if isinstance(loss, Mapping) else range(first_update, first_update + len(y))
+    x = [int(update) for update in updates]
     axes.set_ylabel("loss", color=INK)
     if log or (log is None and spans_decades([y])):
         axes.set_yscale("log")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.preview.columns import Column, entries
 from pytorch_accelerated.preview.of_schedules import check_number, updates_of
 from pytorch_accelerated.preview.randomness import randomness_kept
@@ -24,6 +25,7 @@ from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules
 from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase
 from pytorch_accelerated.schedules import PhaseRow
 
+_MOST_WRAPPERS = 5  # a mock has attributes without end
 _FEW = 100  # updates to show of a scheduler that says of none ahead
 
 
@@ -87,16 +89,13 @@ def _horizon_of(scheduler: Any) -> int | None:
 
 def _unwrapped(scheduler: Any) -> Any:
     """Return the scheduler inside a wrapper such as Accelerate's."""
-    kinds = SchedulerBase | torch.optim.lr_scheduler.LRScheduler
     inner = scheduler
-    while not isinstance(inner, kinds):
-        if not hasattr(inner, "scheduler"):
-            raise TypeError(
-                f"scheduler={scheduler!r} is neither a schedule nor a scheduler of this library or "
-                "of PyTorch."
-            )
-        inner = inner.scheduler
-    return inner
+    for _ in range(_MOST_WRAPPERS):
+        if isinstance(inner, SchedulerBase | torch.optim.lr_scheduler.LRScheduler):
+            return inner
+        inner = getattr(inner, "scheduler", None)
+    expected = "a schedule, or a scheduler of this library or of PyTorch."
+    raise wrong_kind("scheduler", scheduler, expected)
 
 
 def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:

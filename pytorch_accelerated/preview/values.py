@@ -161,8 +161,10 @@ class Preview(Columns):
         Raises:
             ImportError: If pandas is not installed.
         """
-        from pandas import DataFrame, RangeIndex
-
+        try:
+            from pandas import DataFrame, RangeIndex
+        except ImportError as error:
+            raise ImportError("A frame needs pandas: pip install pandas") from error
         index = RangeIndex(self.first_update, self.num_updates, name="update")
         return DataFrame(dict(self._flat()), index=index)
 

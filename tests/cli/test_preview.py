@@ -389,8 +389,9 @@ def test_it_runs_as_a_module_without_torch(tmp_path):
 
 
 def test_a_missing_library_is_told_in_one_line(run, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pytorch_accelerated.preview.plot", None)
-    monkeypatch.setitem(sys.modules, "pytorch_accelerated.preview.html", None)
+    for module, library in (("plot", "matplotlib.axes"), ("html", "plotly.offline")):
+        monkeypatch.delitem(sys.modules, f"pytorch_accelerated.preview.{module}", raising=False)
+        monkeypatch.setitem(sys.modules, library, None)
     monkeypatch.setitem(sys.modules, "pytorch_accelerated.preview.terminal", None)
     for name, extra in (("a.png", "plot"), ("a.html", "html")):
         code, _, err = run("preview", "cosine(5)", "-o", name)

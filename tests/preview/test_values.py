@@ -432,7 +432,7 @@ def test_a_text_is_no_schedule_before_it_is_read():
 
 
 def test_what_cannot_be_previewed_is_refused_in_words():
-    with pytest.raises(TypeError, match="neither a schedule nor a scheduler"):
+    with pytest.raises(TypeError, match="has to be a schedule, or a scheduler of this"):
         preview(3)
     with pytest.raises(ValueError, match="nothing to preview"):
         preview([])
