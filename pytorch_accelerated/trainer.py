@@ -288,9 +288,11 @@ class Trainer:
         run = self._new_run(self._training.loop, within=outer)
         if outer is not None:
             shown |= {"_eval_dataloader": None, "_eval_dl_kwargs": None}
+            limits = list(self.callback_handler)
             with preparing.within(run, outer, callback_handler=CallbackHandler(), **shown):
                 preparing.make_eval_loader(run, per_device_batch_size, dataloader_kwargs)
                 preparing.prepare_eval_loader(run)
+                preparing.limit_eval_loader(run, limits)
                 self._check_eval_batch_size()
                 self._run_eval_epoch(self._eval_dataloader, is_training=False)
             return

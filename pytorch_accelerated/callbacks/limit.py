@@ -32,6 +32,10 @@ class LimitBatchesCallback(TrainerCallback):
         trainer.run.train_loader = self._limited(trainer.run.train_loader)
         trainer.run.eval_loader = self._limited(trainer.run.eval_loader)
 
+    def limited_evaluation(self, trainer: Any, loader: Any) -> Any:
+        """Return the loader of an evaluation within a run, limited like those of the run."""
+        return self._limited(loader)
+
     def _limited(self, loader: Any) -> Any:
         is_short = isinstance(loader, DataLoaderSlice) and loader.slice_size <= self.num_batches
         return loader if loader is None or is_short else DataLoaderSlice(loader, self.num_batches)
@@ -68,11 +72,21 @@ class LimitEvalStepsCallback(TrainerCallback):
             self._slice = DataLoaderSlice(trainer.run.eval_loader, sys.maxsize)
             trainer.run.eval_loader = self._slice
 
+    def limited_evaluation(self, trainer: Any, loader: Any) -> Any:
+        """Return the loader of an evaluation within a run, limited like those of the run."""
+        if self.limit_intermediate_only:
+            return loader
+        return DataLoaderSlice(loader, self._share(trainer))
+
+    def _share(self, trainer: Any) -> int:
+        num_processes: int = trainer.run.num_processes
+        return max(1, self.num_eval_steps // num_processes)
+
     def on_eval_epoch_start(
         self, trainer: Any, is_intermediate: bool = False, **kwargs: Any
     ) -> None:
         if self._slice is not None and (is_intermediate or not self.limit_intermediate_only):
-            self._slice.slice_size = max(1, self.num_eval_steps // trainer.run.num_processes)
+            self._slice.slice_size = self._share(trainer)
 
     def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         if self._slice is not None:

@@ -45,6 +45,7 @@ class ModelEmaCallback(SaveBestModelCallback):
     """
 
     last_in: tuple[str, ...] = ()
+    records_metrics: bool = True
 
     decay: float = 0.99
     evaluate_during_training: bool = True

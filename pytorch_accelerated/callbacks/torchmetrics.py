@@ -43,6 +43,7 @@ class TorchMetricsCallback(TrainerCallback):
     """
 
     has_state_of_each_process = True
+    records_metrics: bool = True
 
     phases: tuple[str, ...] = ("eval",)
     _is_in_epoch: bool = False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -246,6 +247,14 @@ def prepare_eval_loader(run: Run) -> None:
     )
 
 
+def limit_eval_loader(run: Run, callbacks: Iterable[Any]) -> None:
+    """Have the callbacks that limit evaluations limit this one, which is without events."""
+    for callback in callbacks:
+        limited = getattr(callback, "limited_evaluation", None)
+        if limited is not None:
+            run.eval_loader = limited(run.trainer, run.eval_loader)
+
+
 # Accelerate's wrappers around the model
 
 
@@ -379,15 +388,40 @@ def take_up(run: Run, saved: SavedState | None, keeps_history: bool, remembers_s
     trainer, loop = run.trainer, run.loop
     state, trainer._scheduler_state_to_load = trainer._scheduler_state_to_load, None
     run.schedulers.make(trainer, state, loop)
+    _check_scheduler_metric(run)
     # What could not work was refused above, and has cost no metrics.
     if not keeps_history:
-        trainer.run_history.reset()
+        with run.keeping_new_metrics():
+            trainer.run_history.reset()
     if saved is None:
         loop.first_history_epoch = trainer.run_history.current_epoch
     else:
         resuming.take_up(run, saved, remembers_stop)
     if run.processes.is_main:
         run.schedulers.warn_of_other_lengths(loop.num_updates, run.config.max_num_train_steps)
+
+
+def _check_scheduler_metric(run: Run) -> None:
+    """Refuse a metric that nothing will record, before an epoch is spent on it."""
+    trainer, metric = run.trainer, run.scheduler_metric
+    known = ["train_loss_epoch"]
+    known += ["eval_loss_epoch"] if trainer.eval_dataset is not None else []
+    known += ["train_grad_norm_epoch"] if run.config.gradient_clip_norm is not None else []
+    if metric is None or metric in known or not run.schedulers.wait_for_metric():
+        return
+    # A user's own class may record what it likes.
+    if all(_records_nothing_more(one) for one in [trainer, *trainer.callback_handler]):
+        (meant,) = difflib.get_close_matches(metric, known, 1, cutoff=0.0)
+        raise ValueError(
+            f"scheduler_metric={metric!r} is not among the metrics of this run, which are "
+            f"{', '.join(map(repr, known))}. Write scheduler_metric={meant!r}, or have a callback "
+            f"record yours."
+        )
+
+
+def _records_nothing_more(one: Any) -> bool:
+    is_ours = type(one).__module__.startswith("pytorch_accelerated.")
+    return is_ours and not getattr(one, "records_metrics", False)
 
 
 def seed_all(run: Run, seed: int | None) -> None:

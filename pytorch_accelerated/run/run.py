@@ -36,6 +36,7 @@ class Run:
         random: The states of the random number generators.
         window: The window of batches at hand.
         norms: The norms of the epoch's gradients.
+        num_recorded: How many values each metric had before the run.
         processes: The processes that it runs on.
         schedulers: The schedulers of a training run.
         scheduler_metric: Name of the metric that schedulers are stepped with.
@@ -77,6 +78,7 @@ class Run:
         self.train_generator, self.eval_generator = EpochGenerator(), EpochGenerator()
         self.window = Window()
         self.norms = LossTracker()
+        self.num_recorded = self._metrics_of(trainer, len) if loop is None else {}
         self.marks: list[tuple[nn.Module, dict[str, Any]]] = []
         self.was_compiled = False
         self.exchanged: set[int] | None = None
@@ -203,6 +205,33 @@ class Run:
         self.window.is_open = False
         if self.window.losses_before is not None:
             self.trainer._loss_tracker = self.window.losses_before
+
+    # Metrics
+
+    @contextmanager
+    def keeping_new_metrics(self) -> Iterator[None]:
+        """Record again what was recorded since the run was made, while its history is changed."""
+        before = self.num_recorded
+        new = self._metrics_of(self.trainer, list)
+        yield
+        history = self.trainer.run_history
+        prefix = history.metric_name_prefix
+        history.set_metric_name_prefix()
+        for name, values in new.items():
+            for value in values[before.get(name, 0) :]:
+                history.update_metric(name, value)
+        history.set_metric_name_prefix(prefix)
+        self.num_recorded = {}
+
+    @staticmethod
+    def _metrics_of(trainer: Any, form: Callable[[list[Any]], Any]) -> dict[str, Any]:
+        """Return the values of all metrics in some form, whatever prefix is set."""
+        history = trainer.run_history
+        prefix = history.metric_name_prefix
+        history.set_metric_name_prefix()
+        found = {name: form(history.get_metric_values(name)) for name in history.get_metric_names()}
+        history.set_metric_name_prefix(prefix)
+        return found
 
     # Events, and stops in them
 

@@ -95,13 +95,16 @@ class RunSchedulers:
             else:
                 scheduler.step()
 
+    def wait_for_metric(self) -> bool:
+        """Return whether any is stepped with a metric."""
+        return any(_listener_of(one) is not None for one in each(self._of))
+
     def end_epoch(self, history: Any, metric: str, epoch: int) -> None:
         """Step those that wait for a metric or are told the epochs done."""
         for one in each(self._of):
             if self._is_told_epochs(one):
                 one.step(epoch)
-            is_plateau = isinstance(one, ReduceLROnPlateau)
-            listen = one.step if is_plateau else getattr(one, "report", None)
+            listen = _listener_of(one)
             if listen is None:
                 continue
             try:
@@ -141,6 +144,13 @@ class RunSchedulers:
                 line = _length_mismatch(one, num_updates, horizon)
                 if line:
                     warn(line)
+
+
+def _listener_of(scheduler: Any) -> Any:
+    """Return what a scheduler takes a metric with, or ``None``."""
+    if isinstance(scheduler, ReduceLROnPlateau):
+        return scheduler.step
+    return getattr(scheduler, "report", None)
 
 
 def _put_bases_back(scheduler: Any) -> None:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.utils.data import IterableDataset
 
-from pytorch_accelerated.callbacks import TrainerCallback
 from tests.trainer.tiny import StopAt, Stream, linear_decay, make_trainer, ones
 
 
@@ -89,48 +88,6 @@ def test_a_run_that_is_stopped_says_only_that(capsys):
         trainer = make_trainer(StopAt("on_update_end", times=3))
         trainer.train(stream(5), 1, per_device_batch_size=1, max_num_train_steps=20)
     assert "enough" in capsys.readouterr().out
-
-
-class InterruptAt(TrainerCallback):
-    def __init__(self, event, times=1):
-        self.left = times
-        setattr(self, event, self._interrupt)
-
-    def _interrupt(self, trainer, **kwargs):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("event", ["on_train_step_end", "on_update_end", "on_eval_step_end"])
-def test_an_interruption_says_which_checkpoint_is_there(event, tmp_path, capsys):
-    trainer = make_trainer(InterruptAt(event, times=4))
-    with pytest.raises(KeyboardInterrupt):
-        trainer.train(
-            ones(6),
-            2,
-            eval_dataset=ones(6),
-            per_device_batch_size=1,
-            checkpoint_dir=tmp_path,
-            checkpoint_every=3,
-        )
-    there = sorted(tmp_path.iterdir())[-1]
-    (line,) = [one for one in capsys.readouterr().out.splitlines() if "interrupted" in one]
-    assert f"{there} is there: continue from it with resume='auto'" in line
-
-
-def test_an_interruption_before_the_first_checkpoint_says_so(tmp_path, capsys):
-    with pytest.raises(KeyboardInterrupt):
-        make_trainer(InterruptAt("on_train_step_end")).train(
-            ones(6), 1, per_device_batch_size=1, checkpoint_dir=tmp_path, checkpoint_every=3
-        )
-    assert f"there is no checkpoint in {tmp_path} yet" in capsys.readouterr().out
-
-
-def test_an_interruption_without_checkpoints_says_nothing(capsys):
-    with pytest.raises(KeyboardInterrupt):
-        make_trainer(InterruptAt("on_train_step_end")).train(ones(6), 1)
-    assert "interrupted" not in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore:this run differs:UserWarning")
