@@ -32,30 +32,19 @@ class RunHistory(ABC):
 
     @abstractmethod
     def get_metric_names(self) -> Iterable[str]:
-        """Names of all metrics with a value, in the order in which they first got one."""
+        """Return the names of all metrics with a value, in the order of their first ones."""
 
     @abstractmethod
     def get_metric_values(self, metric_name: str) -> list[Any]:
-        """All values of a metric, oldest first; empty if it has none.
-
-        Args:
-            metric_name: The metric's name.
-        """
+        """Return all values of a metric, oldest first; none if it has none."""
 
     def num_values(self, metric_name: str) -> int:
-        """Return how many values a metric has; override it if counting them is cheaper.
-
-        Args:
-            metric_name: The metric's name.
-        """
+        """Return how many values a metric has; override it if counting them is cheaper."""
         return len(list(self.get_metric_values(metric_name)))
 
     @abstractmethod
     def get_latest_metric(self, metric_name: str) -> Any:
-        """The newest value of a metric.
-
-        Args:
-            metric_name: The metric's name.
+        """Return the newest value of a metric.
 
         Raises:
             ValueError: The metric has no value.
@@ -63,11 +52,7 @@ class RunHistory(ABC):
 
     @abstractmethod
     def set_metric_name_prefix(self, prefix: str = "") -> None:
-        """Set what metric names begin with from now on.
-
-        Args:
-            prefix: The beginning; empty for none.
-        """
+        """Set what metric names begin with from now on; empty for nothing."""
 
     @property
     @abstractmethod
@@ -78,20 +63,13 @@ class RunHistory(ABC):
     def update_metric(self, metric_name: str, metric_value: Any) -> None:
         """Append a value to a metric.
 
-        Args:
-            metric_name: The metric's name.
-            metric_value: Its new value. The library's histories take what a checkpoint can hold:
-                numbers, strings, tensors, ``None``, and lists, tuples, sets and dicts of these;
-                what is NumPy's becomes plain Python.
+        The library's histories take what a checkpoint can hold: numbers, strings, tensors,
+        ``None``, and lists, tuples, sets and dicts of these. NumPy's become plain Python.
         """
 
     @abstractmethod
     def delete_metric(self, metric_name: str) -> None:
-        """Forget a metric and its values, if it has any.
-
-        Args:
-            metric_name: The metric's name.
-        """
+        """Forget a metric and its values, if it has any."""
 
     @property
     @abstractmethod
@@ -100,30 +78,22 @@ class RunHistory(ABC):
 
     @abstractmethod
     def increment_epoch(self) -> None:
-        """Go on to the next epoch."""
+        """Count one epoch more."""
 
     @abstractmethod
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch at hand.
-
-        Args:
-            epoch: The epoch, from 1.
-        """
+        """Set the epoch at hand, from 1."""
 
     @abstractmethod
     def reset(self) -> None:
         """Forget all metrics and the prefix, and go back to epoch 1."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a training state has to hold of the history; nothing unless overridden."""
+        """Return what a training state has to hold of the history; nothing unless overridden."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:  # noqa: B027 (optional)
-        """Take up a state of `state_dict`; does nothing unless overridden.
-
-        Args:
-            state_dict: What `state_dict` returned.
-        """
+        """Continue from what `state_dict` returned; does nothing unless overridden."""
 
     def _increment_epoch(self) -> None:
         self.increment_epoch()
@@ -150,11 +120,11 @@ class InMemoryRunHistory(RunHistory):
         self.reset()
 
     def get_metric_names(self) -> list[str]:
-        """Names of all metrics with a value, in the order in which they first got one."""
+        """Return the names of all metrics with a value, in the order of their first ones."""
         return list(self._metrics)
 
     def get_metric_values(self, metric_name: str) -> list[Any]:
-        """All values of a metric, oldest first, as a new list; empty if it has none."""
+        """Return all values of a metric, oldest first, as a new list; none if it has none."""
         return list(self._metrics.get(self._full_name(metric_name), []))
 
     def num_values(self, metric_name: str) -> int:
@@ -162,7 +132,7 @@ class InMemoryRunHistory(RunHistory):
         return len(self._metrics.get(self._full_name(metric_name), ()))
 
     def get_latest_metric(self, metric_name: str) -> Any:
-        """The newest value of a metric; `ValueError` if it has none."""
+        """Return the newest value of a metric; `ValueError` if it has none."""
         values = self._metrics.get(self._full_name(metric_name))
         if not values:
             raise ValueError(
@@ -172,9 +142,9 @@ class InMemoryRunHistory(RunHistory):
         return values[-1]
 
     def set_metric_name_prefix(self, prefix: str = "") -> None:
-        """Set what metric names begin with from now on; `TypeError` if it is no string."""
+        """Set what metric names begin with from now on; `TypeError` if it is not a string."""
         if not isinstance(prefix, str):
-            raise TypeError(f"prefix is {prefix!r}: give a string")
+            raise TypeError(f"prefix={prefix!r} is not a string. Write prefix='' for none.")
         self._prefix = prefix
 
     @property
@@ -197,7 +167,7 @@ class InMemoryRunHistory(RunHistory):
         return self._current_epoch
 
     def increment_epoch(self) -> None:
-        """Go on to the next epoch."""
+        """Count one epoch more."""
         self._current_epoch += 1
 
     def set_epoch(self, epoch: int) -> None:
@@ -211,12 +181,12 @@ class InMemoryRunHistory(RunHistory):
         self._prefix = ""
 
     def state_dict(self) -> dict[str, Any]:
-        """All metrics, as plain numbers where they are numbers, and the epoch."""
+        """Return all metrics, as plain numbers where they are numbers, and the epoch."""
         metrics = {name: _numbers(values) for name, values in self._metrics.items()}
         return {"metrics": metrics, "current_epoch": self._current_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up a state of `state_dict`."""
+        """Continue from what `state_dict` returned."""
         self._current_epoch = state_dict["current_epoch"]
         self._metrics = {name: list(values) for name, values in state_dict["metrics"].items()}
 
@@ -271,8 +241,8 @@ class OnDiskRunHistory(InMemoryRunHistory):
                 raise ValueError("not an entry")
         except ValueError:
             raise ValueError(
-                f"{self._path} is no run history: it holds the line {line[:80]!r}. Give the path "
-                f"of a file that such a history has written, or of none yet"
+                f"{self._path} is not a run history: it holds the line {line[:80]!r}. Give the "
+                f"path of a file that such a history has written, or of none yet."
             ) from None
         return entry
 
@@ -295,8 +265,8 @@ class OnDiskRunHistory(InMemoryRunHistory):
             lines = [json.dumps(entry) for entry in entries]
         except TypeError as error:
             raise TypeError(
-                f"a value for the file {self._path} is nothing that JSON has, such as a number, a "
-                f"string, or a list of them: {error}"
+                f"a value for the file {self._path} cannot be written as JSON: {error}. Record "
+                f"numbers, strings, or lists and dicts of them."
             ) from None
         with open(self._path, "ab") as file:
             file.write("".join(f"{line}\n" for line in lines).encode())
@@ -305,7 +275,7 @@ class OnDiskRunHistory(InMemoryRunHistory):
             self._replay(json.loads(line), end)
 
     def get_metric_values(self, metric_name: str) -> list[Any]:
-        """All values of a metric, oldest first, read from the file; empty if it has none."""
+        """Return all values of a metric, oldest first, read from the file; none if it has none."""
         return self._read().get(self._full_name(metric_name), [])
 
     def num_values(self, metric_name: str) -> int:
@@ -335,7 +305,7 @@ class OnDiskRunHistory(InMemoryRunHistory):
             self._write({"deleted": self._full_name(metric_name)})
 
     def increment_epoch(self) -> None:
-        """Go on to the next epoch."""
+        """Count one epoch more."""
         self.set_epoch(self._current_epoch + 1)
 
     def set_epoch(self, epoch: int) -> None:
@@ -348,11 +318,11 @@ class OnDiskRunHistory(InMemoryRunHistory):
         self._write({"reset": True, "epoch": 1})
 
     def state_dict(self) -> dict[str, Any]:
-        """All metrics, read from the file, and the epoch."""
+        """Return all metrics, read from the file, and the epoch."""
         return {"metrics": self._read(), "current_epoch": self._current_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up a state of `state_dict`, also one of an `InMemoryRunHistory`."""
+        """Continue from what `state_dict` returned, also that of an `InMemoryRunHistory`."""
         self._write({"reset": True, "epoch": state_dict["current_epoch"]})
         self._write(
             *(
@@ -370,11 +340,7 @@ _ENTRIES = ({"metric", "value"}, {"deleted"}, {"epoch"}, {"reset", "epoch"})
 def _drop_torn_line(file: IO[bytes]) -> None:
     """Cut off a last line that was not written to its end."""
     file.seek(0)
-    end = 0
-    for line in file:
-        if line.endswith(b"\n"):
-            end += len(line)
-    file.truncate(end)
+    file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -436,12 +402,7 @@ class LossTracker:
         self.running_count: Any = 0
 
     def update(self, loss_batch_value: Tensor | float, batch_size: Any = 1) -> None:
-        """Take in the mean loss of a batch.
-
-        Args:
-            loss_batch_value: The mean loss.
-            batch_size: Number of samples that it is a mean of.
-        """
+        """Take in the mean loss of a batch, and the number of samples that it is a mean of."""
         loss = torch.as_tensor(loss_batch_value).detach()
         if self._total is None:
             # Millions of small losses add up; not every device has doubles.
@@ -456,12 +417,12 @@ class LossTracker:
 
     @property
     def total_loss(self) -> float:
-        """Sum of batch loss times batch size."""
+        """The sum of batch loss times batch size."""
         return self._begun_with if self._total is None else self._total.item()
 
     @property
     def average(self) -> float:
-        """Mean loss over samples; 0 before the first update."""
+        """The mean loss over samples; 0 before the first update."""
         return self.total_loss / float(self.running_count) if self.running_count else 0.0
 
     @property
@@ -470,24 +431,16 @@ class LossTracker:
         return float(self._loss_value)
 
     def state_dict(self) -> list[float]:
-        """The sum of losses and the count, as numbers."""
+        """Return the sum of losses and the count, as numbers."""
         return [self.total_loss, float(self.running_count)]
 
     def load_state_dict(self, state: Sequence[float]) -> None:
-        """Continue from the state of another tracker.
-
-        Args:
-            state: What its `state_dict` returned.
-        """
+        """Continue from what the `state_dict` of another tracker returned."""
         self.reset()
         self._begun_with, self.running_count = state
 
     def totals(self, device: torch.device) -> Tensor:
-        """`total_loss` and ``running_count`` as one tensor, for a sum over processes.
-
-        Args:
-            device: Where to put it.
-        """
+        """Return `total_loss` and ``running_count`` as one tensor, for a sum over processes."""
         dtype = torch.float32 if device.type == "mps" else torch.float64
         total = self._total
         if total is None:

@@ -71,7 +71,7 @@ def test_a_prefix_counts_for_writing_reading_and_deleting_and_ends_with_a_reset(
     some.reset()
     assert some.metric_name_prefix == ""
     assert some.get_metric_names() == []
-    with pytest.raises(TypeError, match="prefix is None"):
+    with pytest.raises(TypeError, match="prefix=None"):
         some.set_metric_name_prefix(None)
 
 
@@ -241,7 +241,7 @@ def test_states_move_between_the_two_histories(tmp_path):
 def test_other_files_and_values_that_json_lacks_are_refused(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("my notes\n")
-    with pytest.raises(ValueError, match=r"no run history.*my notes"):
+    with pytest.raises(ValueError, match=r"not a run history.*my notes"):
         OnDiskRunHistory(path)
     assert path.read_text() == "my notes\n"
     history = OnDiskRunHistory(tmp_path / "history.jsonl")
