@@ -1,0 +1,129 @@
+"""Hydra builds schedules and schedulers from configuration files, without ``_convert_``."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from pytorch_accelerated.schedules import (
+    absolute,
+    constant,
+    cosine,
+    epochs,
+    linear,
+    milestones,
+)
+from pytorch_accelerated.schedules.curves import CURVES
+
+WARMUP = "{_target_: pytorch_accelerated.schedules.linear, length: 0.1, start: 0.0}"
+DECAY = "{_target_: pytorch_accelerated.schedules.cosine, end: 0.1}"
+SHORT = "{_target_: pytorch_accelerated.schedules.cosine, length: 4}"
+BOTH = f"{{_target_: operator.rshift, _args_: [{WARMUP}, {DECAY}]}}"
+PARAM = "pytorch_accelerated.schedulers.ParamScheduler"
+
+
+def built(text: str, **more: Any) -> Any:
+    return instantiate(OmegaConf.create(yaml.safe_load(text)), **more)
+
+
+def optimizer() -> torch.optim.Optimizer:
+    groups = [
+        {"params": [torch.nn.Parameter(torch.ones(1))], "name": name} for name in ("body", "head")
+    ]
+    return torch.optim.SGD(groups, lr=1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (BOTH, linear(0.1, start=0.0) >> cosine(end=0.1)),
+        (
+            f"{{_target_: operator.rshift, _args_: [{BOTH}, {SHORT}]}}",
+            linear(0.1, start=0.0) >> cosine(end=0.1) >> cosine(4),
+        ),
+        (
+            f"{{_target_: pytorch_accelerated.schedules.Sequence, parts: [{WARMUP}, {DECAY}]}}",
+            linear(0.1, start=0.0) >> cosine(end=0.1),
+        ),
+        (f"{{_target_: operator.mul, _args_: [0.5, {SHORT}]}}", 0.5 * cosine(4)),
+        (f"{{_target_: operator.mul, _args_: [{SHORT}, {SHORT}]}}", cosine(4) * cosine(4)),
+        (f"{{_target_: operator.add, _args_: [{SHORT}, {SHORT}]}}", cosine(4) + cosine(4)),
+        (
+            f"{{_target_: pytorch_accelerated.schedules.Schedule.repeat, _args_: [{SHORT}, 3]}}",
+            cosine(4).repeat(3),
+        ),
+        (
+            f"{{_target_: pytorch_accelerated.schedules.Schedule.over, _args_: [{WARMUP}, 50]}}",
+            linear(5, start=0.0),
+        ),
+        (
+            "{_target_: pytorch_accelerated.schedules.milestones, values: {30: 0.1, 60: 0.01}}",
+            milestones({30: 0.1, 60: 0.01}),
+        ),
+        (
+            "{_target_: pytorch_accelerated.schedules.Milestones, points: "
+            "[[{_target_: pytorch_accelerated.schedules.epochs, number: 3},"
+            " {_target_: pytorch_accelerated.schedules.absolute, value: 0.1}]]}",
+            milestones({epochs(3): absolute(0.1)}),
+        ),
+        (
+            "{_target_: pytorch_accelerated.schedules.constant,"
+            " length: {_target_: pytorch_accelerated.schedules.epochs, number: 3},"
+            " value: {_target_: pytorch_accelerated.schedules.absolute, value: 0.1}}",
+            constant(epochs(3), value=absolute(0.1)),
+        ),
+        (
+            "{_target_: pytorch_accelerated.schedules.phase, length: 4,"
+            " shape: {_target_: pytorch_accelerated.schedules.curves.Cosine, k: 2.0}}",
+            cosine(4, k=2.0),
+        ),
+    ],
+)
+def test_composed_schedules(text: str, expected: Any) -> None:
+    made = built(text)
+    assert made == expected
+    assert pickle.loads(pickle.dumps(made)) == expected
+
+
+@pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name)
+def test_every_curve(curve: Any) -> None:
+    phase = curve.sample
+    arguments = {
+        name: value
+        for name, value in {"length": phase.length, "start": phase.start, "end": phase.end}.items()
+        if value is not None
+    }
+    target = {"_target_": f"pytorch_accelerated.schedules.{curve.name}"}
+    one = target | arguments | phase.shape._contents()
+    assert instantiate(OmegaConf.create(one)) == phase
+    after = {"_target_": "operator.rshift", "_args_": [one, one]}
+    assert instantiate(OmegaConf.create(after)) == phase >> phase
+
+
+GROUPS = [
+    (f"[{BOTH}, {DECAY}]", [linear(0.1, start=0.0) >> cosine(end=0.1), cosine(end=0.1)]),
+    (
+        f"{{body: {BOTH}, head: {DECAY}}}",
+        {"body": linear(0.1, start=0.0) >> cosine(end=0.1), "head": cosine(end=0.1)},
+    ),
+]
+
+
+@pytest.mark.parametrize(("plans", "expected"), GROUPS)
+def test_a_schedule_for_each_group_by_place_and_by_name(plans: str, expected: Any) -> None:
+    make = built(f"{{_target_: {PARAM}.create_scheduler_fn, lr: {plans}}}")
+    run = {"MAX_NUM_TRAIN_STEPS": 20, "NUM_UPDATE_STEPS_PER_EPOCH": 5}
+    scheduler = make(
+        optimizer(), **{name: value.resolve(run.get) for name, value in make.keywords.items()}
+    )
+    of_groups = expected if isinstance(expected, list) else list(expected.values())
+    for update in range(20):
+        rates = [group["lr"] for group in scheduler.optimizer.param_groups]
+        assert rates == [one.over(20)(update) for one in of_groups]
+        scheduler.step()
