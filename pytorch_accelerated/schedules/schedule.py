@@ -156,14 +156,16 @@ class Schedule(Value):
         """Return this schedule with shares, epochs and the rest turned into whole updates.
 
         Joints are rounded to the nearest update, so the lengths add up to the horizon exactly. A
-        schedule whose lengths are all in updates comes back as it is.
+        schedule whose lengths are all in updates comes back as it is, and one in updates and
+        epochs may be longer than the horizon: a run of two epochs may try the begin of a long plan.
 
         Args:
             horizon: How many updates the whole schedule is planned for, zero or more.
             num_updates_per_epoch: How many of them an epoch has; needed for ``epochs(n)``.
 
         Raises:
-            ValueError: If the phases need more updates than there are.
+            ValueError: If there are shares, or a rest, and the phases need more updates than there
+                are.
 
         Example:
             >>> from pytorch_accelerated.schedules import constant, linear
@@ -179,7 +181,9 @@ class Schedule(Value):
         context = Horizon(total, num_updates_per_epoch)
         demand = self._demand(context)
         if demand is not None and demand > total:
-            raise too_long(self, demand, total)
+            # Updates and epochs are as long in a run that is shorter; shares of it are not.
+            if demand != self._demand(context._replace(num_updates=0)):
+                raise too_long(self, demand, total)
         return self._fit(0, total if demand is None else demand, context)
 
     def repeat(self, count: int, length: float = 1.0, peak: float = 1.0) -> Schedule:

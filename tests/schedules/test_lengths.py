@@ -15,10 +15,12 @@ from pytorch_accelerated.schedules import (
     cosine,
     epochs,
     exponential,
+    from_function,
     inverse_sqrt,
     linear,
     milestones,
 )
+from pytorch_accelerated.schedules.catalogue import halving
 from pytorch_accelerated.schedules.lengths import exact
 
 HORIZONS = (0, 1, 2, 3, 6, 7, 10, 100, 101)
@@ -144,6 +146,52 @@ def test_repeats_that_take_the_rest_share_it():
 def test_a_schedule_without_relative_lengths_comes_back_as_it_is():
     schedule = linear(10) >> constant(5)
     assert schedule.over(3) is schedule
+
+
+@pytest.mark.parametrize("horizon", [0, 1, 14, 769, 770])
+@pytest.mark.parametrize(
+    ("in_epochs", "in_updates"),
+    [
+        (
+            linear(epochs(10), start=0.0) >> cosine(epochs(100)),
+            linear(70, start=0.0) >> cosine(700),
+        ),
+        (linear(epochs(10)) >> cosine(700), linear(70) >> cosine(700)),
+        (cosine(epochs(5)).repeat(22), cosine(35).repeat(22)),
+        (
+            cosine(epochs(10), end=0.0).repeat(3, length=2, peak=0.5),
+            cosine(70, end=0.0).repeat(3, length=2, peak=0.5),
+        ),
+        (0.5 * linear(epochs(110)), 0.5 * linear(770)),
+        (linear(epochs(110)) + cosine(epochs(3)), linear(770) + cosine(21)),
+        (milestones({3: 0.5, epochs(110): 0.1}), milestones({3: 0.5, 770: 0.1})),
+        (inverse_sqrt(epochs(110), timescale=epochs(2)), inverse_sqrt(770, timescale=14)),
+        (from_function(halving, epochs(110)), from_function(halving, 770)),
+    ],
+    ids=repr,
+)
+def test_epochs_that_the_horizon_does_not_have_are_laid_out_as_updates_are(
+    in_epochs, in_updates, horizon
+):
+    # To try two epochs of a long plan is usual.
+    laid_out = in_epochs.over(horizon, num_updates_per_epoch=7)
+    assert laid_out.values(800) == in_updates.over(horizon).values(800)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        linear(epochs(10)) >> linear(0.1),
+        linear(epochs(2)) >> cosine(0.9),
+        linear(epochs(10)) >> cosine(),
+        linear(epochs(10)) + cosine(),
+        (linear(epochs(10)) >> linear(0.1)).repeat(2),
+    ],
+    ids=repr,
+)
+def test_shares_of_a_horizon_that_is_too_short_are_refused(schedule):
+    with pytest.raises(ValueError, match=r"needs .* updates"):
+        schedule.over(14, num_updates_per_epoch=7)
 
 
 def test_over_twice_changes_nothing():

@@ -13,7 +13,7 @@ from pytorch_accelerated.schedulers import (
     SchedulerBase,
     StatelessParamScheduler,
 )
-from pytorch_accelerated.schedules import constant, cosine, linear, milestones
+from pytorch_accelerated.schedules import constant, cosine, epochs, linear, milestones
 from pytorch_accelerated.trainer import TrainerWithTimmScheduler
 from tests.trainer.tiny import Record, linear_decay, make_trainer, ones
 
@@ -240,6 +240,14 @@ def test_a_schedule_of_another_length_is_reported_once(kind, schedules, message)
     with pytest.warns(UserWarning, match=message) as said:
         trainer.train(**RUN, create_scheduler_fn=planned(kind, **schedules))
     assert [warning.filename for warning in said] == [__file__]
+
+
+def test_a_plan_in_more_epochs_than_the_run_has_runs_with_its_true_curve_and_a_warning():
+    plan = linear(epochs(10), start=0.0) >> cosine(epochs(100))
+    trainer = make_trainer(record := Record(), lr=1.0)
+    with pytest.warns(UserWarning, match=r"run has 12 updates, but .* ends at update 440: the run"):
+        trainer.train(**RUN, create_scheduler_fn=ParamScheduler.create_scheduler_fn(lr=plan))
+    assert record.used == [k / 40 for k in range(12)]
 
 
 @pytest.mark.parametrize(
