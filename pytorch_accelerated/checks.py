@@ -18,10 +18,16 @@ _BELOW_ONE = ("beta1", "beta2", "beta3", "momentum")  # fields of an optimizer
 _NOT_NEGATIVE = ("lr", "weight_decay")
 
 
+def kind_of(value: object) -> str:
+    """Return what a value is, for a message: "a float", "an int"."""
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
+
+
 def finite(name: str, value: object) -> float:
     """Return ``value`` as a float; raise if it is not a finite number."""
     if isinstance(value, bool | str | bytes) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}, but has to be a number.")
+        raise TypeError(f"{name}={value!r} is {kind_of(value)}, but has to be a number.")
     try:
         number = float(value)
     except OverflowError:
@@ -64,7 +70,7 @@ def whole(name: str, value: object, minimum: int = 0, otherwise: str = "") -> in
                     f"{hint}{tail}"
                 ) from None
         raise TypeError(
-            f"{name}={value!r} is a {type(value).__name__}, but has to be an integer.{hint}{tail}"
+            f"{name}={value!r} is {kind_of(value)}, but has to be an integer.{hint}{tail}"
         ) from None
     if number < minimum:
         raise ValueError(f"{name}={value!r} is too small: it has to be at least {minimum}.{tail}")
@@ -79,7 +85,7 @@ def folder(name: str, value: object, otherwise: str = "") -> Path:
     allowed = "the path of a folder" + (f", or {otherwise}" if otherwise else "")
     path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(path, str):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}, but has to be {allowed}.")
+        raise TypeError(f"{name}={value!r} is {kind_of(value)}, but has to be {allowed}.")
     if not path:
         raise ValueError(
             f"{name}={value!r} is empty, but has to be {allowed}. Write {name}='.' for the "

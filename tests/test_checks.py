@@ -100,7 +100,7 @@ REFUSED = [
     (
         lambda: folder("path", 3),
         TypeError,
-        "path=3 is a int, but has to be the path of a folder.",
+        "path=3 is an int, but has to be the path of a folder.",
     ),
     (
         lambda: folder("path", b"runs", "None"),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import accumulate
 
-from pytorch_accelerated.checks import finite, positive, whole
+from pytorch_accelerated.checks import finite, kind_of, positive, whole
 from pytorch_accelerated.schedules.lengths import Exact, Horizon, exact, rounded
 from pytorch_accelerated.schedules.phase import Phase
 from pytorch_accelerated.schedules.schedule import OPERATORS, Schedule, too_long
@@ -26,7 +26,11 @@ class Sequence(Fixed, Schedule):
     def __init__(self, parts: Iterable[Schedule]) -> None:
         flat: list[Schedule] = []
         tail, num_tried = ONE, 0
-        for part in parts:
+        given = tuple(parts) if isinstance(parts, Iterable) else ()
+        if not given:
+            kind = ValueError if isinstance(parts, Iterable) else TypeError
+            raise kind(f"parts={parts!r} has to be a list of schedules: linear(10) >> cosine(90).")
+        for part in given:
             if not flat and isinstance(part, Sequence):
                 tail, num_tried = part._tail, len(part.parts)
             flat.extend(part.parts if isinstance(part, Sequence) else (_schedule(">>", part),))
@@ -355,7 +359,7 @@ OPERATORS.update({">>": Sequence, "+": Sum, "*": Product, "number *": Scaled, "r
 def _schedule(operator: str, part: object) -> Schedule:
     if not isinstance(part, Schedule):
         raise TypeError(
-            f"{part!r} is a {type(part).__name__}, but only schedules go with {operator}. To hold "
+            f"{part!r} is {kind_of(part)}, but only schedules go with {operator}. To hold "
             "a value for n updates write constant(n, value=…)."
         )
     return part

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pytorch_accelerated.checks import kind_of
 from pytorch_accelerated.schedules.compose import Sequence, num_pieces
 from pytorch_accelerated.schedules.curves import CURVES
 from pytorch_accelerated.schedules.lengths import epochs
@@ -66,7 +67,7 @@ def parse_schedule(text: str) -> Schedule:
 only .repeat(…) and .over(…) can follow a schedule.
     """
     if not isinstance(text, str):
-        raise TypeError(f"text={text!r} is a {type(text).__name__}, but has to be a string.")
+        raise TypeError(f"text={text!r} is {kind_of(text)}, but has to be a string.")
     if len(text) > _MOST_CHARACTERS:
         raise ExpressionError(
             f"The expression has {len(text)} characters; {_MOST_CHARACTERS} are allowed."

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from pytorch_accelerated.checks import finite, whole
+from pytorch_accelerated.checks import finite, kind_of, whole
 from pytorch_accelerated.schedules.value import Fixed
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def checked(value: object, name: str = "length") -> Length:
         + ("epochs(n), or left out (the rest)." if name == "length" else "or epochs(n).")
     )
     if isinstance(value, bool | str | bytes) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}. {allowed}")
+        raise TypeError(f"{name}={value!r} is {kind_of(value)}. {allowed}")
     if isinstance(value, numbers.Integral):
         return whole(name, value)
     share = float(value)

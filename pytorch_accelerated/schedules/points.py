@@ -29,7 +29,14 @@ class Milestones(Fixed, Schedule):
 
     def __init__(self, points: Iterable[tuple[int | float | Epochs, EndGiven]]) -> None:
         checked_points: list[tuple[int | float | Epochs, EndGiven]] = []
-        for at, value in points:
+        try:
+            pairs = [(at, value) for at, value in points]
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"points={points!r} has to be a list of pairs of a milestone and a value, such as "
+                "[(30, 0.1), (60, 0.01)]."
+            ) from None
+        for at, value in pairs:
             length = checked(at, "milestone")
             if length is None:
                 raise ValueError(

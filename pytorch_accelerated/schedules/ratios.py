@@ -36,9 +36,8 @@ class Ratio(Shape):
         for one in (first, last):
             if not _LEAST <= abs(one) <= 1.0 / _LEAST:
                 raise ValueError(
-                    f"{self.name}: from {first:g} to {last:g} there is no ratio that can be "
-                    f"computed, because of the {one:g}. Give a small end such as end=0.001, or "
-                    "use linear or cosine."
+                    f"{self.name}: an end of {one:g} has no ratio to others that can be computed. "
+                    "Give a small end such as end=0.001, or use linear or cosine."
                 )
         if (first < 0.0) != (last < 0.0):
             raise ValueError(

@@ -180,10 +180,10 @@ class Schedule(Value):
             return self
         context = Horizon(total, num_updates_per_epoch)
         demand = self._demand(context)
-        if demand is not None and demand > total:
-            # Updates and epochs are as long in a run that is shorter; shares of it are not.
-            if demand != self._demand(context._replace(num_updates=0)):
-                raise too_long(self, demand, total)
+        # Updates and epochs are as long in a run that is shorter; shares of it are not.
+        has_shares = demand != self._demand(context._replace(num_updates=0))
+        if demand is not None and demand > total and has_shares:
+            raise too_long(self, demand, total)
         return self._fit(0, total if demand is None else demand, context)
 
     def repeat(self, count: int, length: float = 1.0, peak: float = 1.0) -> Schedule:
@@ -215,15 +215,18 @@ class Schedule(Value):
     def __rshift__(self, other: object) -> Schedule:
         return OPERATORS[">>"]((self, other))
 
+    def __rrshift__(self, other: object) -> Schedule:
+        return OPERATORS[">>"]((other, self))
+
     def __add__(self, other: object) -> Schedule:
         if isinstance(other, numbers.Real):
             raise _no_operator(f"schedule + {other!r}", f"schedule + constant(1, value={other!r})")
-        if not isinstance(other, Schedule):
-            return NotImplemented
         return OPERATORS["+"](self, other)
 
-    def __radd__(self, other: object) -> NoReturn:
-        raise _no_operator(f"{other!r} + schedule", f"constant(1, value={other!r}) + schedule")
+    def __radd__(self, other: object) -> Schedule:
+        if isinstance(other, numbers.Real):
+            raise _no_operator(f"{other!r} + schedule", f"constant(1, value={other!r}) + schedule")
+        return OPERATORS["+"](other, self)
 
     def __sub__(self, other: object) -> NoReturn:
         if isinstance(other, numbers.Real):
@@ -247,13 +250,9 @@ class Schedule(Value):
         raise _no_operator(f"{other!r} / schedule", instead)
 
     def __mul__(self, other: object) -> Schedule:
-        if isinstance(other, Schedule):
-            return OPERATORS["*"](self, other)
-        return self.__rmul__(other)
+        return OPERATORS["*"](self, other) if isinstance(other, Schedule) else self.__rmul__(other)
 
     def __rmul__(self, other: object) -> Schedule:
-        if not isinstance(other, numbers.Real):
-            return NotImplemented
         return OPERATORS["number *"](other, self)
 
     def plot(self, num_updates: int | None = None, base: float = 1.0, **options: Any) -> Any:
@@ -275,6 +274,8 @@ class Schedule(Value):
             ValueError: If a length is still relative, or the schedule has no horizon and there is
                 no ``num_updates``.
         """
+        if num_updates is not None:
+            num_updates = whole("num_updates", num_updates, 1)
         return door.preview().plot_schedule(self, num_updates, base, **options)
 
     def _repr_html_(self) -> Any:
