@@ -54,6 +54,8 @@ def their_values(row: Row) -> Values:
         values: Values = _optax()["values"][row.key]
         return values
     optimizer = _optimizer(row)
+    for group, scale in zip(optimizer.param_groups, row.lr_scales, strict=False):
+        group.update(lr=row.bases[0], lr_scale=scale)
     recorded = _recorder(optimizer, row.field)
     if row.library == "ignite":
         _run_ignite(row, optimizer)
@@ -61,7 +63,10 @@ def their_values(row: Row) -> Values:
     scheduler = eval(f"({row.theirs})", {**names_of(row.library), "optimizer": optimizer})
     if row.library == "timm":
         for k in range(row.num_updates):
-            scheduler.step_update(k)
+            if row.updates_per_epoch is None:
+                scheduler.step_update(k)
+            elif k % row.updates_per_epoch == 0:
+                scheduler.step(k // row.updates_per_epoch)
             optimizer.step()
         return recorded
     for _ in range(row.num_updates):

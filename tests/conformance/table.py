@@ -24,6 +24,9 @@ class Row:
         note: What a reader who changes over has to know.
         cancels: Whether theirs subtracts numbers of the base value's size to get a small one, so
             that its own rounding, up to one unit in the base value's last place, remains.
+        updates_per_epoch: Where theirs is stepped once an epoch: how many updates that has.
+        lr_scales: What each of their groups holds as ``lr_scale``; all of them then have the first
+            of the bases as their rate.
     """
 
     library: str
@@ -36,6 +39,8 @@ class Row:
     variant: str = ""
     note: str = ""
     cancels: bool = False
+    updates_per_epoch: int | None = None
+    lr_scales: tuple[float, ...] = ()
 
     @property
     def title(self) -> str:
@@ -260,6 +265,18 @@ TORCH = (
         note="The base value is their ``max_lr``. ``total_steps`` counts both ends, so the last of "
         "100 updates is update 99. Where ``pct_start * total_steps`` is no whole number, their "
         "joint lies between two updates; ours are whole updates.",
+    ),
+    Row(
+        "torch",
+        "OneCycleLR",
+        "OneCycleLR(optimizer, max_lr=[0.1, 0.01], total_steps=100, pct_start=0.3)",
+        "(cosine(29 / 99, start=1 / 25) >> cosine(end=1 / 25 / 1e4)).over(99)",
+        num_updates=100,
+        variant="shares of the run",
+        note="A fraction is a share of the run, which ``create_scheduler_fn`` knows: leave "
+        "``over`` out there. Of 99 updates between the first and the last of 100, their "
+        "``pct_start=0.3`` takes ``0.3 * 100 - 1``; the plain ``cosine(0.3, start=1 / 25)`` peaks "
+        "less than one update later.",
     ),
     Row(
         "torch",
@@ -756,6 +773,36 @@ TIMM = (
         note="Without ``warmup_prefix`` their warmup hides the cosine's first updates, and the "
         "value drops where it ends. Factors of 0 and 1 choose between the two curves. Without the "
         "drop it is ``linear(10, start=absolute(1e-5)) >> cosine(90, end=absolute(1e-4))``.",
+    ),
+    Row(
+        "timm",
+        "CosineLRScheduler",
+        "CosineLRScheduler(optimizer, t_initial=10)",
+        "from_function(lambda k: cosine(10)(k // 10))",
+        variant="stepped once an epoch",
+        updates_per_epoch=10,
+        note="``scheduler.step(epoch)`` changes the value once an epoch, here of 10 updates. What "
+        "is usually wanted is ``cosine(epochs(10))``, the same curve with a value for each update.",
+    ),
+    Row(
+        "timm",
+        "CosineLRScheduler",
+        """CosineLRScheduler(
+    optimizer,
+    t_initial=90,
+    lr_min=1e-4,
+    warmup_t=10,
+    warmup_lr_init=1e-5,
+    warmup_prefix=True,
+    t_in_epochs=False,
+)""",
+        "linear(10, start=1e-5 / 0.1) >> cosine(90, end=1e-4 / 0.1)",
+        variant="groups with lr_scale",
+        lr_scales=(1.0, 0.1),
+        note="Layer-wise decay gives timm's groups an ``lr_scale``, by which every value is "
+        "multiplied, floor and warmup too. Here each group has its own base value, "
+        "``group['lr'] *= group.pop('lr_scale')`` before the scheduler is made, and all numbers "
+        "are multiples of it, none ``absolute``.",
     ),
     Row(
         "timm",
