@@ -72,7 +72,8 @@ ROWS = (
         "F07",
         "A group that is added later gets a multiple of its rate, none at all, or an opaque error.",
         f"PyTorch, timm, {_EARLIER}",
-        "From the next update on it has the same shape over its own base value.",
+        "From the scheduler's next call on it has the same shape over its own base value; "
+        "``scheduler.step(scheduler.num_updates)`` makes that call at once.",
         (
             "pytorch/pytorch#79888",
             "pytorch/pytorch#62475",
@@ -494,5 +495,14 @@ ROWS = (
         "mended in DeepSpeed",
         "Each group has its own base value.",
         ("deepspeedai/DeepSpeed!7969", "deepspeedai/DeepSpeed!8171"),
+    ),
+    Row(
+        "F76",
+        "What a configuration builds in a list is taken apart again, or refused: unions of "
+        "containers are not supported.",
+        "Hydra",
+        "Schedules are plain classes, so composed ones, and lists and dictionaries of them, are "
+        "built as they are written.",
+        ("hydra-ecosystem/hydra#2504",),
     ),
 )
