@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from pytorch_accelerated.terminal import (
 )
 
 
+@dataclass(eq=False, repr=False)
 class ProgressBarCallback(TrainerCallback):
     """Shows a bar for each epoch: loss, learning rate, updates per second and time left.
 
@@ -46,12 +48,12 @@ class ProgressBarCallback(TrainerCallback):
 
     refresh_per_second: float = 4.0
     console: Console | None = None
-    pbar: _Bar | None = None
-    eval_pbar: _Bar | None = None
 
-    def __init__(self, refresh_per_second: float = 4.0, console: Console | None = None) -> None:
-        self.refresh_per_second = positive("refresh_per_second", refresh_per_second)
-        self.console = console
+    pbar: _Bar | None = field(default=None, init=False)
+    eval_pbar: _Bar | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.refresh_per_second = positive("refresh_per_second", self.refresh_per_second)
 
     def on_train_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
         self._close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def copy_of_value(value: Any) -> Any:
     return value
 
 
+@dataclass(eq=False, repr=False)
 class ScheduleMonitorCallback(TrainerCallback):
     """Records the values of scheduled fields that each optimizer update ran with.
 
@@ -65,11 +67,12 @@ class ScheduleMonitorCallback(TrainerCallback):
         {'lr': []}
     """
 
-    fields: list[str] | None = None
-    _is_resumed: bool = False
+    fields: Iterable[str] | None = None
 
-    def __init__(self, fields: Iterable[str] | None = None) -> None:
-        self.fields = field_names(fields)
+    _is_resumed = False
+
+    def __post_init__(self) -> None:
+        self.fields = field_names(self.fields)
 
     @cached_property
     def _applied(self) -> Applied:

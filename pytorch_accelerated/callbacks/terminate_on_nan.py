@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +12,7 @@ from pytorch_accelerated.callbacks.base import StopTrainingError, TrainerCallbac
 from pytorch_accelerated.checks import whole
 
 
+@dataclass(eq=False, repr=False)
 class TerminateOnNaNCallback(TrainerCallback):
     """Ends the run after a NaN or infinity in a loss.
 
@@ -33,12 +35,13 @@ class TerminateOnNaNCallback(TrainerCallback):
     """
 
     check_every: int = 100
-    triggered: bool = False
-    _on_its_way: _HostCopy | None = None
+
+    triggered: bool = field(default=False, init=False)
+    _on_its_way: _HostCopy | None = field(default=None, init=False)
     _losses = cached_property(lambda self: list[torch.Tensor]())
 
-    def __init__(self, check_every: int = 100) -> None:
-        self.check_every = whole("check_every", check_every, minimum=1)
+    def __post_init__(self) -> None:
+        self.check_every = whole("check_every", self.check_every, minimum=1)
 
     def check_for_nan_after_batch(
         self, batch_output: dict[str, Any], step: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from pytorch_accelerated.checks import whole
 from pytorch_accelerated.schedulers.groups import plain
 
 
+@dataclass(eq=False, repr=False)
 class LogToTrackersCallback(TrainerCallback):
     """Sends losses, metrics and scheduled values to Accelerate's trackers.
 
@@ -55,7 +57,15 @@ class LogToTrackersCallback(TrainerCallback):
         ValueError: ``flush_every`` is below 1; or, at the start of a run, there is no tracker.
     """
 
-    last_in: tuple[str, ...] = (
+    log_with: str | Any | Sequence[str | Any] | None = None
+    logging_dir: str | Path | None = None
+    project_name: str = "training"
+    config: dict[str, Any] | None = None
+    init_kwargs: dict[str, Any] | None = None
+    fields: Sequence[str] | None = None
+    flush_every: int = 100
+
+    last_in = (
         "on_train_epoch_start",
         "on_train_step_end",
         "on_update_end",
@@ -64,18 +74,10 @@ class LogToTrackersCallback(TrainerCallback):
         "on_training_run_end",
         "on_evaluation_run_end",
     )
-
-    log_with: Any = None
-    logging_dir: str | Path | None = None
-    project_name: str = "training"
-    config: dict[str, Any] | None = None
-    init_kwargs: dict[str, Any] | None = None
-    fields: list[str] | None = None
-    flush_every: int = 100
-    _num_updates: int = 0
-    _mark: Path | None = None
-    _is_resumed: bool = False
-    _values: dict[str, Any] | None = None
+    _num_updates = 0
+    _is_resumed = False
+    _mark: Path | None = field(default=None, init=False)
+    _values: dict[str, Any] | None = field(default=None, init=False)
     _new = cached_property(lambda self: NewMetrics())
     _losses = cached_property(lambda self: list[torch.Tensor]())
     _unsent = cached_property(lambda self: deque[_Entry]())
@@ -84,23 +86,9 @@ class LogToTrackersCallback(TrainerCallback):
     # The same of what the trackers have, which a run that failed has sent, too.
     _sent = cached_property(lambda self: dict[str, tuple[int, int]]())
 
-    def __init__(
-        self,
-        log_with: str | Any | Sequence[str | Any] | None = None,
-        logging_dir: str | Path | None = None,
-        project_name: str = "training",
-        config: dict[str, Any] | None = None,
-        init_kwargs: dict[str, Any] | None = None,
-        fields: Sequence[str] | None = None,
-        flush_every: int = 100,
-    ) -> None:
-        self.log_with = log_with
-        self.logging_dir = logging_dir
-        self.project_name = project_name
-        self.config = config
-        self.init_kwargs = init_kwargs
-        self.fields = field_names(fields)
-        self.flush_every = whole("flush_every", flush_every, minimum=1)
+    def __post_init__(self) -> None:
+        self.fields = field_names(self.fields)
+        self.flush_every = whole("flush_every", self.flush_every, minimum=1)
 
     def on_prepare_start(self, trainer: Any, **kwargs: Any) -> None:
         self._new.know_all(trainer.run_history)
@@ -142,10 +130,10 @@ class LogToTrackersCallback(TrainerCallback):
     def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
         groups = trainer.optimizer.param_groups
         self._values = {
-            f"{field}/group_{index}": copy_of_value(group[field])
-            for field in self.fields or scheduled_fields(groups)
+            f"{name}/group_{index}": copy_of_value(group[name])
+            for name in self.fields or scheduled_fields(groups)
             for index, group in enumerate(groups)
-            if field in group
+            if name in group
         }
 
     def on_update_end(self, trainer: Any, **kwargs: Any) -> None:

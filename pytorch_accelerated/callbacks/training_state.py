@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.checks import folder, whole
 
 
+@dataclass(eq=False, repr=False)
 class SaveTrainingStateCallback(TrainerCallback):
     """Saves training states that ``train(resume_from=…)`` continues from.
 
@@ -34,30 +36,22 @@ class SaveTrainingStateCallback(TrainerCallback):
         ValueError: A number is below 1, or ``save_dir`` is empty.
     """
 
-    last_in: tuple[str, ...] = ("on_update_end", "on_training_run_epoch_end")
-
-    save_dir: Path = Path("training_states")
+    save_dir: str | Path = "training_states"
     save_every_n_epochs: int | None = None
     save_every_n_steps: int | None = None
     save_at_end: bool = True
     max_checkpoints: int | None = None
-    _global_step: int = 0
-    _is_resumed: bool = False
+
+    last_in = ("on_update_end", "on_training_run_epoch_end")
+    _global_step = 0
+    _is_resumed = False
     _saved_checkpoints = cached_property(lambda self: list[Path]())
 
-    def __init__(
-        self,
-        save_dir: str | Path = "training_states",
-        save_every_n_epochs: int | None = None,
-        save_every_n_steps: int | None = None,
-        save_at_end: bool = True,
-        max_checkpoints: int | None = None,
-    ) -> None:
-        self.save_dir = folder("save_dir", save_dir)
-        self.save_every_n_epochs = _count_or_none("save_every_n_epochs", save_every_n_epochs)
-        self.save_every_n_steps = _count_or_none("save_every_n_steps", save_every_n_steps)
-        self.save_at_end = save_at_end
-        self.max_checkpoints = _count_or_none("max_checkpoints", max_checkpoints)
+    def __post_init__(self) -> None:
+        self.save_dir = folder("save_dir", self.save_dir)
+        for name in ("save_every_n_epochs", "save_every_n_steps", "max_checkpoints"):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name), minimum=1, otherwise="None for no number")
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         # A run with the history of an earlier one continues its count.
@@ -89,7 +83,7 @@ class SaveTrainingStateCallback(TrainerCallback):
                 stacklevel=2,
             )
             return
-        state = self.save_dir / name
+        state = Path(self.save_dir) / name
         if state in self._saved_checkpoints:
             self._saved_checkpoints.remove(state)
         self._saved_checkpoints.append(state)
@@ -113,7 +107,3 @@ class SaveTrainingStateCallback(TrainerCallback):
         self._global_step = state_dict["global_step"]
         self._saved_checkpoints = [Path(state) for state in state_dict["saved_checkpoints"]]
         self._is_resumed = True
-
-
-def _count_or_none(name: str, value: int | None) -> int | None:
-    return None if value is None else whole(name, value, minimum=1, otherwise="None for never")

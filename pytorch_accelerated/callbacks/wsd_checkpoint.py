@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.checks import folder
 
 
+@dataclass(eq=False, repr=False)
 class WSDCheckpointCallback(TrainerCallback):
     """Saves before and after each decay of a `WSDLrScheduler`.
 
@@ -38,29 +40,22 @@ class WSDCheckpointCallback(TrainerCallback):
         FileNotFoundError: At the start of a run, there is no ``initial_checkpoint``.
     """
 
-    last_in: tuple[str, ...] = ("on_update_end",)
-
-    save_dir: Path = Path("checkpoints")
+    save_dir: str | Path = "checkpoints"
     save_optimizer: bool = True
     save_scheduler: bool = True
-    initial_checkpoint: Path | None = None
-    last_checkpoint_step: int | None = None
-    decay_fraction: float | None = None
+    initial_checkpoint: str | Path | None = None
+
+    last_in = ("on_update_end",)
+    last_checkpoint_step: int | None = field(default=None, init=False)
+    decay_fraction: float | None = field(default=None, init=False)
     checkpoint_steps = cached_property(lambda self: list[int]())
     decay_info = cached_property(lambda self: list[dict[str, int]]())
 
-    def __init__(
-        self,
-        save_dir: str | Path = "checkpoints",
-        save_optimizer: bool = True,
-        save_scheduler: bool = True,
-        initial_checkpoint: str | Path | None = None,
-    ) -> None:
-        self.save_dir = folder("save_dir", save_dir)
+    def __post_init__(self) -> None:
+        self.save_dir = folder("save_dir", self.save_dir)
         self.save_dir.mkdir(parents=True, exist_ok=True)
-        self.save_optimizer = save_optimizer
-        self.save_scheduler = save_scheduler
-        self.initial_checkpoint = None if initial_checkpoint is None else Path(initial_checkpoint)
+        if self.initial_checkpoint is not None:
+            self.initial_checkpoint = Path(self.initial_checkpoint)
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         if not hasattr(trainer.scheduler, "get_checkpoint_steps"):
@@ -70,7 +65,7 @@ class WSDCheckpointCallback(TrainerCallback):
                 f"create_scheduler_fn=WSDLrScheduler.create_scheduler_fn() to train()"
             )
         if self.initial_checkpoint is not None:
-            self._load(trainer, self.initial_checkpoint)
+            self._load(trainer, Path(self.initial_checkpoint))
         # Loading may have moved the periods.
         scheduler = trainer.scheduler
         self.checkpoint_steps = list(scheduler.get_checkpoint_steps())
@@ -88,7 +83,7 @@ class WSDCheckpointCallback(TrainerCallback):
         if step and any(period["period_end"] == step for period in self.decay_info):
             self.last_checkpoint_step = step
             trainer.save_checkpoint(
-                self.save_dir / f"checkpoint_{step}_wsd_post_decay.pt",
+                Path(self.save_dir) / f"checkpoint_{step}_wsd_post_decay.pt",
                 checkpoint_kwargs=self._metadata(trainer, step, "wsd_post_decay"),
                 save_optimizer=self.save_optimizer,
                 save_scheduler=self.save_scheduler,
@@ -99,7 +94,7 @@ class WSDCheckpointCallback(TrainerCallback):
         ):
             self.last_checkpoint_step = step
             trainer.save_training_state(
-                self.save_dir / f"checkpoint_{step}_wsd_pre_decay",
+                Path(self.save_dir) / f"checkpoint_{step}_wsd_pre_decay",
                 checkpoint_kwargs=self._metadata(trainer, step, "wsd_pre_decay"),
             )
 
