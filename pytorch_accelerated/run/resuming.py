@@ -111,9 +111,9 @@ def _restore(run: Run, saved: SavedState, only: Container[str] | None = None) ->
         try:
             states = saving.of_this_process(run, saved)
             for name, part in saving.parts(run).items():
-                state = states[name]
+                state = states[name] if only is None or name in only else None
                 # A part without a state has nothing to remember, or was not there.
-                if (only is None or name in only) and state is not None and state != {}:
+                if part is not None and state not in (None, {}):
                     part.load_state_dict(state)
         except CheckpointError:
             raise

@@ -40,15 +40,15 @@ _WHOLE = {
 _OF_EACH_PROCESS = ("losses", "gradient_norms", "random", "callbacks")
 
 
-def parts(run: Run) -> dict[str, Part]:
+def parts(run: Run) -> dict[str, Part | None]:
     """Return all that a checkpoint holds, in the order of restoring; a new part is a line here."""
     trainer = run.trainer
     return {
-        "plan": run.plan or _Nothing(),
+        "plan": run.plan,
         "model": Weights(trainer.get_model(keep_torch_compile=False)),
         "optimizer": _Optimizer(trainer.optimizer, trainer.scheduler is not None),
         "schedulers": run.schedulers.look(trainer.scheduler),
-        "scaler": run.accelerator.scaler or _Nothing(),
+        "scaler": run.accelerator.scaler,
         "loop": run.loop,
         "losses": trainer._loss_tracker,
         "gradient_norms": run.norms,
@@ -70,7 +70,7 @@ def files_of_run(run: Run, extra: dict[str, Any] | None = None) -> dict[str, lis
         )
     run.fire("before_checkpoint")
     states = {
-        name: part.state_dict()
+        name: None if part is None else part.state_dict()
         for name, part in parts(run).items()
         if processes.is_main or name in _OF_EACH_PROCESS
     }
@@ -232,16 +232,6 @@ def _save(run: Run, checkpoints: RunCheckpoints, is_end: bool = False) -> None:
         position = run.loop.position()
         checkpoints.write(files, {**position, "in_epoch": position["in_epoch"] * (not is_end)})
     run.saved_loop = replace(run.loop)
-
-
-class _Nothing:
-    """Stands for a part that a run does not have."""
-
-    def state_dict(self) -> None:
-        """Return that there is nothing."""
-
-    def load_state_dict(self, state: Any) -> None:
-        """Take up nothing."""
 
 
 _NUMBERS = (int, float, torch.Tensor)
