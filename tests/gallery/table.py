@@ -505,4 +505,11 @@ ROWS = (
         "built as they are written.",
         ("hydra-ecosystem/hydra#2504",),
     ),
+    Row(
+        "F67",
+        "Checkpoints of a model with a compiled part do not load into the plain model.",
+        "Lightning",
+        "``torch.compile`` leaves nothing in the names, at any depth: each loads the other's.",
+        ("Lightning-AI/pytorch-lightning#20233",),
+    ),
 )

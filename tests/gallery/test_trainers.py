@@ -15,6 +15,7 @@ from pytorch_accelerated.schedulers import (
     StatefulSchedulerBase,
 )
 from pytorch_accelerated.schedules import cosine, linear
+from pytorch_accelerated.trainer import Trainer
 from tests.trainer.tiny import Record, StopAt, make_trainer, numbers, ones
 
 DECAY = ParamScheduler.create_scheduler_fn(lr=linear(end=0.0))
@@ -222,3 +223,35 @@ def test_f28_a_longer_run_than_planned_holds_the_floor_and_says_so_once() -> Non
         )
     assert len(said) == 1
     assert record.used == planned(10) + [0.0] * 10
+
+
+@pytest.mark.parametrize("is_compiled_first", [False, True])
+def test_f67_compiled_parts_leave_nothing_in_the_names(
+    tmp_path: Path, is_compiled_first: bool
+) -> None:
+    def make(is_compiled: bool) -> Trainer:
+        body = torch.nn.Linear(1, 1)
+        model = torch.nn.Sequential(
+            torch.compile(body, backend="eager") if is_compiled else body, torch.nn.Linear(1, 1)
+        )
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
+        return Trainer(model, torch.nn.MSELoss(), optimizer, callbacks=())
+
+    run = {"train_dataset": pairs(4), "per_device_batch_size": 2}
+    first, second = make(is_compiled_first), make(not is_compiled_first)
+    first.train(**run, num_epochs=1, checkpoint_dir=tmp_path / "run")
+    first.save_checkpoint(tmp_path / "file.pt")
+    weights = torch.load(tmp_path / "file.pt", weights_only=True)["model_state_dict"]
+    assert list(weights) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    for load in (
+        lambda: second.load_checkpoint(tmp_path / "file.pt"),
+        lambda: second.train(**run, num_epochs=1, resume=tmp_path / "run"),
+    ):
+        load()
+        for mine, theirs in zip(second.model.parameters(), first.model.parameters(), strict=True):
+            assert torch.equal(mine, theirs)
+
+
+def pairs(size: int) -> torch.utils.data.TensorDataset:
+    x = torch.linspace(-1.0, 1.0, size).unsqueeze(1)
+    return torch.utils.data.TensorDataset(x, 2 * x)
