@@ -200,7 +200,7 @@ class OnDiskRunHistory(InMemoryRunHistory):
     """Keeps metrics in a file with one JSON object a line, and only the newest value in memory.
 
     The file only grows, so it survives a crash at any moment; `reset` begins a new part of it,
-    and what came before is no longer read. An existing file is taken up where it ends. With
+    and what came before is not read any more. An existing file is continued where it ends. With
     several processes each one has a file: the first one ``path``, the others ``path`` with their
     rank added.
 

@@ -237,16 +237,16 @@ def _as_callback(callback: object) -> Any:
             inspect.signature(callback).bind()
         except TypeError as error:
             raise TypeError(
-                f"the callback class {callback.__name__} cannot be made without arguments "
-                f"({error}): pass an instance, {callback.__name__}(…)"
+                f"the callback class {callback.__name__} cannot be made without arguments: "
+                f"{error}. Write an instance, {callback.__name__}(…)."
             ) from None
         callback = callback()
     if not isinstance(callback, TrainerCallback) and not any(
         callable(getattr(callback, event, None)) for event in EVENTS
     ):
         raise TypeError(
-            f"callbacks has to hold subclasses of TrainerCallback or instances of them, "
-            f"got {callback!r}"
+            f"callbacks holds {callback!r}, which is a {type(callback).__name__}, but has to hold "
+            f"subclasses of TrainerCallback or instances of them."
         )
     return callback
 

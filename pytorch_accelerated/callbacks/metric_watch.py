@@ -56,8 +56,8 @@ class MetricWatcher(TrainerCallback):
         if trainer.eval_dataset is None and self.watch_metric in _OF_EVALUATIONS:
             raise ValueError(
                 f"{type(self).__name__} watches {self.watch_metric!r}, which only an evaluation "
-                f"records, but the run has no eval_dataset: pass one to train(), or watch a "
-                f"metric of training such as 'train_loss_epoch'"
+                f"records, but the run has no eval_dataset. Write train(…, eval_dataset=…), or "
+                f"watch a metric of training such as 'train_loss_epoch'."
             )
 
     def current_value(self, trainer: Any) -> float:

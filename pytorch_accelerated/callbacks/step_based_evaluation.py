@@ -31,8 +31,8 @@ class StepBasedEvaluationCallback(TrainerCallback):
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         if trainer.eval_dataset is None:
             raise ValueError(
-                "StepBasedEvaluationCallback has nothing to evaluate on: pass an eval_dataset "
-                "to train()"
+                "StepBasedEvaluationCallback has nothing to evaluate on. Write "
+                "train(…, eval_dataset=…)."
             )
 
     def on_update_end(self, trainer: Any, **kwargs: Any) -> None:

@@ -61,8 +61,8 @@ class WSDCheckpointCallback(TrainerCallback):
         if not hasattr(trainer.scheduler, "get_checkpoint_steps"):
             raise ValueError(
                 f"WSDCheckpointCallback needs a scheduler that tells its checkpoints, such as "
-                f"WSDLrScheduler, but the run's scheduler is {trainer.scheduler!r}: pass "
-                f"create_scheduler_fn=WSDLrScheduler.create_scheduler_fn() to train()"
+                f"WSDLrScheduler, but the run's scheduler is {trainer.scheduler!r}. Write "
+                f"train(…, create_scheduler_fn=WSDLrScheduler.create_scheduler_fn())."
             )
         if self.initial_checkpoint is not None:
             self._load(trainer, Path(self.initial_checkpoint))

@@ -171,7 +171,7 @@ def _tested(run: Iterator[tuple[float, float]], smoothing: float, divergence: fl
             has_diverged = True
             break
     if not losses:
-        raise ValueError("The loss of the very first batch is no finite number.")
+        raise ValueError("The loss of the very first batch is not a finite number.")
     smoothed = _smoothed(losses, smoothing)
     return LrRange(
         tuple(rates), tuple(losses), tuple(smoothed), _steepest(rates, smoothed), has_diverged

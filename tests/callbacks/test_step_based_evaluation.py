@@ -66,7 +66,7 @@ def test_it_works_while_metrics_have_a_prefix(make_trainer, train):
 
 
 def test_without_evaluation_data_it_is_refused_at_the_start(make_trainer, train):
-    with pytest.raises(ValueError, match="pass an eval_dataset"):
+    with pytest.raises(ValueError, match="eval_dataset="):
         train(make_trainer(StepBasedEvaluationCallback(2)), eval_dataset=None)
 
 
