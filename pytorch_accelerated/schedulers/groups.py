@@ -174,13 +174,13 @@ class Field:
             self.told.add(i)
             if i in self.found:
                 yield (
-                    f"The {called(groups[i], i)} held {self.name}={self.found[i]!r} when the "
+                    f"{starting(groups[i], i)} held {self.name}={self.found[i]!r} when the "
                     "scheduler was made, but its base value counts, "
                     f"{self.initial_key}={bases[i]!r}."
                 )
             else:
                 yield (
-                    f"The {called(groups[i], i)} held {self.name}={plain(now)!r}, though the "
+                    f"{starting(groups[i], i)} held {self.name}={plain(now)!r}, though the "
                     f"scheduler had put {plain(getattr(mark, 'value', mark))!r} there; "
                     f"{plain(values[i])!r} replaces it."
                 )
@@ -338,6 +338,12 @@ class Field:
 def called(group: Group, index: int) -> str:
     """Return what messages call a group."""
     return getattr(group, "called", f"parameter group {index}")
+
+
+def starting(group: Group, index: int) -> str:
+    """Return the same, to start a line with."""
+    name = called(group, index)
+    return name[0].upper() + name[1:]
 
 
 @cache

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from pytorch_accelerated.checks import bounds, out_of_range, whole
 from pytorch_accelerated.schedulers import quick, state
 from pytorch_accelerated.schedulers.for_runs import for_the_run, schedules_in
-from pytorch_accelerated.schedulers.groups import Field, Group, called, plain
+from pytorch_accelerated.schedulers.groups import Field, Group, plain, starting
 from pytorch_accelerated.schedulers.messages import raise_named
 from pytorch_accelerated.schedulers.scheduler_base import (
     Due,
@@ -301,7 +301,7 @@ class _Scheduled(SchedulerBase):
         for field, values in due:
             before = checked["values"].get(field.name, ())
             lines += [
-                f"The {called(groups[i], i)}: {field.name}={plain(value)!r} is due by the schedule "
+                f"{starting(groups[i], i)}: {field.name}={plain(value)!r} is due by the schedule "
                 f"given now, but the checkpoint held {plain(saved)!r}."
                 for i, (value, saved) in enumerate(zip(values, before, strict=False))
                 if not state.alike(value, saved)

@@ -19,7 +19,7 @@ from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 from pytorch_accelerated.checks import same
-from pytorch_accelerated.schedulers.groups import Field, called, plain
+from pytorch_accelerated.schedulers.groups import Field, plain, starting
 from pytorch_accelerated.schedulers.plain_values import (
     NotPlainError,
     from_pairs,
@@ -250,7 +250,7 @@ def warn_of_replaced(scheduler: Any, due: Iterable[Any], state: Mapping[str, Any
     for field, values in due:
         bases, last = field.bases(groups), field.last
         lines += [
-            f"The {called(groups[i], i)} had {field.initial_key}={seen!r} when the scheduler was "
+            f"{starting(groups[i], i)} had {field.initial_key}={seen!r} when the scheduler was "
             f"made; now it has {base!r}, which counts."
             for i, (seen, base) in enumerate(zip(field.seen, bases, strict=False))
             if seen != base
@@ -262,7 +262,7 @@ def warn_of_replaced(scheduler: Any, due: Iterable[Any], state: Mapping[str, Any
             known = [bases[i], values[i], *before[i : i + 1]]
             if not is_as_left and not any(alike(held, value) for value in known):
                 lines.append(
-                    f"The {called(groups[i], i)} held {field.name}={held!r}, set by hand since; "
+                    f"{starting(groups[i], i)} held {field.name}={held!r}, set by hand since; "
                     f"{plain(values[i])!r} replaces it."
                 )
     if lines:

@@ -240,7 +240,7 @@ def test_a_value_set_by_hand_is_replaced_with_a_message() -> None:
     dropout = torch.nn.Dropout(0.4)
     scheduler = AttributeScheduler(dropout, p=DOWN)
     dropout.p = 0.9
-    with pytest.warns(SchedulerWarning, match=r"target 0 \(Dropout\) held p=0.9") as caught:
+    with pytest.warns(SchedulerWarning, match=r"Target 0 \(Dropout\) held p=0.9") as caught:
         scheduler.step()
     assert caught[0].filename == __file__
     assert dropout.p == pytest.approx(0.3)
