@@ -7,10 +7,11 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from colorsys import hsv_to_rgb
+from typing import Any
 
 from pytorch_accelerated.preview.columns import Column, alike, entries
 
-_LARGEST = 1e150  # on a drawing's axis
+_LARGEST = 1e120  # on a drawing's axis
 
 
 def kept_points(values: Sequence[float], joints: Iterable[int], most: int = 2000) -> list[int]:
@@ -114,6 +115,13 @@ def _numbers(column: Sequence[float | None]) -> array[float]:
 # Okabe and Ito's colours, which colour-blind people tell apart as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 SHARED = "#52606D"  # of a curve that all groups share, where others have their own
+
+
+def colours_of(found: Sequence[tuple[list[str], Any]], groups: Sequence[str]) -> list[str]:
+    """Return a colour for each curve; one that all groups share has none of theirs."""
+    if len(found) == 1 < len(groups) == len(found[0][0]):
+        return [SHARED]
+    return colours(len(found))
 
 
 def colours(count: int) -> list[str]:

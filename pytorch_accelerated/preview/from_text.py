@@ -14,7 +14,7 @@ from pytorch_accelerated.preview.make import preview
 from pytorch_accelerated.preview.of_schedules import bases_of, of_fields
 from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedules import Schedule
-from pytorch_accelerated.schedules.expression import ExpressionError, parse_schedule
+from pytorch_accelerated.schedules.expression import parse_schedule
 
 _SCHEDULERS = ("CosineLrScheduler", "WSDLrScheduler")
 
@@ -42,8 +42,8 @@ def preview_of_text(
         if call[1].args:
             raise ValueError(f"ParamScheduler: write lr={ast.unparse(call[1].args[0])}.")
         text = {str(own.arg): ast.unparse(own.value) for own in call[1].keywords}
-    parts = {field or "lr": part for field, part in _by_field("schedule", text).items()}
-    schedules = {field: _schedule(field, part) for field, part in parts.items()}
+    parts = _by_field("schedule", text)
+    schedules = {field or "lr": parse_schedule(part) for field, part in parts.items()}
     return _of_schedules(schedules, base, num_updates, num_updates_per_epoch)
 
 
@@ -69,15 +69,6 @@ def _by_field(option: str, given: object) -> dict[str, Any]:
         if [name for name, _ in pairs].count(field) > 1:
             raise ValueError(f"{option} has {field!r} twice, but it can have one value only.")
     return dict(pairs)
-
-
-def _schedule(field: str, text: object) -> Schedule:
-    if not isinstance(text, str):
-        raise TypeError(f"{field}={text!r} has to be a schedule, such as cosine(1000).")
-    try:
-        return parse_schedule(text)
-    except ExpressionError as error:
-        raise ValueError(f"{field}: {error}") from None
 
 
 def _bases(given: object, fields: Sequence[str]) -> dict[str, list[float]]:

@@ -15,7 +15,7 @@ except ImportError as error:
     raise ImportError("A page needs plotly: pip install 'pytorch-accelerated[html]'") from error
 
 from pytorch_accelerated.preview.columns import Columns, named
-from pytorch_accelerated.preview.curves import SHARED, colours, curves, kept_points, spans_decades
+from pytorch_accelerated.preview.curves import colours_of, curves, kept_points, spans_decades
 
 _MOST_POINTS = 4000
 _MOST_SHADED = 200
@@ -58,20 +58,16 @@ def _panel(preview: Columns, field: str, log: bool | None) -> dict[str, Any]:
     rows = preview.rows_of(field)
     shaded = rows if len(rows) <= _MOST_SHADED else ()
     values = [column for _, column in found]
+    colours = colours_of(found, preview.groups)
     return {
         "field": field,
         "log": spans_decades(values) if log is None else log,
         "phases": [[row.phase, row.first, row.last] for row in shaded],
         "curves": [
             _curve(preview, names, column, colour, rows)
-            for (names, column), colour in zip(found, _colours(preview, found), strict=True)
+            for (names, column), colour in zip(found, colours, strict=True)
         ],
     }
-
-
-def _colours(preview: Columns, found: list[Any]) -> list[str]:
-    shared = len(found) == 1 < len(preview.groups) == len(found[0][0])
-    return [SHARED] if shared else colours(len(found))
 
 
 def _curve(

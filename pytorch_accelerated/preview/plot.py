@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 try:
@@ -20,11 +19,10 @@ except ImportError as error:
     ) from error
 
 from pytorch_accelerated.checks import wrong_kind
-from pytorch_accelerated.preview.columns import Column, Columns, PreviewRow, named
+from pytorch_accelerated.preview.columns import Column, Columns, named
 from pytorch_accelerated.preview.comparison import Recorded, compare, recorded_columns
 from pytorch_accelerated.preview.curves import (
-    SHARED,
-    colours,
+    colours_of,
     curves,
     drawable,
     finite,
@@ -40,8 +38,10 @@ _MOST_SHADED = 40
 _MOST_LABELS = 16
 _WIDTH, _PANEL = 9.0, 2.5
 _LETTER = 0.0095  # about how wide a letter of a phase's name is, as a share of a panel
-_UPRIGHT = 0.02  # and how wide a name that is written upwards
-_MOST_UPRIGHT = 10
+_LINE = 0.02  # and how wide a name that is written upwards, where it does not fit otherwise
+_ROOM = 0.35  # above the curves, for
+_MOST_UPRIGHT = 10  # letters
+_SMALL: dict[str, Any] = {"fontsize": 8, "color": QUIET}
 
 
 class Picture(Figure):
@@ -67,13 +67,12 @@ def plot(
         raise wrong_kind("fields", fields, f"a list of fields. Write fields=[{fields!r}].")
     shown = list(made.fields if fields is None else fields)
     count = len(shown) + (loss is not None)
-    has_own = any(len(curves(made.groups, made[field])) > 1 for field in shown)
     figure = Picture(figsize=(_WIDTH, _PANEL * count + 0.7), layout="constrained")
     axes: list[Axes] = list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
     recorded = {} if applied is None else recorded_columns(made, applied)
     first_applied = applied.first_update if isinstance(applied, Columns) else 0
     for field, panel in zip(shown, axes, strict=False):
-        _Panel(panel, made, field, log, has_own).draw(recorded.get(field), first_applied)
+        _Panel(panel, made, field, log).draw(recorded.get(field), first_applied)
     if loss is not None:
         _draw_loss(axes[-1], loss, made.first_update, log)
     for panel in axes:
@@ -84,7 +83,7 @@ def plot(
     if applied is not None:
         note = f"planned: wide · applied: thin · {compare(made, applied)}"
         text = "\n".join(textwrap.wrap(note, 120))
-        figure.supxlabel(text, x=0.01, ha="left", fontsize=8, color=QUIET)
+        figure.supxlabel(text, x=0.01, ha="left", **_SMALL)
     figure.align_ylabels(axes)
     return figure
 
@@ -92,17 +91,12 @@ def plot(
 class _Panel:
     """One field: its phases, its groups' lines, and their names."""
 
-    def __init__(
-        self, axes: Axes, made: Columns, field: str, log: bool | None, has_own: bool
-    ) -> None:
+    def __init__(self, axes: Axes, made: Columns, field: str, log: bool | None) -> None:
         self.axes = axes
         self.made = made
         self.rows = made.rows_of(field)
         self.curves = curves(made.groups, made[field])
-        # Where groups have colours, a curve of all of them has none of theirs.
-        is_of_all = len(self.curves) == 1 and len(self.curves[0][0]) == len(made.groups)
-        shared = has_own and is_of_all and len(made.groups) > 1
-        self.colours = [SHARED] if shared else colours(len(self.curves))
+        self.colours = colours_of(self.curves, made.groups)
         values = [values for _, values in self.curves]
         has_logarithms = any(drawable(value, True) for curve in values for value in curve)
         self.is_log = has_logarithms and (spans_decades(values) if log is None else log)
@@ -142,33 +136,29 @@ class _Panel:
         return line
 
     def _shade(self) -> None:
-        """Shade every other phase, and name those with room for it above the curves."""
-        names = list(_names(self.rows, len(self.made)))
-        has_upright = any(is_upright for *_, is_upright in names)
+        """Shade every other phase, and name those that are wide enough above the curves."""
         low, high = self.axes.get_ylim()
-        room = 0.4 if has_upright else 0.2
-        top = high ** (1 + room) / low**room if self.is_log else high + room * (high - low)
+        top = high ** (1 + _ROOM) / low**_ROOM if self.is_log else high + _ROOM * (high - low)
         self.axes.set_ylim(low, top)
-        for text, middle, is_upright in names:
-            self.axes.text(
-                middle,
-                0.965,
-                text,
-                rotation=90 if is_upright else 0,
-                transform=self.axes.get_xaxis_transform(),
-                ha="center",
-                va="top",
-                fontsize=8,
-                color=QUIET,
-            )
-        if len(self.rows) > _MOST_SHADED:
-            return
-        for index, row in enumerate(self.rows):
+        for index, row in enumerate(self.rows if len(self.rows) <= _MOST_SHADED else ()):
             left, right = row.first - 0.5, row.last + 0.5
             if index % 2:
                 self.axes.axvspan(left, right, color=SHADE, linewidth=0, zorder=0)
             if index:
                 self.axes.axvline(left, color=LINE, linewidth=0.8, zorder=0.5)
+            width = (right - left) / len(self.made)
+            is_upright = len(row.phase) * _LETTER > width
+            if width > _LINE:
+                self.axes.text(
+                    (left + right) / 2,
+                    0.965,
+                    row.phase[: _MOST_UPRIGHT if is_upright else None],
+                    rotation=90 if is_upright else 0,
+                    transform=self.axes.get_xaxis_transform(),
+                    ha="center",
+                    va="top",
+                    **_SMALL,
+                )
 
     def _name(self, lines: list[Line2D]) -> None:
         """List the groups beside the panel, in the order in which their curves end."""
@@ -194,31 +184,6 @@ class _Panel:
     def _text(self, names: list[str]) -> str:
         text = named(names)
         return f"group {text}" if text.isdigit() and len(self.curves) <= 6 else text
-
-
-def _names(rows: Sequence[PreviewRow], count: int) -> Iterator[tuple[str, float, bool]]:
-    """Yield the names of phases with room for them: text, middle, and whether it goes upwards.
-
-    Phases of one name that are too narrow for it are named together.
-    """
-    if len(rows) > _MOST_SHADED:
-        yield f"{len(rows)} phases", (rows[0].first + rows[-1].last) / 2, False
-        return
-
-    def is_narrow(row: PreviewRow) -> bool:
-        return len(row.phase) * _LETTER * count >= row.last + 1 - row.first
-
-    for (phase, narrow), some in groupby(rows, key=lambda row: (row.phase, is_narrow(row))):
-        same = list(some)
-        for alike in [same] if narrow else [[row] for row in same]:
-            text = phase if len(alike) == 1 else f"{len(alike)} × {phase}"
-            width = (alike[-1].last + 1 - alike[0].first) / count
-            middle = (alike[0].first + alike[-1].last) / 2
-            if len(text) * _LETTER < width:
-                yield text, middle, False
-            elif width > _UPRIGHT:
-                short = text if len(text) <= _MOST_UPRIGHT else f"{text[: _MOST_UPRIGHT - 1]}…"
-                yield short, middle, True
 
 
 def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> None:

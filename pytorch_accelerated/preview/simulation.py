@@ -21,9 +21,7 @@ from pytorch_accelerated.preview.randomness import randomness_kept
 from pytorch_accelerated.preview.sampled import rows_within
 from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedulers.groups import Field, Group, copied, plain
-from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules
 from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase
-from pytorch_accelerated.schedules import PhaseRow
 
 _MOST_WRAPPERS = 5  # a mock has attributes without end
 _FEW = 100  # updates to show of a scheduler that says of none ahead
@@ -66,7 +64,7 @@ def of_schedulers(schedulers: Sequence[Any], num_updates: int | None) -> Preview
     if not schedulers:
         raise ValueError("scheduler=[] is empty: there is nothing to preview.")
     bare = [_unwrapped(scheduler) for scheduler in schedulers]
-    horizons = [_horizon_of(scheduler) for scheduler in bare]
+    horizons = [one._num_planned_updates() for one in bare if isinstance(one, SchedulerBase)]
     horizon = max((h for h in horizons if h is not None), default=None)
     total = updates_of(bare[0], num_updates, horizon)
     is_asked = num_updates is not None
@@ -79,12 +77,6 @@ def of_schedulers(schedulers: Sequence[Any], num_updates: int | None) -> Preview
     ]
     first = max(one.first_update for one in made)
     return reduce(or_, (one._since(first) for one in made))
-
-
-def _horizon_of(scheduler: Any) -> int | None:
-    if isinstance(scheduler, SchedulerBase):
-        return scheduler._num_planned_updates()
-    return None
 
 
 def _unwrapped(scheduler: Any) -> Any:
@@ -116,20 +108,14 @@ def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
                 ]
                 for field, some in planned.items()
             }
-            phases = _phases_of(getattr(scheduler, "_schedules", ()), groups, num_updates)
+            phases = {
+                own.field.name: [rows_within(schedule, num_updates) for schedule in own.of(groups)]
+                for own in getattr(scheduler, "_schedules", ())
+            }
             return Preview(
                 columns, 0, names, phases, position=getattr(scheduler, "num_updates", None)
             )
     return _simulated(scheduler, num_updates, names, is_asked)
-
-
-def _phases_of(
-    schedules: Sequence[FieldSchedules], groups: Sequence[Group], num_updates: int
-) -> dict[str, list[tuple[PhaseRow, ...]]]:
-    return {
-        own.field.name: [rows_within(schedule, num_updates) for schedule in own.of(groups)]
-        for own in schedules
-    }
 
 
 def _as_held(column: array[float], held: Any) -> array[float]:
