@@ -531,15 +531,19 @@ class Trainer:
             ValueError: An item's name is one of the Trainer's own.
             TypeError: An item could not be loaded again without running code from the file.
         """
-        contents = single_file.contents_of(
-            self.get_model(keep_torch_compile=False),
-            self.optimizer if save_optimizer else None,
-            self.scheduler if save_scheduler else None,
-            extra=checkpoint_kwargs or {},
-        )
         accelerator = self._accelerator
-        if accelerator.is_local_main_process if save_per_node else accelerator.is_main_process:
-            single_file.write(contents, save_path)
+        is_writer = (
+            accelerator.is_local_main_process if save_per_node else accelerator.is_main_process
+        )
+        with self.run.mode.evaluating(self.optimizer):
+            contents = single_file.contents_of(
+                self.get_model(keep_torch_compile=False),
+                self.optimizer if save_optimizer else None,
+                self.scheduler if save_scheduler else None,
+                extra=checkpoint_kwargs or {},
+            )
+            if is_writer:
+                single_file.write(contents, save_path)
         accelerator.wait_for_everyone()
 
     def load_checkpoint(
@@ -572,7 +576,9 @@ class Trainer:
         wanted = {"optimizer_state_dict": load_optimizer, "scheduler_state_dict": takes_scheduler}
         contents = {name: checkpoint[name] for name in checkpoint if wanted.get(name, True)}
         model = self.get_model(keep_torch_compile=False)
-        single_file.load(checkpoint_path, contents, model, self.optimizer, self.scheduler)
+        with self.run.mode.evaluating(self.optimizer):
+            single_file.load(checkpoint_path, contents, model, self.optimizer, self.scheduler)
+            self.run.mode.forget()
         # What is loaded between two runs is for the next one's schedulers.
         if load_scheduler and not (takes_scheduler and self._training.is_on):
             state = checkpoint.get("scheduler_state_dict")

@@ -98,7 +98,9 @@ class ModelEmaCallback(SaveBestModelCallback):
         return ema_model
 
     def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
-        (self.ema_model or self._begin(trainer)).update(trainer.model)
+        average = self.ema_model or self._begin(trainer)
+        with trainer.run.evaluation_weights():
+            average.update(trainer.model)
 
     def on_eval_epoch_end(self, trainer: Any, is_intermediate: bool = False, **kwargs: Any) -> None:
         is_training = trainer.run.train_loader is not None
@@ -135,7 +137,8 @@ class ModelEmaCallback(SaveBestModelCallback):
     @contextmanager
     def _averaged_model(self, trainer: Any) -> Iterator[None]:
         """Have the model hold the averaged weights."""
-        with (self.ema_model or self._begin(trainer)).applied_to(trainer.model):
+        average = self.ema_model or self._begin(trainer)
+        with trainer.run.evaluation_weights(), average.applied_to(trainer.model):
             if trainer.run.num_processes > 1:
                 # Batch statistics are of each process's own batches; the first one's count.
                 for buffer in trainer.model.buffers():

@@ -56,6 +56,7 @@ def _ending(run: Run, hook: Callable[[], None], event: str) -> Iterator[None]:
     except StopTrainingError as stop:
         run.trainer.print(stop)
         run.at_end(lambda: run.fire("on_stop_training_error"))
+    run.mode.eval(run.trainer.optimizer)
     preparing.unwrap(run)
     run.at_end(hook)
     run.at_end(lambda: run.fire(event))
@@ -88,6 +89,7 @@ def train_epoch(trainer: Any, run: Run, loader: Any) -> bool:
     """Make a training epoch; return whether the limit on updates is reached."""
     loop, history = run.loop, trainer.run_history
     trainer.model.train()
+    run.mode.train(trainer.optimizer)
     keep_frozen_modules_in_eval(trainer.model)
     if loop.batch == 0:
         trainer._loss_tracker.reset()
@@ -244,7 +246,11 @@ def evaluate_epoch(
     name = "intermediate_eval_loss" if is_intermediate else name
     try:
         trainer.model.eval()
-        with run.showing(_loss_tracker=LossTracker()), no_buffer_broadcast(trainer.model):
+        with (
+            run.evaluation_weights(),
+            run.showing(_loss_tracker=LossTracker()),
+            no_buffer_broadcast(trainer.model),
+        ):
             run.announce(
                 trainer.eval_epoch_start, "on_eval_epoch_start", is_intermediate=is_intermediate
             )

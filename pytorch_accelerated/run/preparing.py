@@ -64,6 +64,7 @@ def on(run: Run, trainer: Any) -> Iterator[Run]:
             trainer.print(stop)
         finally:
             run.is_on = run.window.is_open = False
+            run.mode.eval(trainer.optimizer)
             unwrap(run)
             if isinstance(trainer.optimizer, AcceleratedOptimizer):
                 trainer.optimizer = trainer.optimizer.optimizer

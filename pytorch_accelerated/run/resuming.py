@@ -85,7 +85,9 @@ def load(run: Run, folder: Path) -> dict[str, Any]:
             finding.check_folder(folder)
     saved = _checked(read_state(folder))
     _check_fits(run, saved)
-    _restore(run, saved, only={"model", "optimizer", "schedulers", "scaler", "random"})
+    _restore(
+        run, saved, only={"model", "optimizer", "trained_weights", "schedulers", "scaler", "random"}
+    )
     run.random.put_back()
     told = {name: saved[name] for name in ("loop", "history", "callbacks")}
     epoch = LoopState(**saved["loop"]).history_epoch
@@ -121,6 +123,8 @@ def _restore(run: Run, saved: SavedState, only: Container[str] | None = None) ->
             raise CheckpointError(
                 f"what {saved.folder} holds of {name!r} cannot be taken up: {error!r}"
             ) from error
+    if run.mode.is_training:
+        run.mode.train(optimizer)
     differences = [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
     for one in caught:
         if not issubclass(one.category, UserWarning):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.checkpoints.writer import RunCheckpoints
 from pytorch_accelerated.run.loop_state import LoopState, Randomness, Stage
+from pytorch_accelerated.run.mode import OptimizerMode
 from pytorch_accelerated.run.plan import Plan
 from pytorch_accelerated.run.processes import Processes
 from pytorch_accelerated.run.schedulers import RunSchedulers
@@ -40,6 +41,7 @@ class Run:
         processes: The processes that it runs on.
         schedulers: The schedulers of a training run.
         scheduler_metric: Name of the metric that schedulers are stepped with.
+        mode: Whether the optimizer trains or shows the weights that are meant to be used.
         marks: What the modules had of their own where Accelerate has put its marks.
         was_compiled: Whether the model came compiled.
         exchanged: The parameters whose gradients several processes exchange.
@@ -68,9 +70,10 @@ class Run:
             self.accelerator = trainer._create_accelerator()
             # Windows are counted here; Accelerate, whose launcher may set this, would divide again.
             self.accelerator.gradient_accumulation_steps = 1
-            self.processes = Processes(self.accelerator)
+            self.processes, self.mode = Processes(self.accelerator), OptimizerMode()
         else:
-            self.accelerator, self.processes = within.accelerator, within.processes
+            self.accelerator = within.accelerator
+            self.processes, self.mode = within.processes, within.mode
         self.schedulers = schedulers
         self.scheduler_metric: str | None = None
         self.loop = LoopState() if loop is None else loop
@@ -144,6 +147,10 @@ class Run:
             yield
         finally:
             vars(trainer).update(before)
+
+    def evaluation_weights(self) -> AbstractContextManager[None]:
+        """Have the model hold the weights to be used, if the optimizer trains others."""
+        return self.mode.evaluating(self.trainer.optimizer)
 
     def weights_are_finite(self) -> bool:
         """Return whether no weight is a NaN or infinity; all processes find the same."""

@@ -19,6 +19,7 @@ from pytorch_accelerated.checkpoints.weights import Weights
 from pytorch_accelerated.checkpoints.writer import Preempted, Questions, RunCheckpoints
 from pytorch_accelerated.checks import same
 from pytorch_accelerated.run.loop_state import Stage
+from pytorch_accelerated.run.mode import TrainedWeights
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, warn
 from pytorch_accelerated.run.run import Run
 
@@ -47,6 +48,7 @@ def parts(run: Run) -> dict[str, Part | None]:
         "plan": run.plan,
         "model": Weights(trainer.get_model(keep_torch_compile=False)),
         "optimizer": _Optimizer(trainer.optimizer, trainer.scheduler is not None),
+        "trained_weights": TrainedWeights(run.mode, trainer.optimizer),
         "schedulers": run.schedulers.look(trainer.scheduler),
         "scaler": run.accelerator.scaler,
         "loop": run.loop,
@@ -69,17 +71,18 @@ def files_of_run(run: Run, extra: dict[str, Any] | None = None) -> dict[str, lis
             f"accelerate's own means"
         )
     run.fire("before_checkpoint")
-    states = {
-        name: None if part is None else part.state_dict()
-        for name, part in parts(run).items()
-        if processes.is_main or name in _OF_EACH_PROCESS
-    }
-    own = {name: states.pop(name) for name in _OF_EACH_PROCESS}
-    states["callbacks"] = own["callbacks"]
-    own["callbacks"] = run.trainer.callback_handler.state_dict(of_each_process=True)
-    states |= {"processes": processes.each(own), "stopped": run.stopped, "extra": extra or {}}
-    with processes.main_for_all() as is_main:
-        return files_of(states) if is_main else {}
+    with run.evaluation_weights():
+        states = {
+            name: None if part is None else part.state_dict()
+            for name, part in parts(run).items()
+            if processes.is_main or name in _OF_EACH_PROCESS
+        }
+        own = {name: states.pop(name) for name in _OF_EACH_PROCESS}
+        states["callbacks"] = own["callbacks"]
+        own["callbacks"] = run.trainer.callback_handler.state_dict(of_each_process=True)
+        states |= {"processes": processes.each(own), "stopped": run.stopped, "extra": extra or {}}
+        with processes.main_for_all() as is_main:
+            return files_of(states) if is_main else {}
 
 
 def of_this_process(run: Run, saved: SavedState) -> SavedState:
