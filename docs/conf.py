@@ -47,7 +47,10 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(?!pytorch_accelerated\.).*"),
     ("py:class", r".*\.(_\w+|[A-Z])"),
-    ("py:class", r"pytorch_accelerated\.schedules\.(phase\.Shape|value\.(Fixed|Value))"),
+    (
+        "py:class",
+        r"pytorch_accelerated\.schedules\.(phase\.Shape|track\.Track|value\.\w+)",
+    ),
     ("py:obj", r"(torch|accelerate|collections|fractions|functools|math)\..*|abs|round"),
 ]
 

@@ -17,6 +17,7 @@ from pytorch_accelerated.schedules.value import ONE, Affine, Fixed, as_endpoint
 
 # Here relative lengths are tried out: so far that no phase a person writes is rounded to nothing.
 _FAR = Horizon(10**12, 10**6)
+_NONE = Horizon(0)  # for lengths in updates, which need none
 _MOST_PIECES = 10_000  # of a repeat
 
 
@@ -121,7 +122,7 @@ class Repeat(Fixed, Schedule):
         if self.length == self.peak == 1.0:
             yield from list(self.schedule._pieces(ONE)) * self.count
         else:
-            for phase in self._periods(0, 0, None):
+            for phase in self._periods(0, 0, _NONE):
                 yield from phase._pieces(ONE)
 
     @property
@@ -132,7 +133,7 @@ class Repeat(Fixed, Schedule):
         for row in self.schedule.phases:
             yield row._replace(shape=f"{row.shape}, {self.count} times")
 
-    def _periods(self, begin: Exact, total: Exact, horizon: Horizon | None) -> list[Phase]:
+    def _periods(self, begin: Exact, total: Exact, horizon: Horizon) -> list[Phase]:
         """Return the phases of all periods, with both ends given and lengths in updates.
 
         All joints are rounded together, so that the lengths of the periods add up as well.
@@ -140,15 +141,15 @@ class Repeat(Fixed, Schedule):
         phases = _phases_of(self.schedule, self)
         growth = exact(self.length)
         factors = [growth**period for period in range(self.count)]
-        demands = [phase._demand(horizon or Horizon(0)) for phase in phases]
+        demands = [phase._demand(horizon) for phase in phases]
         first = _filled(demands, total / sum(factors, exact(0)), self)
         lengths = iter(rounded((length * factor for factor in factors for length in first), begin))
         periods: list[list[Phase]] = []
         for factor in factors:
             previous, periods = ONE, [*periods, []]
             for phase in phases:
-                shape = phase.shape if horizon is None else phase.shape.over(horizon)
-                resized = phase._with(length=next(lengths), shape=shape.stretched(factor))
+                shape = phase.shape.over(horizon, factor)
+                resized = phase._with(length=next(lengths), shape=shape)
                 start, previous = resized.ends_after(previous)
                 closed = resized._with(start=as_endpoint(start), end=as_endpoint(previous))
                 periods[-1].append(closed)
@@ -416,7 +417,7 @@ def _phases_of(schedule: Schedule, whole_schedule: Schedule) -> list[Phase]:
     if isinstance(schedule, Sequence):
         return [p for part in schedule.parts for p in _phases_of(part, whole_schedule)]
     if isinstance(schedule, Repeat) and not schedule.is_relative:
-        return schedule._periods(0, 0, None)
+        return schedule._periods(0, 0, _NONE)
     raise ValueError(
         f"{whole_schedule!r}: {schedule!r} is not a phase, so its periods can neither grow, shrink "
         "nor take shares of a horizon. Repeat the phases first and combine the result, as in "

@@ -93,12 +93,8 @@ class Shape(Value):
         """Whether the shape itself has a length that needs a horizon."""
         return False
 
-    def over(self, horizon: Horizon) -> Shape:
-        """Return this shape with its own lengths in updates."""
-        return self
-
-    def stretched(self, factor: Exact) -> Shape:
-        """Return this shape for a phase that is ``factor`` times as long."""
+    def over(self, horizon: Horizon, growth: Exact = 1) -> Shape:
+        """Return this shape with its own lengths in updates, ``growth`` times as long."""
         return self
 
     def arguments(self) -> list[str]:

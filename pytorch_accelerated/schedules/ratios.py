@@ -175,11 +175,8 @@ class InverseSqrt(Fixed, Shape, is_bounded=True):
     def is_relative(self) -> bool:
         return is_relative(self.timescale)
 
-    def over(self, horizon: Horizon) -> Shape:
-        return InverseSqrt(max(1, nearest(horizon.updates(self.timescale) or 1)))
-
-    def stretched(self, factor: Exact) -> Shape:
-        return InverseSqrt(max(1, nearest(self._updates * factor)))
+    def over(self, horizon: Horizon, growth: Exact = 1) -> Shape:
+        return InverseSqrt(max(1, nearest((horizon.updates(self.timescale) or 1) * growth)))
 
 
 def inverse_sqrt(

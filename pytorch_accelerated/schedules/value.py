@@ -50,7 +50,8 @@ class Fixed(Value):
     """
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in vars(self):
+        # vars(self) would make a dictionary, and with it every later look at a field slower.
+        if hasattr(self, name) and not hasattr(type(self), name):
             self.__delattr__(name)
         super().__setattr__(name, value)
 
