@@ -512,4 +512,20 @@ ROWS = (
         "``torch.compile`` leaves nothing in the names, at any depth: each loads the other's.",
         ("Lightning-AI/pytorch-lightning#20233",),
     ),
+    Row(
+        "F79",
+        "A stream that is over early ends the run without a word, half of the schedule left.",
+        "Transformers",
+        "A warning gives the updates that were made and those that were planned.",
+        ("huggingface/transformers#26635",),
+    ),
+    Row(
+        "F80",
+        "A schedule-free optimizer stays in one mode: it refuses to train, or evaluation and "
+        "checkpoints have the wrong weights.",
+        "loops on Accelerate",
+        "An optimizer with ``train()`` and ``eval()`` is switched with the model, also for the "
+        "best model, averages and checkpoints; the trained weights come back to the bit.",
+        ("huggingface/accelerate!2631",),
+    ),
 )

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from schedulefree import SGDScheduleFree
 
-from pytorch_accelerated.callbacks import SaveTrainingStateCallback
+from pytorch_accelerated.callbacks import SaveTrainingStateCallback, TrainerCallback
 from pytorch_accelerated.schedulers import (
     CosineLrScheduler,
     ParamScheduler,
@@ -16,7 +17,16 @@ from pytorch_accelerated.schedulers import (
 )
 from pytorch_accelerated.schedules import cosine, linear
 from pytorch_accelerated.trainer import Trainer
-from tests.trainer.tiny import Record, StopAt, make_trainer, numbers, ones
+from tests.trainer.tiny import (
+    Record,
+    Scale,
+    StopAt,
+    Stream,
+    make_trainer,
+    mean_output,
+    numbers,
+    ones,
+)
 
 DECAY = ParamScheduler.create_scheduler_fn(lr=linear(end=0.0))
 
@@ -255,3 +265,24 @@ def test_f67_compiled_parts_leave_nothing_in_the_names(
 def pairs(size: int) -> torch.utils.data.TensorDataset:
     x = torch.linspace(-1.0, 1.0, size).unsqueeze(1)
     return torch.utils.data.TensorDataset(x, 2 * x)
+
+
+def test_f79_a_stream_that_is_over_early_is_told() -> None:
+    with pytest.warns(UserWarning, match=r"after 6 updates.*max_num_train_steps=20"):
+        make_trainer().train(Stream(ones(6)), 1, per_device_batch_size=1, max_num_train_steps=20)
+
+
+def test_f80_an_optimizer_with_modes_is_switched_with_the_model() -> None:
+    model = Scale()
+    optimizer = SGDScheduleFree(model.parameters(), lr=0.1)
+    modes: list[tuple[bool, bool]] = []
+
+    class Note(TrainerCallback):
+        def note(self, trainer: Any, **kwargs: Any) -> None:
+            modes.append((trainer.model.training, trainer.optimizer.param_groups[0]["train_mode"]))
+
+        on_train_step_end = on_eval_step_end = on_training_run_end = note
+
+    trainer = Trainer(model, mean_output, optimizer, callbacks=[Note()])
+    trainer.train(ones(2), 2, eval_dataset=ones(2))
+    assert modes == [(True, True), (False, False)] * 2 + [(False, False)]
