@@ -134,11 +134,12 @@ def _write_file(path: Path, pieces: Iterable[Any]) -> dict[str, Any]:
             size += len(left)
             while len(left):
                 left = left[file.write(left[:_CHUNK]) :]
-        _flush(file.fileno())
+        flush(file.fileno())
     return {"size": size, "sha256": digest.hexdigest()}
 
 
-def _flush(descriptor: int) -> None:
+def flush(descriptor: int) -> None:
+    """Have what was written reach the disk, as far as the file system can do that."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -152,7 +153,7 @@ def _flush_folder(folder: Path) -> None:
     except OSError:  # not every system opens folders
         return
     try:
-        _flush(descriptor)
+        flush(descriptor)
     finally:
         os.close(descriptor)
 

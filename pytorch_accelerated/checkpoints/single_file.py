@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from pytorch_accelerated.checkpoints import scheduler_states
-from pytorch_accelerated.checkpoints.folders import CheckpointError
+from pytorch_accelerated.checkpoints.folders import CheckpointError, flush
 from pytorch_accelerated.checkpoints.weights import Weights
 
 _ITEMS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
@@ -31,9 +31,11 @@ def read(path: Path) -> dict[str, Any]:
     """
     if path.is_dir():
         raise IsADirectoryError(
-            f"{path} is a folder: load_checkpoint() reads a file of save_checkpoint(); go on from "
-            f"a training state or a checkpoint with train(resume=…)"
+            f"{path} is a folder: load_checkpoint() reads a file of save_checkpoint(); continue "
+            f"from a training state or a checkpoint with train(resume=…)"
         )
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} is not a plain file, so nothing is read from it")
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
@@ -41,7 +43,7 @@ def read(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError:
         # PyTorch's own message advises to load it all the same, which may run what is in it.
         raise CheckpointError(
-            f"{path} is no file of save_checkpoint(): it is damaged, of another kind, or holds "
+            f"{path} is not a file of save_checkpoint(): it is damaged, of another kind, or holds "
             f"other things than tensors and plain values, which could run code and are not loaded"
         ) from None
     except Exception as error:
@@ -49,14 +51,14 @@ def read(path: Path) -> dict[str, Any]:
         what = "it is empty" if path.stat().st_size == 0 else "it is damaged, or of another kind"
         reason = (str(error).splitlines() or [""])[0]
         raise CheckpointError(
-            f"{path} is no file of save_checkpoint(): {what} ({type(error).__name__}: {reason})"
+            f"{path} is not a file of save_checkpoint(): {what} ({type(error).__name__}: {reason})"
         ) from error
     if not isinstance(contents, dict) or "model_state_dict" not in contents:
         has = type(contents).__name__
         if isinstance(contents, dict):
             has = f"dict with {', '.join(map(repr, list(contents)[:3])) or 'nothing'}"
         raise CheckpointError(
-            f"{path} is no file of save_checkpoint(): it has no 'model_state_dict', but holds a "
+            f"{path} is not a file of save_checkpoint(): it has no 'model_state_dict', but holds a "
             f"{has}. If that is a model's own state: model.load_state_dict(torch.load(path))"
         )
     return contents
@@ -107,7 +109,7 @@ def write(contents: Any, path: str | os.PathLike[str]) -> None:
         with aside.open("wb") as file:
             torch.save(contents, file)
             file.flush()
-            os.fsync(file.fileno())
+            flush(file.fileno())
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

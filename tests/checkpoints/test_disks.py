@@ -120,6 +120,16 @@ def test_only_plain_files_are_read(folder, file, plant, is_listed):
         train(make(), folder, resume=checkpoint, checkpoint_dir=None, checkpoint_every=None)
 
 
+@pytest.mark.parametrize("plant", [fifo, endless])
+def test_a_single_file_is_a_plain_one_or_a_link_to_one(tmp_path, plant):
+    plant(tmp_path / "file.pt")
+    with pytest.raises(CheckpointError, match=r"file\.pt is not a plain file"):
+        make().load_checkpoint(tmp_path / "file.pt")
+    make().save_checkpoint(tmp_path / "real.pt")
+    (tmp_path / "best.pt").symlink_to("real.pt")
+    make().load_checkpoint(tmp_path / "best.pt")
+
+
 @pytest.mark.parametrize("file", FILES[1:])
 def test_all_files_have_to_be_listed(folder, straight, file):
     checkpoint = folder / NEWEST
@@ -213,8 +223,11 @@ def test_a_file_system_that_cannot_flush_has_checkpoints(tmp_path, number, strai
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    assert outcome(train(make(), tmp_path / "run")) == straight
+    trainer = train(make(), tmp_path / "run")
+    assert outcome(trainer) == straight
     verify(tmp_path / "run" / NEWEST)
+    trainer.save_checkpoint(tmp_path / "file.pt")
+    trainer.load_checkpoint(tmp_path / "file.pt")
 
 
 def test_a_flush_that_fails_is_an_error(tmp_path, monkeypatch):

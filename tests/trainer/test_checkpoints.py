@@ -395,7 +395,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_by_its_name(tmp_path, write, me
     trainer = trained()
     before = everything(trainer)
     with pytest.raises(
-        CheckpointError, match=rf"best\.pt is no file of save_checkpoint.*{message}"
+        CheckpointError, match=rf"best\.pt is not a file of save_checkpoint.*{message}"
     ):
         trainer.load_checkpoint(path)
     assert everything(trainer) == before
