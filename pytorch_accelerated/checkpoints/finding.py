@@ -66,7 +66,7 @@ def problem_of(folder: Path) -> str | None:
 
 def find(
     resume: str | os.PathLike[str] | None, checkpoint_dir: Path | None
-) -> tuple[Path | None, str | None, list[str]]:
+) -> tuple[Path | None, list[str]]:
     """Find the checkpoint that a run continues from.
 
     Args:
@@ -74,8 +74,7 @@ def find(
         checkpoint_dir: The folder that the run writes to, if any.
 
     Returns:
-        The checkpoint, a note for the user (both None where the run begins), and why newer ones
-        cannot be used.
+        The checkpoint, None where the run begins, and why newer ones cannot be used.
 
     Raises:
         ValueError: It would mix two courses of training in one folder.
@@ -89,22 +88,20 @@ def find(
             f"resume='auto' to continue it, or another folder for a new run"
         )
     if resume is None or (resume == "auto" and not present):
-        return None, None, []
+        return None, []
     candidates = present if resume == "auto" else _candidates(Path(resume))
     folder, problems = _newest_good(candidates)
-    note = f"continuing from {folder}"
     if resume != "auto" and present:
         if all(path.resolve() != folder.resolve() for path in present):
             # The branch that began at `folder` was interrupted.
             folder, problems = _newest_good(present)
-            note = f"continuing the branch, from {folder}"
         elif place_of(present[-1]) > place_of(folder):
             raise ValueError(
                 f"checkpoint_dir holds later checkpoints, such as {present[-1]}, than {folder}, "
                 f"which resume names: pass resume='auto' to continue from the newest, or another "
                 f"checkpoint_dir for a branch from here"
             )
-    return folder, note, problems
+    return folder, problems
 
 
 def _candidates(start: Path) -> list[Path]:
@@ -125,19 +122,6 @@ def _newest_good(candidates: list[Path]) -> tuple[Path, list[str]]:
             return folder, problems
         problems.append(problem)
     raise CheckpointError("no checkpoint can be used: " + "; ".join(problems))
-
-
-def check_folder(folder: Path) -> None:
-    """Check one training state, after what interrupted its writing was put right.
-
-    Raises:
-        FileNotFoundError: There is none.
-        CheckpointError: It is incomplete or damaged.
-    """
-    recover(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder} with a training state")
-    verify(folder)
 
 
 # To look at

@@ -27,26 +27,22 @@ def find(
 ) -> SavedState | None:
     """Read the state that a run is to continue from, if any; all processes find the same."""
     processes = run.processes
-    found: list[Any] = [None, None, []]
+    found: list[Any] = [None, []]
     with processes.main_for_all() as is_main:
         if is_main:
             found = [*finding.find(resume, checkpoint_dir)]
-    folder, note, problems = processes.from_main(found)
+    folder, problems = processes.from_main(found)
     if processes.is_main and problems:
         warn(
-            "the newest checkpoint cannot be used: "
-            + "; ".join(problems)
-            + f". Continuing from {folder} instead",
+            f"the newest checkpoint cannot be used: {'; '.join(problems)}. Continuing from "
+            f"{folder} instead"
         )
-    if folder is None:
-        return None
-    if note:
-        run.trainer.print(note)
-    return _checked(read_state(Path(folder)))
+    return None if folder is None else _checked(read_state(Path(folder)))
 
 
 def take_position(run: Run, saved: SavedState, now: Plan) -> None:
     """Go to the place in the data, in terms of this run's batches."""
+    run.trainer.print(f"continuing from {saved.folder}")
     loop = LoopState(**saved["loop"])
     check_not_behind(loop, now)
     _check_fits(run, saved)
@@ -80,10 +76,8 @@ def load(run: Run, folder: Path) -> dict[str, Any]:
             f"no training run has prepared the model yet, so the state in {folder} cannot "
             f"be restored: call train(…, resume_from={os.fspath(folder)!r})"
         )
-    with run.processes.main_for_all() as is_main:
-        if is_main:
-            finding.check_folder(folder)
-    saved = _checked(read_state(folder))
+    saved = find(run, folder, None)
+    assert saved is not None
     _check_fits(run, saved)
     _restore(
         run, saved, only={"model", "optimizer", "trained_weights", "schedulers", "scaler", "random"}

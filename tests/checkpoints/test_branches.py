@@ -67,7 +67,7 @@ def test_a_branch_that_was_interrupted_goes_on_by_the_same_command(main_run, tmp
         branch_from(start, tmp_path / "branch", DieAt(6))
     capsys.readouterr()
     resumed, applied = branch_from(start, tmp_path / "branch")
-    assert "continuing the branch" in capsys.readouterr().out
+    assert f"continuing from {tmp_path / 'branch'}" in capsys.readouterr().out
     assert applied == planned(20)[12:]
     assert outcome(resumed) == outcome(straight)
 

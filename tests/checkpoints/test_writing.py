@@ -98,7 +98,7 @@ def test_there_is_nothing_to_save_or_load_before_a_run(tmp_path):
         make().save_training_state(tmp_path / "state")
     with pytest.raises(RuntimeError, match="no training run has prepared the model yet"):
         make().load_training_state(tmp_path / "state")
-    with pytest.raises(FileNotFoundError, match="there is no folder"):
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint or folder of"):
         train(make()).load_training_state(tmp_path / "state")
     assert names(tmp_path) == []
 

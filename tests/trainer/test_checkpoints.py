@@ -239,7 +239,7 @@ def test_training_states_need_a_run(tmp_path):
     trainer.train(**RUN, num_epochs=1)
     trainer.evaluate(ones(2))
     trainer.save_training_state(tmp_path / "state")
-    with pytest.raises(FileNotFoundError, match="there is no folder"):
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint or folder of"):
         trainer.load_training_state(tmp_path / "other")
 
 
