@@ -10,7 +10,7 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,15 @@ def whole(name: str, value: object, minimum: int = 0, otherwise: str = "") -> in
     if number < minimum:
         raise ValueError(f"{name}={value!r} is too small: it has to be at least {minimum}.{tail}")
     return number
+
+
+def entries(name: str, value: object, example: str) -> list[Any]:
+    """Return the entries of a list or the like; raise if ``value`` is a string or has none."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"{name}={value!r} is {kind_of(value)}, but has to be a list. Write {name}={example}."
+        )
+    return list(value)
 
 
 def folder(name: str, value: object, otherwise: str = "") -> Path:

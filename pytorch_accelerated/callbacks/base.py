@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from pytorch_accelerated.checks import entries, kind_of
+
 
 class StopTrainingError(Exception):
     """Raise it in a callback or a Trainer hook to end the run cleanly; its message is printed."""
@@ -245,7 +247,7 @@ def _as_callback(callback: object) -> Any:
         callable(getattr(callback, event, None)) for event in EVENTS
     ):
         raise TypeError(
-            f"callbacks holds {callback!r}, which is a {type(callback).__name__}, but has to hold "
+            f"callbacks holds {callback!r}, which is {kind_of(callback)}, but has to hold "
             f"subclasses of TrainerCallback or instances of them."
         )
     return callback
@@ -303,7 +305,7 @@ class CallbackHandler:
 
     def add_callbacks(self, callbacks: Iterable[Any]) -> None:
         """Append several callbacks; see `add_callback`."""
-        for callback in callbacks:
+        for callback in entries("callbacks", callbacks, "[…], also for a single one"):
             self.add_callback(callback)
 
     def look_again(self) -> None:

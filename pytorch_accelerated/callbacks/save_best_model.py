@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pytorch_accelerated.callbacks.metric_watch import MetricWatcher
+from pytorch_accelerated.checks import kind_of
 
 
 class SaveBestModelCallback(MetricWatcher):
@@ -56,7 +57,7 @@ class SaveBestModelCallback(MetricWatcher):
         super().__init__(watch_metric, greater_is_better, reset_on_train)
         if not isinstance(save_path, str | os.PathLike):
             raise TypeError(
-                f"save_path={save_path!r} is a {type(save_path).__name__}, but has to be the path "
+                f"save_path={save_path!r} is {kind_of(save_path)}, but has to be the path "
                 f"of a file. Write save_path='model.pt'."
             )
         self.save_path = save_path

@@ -12,19 +12,11 @@ from typing import Any
 import torch
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
+from pytorch_accelerated.checks import entries
 from pytorch_accelerated.schedulers.groups import plain
 
 Applied = dict[str, list[list[Any]]]
 """By field: for each update, the values of all parameter groups."""
-
-
-def field_names(fields: Iterable[str] | None) -> list[str] | None:
-    """Return the argument ``fields`` as a list; raise if it is a single name."""
-    if isinstance(fields, str):
-        raise TypeError(
-            f"fields={fields!r} is a string, but has to be a list. Write fields=[{fields!r}]."
-        )
-    return None if fields is None else list(fields)
 
 
 def scheduled_fields(groups: Iterable[dict[str, Any]]) -> list[str]:
@@ -72,7 +64,8 @@ class ScheduleMonitorCallback(TrainerCallback):
     _is_resumed = False
 
     def __post_init__(self) -> None:
-        self.fields = field_names(self.fields)
+        if self.fields is not None:
+            self.fields = entries("fields", self.fields, "['lr']")
 
     @cached_property
     def _applied(self) -> Applied:

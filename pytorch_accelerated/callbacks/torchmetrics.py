@@ -12,6 +12,7 @@ import torch
 from accelerate.utils import send_to_device
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
+from pytorch_accelerated.checks import entries, kind_of
 
 
 def outputs_and_targets(batch: Any, batch_output: dict[str, Any]) -> tuple[Any, ...]:
@@ -58,7 +59,7 @@ class TorchMetricsCallback(TrainerCallback):
     ) -> None:
         if not isinstance(metrics, Mapping):
             raise TypeError(
-                f"metrics={metrics!r} is a {type(metrics).__name__}, but has to be a dict of "
+                f"metrics={metrics!r} is {kind_of(metrics)}, but has to be a dict of "
                 f"metrics by name. Write metrics={{'accuracy': Accuracy(…)}}."
             )
         if not metrics:
@@ -70,10 +71,16 @@ class TorchMetricsCallback(TrainerCallback):
                         f"metrics[{name!r}]={metric!r} has no method {method}(), but has to have "
                         f"update(), compute() and reset()."
                     )
-        self.phases = (phases,) if isinstance(phases, str) else tuple(phases)
+        phases = [phases] if isinstance(phases, str) else entries("phases", phases, "['eval']")
+        self.phases = tuple(phases)
         if not self.phases or not set(self.phases) <= {"train", "eval"}:
             raise ValueError(
                 f"phases={phases!r} has to hold 'train', 'eval' or both. Write phases=['eval']."
+            )
+        if not callable(get_arguments):
+            raise TypeError(
+                f"get_arguments={get_arguments!r} is {kind_of(get_arguments)}, but has to be a "
+                f"function of the batch and the output."
             )
         self.get_arguments = get_arguments
         # An evaluation may come in the middle of a training epoch, so each has its own.

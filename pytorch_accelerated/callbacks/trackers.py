@@ -16,12 +16,8 @@ from accelerate.tracking import filter_trackers
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.callbacks.log_metrics import NewMetrics, numbers_in
-from pytorch_accelerated.callbacks.schedule_monitor import (
-    copy_of_value,
-    field_names,
-    scheduled_fields,
-)
-from pytorch_accelerated.checks import whole
+from pytorch_accelerated.callbacks.schedule_monitor import copy_of_value, scheduled_fields
+from pytorch_accelerated.checks import entries, whole
 from pytorch_accelerated.schedulers.groups import plain
 
 
@@ -87,7 +83,8 @@ class LogToTrackersCallback(TrainerCallback):
     _sent = cached_property(lambda self: dict[str, tuple[int, int]]())
 
     def __post_init__(self) -> None:
-        self.fields = field_names(self.fields)
+        if self.fields is not None:
+            self.fields = entries("fields", self.fields, "['lr']")
         self.flush_every = whole("flush_every", self.flush_every, minimum=1)
 
     def on_prepare_start(self, trainer: Any, **kwargs: Any) -> None:

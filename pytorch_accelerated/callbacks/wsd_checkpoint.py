@@ -55,7 +55,9 @@ class WSDCheckpointCallback(TrainerCallback):
         self.save_dir = folder("save_dir", self.save_dir)
         self.save_dir.mkdir(parents=True, exist_ok=True)
         if self.initial_checkpoint is not None:
-            self.initial_checkpoint = Path(self.initial_checkpoint)
+            self.initial_checkpoint = folder(
+                "initial_checkpoint", self.initial_checkpoint, "that of a checkpoint's file"
+            )
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         if not hasattr(trainer.scheduler, "get_checkpoint_steps"):

@@ -88,7 +88,7 @@ def test_what_is_no_metric_is_refused():
         TorchMetricsCallback({})
     with pytest.raises(TypeError, match="dict of metrics by name"):
         TorchMetricsCallback([MeanAbsoluteError()])
-    with pytest.raises(ValueError, match=r"phases=\('test',\) has to hold"):
+    with pytest.raises(ValueError, match=r"phases=\['test'\] has to hold"):
         TorchMetricsCallback({"n": Count()}, phases=("test",))
 
 
