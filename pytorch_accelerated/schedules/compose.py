@@ -146,7 +146,8 @@ class Repeat(Fixed, Schedule):
         lengths = iter(rounded((length * factor for factor in factors for length in first), begin))
         periods: list[list[Phase]] = []
         for factor in factors:
-            previous, periods = ONE, [*periods, []]
+            previous = ONE
+            periods.append([])
             for phase in phases:
                 shape = phase.shape.over(horizon, factor)
                 resized = phase._with(length=next(lengths), shape=shape)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from pytorch_accelerated.checks import finite
@@ -100,16 +101,20 @@ class Shape(Value):
     def arguments(self) -> list[str]:
         """Return the shape's own arguments as they are written in code."""
         contents = self._contents()
-        if not contents:
-            return []
-        from inspect import signature  # on use: its import takes 5 ms
-
-        parameters = signature(type(self)).parameters
+        kind: Any = type(self)
+        defaults = _defaults(kind) if contents else {}
         return [
             f"{name}={value!r}"
             for name, value in contents.items()
-            if name not in parameters or value != parameters[name].default
+            if name not in defaults or value != defaults[name]
         ]
+
+
+@lru_cache
+def _defaults(kind: type) -> dict[str, object]:
+    from inspect import signature  # on use: its import takes 5 ms
+
+    return {name: one.default for name, one in signature(kind).parameters.items()}
 
 
 class Constant(Shape, is_bounded=True):
