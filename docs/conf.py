@@ -51,6 +51,7 @@ nitpick_ignore_regex = [
         "py:class",
         r"pytorch_accelerated\.schedules\.(phase\.Shape|track\.Track|value\.\w+)",
     ),
+    ("py:class", r"pytorch_accelerated\.preview\.columns\.Columns"),
     ("py:obj", r"(torch|accelerate|collections|fractions|functools|math)\..*|abs|round"),
 ]
 

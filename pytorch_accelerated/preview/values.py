@@ -60,7 +60,7 @@ class Preview(Columns):
 
         Args:
             field: The field, such as ``lr``.
-            num_updates: The update, one of :attr:`updates`.
+            num_updates: The update, one of ``updates``.
             group: The index or the name of the parameter group.
 
         Raises:

@@ -53,7 +53,7 @@ class AttributeScheduler(ParamScheduler):
 
     ``value(k) = offset(k) + scale(k) · base`` for each attribute and target, where the base is
     what the target held when the scheduler was made. The values for update 0 are in force from
-    construction, and the *n*-th :meth:`step` puts those for update *n* in force, through the
+    construction, and the *n*-th ``step()`` puts those for update *n* in force, through the
     attribute's ordinary setter; a tensor is filled in place, and an integer stays an integer, for
     which every value has to be whole. If a setter raises, all attributes get back what they held.
 

@@ -317,7 +317,7 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
 
     ``value(k) = offset(k) + scale(k) · base`` for each field and group; see
     :mod:`pytorch_accelerated.schedules`. The values for update 0 are in force from construction,
-    and the *n*-th :meth:`step` puts those for update *n* in force.
+    and the *n*-th ``step()`` puts those for update *n* in force.
 
     Args:
         optimizer: The optimizer whose parameter groups are scheduled.
