@@ -171,6 +171,19 @@ def test_a_model_that_calls_itself_through_a_function_is_tested_and_left_alone(c
         assert found.losses == test().losses
 
 
+def test_an_optimizer_that_evaluates_with_other_weights_is_tested_in_training_mode():
+    schedulefree = pytest.importorskip("schedulefree")
+    model = network()
+    optimizer = schedulefree.SGDScheduleFree(model.parameters(), lr=0.1)
+    optimizer.train()
+    trained(optimizer, model)
+    optimizer.eval()
+    before = state_of(model, optimizer)
+    found = find_lr(model, nn.MSELoss(), optimizer, DataLoader(data(), 16))
+    assert found.suggestion is not None
+    assert equal(state_of(model, optimizer), before)
+
+
 def test_a_loss_that_is_a_function_over_a_module_leaves_no_gradient():
     class Scaled(nn.Module):
         def __init__(self):
