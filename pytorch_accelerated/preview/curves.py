@@ -94,7 +94,7 @@ def curves(
 ) -> list[tuple[list[str], Sequence[float]]]:
     """Return names and numbers of what differs; entries of tuples are curves of their own.
 
-    Where a group has no value there is NaN. What has no number at all is no curve.
+    Where a group has no value there is NaN. What has no number at all is left out.
     """
     single: list[tuple[str, Column]] = []
     for name, column in zip(groups, columns, strict=False):

@@ -47,7 +47,7 @@ def preview(
         ValueError: If there is no horizon and no ``num_updates``, if fewer updates are asked for
             than have been made, if there are more than 20 million values, or if the scheduler has
             no plan because it follows a metric.
-        TypeError: If something is no schedule or scheduler, or cannot be copied.
+        TypeError: If something is neither a schedule nor a scheduler, or cannot be copied.
 
     Example:
         >>> import torch

@@ -166,7 +166,8 @@ class Preview(Columns):
         except ImportError as error:
             raise ImportError("A frame needs pandas: pip install pandas") from error
         index = RangeIndex(self.first_update, self.num_updates, name="update")
-        return DataFrame(dict(self._flat()), index=index)
+        frame: DataFrame = DataFrame(dict(self._flat()), index=index)
+        return frame
 
     def plot(
         self,
