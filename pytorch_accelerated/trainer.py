@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +167,7 @@ class Trainer:
             eval_dataloader_kwargs: Arguments for the evaluation data loader.
             reset_run_history: Whether to forget earlier metrics and count epochs from 1.
             collate_fn: Makes a batch of samples, for both loaders.
-            resume_from: Folder written by `save_training_state`: the run that it is from goes on,
+            resume_from: Folder written by `save_training_state`: continues the run that it is from,
                 up to the limits given here; implies ``reset_run_history=False``.
             gradient_clip_norm: Largest norm of all gradients together, applied once an update
                 before ``gradient_clip_value``. The mean norm before clipping is recorded as
@@ -185,10 +184,10 @@ class Trainer:
             checkpoint_every: Number of optimizer updates between two checkpoints; by default
                 there is one at the end of each epoch.
             keep_last: How many checkpoints to keep; by default all.
-            resume: What to go on from, exactly where it was: ``"auto"`` for the newest usable
+            resume: What to continue from, exactly where it was: ``"auto"`` for the newest usable
                 checkpoint in ``checkpoint_dir``, if there is one; or a checkpoint or a folder of
                 them, for a branch that leaves that folder alone. Once ``checkpoint_dir`` holds
-                checkpoints of the branch, it goes on from those.
+                checkpoints of the branch, it continues from those.
 
         Raises:
             ValueError: An argument is out of range, the data is empty, a checkpoint has done more
@@ -196,7 +195,7 @@ class Trainer:
                 ``checkpoint_dir`` holds those of another run.
             TypeError: An argument is of a wrong type, or ``create_scheduler_fn`` returns something
                 unsuitable.
-            CheckpointError: The checkpoint to go on from is incomplete or damaged.
+            CheckpointError: The checkpoint to continue from is incomplete or damaged.
             OSError: A checkpoint could not be written.
             RuntimeError: A run of this Trainer is on.
         """
@@ -241,8 +240,7 @@ class Trainer:
                 max_num_train_steps=max_num_train_steps,
                 gradient_clip_value=gradient_clip_value,
             )
-            config = replace(config, gradient_clip_norm=gradient_clip_norm)
-            preparing.make_plan(run, config, max_num_train_steps, saved)
+            preparing.make_plan(run, config, gradient_clip_norm, max_num_train_steps, saved)
             preparing.start_trackers(run)
             run.scheduler_metric = scheduler_metric
             keeps_history = not reset_run_history or resume_from is not None
@@ -262,7 +260,7 @@ class Trainer:
 
         A callback may call it while a run is on, on every process, say for another data set after
         each epoch: then the model is evaluated as it is at that moment, no event is fired, and
-        the run goes on as if nothing had been.
+        the run continues as if nothing had been.
 
         Args:
             dataset: The data; by default the evaluation data of the latest run.
@@ -285,15 +283,11 @@ class Trainer:
             "train_dataset": None,
         }
         outer = self.run if self.run.is_on else None
-        run = self._new_run(self._training.loop, within=outer)
+        run = self._new_run(self._training.loop, outer)
         if outer is not None:
-            shown |= {"_eval_dataloader": None, "_eval_dl_kwargs": None}
-            limits = list(self.callback_handler)
-            with preparing.within(run, outer, callback_handler=CallbackHandler(), **shown):
+            with preparing.within(run, outer, **shown):
                 preparing.make_eval_loader(run, per_device_batch_size, dataloader_kwargs)
-                preparing.prepare_eval_loader(run)
-                preparing.limit_eval_loader(run, limits)
-                self._check_eval_batch_size()
+                preparing.prepare_limited_eval_loader(run)
                 self._run_eval_epoch(self._eval_dataloader, is_training=False)
             return
         self.run = run
@@ -532,9 +526,6 @@ class Trainer:
             TypeError: An item could not be loaded again without running code from the file.
         """
         accelerator = self._accelerator
-        is_writer = (
-            accelerator.is_local_main_process if save_per_node else accelerator.is_main_process
-        )
         with self.run.mode.evaluating(self.optimizer):
             contents = single_file.contents_of(
                 self.get_model(keep_torch_compile=False),
@@ -542,7 +533,7 @@ class Trainer:
                 self.scheduler if save_scheduler else None,
                 extra=checkpoint_kwargs or {},
             )
-            if is_writer:
+            if accelerator.is_main_process or (save_per_node and accelerator.is_local_main_process):
                 single_file.write(contents, save_path)
         accelerator.wait_for_everyone()
 
@@ -588,7 +579,7 @@ class Trainer:
     def save_training_state(
         self, output_dir: str | os.PathLike[str], checkpoint_kwargs: dict[str, Any] | None = None
     ) -> None:
-        """Write all that a run needs to go on to a folder; call it on every process.
+        """Write all that a run needs to continue to a folder; call it on every process.
 
         The folder appears complete or not at all, and replaces a training state of that name. If
         an update is under way, it is written when that is done, after ``on_update_end``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ from accelerate.utils import (
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pytorch_accelerated.callbacks.base import StopTrainingError
+from pytorch_accelerated.callbacks.base import CallbackHandler, StopTrainingError
 from pytorch_accelerated.checkpoints.contents import SavedState
 from pytorch_accelerated.checkpoints.scheduler_states import class_name
 from pytorch_accelerated.run import resuming
@@ -86,7 +86,10 @@ def within(run: Run, outer: Run, **shown: Any) -> Iterator[Run]:
     """
     trainer = outer.trainer
     is_bare = not outer.marks  # at the run's end
-    with run.of(trainer), run.showing(run=run, **shown):
+    run.limits = tuple(trainer.callback_handler)
+    shown |= {"run": run, "callback_handler": CallbackHandler()}
+    shown |= {"_eval_dataloader": None, "_eval_dl_kwargs": None}
+    with run.of(trainer), run.showing(**shown):
         try:
             if is_bare:
                 note_marks(run)
@@ -248,12 +251,14 @@ def prepare_eval_loader(run: Run) -> None:
     )
 
 
-def limit_eval_loader(run: Run, callbacks: Iterable[Any]) -> None:
-    """Have the callbacks that limit evaluations limit this one, which is without events."""
-    for callback in callbacks:
+def prepare_limited_eval_loader(run: Run) -> None:
+    """Share the data of an evaluation within a run, limited as callbacks limit the run's own."""
+    prepare_eval_loader(run)
+    for callback in run.limits:
         limited = getattr(callback, "limited_evaluation", None)
         if limited is not None:
             run.eval_loader = limited(run.trainer, run.eval_loader)
+    run.trainer._check_eval_batch_size()
 
 
 # Accelerate's wrappers around the model
@@ -345,10 +350,12 @@ def make_config(
 def make_plan(
     run: Run,
     config: TrainerRunConfig,
+    gradient_clip_norm: float | None,
     max_num_train_steps: int | None,
     saved: SavedState | None,
 ) -> None:
-    """Go to the position of a checkpoint, in terms of this run's batches."""
+    """Plan the run, and go to the position of a checkpoint in terms of its batches."""
+    config = replace(config, gradient_clip_norm=gradient_clip_norm)
     run.config = run.trainer.run_config = config
     run.plan = Plan(
         num_epochs=config.num_epochs,

@@ -44,6 +44,7 @@ class Run:
         mode: Whether the optimizer trains or shows the weights that are meant to be used.
         marks: What the modules had of their own where Accelerate has put its marks.
         was_compiled: Whether the model came compiled.
+        limits: The callbacks that may limit this evaluation, which is within another run.
         exchanged: The parameters whose gradients several processes exchange.
         checkpoints: The folder that the run writes to by itself, if there is one.
         asked_for: Training states to be written when the update at hand is done.
@@ -84,6 +85,7 @@ class Run:
         self.num_recorded = self._metrics_of(trainer, len) if loop is None else {}
         self.marks: list[tuple[nn.Module, dict[str, Any]]] = []
         self.was_compiled = False
+        self.limits: tuple[Any, ...] = ()
         self.exchanged: set[int] | None = None
         self.checkpoints: RunCheckpoints | None = None
         self.asked_for: list[tuple[Path, dict[str, Any]]] = []
