@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 
 from pytorch_accelerated.checks import finite, kind_of, positive, whole
 from pytorch_accelerated.schedules.lengths import Exact, Horizon, exact, rounded
 from pytorch_accelerated.schedules.phase import Phase
 from pytorch_accelerated.schedules.schedule import OPERATORS, Schedule, too_long
-from pytorch_accelerated.schedules.track import Bounds, Curve, PhaseRow, Piece, Segment
+from pytorch_accelerated.schedules.track import Bounds, Coefficients, Curve, PhaseRow, Piece
 from pytorch_accelerated.schedules.value import ONE, Affine, Fixed, as_endpoint
 
 # Here relative lengths are tried out: so far that no phase a person writes is rounded to nothing.
@@ -29,8 +29,7 @@ class Sequence(Fixed, Schedule):
         tail, num_tried = ONE, 0
         given = tuple(parts) if isinstance(parts, Iterable) else ()
         if not given:
-            kind = ValueError if isinstance(parts, Iterable) else TypeError
-            raise kind(f"parts={parts!r} has to be a list of schedules: linear(10) >> cosine(90).")
+            raise TypeError(f"parts={parts!r} has to be a list, as in linear(10) >> cosine(90).")
         for part in given:
             if not flat and isinstance(part, Sequence):
                 tail, num_tried = part._tail, len(part.parts)
@@ -42,18 +41,11 @@ class Sequence(Fixed, Schedule):
                     f"{part!r} never ends, so nothing can follow it. Give it a length, for "
                     "example from_function(f, length=1_000)."
                 )
-        if self.is_relative:
-            self._check_demands()
         # What cannot follow something else is found here, not when a run begins; and only what is
         # new is tried, because a chain may grow in a loop.
         vars(self)["_tail"] = _tail_of(flat[num_tried:], tail)
-
-    @cached_property
-    def _tail(self) -> Affine:
-        """What the last part leaves behind."""
-        return _tail_of(self.parts, ONE)
-
-    def _check_demands(self) -> None:
+        if not self.is_relative:
+            return
         demands = [part._demand(_FAR) for part in self.parts]
         pairs = zip(self.parts, demands, strict=True)
         resting = [part for part, demand in pairs if demand is None]
@@ -63,6 +55,11 @@ class Sequence(Fixed, Schedule):
                 "Give all but one of them a length."
             )
         _check_shares(self, _known(demands))
+
+    @cached_property
+    def _tail(self) -> Affine:
+        """What the last part leaves behind."""
+        return _tail_of(self.parts, ONE)
 
     @property
     def is_relative(self) -> bool:
@@ -195,7 +192,7 @@ class Scaled(Fixed, Schedule):
     def is_relative(self) -> bool:
         return self.schedule.is_relative
 
-    def _scaled(self, value: tuple[float, float]) -> Affine:
+    def _scaled(self, value: Coefficients) -> Affine:
         return Affine(self.factor * value[0], self.factor * value[1])
 
     def _pieces(self, previous: Affine) -> Iterator[Piece]:
@@ -203,25 +200,22 @@ class Scaled(Fixed, Schedule):
             yield piece._replace(
                 curve=self._curve(piece.curve),
                 end=piece.end and self._scaled(piece.end),
-                bounds=self._bounds(piece.bounds),
+                bounds=partial(self._bounds, piece.bounds),
                 reached=tuple(map(self._scaled, piece.reached)),
             )
 
     def _curve(self, curve: Curve) -> Curve:
         factor = self.factor
 
-        def at(position: int) -> tuple[float, float]:
+        def at(position: int) -> Coefficients:
             offset, scale = curve(position)
             return factor * offset, factor * scale
 
         return at
 
-    def _bounds(self, bounds: Bounds) -> Bounds:
-        def scaled(base: float) -> tuple[float, float]:
-            one, other = (self.factor * value for value in bounds(base))
-            return min(one, other), max(one, other)
-
-        return scaled
+    def _bounds(self, bounds: Bounds, base: float) -> tuple[float, float]:
+        one, other = (self.factor * value for value in bounds(base))
+        return min(one, other), max(one, other)
 
     def _sketch(self) -> Iterator[PhaseRow]:
         for row in self.schedule.phases:
@@ -249,9 +243,7 @@ class Pair(Fixed, Schedule):
         self.right = _schedule(self.symbol, right)
 
     @abstractmethod
-    def _both(
-        self, one: tuple[float, float], other: tuple[float, float], update: int | None = None
-    ) -> tuple[float, float]:
+    def _both(self, one: Coefficients, other: Coefficients, at: int | None = None) -> Coefficients:
         """Return the value of the pair where the left says ``one`` and the right ``other``."""
 
     @property
@@ -270,7 +262,7 @@ class Pair(Fixed, Schedule):
         is_known = all(map(math.isfinite, (*left.bounds(1.0), *right.bounds(1.0))))
         label, bounds = repr(self), self._bounds
         for start, stop in zip(joints, [*joints[1:], last], strict=True):
-            curve = self._side_by_side(start, left.segment(start), right.segment(start))
+            curve = self._side_by_side(start)
             reached = [Affine(*curve(0)), *filter(None, [end])] if is_known else []
             length = None if stop is None else stop - start
             # Nobody asks for the ends in between, where a user's function is not asked either.
@@ -278,12 +270,12 @@ class Pair(Fixed, Schedule):
             yield Piece(length, curve, its_end, label, bounds, tuple(reached))
             label = ""
 
-    def _side_by_side(self, start: int, left: Segment, right: Segment) -> Curve:
-        left_start, _, left_curve = left
-        right_start, _, right_curve = right
+    def _side_by_side(self, start: int) -> Curve:
+        left_start, _, left_curve = self.left.track.segment(start)
+        right_start, _, right_curve = self.right.track.segment(start)
         both = self._both
 
-        def at(position: int) -> tuple[float, float]:
+        def at(position: int) -> Coefficients:
             update = start + position
             one, other = left_curve(update - left_start), right_curve(update - right_start)
             return both(one, other, update)
@@ -316,9 +308,7 @@ class Sum(Pair):
 
     symbol = "+"
 
-    def _both(
-        self, one: tuple[float, float], other: tuple[float, float], update: int | None = None
-    ) -> tuple[float, float]:
+    def _both(self, one: Coefficients, other: Coefficients, at: int | None = None) -> Coefficients:
         return one[0] + other[0], one[1] + other[1]
 
     def _bounds(self, base: float) -> tuple[float, float]:
@@ -337,14 +327,12 @@ class Product(Pair):
             for value in self.right.track.reached:
                 self._both(ONE, value)
 
-    def _both(
-        self, one: tuple[float, float], other: tuple[float, float], update: int | None = None
-    ) -> tuple[float, float]:
+    def _both(self, one: Coefficients, other: Coefficients, at: int | None = None) -> Coefficients:
         offset, factor = other
         if offset != 0.0:
-            at = "" if update is None else f" at update {update}"
+            where = "" if at is None else f" at update {at}"
             raise ValueError(
-                f"{self!r}: the factor on the right is absolute({offset!r}){at}. "
+                f"{self!r}: the factor on the right is absolute({offset!r}){where}. "
                 "Only a curve of plain multiples can be a factor: drop absolute(…) there."
             )
         return one[0] * factor, one[1] * factor
@@ -448,8 +436,6 @@ def _peak_change(ends: list[Affine], peak: float, count: int) -> Callable[[int, 
             moved = top
         elif value == lowest:
             moved = lowest
-        elif highest == lowest:
-            moved = value * peak**period
         else:
             moved = lowest + (value - lowest) * ((top - lowest) / (highest - lowest))
         return Affine(moved, 0.0) if end.offset else Affine(0.0, moved)

@@ -14,8 +14,9 @@ from pytorch_accelerated.schedules.value import ONE, Affine
 
 _CHUNK = 4096  # keeps what is in flight small; the values themselves are packed
 
-# Offset and scale at each update.
-Curve: TypeAlias = Callable[[int], tuple[float, float]]
+# Offset and scale; and those at each update.
+Coefficients: TypeAlias = tuple[float, float]
+Curve: TypeAlias = Callable[[int], Coefficients]
 # First update, the one after the last, and the curve of the positions in between.
 Segment: TypeAlias = tuple[int, float, Curve]
 # The least and the greatest value, for a base.
@@ -82,7 +83,7 @@ class Track:
         self.starts.append(position)
         self.curves.append(lambda _: end)
 
-    def coefficients(self, num_updates: int) -> tuple[float, float]:
+    def coefficients(self, num_updates: int) -> Coefficients:
         """Return offset and scale at update ``num_updates``."""
         if num_updates < 0:
             whole("num_updates", num_updates)

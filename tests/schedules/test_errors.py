@@ -220,7 +220,7 @@ TABLE = [
     (lambda: Milestones(((1, math.inf),)), ValueError, ["the value at 1=inf", "finite"]),
     (lambda: Milestones(()), ValueError, ["milestones({})", "{30: 0.1}"]),
     (lambda: Sequence(linear(5)), TypeError, ["parts=linear(5)", "linear(10) >> cosine(90)"]),
-    (lambda: Sequence(()), ValueError, ["parts=()", "linear(10) >> cosine(90)"]),
+    (lambda: Sequence(()), TypeError, ["parts=()", "linear(10) >> cosine(90)"]),
     (lambda: Sum(linear(5), 5), TypeError, ["5 is an int", "+"]),
     (lambda: Scaled("a", linear(5)), TypeError, ["factor='a'", "a number"]),
     (lambda: Milestones(5), TypeError, ["points=5", "pairs"]),
