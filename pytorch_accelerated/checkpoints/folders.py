@@ -229,7 +229,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing: {path.parent} is not complete") from None
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def read_json(path: Path) -> tuple[Any, bytes]:

@@ -216,7 +216,7 @@ def _make(trainer: Any, factory: Any) -> Any:
             raise
         if any(name in str(error) for name in TrainerPlaceholderValues.placeholder_set()):
             raise type(error)(f"{error} {ONLY_IN_PARTIALS}") from error
-        if isinstance(factory, type):
+        if isinstance(factory, type) and isinstance(error, TypeError):
             own = getattr(factory, "create_scheduler_fn", None)
             instead = f"functools.partial({factory.__name__}, …) with its arguments"
             if own is not None:
