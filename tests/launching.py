@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +19,71 @@ from typing import IO, Any
 ROOT = Path(__file__).parents[1]
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+
+
+# Most of a launch goes into imports, so they are made once, in a process that others are forked of.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["pytorch_accelerated.trainer", "torch._dynamo", "torch.testing"])
+
+
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def forked(
+    num_processes: int, script: str, *arguments: object, seconds: float, **environment: str
+) -> str:
+    """Run a module or file on so many processes, with what torchrun sets; return what they print.
+
+    They fail the test if one of them fails.
+    """
+    port = str(free_port())
+    with tempfile.NamedTemporaryFile() as output:
+        ranks = []
+        for rank in range(num_processes):
+            given = {
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(num_processes),
+                "LOCAL_WORLD_SIZE": str(num_processes),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+                "ACCELERATE_USE_CPU": "1",
+                **environment,
+            }
+            what = (script, [*map(str, arguments)], given, output.name)
+            ranks.append(FORKS.Process(target=_be_rank, args=what))
+            ranks[-1].start()
+        until = time.monotonic() + seconds
+        try:
+            for process in ranks:
+                process.join(max(0.0, until - time.monotonic()))
+            codes = [process.exitcode for process in ranks]
+        finally:
+            for process in ranks:
+                process.kill()
+        printed = _read(output.file)
+    assert codes == [0] * num_processes, f"exit codes {codes}:\n{printed[-8000:]}"
+    return printed
+
+
+def _be_rank(script: str, arguments: list[str], environment: dict[str, str], output: str) -> None:
+    os.environ.update(environment)
+    multiprocessing.set_start_method(None, force=True)  # the usual one for its own children
+    with open(output, "ab", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.chdir(ROOT)
+    sys.argv[1:] = arguments
+    if script.endswith(".py"):
+        runpy.run_path(script, run_name="__main__")
+    else:
+        runpy.run_module(script, run_name="__main__", alter_sys=True)
+    sys.stdout.flush()
 
 
 def torchrun(num_processes: int, *script: object) -> list[str]:

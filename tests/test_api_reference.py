@@ -14,7 +14,6 @@ import pytest
 from tests.test_public_api import MODULES, public_names
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ["api", "schedules", "schedulers"]
 #: Modules without ``__all__`` that have something for users; None stands for all of it.
 WITHOUT_LIST = {
     "pytorch_accelerated.cli": ["main"],
@@ -25,29 +24,16 @@ WITHOUT_LIST = {
 }
 #: Gathers the parts of another library; its names are that library's.
 GATHERED = "pytorch_accelerated.terminal"
-CONFIGURATION = """\
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-autodoc_default_options = {"members": True}
-default_role = "py:obj"
-html_theme = "basic"
-"""
 
 
 @pytest.fixture(scope="module")
-def documented(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Return the names that Sphinx finds on the pages of the reference."""
-    folder = tmp_path_factory.mktemp("reference")
-    for page in PAGES:
-        text = (DOCS / f"{page}.rst").read_text(encoding="utf-8")
-        (folder / f"{page}.rst").write_text(text, encoding="utf-8")
-    (folder / "index.rst").write_text("Index\n=====\n", encoding="utf-8")
-    (folder / "conf.py").write_text(CONFIGURATION, encoding="utf-8")
-    subprocess.run(
-        [sys.executable, "-m", "sphinx", "-Q", "-b", "html", folder, folder / "html"],
-        check=True,
-        cwd=DOCS.parent,
-    )
-    inventory = (folder / "html" / "objects.inv").read_bytes().split(b"\n", maxsplit=4)[4]
+def documented() -> set[str]:
+    """Build the documentation, in which a warning is an error; return the names that it has."""
+    folder = DOCS / "_build" / "html"
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
+    done = subprocess.run([*command, DOCS, folder], capture_output=True, text=True, cwd=DOCS.parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    inventory = (folder / "objects.inv").read_bytes().split(b"\n", maxsplit=4)[4]
     lines = zlib.decompress(inventory).decode("utf-8").splitlines()
     return {name for name, kind, *_ in map(str.split, lines) if kind.startswith("py:")}
 

@@ -17,7 +17,7 @@ from pytorch_accelerated.utils import (
     worker_init_fn,
     world_process_zero_only,
 )
-from tests.launching import run, torchrun
+from tests.launching import forked
 
 
 @pytest.fixture(autouse=True)
@@ -171,7 +171,7 @@ state.destroy_process_group()
 def test_on_two_processes_the_right_one_runs_and_an_error_leaves_nobody_waiting(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(PROCESSES)
-    run(torchrun(2, script, tmp_path), seconds=120)
+    forked(2, str(script), tmp_path, seconds=120)
 
     results = [eval((tmp_path / f"result_{rank}").read_text()) for rank in range(2)]
     assert results == [

@@ -1,18 +1,15 @@
 import json
-from pathlib import Path
 
 import pytest
 
 from tests.callbacks.test_trackers import read_events
-from tests.launching import run, torchrun
-
-SCRIPT = Path(__file__).with_name("distributed_cases.py")
+from tests.launching import forked
 
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
-    run(torchrun(2, SCRIPT, folder), seconds=180)
+    forked(2, "tests.callbacks.distributed_cases", folder, seconds=180)
     files = [folder / f"results_{rank}.json" for rank in range(2)]
     return folder, [json.loads(file.read_text()) for file in files]
 

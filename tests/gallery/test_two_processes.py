@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from pytorch_accelerated.schedules import cosine, linear
-from tests.launching import run, torchrun
+from tests.launching import forked
 
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The results of each process."""
     folder = tmp_path_factory.mktemp("processes")
-    run(torchrun(2, "-m", "tests.gallery.two_processes", folder), seconds=200)
+    forked(2, "tests.gallery.two_processes", folder, seconds=200)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.interop.plan import BASE, NUM_UPDATES, planned
 from tests.interop.two_processes import ACCELERATE
-from tests.launching import run, torchrun
+from tests.launching import forked
 
 #: A prepared scheduler is stepped once for each process, unless batches are split among them.
 MULTIPLIED = {
@@ -23,7 +23,7 @@ MULTIPLIED = {
 def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The results of each process."""
     folder = tmp_path_factory.mktemp("processes")
-    run(torchrun(2, "-m", "tests.interop.two_processes", folder), seconds=200)
+    forked(2, "tests.interop.two_processes", folder, seconds=200)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
