@@ -479,8 +479,10 @@ class Trainer:
 
         Args:
             tensor: A tensor, or lists, tuples and dicts of tensors.
-            padding_value: Give one if the processes' first dimensions differ in length. It fills
-                them up on the way; the result holds what was given, and no padding.
+            padding_value: Give one if the processes' first dimensions differ in length: the
+                result holds exactly what was given. Entries of the first dimension that hold
+                nothing but this value are left out, on one process, too. So a process that
+                found nothing may send one such entry.
         """
         return processes.gather(self._accelerator, tensor, padding_value)
 

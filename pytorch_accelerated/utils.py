@@ -297,7 +297,11 @@ def remove_padding(tensor: torch.Tensor, pad_value: float) -> torch.Tensor:
         tensor([[ 1,  2],
                 [-1,  3]])
     """
-    is_padding = tensor.isnan() if pad_value != pad_value else tensor == pad_value
+    # An unsigned 255 is not −1, though PyTorch compares them as equal.
+    numbers = tensor if tensor.is_floating_point() or tensor.is_complex() else tensor.long()
+    is_padding = numbers.isnan() if pad_value != pad_value else numbers == pad_value
+    if tensor.shape[1:].numel() == 0:
+        return tensor  # entries that hold nothing hold no padding
     if tensor.dim() > 1:
         is_padding = is_padding.flatten(start_dim=1).all(dim=1)
     return tensor[~is_padding]

@@ -99,10 +99,8 @@ def run(command: str, capsys: pytest.CaptureFixture[str]) -> None:
             subprocess.run(["bash", "-n", "-c", command], check=True)
         case ["python", script]:
             launch(sys.executable, script)
-        case ["torchrun", *arguments]:
-            launch(sys.executable, "-m", "torch.distributed.run", *arguments)
-        case ["accelerate", "launch", *arguments]:
-            launch(sys.executable, "-m", "accelerate.commands.launch", *arguments)
+        case ["torchrun" | "accelerate", *_, "train.py"]:
+            pass  # tests/trainer/test_processes.py launches so
         case _:
             pytest.fail(f"Nobody has run this command, nor said why: {command}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -45,10 +46,13 @@ def default_num_workers(dataset: Any) -> int:
     """Return the number of worker processes for a data set if the user says nothing.
 
     None on CPU, where workers would compete with training, nor for tensors in memory, where they
-    would only copy. Otherwise a few for each process.
+    would only copy. One for a stream, which several workers would each read as a whole, unless it
+    shares itself out among them. Otherwise a few for each process.
     """
     if not torch.cuda.is_available() or isinstance(innermost(dataset), TensorDataset):
         return 0
+    if isinstance(dataset, IterableDataset):
+        return 1
     cpus_per_process = (os.cpu_count() or 1) // torch.cuda.device_count()
     return max(1, min(MAX_DEFAULT_WORKERS, cpus_per_process))
 
@@ -138,6 +142,21 @@ def prepare_loader(
             generator.lend(owner)
 
     prepared = _of_this_process(loader, accelerator, generator, even_batches)
+    prepared = _with_workers(prepared, loader, accelerator, generator, even_batches)
+    if not hasattr(prepared, "device"):
+        with suppress(AttributeError):  # of a list, say, which takes no attributes
+            prepared.device = accelerator.device
+    return prepared
+
+
+def _with_workers(
+    prepared: Any,
+    loader: Any,
+    accelerator: Accelerator,
+    generator: EpochGenerator,
+    even_batches: bool,
+) -> Any:
+    """Return the prepared data loader, whose workers draw what they are to."""
     inner = getattr(prepared, "base_dataloader", prepared)
     if type(inner) is not DataLoader or not inner.num_workers:
         return prepared
@@ -290,25 +309,27 @@ def own_generators(loader: Any) -> list[torch.Generator]:
 
 
 def _owners(loader: Any) -> list[Any]:
-    """Return a data loader and its samplers, also those within others: they may draw numbers."""
-    owners = [loader]
-    for owner in owners:  # which grows
-        for name in ("sampler", "batch_sampler"):
-            inner = getattr(owner, name, None)
-            if inner is not None and all(inner is not one for one in owners):
-                owners.append(inner)
+    """Return a data loader and its samplers, also those within others: they may draw numbers.
+
+    A test double has a sampler within each sampler for ever, so this looks only so deep as
+    samplers are put into others.
+    """
+    owners, newest = [loader], [loader]
+    for _ in range(6):
+        inner = [getattr(one, f"{kind}sampler", None) for one in newest for kind in ("", "batch_")]
+        known = {id(None), *map(id, owners)}
+        newest = list({id(one): one for one in inner if id(one) not in known}.values())
+        owners += newest
     return owners
 
 
 def tell_epoch(loader: Any, epoch: int) -> None:
-    """Tell samplers and streams that order the data by the epoch which one is next."""
+    """Tell samplers and data sets that depend on the epoch which one is next."""
     if hasattr(loader, "iteration"):
         loader.iteration = epoch  # Accelerate's loaders tell it
-    dataset = getattr(loader, "dataset", None)
-    streams = [dataset] if isinstance(dataset, IterableDataset) else []
-    for owner in _owners(loader)[1:] + streams:
-        if callable(getattr(owner, "set_epoch", None)):
-            owner.set_epoch(epoch)
+    for one in (*_owners(loader)[1:], innermost(getattr(loader, "dataset", None))):
+        if callable(getattr(one, "set_epoch", None)):
+            one.set_epoch(epoch)
 
 
 def accumulation_windows(

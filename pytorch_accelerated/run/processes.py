@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.tracking import LossTracker
-from pytorch_accelerated.utils import leave_group_at_exit
+from pytorch_accelerated.utils import leave_group_at_exit, remove_padding
 
 # Updates between two exchanges in which several processes agree on whether one of them stopped.
 STOP_CHECK_INTERVAL = 16
@@ -157,19 +157,21 @@ def check_joined(num_processes: int) -> None:
 
 
 def gather(accelerator: Accelerator, tensor: Any, padding_value: float | None) -> Any:
-    """Tensors of all processes, joined along their first dimension; see `Trainer.gather`."""
-    if padding_value is None or accelerator.num_processes == 1:
+    """Return tensors of all processes, joined along their first dimension; see `Trainer.gather`."""
+    if padding_value is None:
         return accelerator.gather(tensor)
 
-    def uneven(one: Tensor) -> Tensor:
+    def joined(one: Tensor) -> Tensor:
         one = one[None] if one.dim() == 0 else one
-        lengths = accelerator.gather(torch.tensor([len(one)], device=one.device)).tolist()
-        padded = one.new_full((max(lengths), *one.shape[1:]), padding_value)
-        padded[: len(one)] = one
-        parts = accelerator.gather(padded).split(max(lengths))
-        return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)])
+        if accelerator.num_processes > 1:
+            lengths = accelerator.gather(torch.tensor([len(one)], device=one.device)).tolist()
+            filled = one.new_zeros((max(lengths), *one.shape[1:]))
+            filled[: len(one)] = one
+            parts = accelerator.gather(filled).split(max(lengths))
+            one = torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)])
+        return remove_padding(one, padding_value)
 
-    return recursively_apply(uneven, tensor)
+    return recursively_apply(joined, tensor)
 
 
 @contextmanager

@@ -115,8 +115,8 @@ def rebuilt(loader: DataLoader[Any], indices: Any = None, **changes: Any) -> Dat
 
 
 def innermost(dataset: Any) -> Any:
-    """Return the data set that subsets are taken of."""
-    while isinstance(dataset, Subset):
+    """Return the data set that subsets are taken of, if they are but that."""
+    while type(dataset) is Subset:
         dataset = dataset.dataset
     return dataset
 
@@ -132,8 +132,9 @@ def with_seeds(
     """
     changes: dict[str, Any] = {"generator": generator} if loader.persistent_workers else {}
     if not isinstance(loader.dataset, IterableDataset):
-        numbered = Batches(indices_of(loader), partial(_numbered, loader, generator, accelerator))
-        return rebuilt(loader, numbered, dataset=_Seeded(loader.dataset), **changes)
+        dataset = _Seeded(loader.dataset, _epoch=None)
+        numbered = partial(_numbered, loader, dataset, generator, accelerator)
+        return rebuilt(loader, Batches(indices_of(loader), numbered), dataset=dataset, **changes)
     if not loader.persistent_workers or isinstance(loader.dataset, IterDataPipe):
         return loader  # PyTorch seeds new workers, and data pipes, in every epoch
     shared = generator.shared.share_memory_()  # type: ignore[no-untyped-call]
@@ -143,15 +144,19 @@ def with_seeds(
 
 
 class _Batch(list[Any]):
-    """The indices of a batch, and the seed of all that its samples draw in a worker."""
+    """The indices of a batch, its epoch, and the seed of all that its samples draw in a worker."""
 
-    def __init__(self, indices: Iterable[Any], seed: int) -> None:
+    def __init__(self, indices: Iterable[Any], seed: int, epoch: int | None) -> None:
         super().__init__(indices)
-        self.seed = seed
+        self.seed, self.epoch = seed, epoch
 
 
 def _numbered(
-    loader: DataLoader[Any], generator: EpochGenerator, accelerator: Accelerator, source: Any
+    loader: DataLoader[Any],
+    dataset: _Seeded,
+    generator: EpochGenerator,
+    accelerator: Accelerator,
+    source: Any,
 ) -> Iterator[_Batch]:
     """Give the batches of a loader a seed, another one in each place, epoch and process.
 
@@ -166,11 +171,24 @@ def _numbered(
         torch.empty((), dtype=torch.int64).random_(generator=order)
     seed = generator.initial_seed() + accelerator.process_index
     for batch in source:
-        yield _Batch([batch] if loader.batch_sampler is None else batch, seed)
+        yield _Batch([batch] if loader.batch_sampler is None else batch, seed, dataset._epoch)
         seed += accelerator.num_processes
 
 
-class _Seeded(Wrapper, Dataset[Any]):
+class _Told(Wrapper):
+    """A data set that passes on which epoch is next, if the user's wants to know."""
+
+    def __len__(self) -> int:
+        return len(self._wrapped)
+
+    def set_epoch(self, epoch: int) -> None:
+        vars(self)["_epoch"] = epoch
+        dataset = innermost(self._wrapped)
+        if callable(getattr(dataset, "set_epoch", None)):
+            dataset.set_epoch(epoch)
+
+
+class _Seeded(_Told, Dataset[Any]):
     """A data set that seeds a worker's generators for each batch."""
 
     def __getitems__(self, batch: Any) -> list[Any]:
@@ -186,13 +204,14 @@ class _Seeded(Wrapper, Dataset[Any]):
     def _take_seed(self, batch: Any) -> Any:
         if isinstance(batch, _Batch) and get_worker_info() is not None:
             seed_generators(batch.seed)
+            if (
+                batch.epoch is not None and batch.epoch != self._epoch
+            ):  # in a worker that outlives an epoch
+                self.set_epoch(batch.epoch)
         return list(batch)
 
-    def __len__(self) -> int:
-        return len(self._wrapped)
 
-
-class _SeededStream(Wrapper, IterableDataset[Any]):
+class _SeededStream(_Told, IterableDataset[Any]):
     """A stream that seeds a worker's generators whenever it is read from its beginning."""
 
     def __iter__(self) -> Iterator[Any]:
@@ -200,19 +219,12 @@ class _SeededStream(Wrapper, IterableDataset[Any]):
         if worker is not None:
             seed, epoch = self._shared.tolist()
             seed_generators(seed + self._first_worker + worker.id)
-            self._tell_epoch(epoch)
+            super().set_epoch(epoch)
         return iter(self._wrapped)
 
     def set_epoch(self, epoch: int) -> None:
         self._shared[1] = epoch
-        self._tell_epoch(epoch)
-
-    def _tell_epoch(self, epoch: int) -> None:
-        if callable(getattr(self._wrapped, "set_epoch", None)):
-            self._wrapped.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        return len(self._wrapped)
+        super().set_epoch(epoch)
 
 
 def init_worker(users: Callable[[int], Any] | None, worker_id: int) -> None:

@@ -1,10 +1,14 @@
-"""Run by test_processes.py on every process of a launch: writes what each case came to."""
+"""Run by test_processes.py on every process of a launch: writes what each case came to.
+
+Then the documentation's script runs, and the process ends as soon as it can.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import random
+import runpy
 import sys
 import time
 from functools import partial
@@ -281,6 +285,54 @@ class StreamByEpoch(Stream):
         self.epochs.append(epoch)
 
 
+class DataByEpoch(torch.utils.data.Dataset):
+    """Each of its samples is the epoch that it was told last."""
+
+    epoch = -1.0
+
+    def set_epoch(self, epoch):
+        self.epoch = float(epoch)
+
+    def __len__(self):
+        return 4 * WORLD
+
+    def __getitem__(self, index):
+        return torch.tensor([self.epoch])
+
+
+class Flat(Trainer):
+    def calculate_train_batch_loss(self, batch):
+        self.__dict__.setdefault("seen", []).extend(batch.flatten().tolist())
+        return {"loss": self.model(batch).mean(), "batch_size": 1}
+
+
+class ManyByEpoch(DataByEpoch):
+    def __getitems__(self, indices):
+        return [self[index] for index in indices]
+
+
+def epochs_of_samples():
+    """The epochs that samples of three epochs were made in, as their workers know them."""
+    lasting = {"num_workers": 1, "persistent_workers": True}
+    cases = [
+        (DataByEpoch(), {}),
+        (part_of(ManyByEpoch()), {"num_workers": 1}),
+        (DataByEpoch(), lasting),
+        (part_of(DataByEpoch()), {**lasting, "batch_size": None}),
+        (part_of(ManyByEpoch()), {**lasting, "num_workers": 2}),
+    ]
+    seen = []
+    for data, options in cases:
+        trainer = scale_trainer(kind=Flat)
+        trainer.train(data, 3, per_device_batch_size=1, train_dataloader_kwargs=options)
+        seen.append(trainer.seen)
+    return {"seen": seen}
+
+
+def part_of(data):
+    return torch.utils.data.Subset(data, range(len(data)))
+
+
 class StreamWithGenerator(Stream):
     """Accelerate seeds its generator with the epoch."""
 
@@ -420,9 +472,14 @@ def gathered():
     trainer = scale_trainer()
     mine = torch.arange(RANK + 1) - 1  # 0 … RANK, less 1: entries equal to the padding as well
     nested = trainer.gather({"a": [mine], "b": torch.tensor(float(RANK))}, padding_value=-1)
-    wide = trainer.gather(torch.full((RANK + 1, 2), float("nan")), padding_value=float("nan"))
+    wide = trainer.gather(torch.full((RANK + 1, 2), float("nan")), padding_value=-1)
+    found = torch.full((RANK, 2), 1.0) if RANK % 2 else torch.full((1, 2), float("nan"))
+    few = trainer.gather(found, padding_value=float("nan"))  # others send one row of padding
+    small = trainer.gather(torch.ones(RANK + 1, dtype=torch.uint8), padding_value=-1)
     plain = trainer.gather(torch.tensor([RANK]))
     return {
+        "few": list(few.shape),
+        "small": [str(small.dtype), len(small)],
         "a": nested["a"][0].tolist(),
         "b": nested["b"].tolist(),
         "wide": list(wide.shape),
@@ -576,6 +633,7 @@ def main(folder):
         every_sample_in_an_epoch,
         quiet_before_workers,
         told_the_epoch,
+        epochs_of_samples,
         gathered,
         too_little_data,
         trained_after_evaluating,
@@ -589,6 +647,7 @@ def main(folder):
     }
     cases["saved_files"] = partial(saved_files, folder)
     results = {name: case() for name, case in cases.items()}
+    runpy.run_path(str(folder / "train.py"), run_name="__main__")
     (folder / f"results_{RANK}.json").write_text(json.dumps(results))
     end_soon()
 

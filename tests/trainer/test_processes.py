@@ -3,77 +3,76 @@
 import functools
 import json
 import re
-import socket
 import sys
 from fractions import Fraction
+from functools import partial
 from math import ceil
-from pathlib import Path
 
 import pytest
 import torch
 
 from pytorch_accelerated.schedulers import CosineLrScheduler
-from tests.launching import ROOT, TORCHRUN, run, run_together, torchrun
+from tests.launching import ROOT, TORCHRUN, forked, free_port, run, run_together
 from tests.test_documentation import blocks_of
 from tests.trainer.tiny import make_trainer
 
-SCRIPT = str(Path(__file__).with_name("process_cases.py"))
-ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch"]
+SCRIPT = ROOT / "tests" / "trainer" / "process_cases.py"
+PAGE = ROOT / "docs" / "tasks" / "distributed.rst"
+(TRAIN,) = (block.code for block in blocks_of(PAGE) if block.caption == "train.py")
+(COMMANDS,) = (block.code.split("\n") for block in blocks_of(PAGE) if block.language == "shell")
+PRINTED = re.findall(r"^ +(\d+ processes: .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+# What a launcher may set must not change the counting.
+SET = {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "2"}
 
 
-def accelerate_launch():
-    # The name misleads: it is what makes Accelerate start several processes itself, and the
-    # environment keeps them on CPU. With --cpu it leaves that to MPI.
-    options = "--multi_gpu --num_processes=2 --num_machines=1 --mixed_precision=no"
-    return [
-        [*ACCELERATE, *options.split(), "--dynamo_backend=no", f"--main_process_port={free_port()}"]
-    ]
+def fork(num_processes, folder):
+    return forked(num_processes, "tests.trainer.process_cases", folder, seconds=240, **SET)
 
 
-def two_nodes():
+def as_documented(command, folder):
+    """Launch the cases in place of the documentation's script, on a port that is free."""
+    *launcher, script = command.split()
+    assert script == "train.py"
+    if launcher[0] == "torchrun":
+        launcher[:1] = [*TORCHRUN, f"--master-port={free_port()}"]
+    else:
+        port = f"--main_process_port={free_port()}"
+        launcher[:2] = [sys.executable, "-m", "accelerate.commands.launch", port]
+    launcher += [str(SCRIPT), str(folder)]
+    return run(launcher, seconds=240, ACCELERATE_USE_CPU=None, **SET)
+
+
+def two_nodes(folder):
     options = f"--nnodes=2 --nproc-per-node=1 --master-addr=127.0.0.1 --master-port={free_port()}"
-    return [[*TORCHRUN, *options.split(), f"--node-rank={rank}"] for rank in range(2)]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    commands = [
+        [*TORCHRUN, *options.split(), f"--node-rank={rank}", str(SCRIPT), str(folder)]
+        for rank in range(2)
+    ]
+    codes, output = run_together(commands, seconds=240, **SET)
+    assert codes == [0, 0], output[-6000:]
+    return output
 
 
 LAUNCHES = {
-    "torchrun_1": (lambda: [torchrun(1)], 1),
-    "torchrun_2": (lambda: [torchrun(2)], 2),
-    "torchrun_4": (lambda: [torchrun(4)], 4),
-    "accelerate_launch": (accelerate_launch, 2),
+    "one": (partial(fork, 1), 1),
+    "four": (partial(fork, 4), 4),
+    "torchrun": (partial(as_documented, COMMANDS[1]), 2),
+    "accelerate_launch": (partial(as_documented, COMMANDS[2]), 2),
     "two_nodes": (two_nodes, 2),
 }
 
 
-def launch(commands, folder):
-    # What a launcher may set must not change the counting.
-    return run_together(
-        [[*command, SCRIPT, str(folder)] for command in commands],
-        seconds=240,
-        ACCELERATE_GRADIENT_ACCUMULATION_STEPS="2",
-    )
-
-
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Results by launch and case: a list with an entry for each process."""
+    """Results by launch: a list with an entry for each process, and what they printed."""
 
     @functools.cache
-    def outcome(name):
-        commands, num_processes = LAUNCHES[name]
-        folder = tmp_path_factory.mktemp("processes")
-        return launch(commands(), folder), [
-            folder / f"results_{rank}.json" for rank in range(num_processes)
-        ]
-
     def of(name):
-        (returncodes, output), files = outcome(name)
-        assert set(returncodes) == {0}, output[-6000:]
+        launch, num_processes = LAUNCHES[name]
+        folder = tmp_path_factory.mktemp("processes")
+        (folder / "train.py").write_text(TRAIN, encoding="utf-8")
+        output = launch(folder)
+        files = [folder / f"results_{rank}.json" for rank in range(num_processes)]
         return [json.loads(file.read_text()) for file in files], output
 
     return of
@@ -130,7 +129,7 @@ def test_every_process_updates_with_exactly_the_previewed_values(
 
 
 def test_losses_and_weights_are_those_of_one_process_with_the_same_global_batches(cases, results):
-    alone = results("torchrun_1")[0][0]["same_global_batches"]
+    alone = results("one")[0][0]["same_global_batches"]
     for of_one in cases("same_global_batches"):
         assert of_one.keys() == alone.keys() == {"train_loss_epoch", "eval_loss_epoch", "weights"}
         for name in alone:
@@ -174,6 +173,12 @@ def test_samplers_and_streams_are_told_the_epoch(cases):
     of_all = cases("told_the_epoch")
     expected = {"sampler": [0, 1, 2] * 2, "stream": [0, 1, 2], "updates": 12}
     assert of_all == [expected] * len(of_all)
+
+
+def test_data_sets_are_told_the_epoch_in_their_workers_too(cases):
+    of_all = cases("epochs_of_samples")
+    expected = [[0.0] * 4 + [1.0] * 4 + [2.0] * 4] * 5
+    assert of_all == [{"seen": expected}] * len(of_all)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -290,13 +295,15 @@ def test_the_message_of_the_process_that_stopped_is_printed_once_on_each_machine
     assert output.count("the last process has enough") == 6 * machines
 
 
-def test_gathering_keeps_every_genuine_entry_of_every_process(cases):
+def test_gathering_keeps_every_entry_of_every_process_that_is_not_all_padding(cases):
     of_all = cases("gathered")
     world = range(len(of_all))
     expected = {
-        "a": [entry - 1 for rank in world for entry in range(rank + 1)],
+        "a": [entry - 1 for rank in world for entry in range(1, rank + 1)],
         "b": [float(rank) for rank in world],
         "wide": [sum(rank + 1 for rank in world), 2],
+        "few": [sum(rank for rank in world if rank % 2), 2],
+        "small": ["torch.uint8", sum(rank + 1 for rank in world)],
         "plain": list(world),
     }
     assert of_all == [expected] * len(of_all)
@@ -351,33 +358,20 @@ def test_layers_unfrozen_within_a_distributed_run_are_refused(cases):
             assert "between two calls of train()" in of_one["error"]
 
 
-PAGE = ROOT / "docs" / "tasks" / "distributed.rst"
-COMMANDS = [
-    command
-    for block in blocks_of(PAGE)
-    if block.language == "shell"
-    for command in block.code.strip().splitlines()
-]
-OUTPUTS = re.findall(r"^ +(\d+ processes: .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-
-
-@pytest.mark.parametrize(
-    ("command", "output"), list(zip(COMMANDS, OUTPUTS, strict=True)), ids=COMMANDS
-)
-def test_the_documented_launches_print_what_the_page_says(command, output, tmp_path):
-    (script,) = (block.code for block in blocks_of(PAGE) if block.caption == "train.py")
-    (tmp_path / "train.py").write_text(script, encoding="utf-8")
-    launchers = {
-        "python": [sys.executable],
-        "torchrun": [*TORCHRUN, f"--master-port={free_port()}"],
-        "accelerate launch": [*ACCELERATE, f"--main_process_port={free_port()}"],
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_the_documented_script_prints_what_its_page_says(results, name):
+    of_all, output = results(name)
+    (expected,) = {line for line in PRINTED if line.startswith(f"{len(of_all)} processes: ")} or {
+        "4 processes: applied == planned (6 updates, 6 values)"
     }
-    for name, launcher in launchers.items():
-        if command.startswith(name):
-            options = command.removeprefix(name).replace("train.py", str(tmp_path / "train.py"))
-            printed = run([*launcher, *options.split()], seconds=200, ACCELERATE_USE_CPU=None)
-    lines = [line for line in printed.splitlines() if "processes" in line and "--" not in line]
-    assert lines == [output]
+    machines = 2 if name == "two_nodes" else 1
+    assert output.count(expected) == machines
+
+
+def test_the_documented_launches_are_those_of_these_tests():
+    commands = [command for command in COMMANDS if command]
+    assert [command.split()[0] for command in commands] == ["python", "torchrun", "accelerate"]
+    assert [line[0] for line in PRINTED] == ["1", "2", "2"]
 
 
 def test_one_of_several_processes_does_not_train_alone(monkeypatch):

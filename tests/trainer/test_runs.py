@@ -2,6 +2,7 @@ import copy
 import random
 from contextlib import nullcontext
 from functools import partial
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -219,6 +220,8 @@ def test_by_default_data_in_memory_and_data_on_cpu_get_no_workers(monkeypatch):
         monkeypatch.setattr("os.cpu_count", lambda cpus=cpus: cpus)
         assert default_num_workers([1, 2]) == expected
         assert default_num_workers(torch.utils.data.Subset(ones(3), [1])) == 0
+        # Several workers would each give the whole stream.
+        assert default_num_workers(Stream(ones(3))) == 1
 
 
 def test_limited_epochs_are_what_the_run_is_planned_for():
@@ -321,12 +324,85 @@ def test_a_copy_of_a_trainer_trains_alike():
     assert copied.seen == trainer.seen
 
 
-def test_gathering_on_one_process_keeps_entries_equal_to_the_padding_and_nested_values():
+def test_gathering_on_one_process_leaves_out_entries_that_are_all_padding():
+    nan = float("nan")
     trainer = make_trainer()
-    values = {"a": [torch.tensor([1, -1, 2])], "b": torch.tensor([float("nan")])}
+    values = {
+        "entries": [torch.tensor([1, -1, 2]), torch.tensor([-1] * 7)],
+        "rows": (torch.tensor([[-1, -1], [-1, 3], [4, -1]]), torch.full((2, 3, 2), -1.0)),
+        "others": [torch.tensor([True, False]), torch.tensor([255, 0], dtype=torch.uint8)],
+        "scalar": torch.tensor(-1),
+        "nan": torch.tensor([nan, 1.0]),
+        "empty": [torch.zeros(0), torch.zeros(0, 4), torch.zeros(3, 0)],
+    }
     gathered = trainer.gather(values, padding_value=-1)
-    assert gathered["a"][0].tolist() == [1, -1, 2]
-    assert gathered["b"].isnan().tolist() == [True]
+    assert [one.tolist() for one in gathered["entries"]] == [[1, 2], []]
+    assert gathered["rows"][0].tolist() == [[-1, 3], [4, -1]]
+    assert gathered["rows"][1].shape == (0, 3, 2)
+    assert [one.tolist() for one in gathered["others"]] == [[True, False], [255, 0]]
+    assert gathered["scalar"].tolist() == []
+    assert gathered["nan"].isnan().tolist() == [True, False]
+    assert [one.shape for one in gathered["empty"]] == [(0,), (0, 4), (3, 0)]
+    assert [one.dtype for one in gathered["others"]] == [torch.bool, torch.uint8]
+    assert trainer.gather(values["nan"], padding_value=nan).tolist() == [1.0]
+    assert trainer.gather(values["entries"])[1].tolist() == [-1] * 7
+
+
+def test_loaders_of_a_run_know_its_device():
+    trainer = make_trainer()
+    trainer.train(ones(4), 1, eval_dataset=ones(4))
+    assert trainer._train_dataloader.device == trainer._eval_dataloader.device == trainer.device
+
+
+class Inventive:
+    """A loader that has whatever attribute it is asked for, each time another object."""
+
+    def __iter__(self):
+        return iter([[torch.ones(2), torch.zeros(2)]])
+
+    def __len__(self):
+        return 1
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Inventive()
+
+    def __call__(self, *args):
+        return self
+
+
+class View:
+    """A loader whose sampler is another one each time."""
+
+    sampler = property(lambda self: View())
+
+    def __iter__(self):
+        return iter([[torch.ones(2), torch.zeros(2)]])
+
+    def __len__(self):
+        return 1
+
+
+def mocked():
+    loader = MagicMock()
+    loader.__iter__.side_effect = lambda: iter([[torch.ones(2), torch.zeros(2)]])
+    loader.__len__.return_value = 1
+    return loader
+
+
+@pytest.mark.parametrize("make", [mocked, Inventive, View])
+def test_a_loader_that_invents_attributes_is_only_gone_through(make):
+    class Given(Trainer):
+        def create_train_dataloader(self, *args, **kwargs):
+            return make()
+
+        def create_eval_dataloader(self, *args, **kwargs):
+            return make()
+
+    trainer = make_trainer(kind=Given)
+    trainer.train(ones(4), 2, eval_dataset=ones(4))
+    assert trainer.num_updates == 2
 
 
 def test_printing_and_the_device(capsys):
