@@ -497,6 +497,56 @@ ROWS = (
         ("deepspeedai/DeepSpeed!7969", "deepspeedai/DeepSpeed!8171"),
     ),
     Row(
+        "F67",
+        "Checkpoints of a model with a compiled part do not load into the plain model.",
+        "Lightning",
+        "``torch.compile`` leaves nothing in the names, at any depth: each loads the other's.",
+        ("Lightning-AI/pytorch-lightning#20233",),
+    ),
+    Row(
+        "F68",
+        "The average of a model in half precision stands still: each step is rounded away.",
+        "Dreambooth extension",
+        "Averages are kept in single precision at least.",
+        ("d8ahazard/sd_dreambooth_extension!1415",),
+    ),
+    Row(
+        "F69",
+        "What a run recorded shortly before an interruption never reaches the tracker.",
+        "NeMo Automodel",
+        "Each update reaches the tracker exactly once, whatever ended the run.",
+        ("NVIDIA-NeMo/Automodel!3583",),
+    ),
+    Row(
+        "F70",
+        "Of several evaluations within an epoch, the tracker shows the last.",
+        "Megatron-LLM",
+        "Every recorded value is sent, with its own update.",
+        ("epfLLM/Megatron-LLM#9",),
+    ),
+    Row(
+        "F71",
+        "Each worker gives the whole stream, so every sample comes as often as there are workers.",
+        "PyTorch",
+        "A stream gets one worker at most, unless you ask for more.",
+        ("pytorch/pytorch#30599",),
+    ),
+    Row(
+        "F72",
+        "A data set that mixes its samples by the epoch is never told it, and gives one mixture.",
+        "starVLA",
+        "Every data set with ``set_epoch`` is told, in workers that outlive epochs, too.",
+        ("starVLA/starVLA#470",),
+    ),
+    Row(
+        "F73",
+        "A copy of a model whose ``forward`` was compiled computes with the original's weights, so "
+        "the averaged model's metric is the raw model's.",
+        "fairscale, and any copy of a model",
+        "The averages are evaluated in the model itself.",
+        ("facebookresearch/fairscale#816",),
+    ),
+    Row(
         "F76",
         "What a configuration builds in a list is taken apart again, or refused: unions of "
         "containers are not supported.",
@@ -506,11 +556,11 @@ ROWS = (
         ("hydra-ecosystem/hydra#2504",),
     ),
     Row(
-        "F67",
-        "Checkpoints of a model with a compiled part do not load into the plain model.",
-        "Lightning",
-        "``torch.compile`` leaves nothing in the names, at any depth: each loads the other's.",
-        ("Lightning-AI/pytorch-lightning#20233",),
+        "F78",
+        "A metric with NumPy's numbers ends the run at its first checkpoint.",
+        "Transformers",
+        "Metrics are made of plain numbers when they are recorded.",
+        ("huggingface/transformers#39616",),
     ),
     Row(
         "F79",
