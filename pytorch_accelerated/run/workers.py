@@ -32,6 +32,7 @@ class EpochGenerator(torch.Generator):
         self.shared = torch.zeros(2, dtype=torch.int64)
 
     def manual_seed(self, seed: int) -> torch.Generator:
+        """Seed the draws, and tell workers that are there already."""
         self.shared[0] = seed
         return super().manual_seed(seed)
 
