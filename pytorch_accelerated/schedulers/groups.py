@@ -193,8 +193,7 @@ class Field:
 
         That is one value for all groups, or an iterable with one for each.
         """
-        if self.is_usual(returned, groups):
-            return list(returned)
+        self.is_as_left = not self.found and self.last == self.held(groups)
         values = self._one_for_each(returned, groups)
         if len(values) != len(groups):
             raise ValueError(
@@ -203,28 +202,6 @@ class Field:
             )
         rows = enumerate(zip(values, groups, strict=True))
         return [self._checked_one(value, index, group) for index, (value, group) in rows]
-
-    def is_usual(self, returned: Any, groups: Sequence[Group]) -> bool:
-        """Say whether nobody else wrote, and a list of floats came for groups that hold floats.
-
-        Nearly every step is like that. Everything here looks at all groups at once, in C: looking
-        at each value in Python takes four times the time.
-        """
-        held = list(map(self._held_in, groups))
-        if self.index is not None:
-            held = list(map(self.entry, held))
-        last = self._last if self.formula is None else self.last
-        self.is_as_left = last == held and not self.found
-        if not (self.is_as_left and self.holds_floats and type(returned) is list):
-            return False
-        # A tensor may equal the float that was there, but has to be filled, not replaced. The sum
-        # of floats is a float, which is seen in a fifth of the time that looking at types takes.
-        self.holds_floats = type(sum(held)) is float
-        return (
-            self.holds_floats
-            and list(map(type, returned)).count(float) == len(returned) == len(groups)
-            and math.isfinite(sum(returned))
-        )
 
     def _one_for_each(self, returned: Any, groups: Sequence[Group]) -> list[Any]:
         if is_number(returned):
@@ -284,6 +261,32 @@ class Field:
 
     # Writing -------------------------------------------------------------------------------
 
+    def write_as_usual(self, groups: Sequence[Group], returned: Any) -> bool:
+        """Write a list of floats to groups that hold the floats left there; else return False.
+
+        Nearly every step is like that. Everything here looks at all groups at once, in C: looking
+        at each value in Python takes four times the time.
+        """
+        if not self.holds_floats or type(returned) is not list or self.found or self.formula:
+            return False
+        held = list(map(self._held_in, groups))
+        if self._last != held:
+            return False
+        # A tensor may equal the float that was there, but has to be filled, not replaced. The sum
+        # of floats is a float, which is seen in a fifth of the time that looking at types takes.
+        if (
+            type(sum(held)) is not float
+            or list(map(type, returned)).count(float) != len(held)
+            or len(returned) != len(held)
+            or not math.isfinite(sum(returned))
+        ):
+            return False
+        key = self.key
+        for group, value in zip(groups, returned):  # noqa: B905  as many, as was checked
+            group[key] = value
+        self._last = returned[:]
+        return True
+
     def write(
         self, groups: Sequence[Group], values: list[Value], defaults: Group | None = None
     ) -> None:
@@ -294,11 +297,6 @@ class Field:
         the defaults, get copies of their own here, or each value would overwrite the one before.
         """
         key = self.key
-        if self.is_as_left and self.holds_floats:
-            for group, value in zip(groups, values):  # noqa: B905  as many, as was checked
-                group[key] = value
-            self._last, self.formula = values[:], None
-            return
         taken: dict[int, Value] = {}
         with torch.no_grad():  # a rate may require a gradient
             for group, value in zip(groups, values, strict=True):

@@ -61,7 +61,8 @@ def advance(scheduler: Any, num_updates: int) -> bool:
 
 
 def _write(field: Field, groups: list[Any], now: Any) -> bool:
-    (was_offset, was_scale), (offset, scale) = field.formula, now  # type: ignore[misc]
+    was_offset, was_scale = field.formula  # type: ignore[misc]
+    offset, scale = now
     if scale and not was_scale:
         return False  # bases that counted for nothing until now may have become anything
     key, initial_key, group = field.key, field.initial_key, None

@@ -6,7 +6,7 @@ import inspect
 from abc import ABCMeta, abstractmethod
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -135,7 +135,10 @@ class SchedulerBase(metaclass=_SchedulerMeta):
     @property
     def base_lr_values(self) -> list[Any]:
         """The base value of the field, in each parameter group."""
-        return self._bases(self._fields[self.param_group_field])
+        try:  # as in _bases, without the call
+            return self._fields[self.param_group_field].bases(self.optimizer.param_groups)
+        except KeyError:
+            return self._bases(self._fields[self.param_group_field])
 
     def _bases(self, field: Field) -> list[Any]:
         try:
@@ -178,9 +181,7 @@ class SchedulerBase(metaclass=_SchedulerMeta):
                 self._adopt(self._fields.values())
             returned = self.get_updated_values(num_updates)
             field = self._fields[self.param_group_field]
-            if type(returned) is list and field.is_usual(returned, groups):
-                field.write(groups, returned)  # as below, without the calls
-            elif returned is not None:
+            if not (returned is None or field.write_as_usual(groups, returned)):
                 due = self._checked(returned, num_updates)
                 messages.warn_of_changed(self, due, num_updates)
                 self._write(due)
@@ -191,14 +192,16 @@ class SchedulerBase(metaclass=_SchedulerMeta):
         if since or self._new_groups:
             self._new_groups = ()
 
-    def __getattr__(self, name: str) -> Any:
-        hint = ""
-        if name == "step":
-            hint = (
-                ": it is told how many updates have been made. Call step_update(num_updates), or "
-                "make a ParamScheduler or a StatefulSchedulerBase, which count by themselves"
+    if not TYPE_CHECKING:  # which knows that there is none; with __getattr__ all would be slower
+
+        @property
+        def step(self) -> Any:
+            """Say what to call instead."""
+            raise AttributeError(
+                f"{type(self).__name__} has no step(): it is told how many updates have been made. "
+                "Call step_update(num_updates), or make a ParamScheduler or a "
+                "StatefulSchedulerBase, which count by themselves."
             )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}.")
 
     def preview(self, num_updates: int | None = None) -> Any:
         """Return the exact values that updates 0 … ``num_updates`` − 1 run with.
