@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 _PACKAGE = __name__.partition(".")[0] + "."
@@ -20,18 +19,6 @@ def raise_named(where: str, error: TypeError | ValueError) -> NoReturn:
     if type(error) not in (TypeError, ValueError):
         raise error
     raise type(error)(f"{where}: {error}") from error
-
-
-def check_arguments(cls: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Raise, with what to write, if a class was called with arguments that it does not take."""
-    signature = inspect.signature(cls)
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as error:
-        shown = [name for name, one in signature.parameters.items() if one.default is one.empty]
-        if any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values()):
-            shown[-1] = "field=schedule"
-        raise TypeError(f"{error}. Write {cls.__name__}({', '.join(shown)}).") from None
 
 
 def warn(scheduler: Any, num_updates: int | None, lines: list[str], advice: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from abc import ABCMeta, abstractmethod
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -15,37 +14,14 @@ from torch.optim.lr_scheduler import LRScheduler
 from pytorch_accelerated import door
 from pytorch_accelerated.checks import whole
 from pytorch_accelerated.schedulers import messages, state
+from pytorch_accelerated.schedulers.construction import SchedulerMeta
 from pytorch_accelerated.schedulers.groups import Field, Group, copied
 
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 Planned: TypeAlias = "dict[Field, list[array[float]]]"
 
 
-class _SchedulerMeta(ABCMeta):
-    """Ends construction after the outermost ``__init__``, when a subclass's attributes exist."""
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        scheduler: Any = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]
-        try:
-            try:
-                scheduler.__init__(*args, **kwargs)
-            except TypeError:
-                messages.check_arguments(cls, args, kwargs)
-                raise
-            scheduler._finish_construction()
-        except BaseException:
-            scheduler._forget_new_groups()
-            raise
-        return scheduler
-
-    @property
-    def __signature__(cls) -> inspect.Signature:
-        # Otherwise help(), editors and configuration tools show that of __call__ above.
-        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
-        return signature.replace(parameters=list(signature.parameters.values())[1:])
-
-
-class SchedulerBase(metaclass=_SchedulerMeta):
+class SchedulerBase(metaclass=SchedulerMeta):
     """A scheduler that is told how many optimizer updates have been made.
 
     Call :meth:`step_update` after each optimizer update with the number of updates made so far;
