@@ -6,10 +6,12 @@ import copy
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from pytorch_accelerated import checks
 
@@ -150,3 +152,52 @@ def checkpoint_folder(
     if resume == "auto":
         raise ValueError("resume='auto' looks for checkpoints in checkpoint_dir: give one")
     return None
+
+
+def check_callable(name: str, value: Any, example: str) -> None:
+    """Refuse what cannot be called; ``None`` is allowed."""
+    if isinstance(value, type) and issubclass(value, nn.Module):
+        raise TypeError(
+            f"{name} is the class {value.__name__}: give an instance, {value.__name__}()"
+        )
+    if value is not None and not callable(value):
+        raise TypeError(
+            f"{name}={value!r} is a {type(value).__name__}, but has to be callable. "
+            f"Write {name}={example}, for example."
+        )
+
+
+def check_history(history: Any) -> None:
+    """Refuse what metrics cannot be recorded in."""
+    if isinstance(history, type) or not hasattr(history, "update_metric"):
+        raise TypeError(
+            f"run_history={history!r} has to be a RunHistory. "
+            f"Write run_history=InMemoryRunHistory(), or leave it out."
+        )
+
+
+def check_model(model: Any) -> None:
+    """Refuse what is not a model."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model={model!r} has to be a torch.nn.Module.")
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Refuse what cannot make a step; steps of the user's own may know how to use several."""
+    several = optimizer.values() if isinstance(optimizer, dict) else optimizer
+    several = several if isinstance(several, Collection) and several else [optimizer]
+    if not all(hasattr(one, "step") and not isinstance(one, type) for one in several):
+        kind = "class" if isinstance(optimizer, type) else type(optimizer).__name__
+        raise TypeError(
+            f"optimizer={optimizer!r} is a {kind}, but has to be an optimizer. Write "
+            f"optimizer=torch.optim.AdamW(model.parameters()), for example."
+        )
+
+
+def check_metric_name(name: Any) -> None:
+    """Refuse what is not the name of a metric."""
+    if name is not None and not isinstance(name, str):
+        raise TypeError(
+            f"scheduler_metric={name!r} is a {type(name).__name__}, but has to be the name of "
+            f"a metric. Write scheduler_metric='eval_loss_epoch', for example."
+        )

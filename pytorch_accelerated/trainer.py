@@ -91,7 +91,8 @@ class Trainer:
         self.loss_func: Any = loss_func
         self.optimizer = optimizer
         self.run_history = InMemoryRunHistory() if run_history is None else run_history
-        preparing.check_makers(loss_func, self.run_history)
+        run_config.check_callable("loss_func", loss_func, "torch.nn.MSELoss()")
+        run_config.check_history(self.run_history)
         self.run_config: run_config.TrainerRunConfig | None = None
         self.scheduler: Any = None
         self.create_scheduler_fn: Any = None
@@ -199,6 +200,7 @@ class Trainer:
             OSError: A checkpoint could not be written.
             RuntimeError: A run of this Trainer is on.
         """
+        self.run.check_is_over()
         loader_kwargs = {"train_dataloader_kwargs": train_dataloader_kwargs}
         if eval_dataset is not None or eval_dataloader_kwargs is not None:
             loader_kwargs["eval_dataloader_kwargs"] = eval_dataloader_kwargs
@@ -216,9 +218,10 @@ class Trainer:
         folder = run_config.checkpoint_folder(
             checkpoint_dir, checkpoint_every, keep_last, resume, resume_from
         )
-        preparing.check_objects(
-            self, is_training=True, collate_fn=collate_fn, scheduler_metric=scheduler_metric
-        )
+        run_config.check_callable("collate_fn", collate_fn, "None")
+        run_config.check_metric_name(scheduler_metric)
+        run_config.check_optimizer(self.optimizer)
+        run_config.check_model(self.model)
         self.train_dataset = train_dataset
         self.eval_dataset = eval_dataset
         self.create_scheduler_fn = create_scheduler_fn
@@ -276,7 +279,8 @@ class Trainer:
         per_device_batch_size = run_config.batch_size(
             per_device_batch_size, dataloader_kwargs=dataloader_kwargs
         )
-        preparing.check_objects(self, is_training=False, collate_fn=collate_fn)
+        run_config.check_callable("collate_fn", collate_fn, "None")
+        run_config.check_model(self.model)
         shown = {
             "eval_dataset": self.eval_dataset if dataset is None else dataset,
             "collate_fn": self.collate_fn if collate_fn is None else collate_fn,

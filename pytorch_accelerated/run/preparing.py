@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -117,58 +117,6 @@ def make_accelerator(log_with: Any, project_dir: Any) -> Accelerator:
         if project_dir is None and "logging_dir" in str(error):
             hint = " It is the project_dir of the Trainer: give one with log_with"
         raise ValueError(f"log_with is {log_with!r}: {error}{hint}") from error
-
-
-def check_makers(loss_func: Any, run_history: Any) -> None:
-    """Refuse what a Trainer cannot calculate a loss with, or record metrics in."""
-    if isinstance(loss_func, type) and issubclass(loss_func, nn.Module):
-        raise TypeError(
-            f"loss_func is the class {loss_func.__name__}: give an instance, {loss_func.__name__}()"
-        )
-    if loss_func is not None and not callable(loss_func):
-        raise TypeError(
-            f"loss_func={loss_func!r} is a {type(loss_func).__name__}, but has to be callable. "
-            f"Write loss_func=torch.nn.MSELoss(), for example."
-        )
-    if isinstance(run_history, type) or not hasattr(run_history, "update_metric"):
-        raise TypeError(
-            f"run_history={run_history!r} has to be a RunHistory. "
-            f"Write run_history=InMemoryRunHistory(), or leave it out."
-        )
-
-
-def check_objects(trainer: Any, is_training: bool, **others: Any) -> None:
-    """Refuse what a run cannot use."""
-    if is_training and trainer.run.is_on:
-        raise RuntimeError(
-            "train() was called while a run of this Trainer is on, by one of its callbacks or "
-            "methods: call it when the run is over, or train another Trainer"
-        )
-    optimizer, model = trainer.optimizer, trainer.model
-    # Steps of the user's own may know how to use several.
-    several = optimizer.values() if isinstance(optimizer, dict) else optimizer
-    several = several if isinstance(several, Collection) and several else [optimizer]
-    if is_training and not all(
-        hasattr(one, "step") and not isinstance(one, type) for one in several
-    ):
-        kind = "class" if isinstance(optimizer, type) else type(optimizer).__name__
-        raise TypeError(
-            f"optimizer={optimizer!r} is a {kind}, but has to be an optimizer. Write "
-            f"optimizer=torch.optim.AdamW(model.parameters()), for example."
-        )
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model={model!r} has to be a torch.nn.Module.")
-    collate_fn, metric = others.get("collate_fn"), others.get("scheduler_metric")
-    if collate_fn is not None and not callable(collate_fn):
-        raise TypeError(
-            f"collate_fn={collate_fn!r} is a {type(collate_fn).__name__}, but has to be callable. "
-            f"Write collate_fn=None for PyTorch's own."
-        )
-    if metric is not None and not isinstance(metric, str):
-        raise TypeError(
-            f"scheduler_metric={metric!r} is a {type(metric).__name__}, but has to be the name of "
-            f"a metric. Write scheduler_metric='eval_loss_epoch', for example."
-        )
 
 
 # Data, model and optimizer

@@ -158,6 +158,14 @@ class Run:
         """Return whether no weight is a NaN or infinity; all processes find the same."""
         return self.processes.weights_are_finite(self.trainer.model)
 
+    def check_is_over(self) -> None:
+        """Refuse another training run while this one is on."""
+        if self.is_on:
+            raise RuntimeError(
+                "train() was called while a run of this Trainer is on, by one of its callbacks or "
+                "methods: call it when the run is over, or train another Trainer"
+            )
+
     # What the loop asks
 
     @contextmanager
