@@ -44,8 +44,7 @@ FILE_EVENTS = ("open", "os.mkdir", "os.rename", "os.rmdir", "os.remove", "shutil
 
 CASES = {
     "one process": {},
-    "accumulation": {"accumulate": 3},
-    "workers": {"workers": 2},
+    "accumulation and workers": {"accumulate": 3, "workers": 2},
     "two processes": {"processes": 2, "accumulate": 2, "export": True},
 }
 
@@ -284,7 +283,8 @@ def main(base):
     results = {}
     for seed, (name, case) in enumerate(CASES.items()):
         results[name] = kill_again_and_again(case, base / name, seed)
-    one, two = CASES["accumulation"], CASES["two processes"]
+    one, two = {"accumulate": 3}, CASES["two processes"]
+    results["accumulation"] = {"straight": attempt(one, new(base / "straight accumulation"))}
     results["one told to leave"] = tell_to_leave(one, base / "one told")
     results["two told to leave"] = tell_to_leave(two, base / "two told")
     same_batches = {"accumulate": 2 * two["accumulate"]}

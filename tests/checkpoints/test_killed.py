@@ -66,7 +66,7 @@ def test_the_last_three_are_kept_and_nothing_else_is_left(results, case):
     [("one told to leave", "accumulation"), ("two told to leave", "two processes")],
 )
 def test_processes_that_are_told_to_leave_save_first(results, case, same_as):
-    processes = killing.CASES[same_as].get("processes", 1)
+    processes = 2 if same_as == "two processes" else 1
     assert results[case]["codes"] == [[PREEMPTED_EXIT_CODE] * processes] * 2
     assert results[case]["result"] == results[same_as]["straight"]
 
