@@ -29,21 +29,23 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if is_helper and "tests" in collection_path.parts else None
 
 
-# They start processes of their own. If they came last, one worker would wait for the other.
+# What takes longest comes first: if it came last, one worker would wait for the other.
 FIRST = (
+    "test_processes.py",
+    "test_api_reference.py",
     "test_killed.py",
     "test_documentation.py",
+    "test_exact_resume.py",
     "test_examples.py",
-    "test_processes.py",
     "test_two_processes.py",
     "test_callbacks_distributed.py",
-    "test_api_reference.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest."""
-    items.sort(key=lambda item: item.path.name not in FIRST)
+    place = {name: index for index, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(FIRST)))
 
 
 @pytest.fixture

@@ -142,31 +142,19 @@ def prepare_loader(
             generator.lend(owner)
 
     prepared = _of_this_process(loader, accelerator, generator, even_batches)
-    prepared = _with_workers(prepared, loader, accelerator, generator, even_batches)
+    inner = getattr(prepared, "base_dataloader", prepared)
+    if type(inner) is DataLoader and inner.num_workers:
+        if even_batches or inner.persistent_workers:
+            inner = with_seeds(inner, generator, accelerator)
+        if inner.dataset is not loader.dataset:
+            inner.worker_init_fn = partial(init_worker, inner.worker_init_fn)
+        if hasattr(prepared, "base_dataloader"):
+            prepared.base_dataloader = inner
+        else:
+            prepared = inner
     if not hasattr(prepared, "device"):
         with suppress(AttributeError):  # of a list, say, which takes no attributes
             prepared.device = accelerator.device
-    return prepared
-
-
-def _with_workers(
-    prepared: Any,
-    loader: Any,
-    accelerator: Accelerator,
-    generator: EpochGenerator,
-    even_batches: bool,
-) -> Any:
-    """Return the prepared data loader, whose workers draw what they are to."""
-    inner = getattr(prepared, "base_dataloader", prepared)
-    if type(inner) is not DataLoader or not inner.num_workers:
-        return prepared
-    if even_batches or inner.persistent_workers:
-        inner = with_seeds(inner, generator, accelerator)
-    if inner.dataset is not loader.dataset:
-        inner.worker_init_fn = partial(init_worker, inner.worker_init_fn)
-    if not hasattr(prepared, "base_dataloader"):
-        return inner
-    prepared.base_dataloader = inner
     return prepared
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -91,21 +92,9 @@ def indices_of(loader: DataLoader[Any]) -> Any:
 
 def rebuilt(loader: DataLoader[Any], indices: Any = None, **changes: Any) -> DataLoader[Any]:
     """Return a loader like another one, but for other indices, and for what is changed."""
-    kept = {
-        name: getattr(loader, name)
-        for name in (
-            "dataset",
-            "num_workers",
-            "collate_fn",
-            "pin_memory",
-            "timeout",
-            "worker_init_fn",
-            "multiprocessing_context",
-            "generator",
-            "prefetch_factor",
-            "persistent_workers",
-        )
-    }
+    about_order = {"batch_size", "shuffle", "sampler", "batch_sampler", "drop_last"}
+    arguments = inspect.signature(DataLoader).parameters.keys() - about_order
+    kept = {name: getattr(loader, name) for name in arguments}
     if isinstance(loader.dataset, IterableDataset):
         kept |= {"batch_size": loader.batch_size, "drop_last": loader.drop_last}
     elif loader.batch_sampler is not None:

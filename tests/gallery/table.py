@@ -547,6 +547,13 @@ ROWS = (
         ("facebookresearch/fairscale#816",),
     ),
     Row(
+        "F75",
+        "A schedule is refused for a stream, though the number of updates is given.",
+        "Transformers",
+        "A schedule asks for what its lengths need: shares need the run's updates, not an epoch's.",
+        ("huggingface/transformers#12499",),
+    ),
+    Row(
         "F76",
         "What a configuration builds in a list is taken apart again, or refused: unions of "
         "containers are not supported.",

@@ -22,7 +22,9 @@ from pytorch_accelerated.callbacks import (
 )
 from pytorch_accelerated.ema import ModelEma
 from pytorch_accelerated.run.data import default_num_workers
-from tests.trainer.tiny import Scale, Stream, make_trainer, mean_output, numbers, ones
+from pytorch_accelerated.schedulers import ParamScheduler
+from pytorch_accelerated.schedules import cosine, linear
+from tests.trainer.tiny import Record, Scale, Stream, make_trainer, mean_output, numbers, ones
 
 
 def test_f73_a_compiled_forward_is_evaluated_with_the_averaged_weights(tmp_path: Path) -> None:
@@ -150,6 +152,19 @@ def test_f72_a_data_set_is_told_the_epoch_in_its_workers_too(options: Any) -> No
     trainer = make_trainer(kind=Seen)
     trainer.train(ByEpoch(), 3, per_device_batch_size=2, train_dataloader_kwargs=options)
     assert seen == [0.0] * 4 + [1.0] * 4 + [2.0] * 4
+
+
+def test_f75_a_plan_in_shares_of_a_stream_whose_epochs_have_no_known_length() -> None:
+    plan = linear(0.1, start=0.0) >> cosine()
+    trainer = make_trainer(record := Record(), lr=0.1)
+    trainer.train(
+        Stream(ones(40)),
+        2,
+        per_device_batch_size=2,
+        max_num_train_steps=20,
+        create_scheduler_fn=ParamScheduler.create_scheduler_fn(lr=plan),
+    )
+    assert record.used == [plan.over(20)(k, base=0.1) for k in range(20)]
 
 
 class Records(TrainerCallback):

@@ -1,4 +1,5 @@
 import copy
+import inspect
 import random
 from contextlib import nullcontext
 from functools import partial
@@ -19,6 +20,7 @@ from torch.utils.data import (
 from pytorch_accelerated import Trainer
 from pytorch_accelerated.callbacks import LimitBatchesCallback, TrainerCallback
 from pytorch_accelerated.run.data import MAX_DEFAULT_WORKERS, default_num_workers
+from pytorch_accelerated.run.workers import rebuilt
 from pytorch_accelerated.utils import LimitBatches
 from tests.trainer.tiny import (
     Mixed,
@@ -346,6 +348,28 @@ def test_gathering_on_one_process_leaves_out_entries_that_are_all_padding():
     assert [one.dtype for one in gathered["others"]] == [torch.bool, torch.uint8]
     assert trainer.gather(values["nan"], padding_value=nan).tolist() == [1.0]
     assert trainer.gather(values["entries"])[1].tolist() == [-1] * 7
+
+
+def test_a_loader_that_is_made_anew_keeps_its_options():
+    data = ones(6)
+    options = {
+        "num_workers": 1, "timeout": 5, "persistent_workers": True, "prefetch_factor": 3,
+        "collate_fn": list, "worker_init_fn": print, "generator": torch.Generator(),
+        "multiprocessing_context": "spawn",
+    }  # fmt: skip
+    if "in_order" in inspect.signature(DataLoader).parameters:  # since PyTorch 2.6
+        options["in_order"] = False
+    whole = DataLoader(data, batch_size=4, drop_last=True, **options)
+    stream = DataLoader(Stream(data), batch_size=4, drop_last=True, **options)
+    single = DataLoader(data, batch_size=None, **options)
+    for loader in (whole, stream, single):
+        again = rebuilt(loader)
+        for name in ("dataset", *options):
+            assert getattr(again, name) is getattr(loader, name)
+        assert rebuilt(loader, num_workers=2).num_workers == 2
+    assert rebuilt(stream).drop_last
+    assert rebuilt(whole).batch_sampler is whole.batch_sampler
+    assert rebuilt(single).sampler is single.sampler
 
 
 def test_loaders_of_a_run_know_its_device():
