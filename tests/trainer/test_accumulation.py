@@ -259,7 +259,7 @@ def test_a_loss_without_gradient_is_refused():
         (None, "NoneType without 'loss' and 'batch_size'"),
         ({"loss": torch.ones(())}, "without 'loss' and 'batch_size'"),
         ({"loss": 1.0, "batch_size": 4}, "the loss 1.0: it has to be a tensor"),
-        ({"loss": torch.ones(4), "batch_size": 4}, "no dimension"),
+        ({"loss": torch.ones(4), "batch_size": 4}, "a tensor with one element"),
     ],
 )
 def test_an_unusable_batch_output_is_refused(output, message):

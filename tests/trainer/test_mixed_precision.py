@@ -97,7 +97,8 @@ def test_data_that_can_be_read_once_is_not_made_up_for():
 def test_no_more_is_made_up_for_than_was_skipped_where_a_limit_is_out_of_reach():
     trainer = make_trainer(record := Record(), kind=Scaled)
     trainer.overflow_at = (0, 3, 4)
-    trainer.train(Stream(ones(8)), 1, per_device_batch_size=2, max_num_train_steps=100)
+    with pytest.warns(UserWarning, match=r"ended after 4 updates.*max_num_train_steps=100"):
+        trainer.train(Stream(ones(8)), 1, per_device_batch_size=2, max_num_train_steps=100)
     assert trainer.num_updates == len(record.used) == 4
     assert trainer.batches == 7
 
