@@ -122,7 +122,6 @@ def test_versions_and_pythons_are_stated(metadata: Message) -> None:
     for minor in range(10, 15):
         assert f"Programming Language :: Python :: 3.{minor}" in classifiers
     assert "accelerate>=1.14" in (metadata.get_all("Requires-Dist") or [])
-    assert metadata.get_all("Project-URL")
 
 
 def test_the_description_has_no_link_that_leads_nowhere_on_another_page(metadata: Message) -> None:
