@@ -11,8 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from pytorch_accelerated.checks import same
 from pytorch_accelerated.schedulers import SchedulerBase
-from pytorch_accelerated.schedulers.plain_values import to_pairs
-from pytorch_accelerated.schedulers.state import plain_attributes
+from pytorch_accelerated.schedulers.state import plain_attributes, to_pairs
 
 # What differs at the start without being a plan: it comes from the parameter groups, whose
 # differences are told of the optimizer.

@@ -355,12 +355,6 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
     def _state_kind(self) -> str:
         return super()._state_kind if self._has_values_of_its_own else self._kind_of_state
 
-    def _may_be_restored(self, attribute: str) -> bool:
-        # The library's own classes, which name their attributes, set nothing later than in their
-        # constructors; a user's class may.
-        is_ours = "_own_attributes" in vars(type(self))
-        return not is_ours or attribute in vars(self) or attribute == "_continuation"
-
     def _check_fields(self, values: Mapping[str, Any]) -> None:
         # Another plan may be one for other fields.
         if self._has_values_of_its_own or not values:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, SupportsFloat
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pytorch_accelerated.checks import finite, whole
+from pytorch_accelerated.checks import whole
 from pytorch_accelerated.schedulers.cosine_scheduler import not_negative
 from pytorch_accelerated.schedulers.for_runs import (
     for_the_run,
@@ -18,7 +18,7 @@ from pytorch_accelerated.schedulers.for_runs import (
     show_arguments,
 )
 from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler, Plan, checked_plan
-from pytorch_accelerated.schedulers.plain_values import saved_count, saved_entry
+from pytorch_accelerated.schedulers.state import check_count, damaged
 from pytorch_accelerated.schedules import constant
 
 _COUNTS = ("num_bad_reports", "cooldown_counter", "num_reductions")
@@ -244,7 +244,12 @@ class PlateauLrScheduler(ParamScheduler):
 
     def _restore(self, checked: dict[str, Any]) -> None:
         if not self._has_values_of_its_own:
-            checked["attributes"] |= _checked_memory(checked["attributes"])
+            memory = checked["attributes"]
+            for name in _COUNTS:
+                check_count(name, memory.get(name))
+            best = memory.get("best")
+            if best is not None and not (type(best) in (int, float) and best == best):
+                raise damaged("best", best, "a number, or None before the first report")
         super()._restore(checked)
 
     @classmethod
@@ -283,14 +288,3 @@ def _metric(value: Any) -> float:
         except (TypeError, ValueError, RuntimeError, OverflowError):
             pass
     raise TypeError(f"metric={value!r} has to be a number, or a tensor of one element.")
-
-
-def _checked_memory(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    missing = [name for name in ("best", *_COUNTS) if name not in attributes]
-    if missing:
-        raise ValueError(f"The state lacks the attributes {', '.join(map(repr, missing))}.")
-    memory: dict[str, Any] = {name: saved_count(name, attributes[name]) for name in _COUNTS}
-    best = attributes["best"]
-    infinite = isinstance(best, float) and math.isinf(best)
-    memory["best"] = best if best is None or infinite else saved_entry(finite, "best", best)
-    return memory

@@ -279,8 +279,8 @@ class SchedulerBase(metaclass=SchedulerMeta):
         """Return the scheduler's state as plain values, fit for JSON.
 
         It holds the count, the values in force, the base values, and the plain attributes
-        (numbers, strings, enum members, and the standard containers of them) that the subclass
-        has set; others, such as functions, the constructor makes again.
+        (numbers, strings, None, and lists, tuples, dicts and sets of them) that the subclass has
+        set; others, such as functions, the constructor makes again.
         """
         return state.saved(self)
 
@@ -304,10 +304,6 @@ class SchedulerBase(metaclass=SchedulerMeta):
     def _planned_rows(self) -> state.Planned:
         """Return field, group (None for all) and schedule of all that is planned."""
         return ()
-
-    def _may_be_restored(self, attribute: str) -> bool:
-        """Say whether a state may set an attribute, which is neither code nor one of the bases'."""
-        return True
 
     def _check_fields(self, values: Mapping[str, Any]) -> None:
         state.check_fields(self, values)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 import re
 from collections.abc import (
     Iterable,
@@ -14,32 +13,23 @@ from collections.abc import (
     MutableSet,
     Sequence,
 )
-from enum import Enum
-from functools import cached_property, partial
-from typing import Any, TypeAlias
+from functools import cached_property
+from typing import Any, TypeAlias, TypeVar
 
 from pytorch_accelerated.checks import same
 from pytorch_accelerated.schedulers.groups import Field, plain, starting
-from pytorch_accelerated.schedulers.plain_values import (
-    NotPlainError,
-    from_pairs,
-    from_plain,
-    like,
-    saved_count,
-    to_pairs,
-    to_plain,
-)
 from pytorch_accelerated.schedules import Schedule
+
+T = TypeVar("T")
 
 # What a scheduler plans: field, group (None for all), schedule.
 Planned: TypeAlias = "Iterable[tuple[str, int | None, Schedule]]"
-# The same in a state: field, group, text, and (update, offset, scale) where it was asked.
+# The same in a state: field, group, the schedule's text.
 Row: TypeAlias = "list[Any]"
 
 _FORMAT = 1
 _KEYS = {"format", "kind", "num_updates", "base_values", "values", "attributes", "plan"}
-_is_close = partial(math.isclose, rel_tol=1e-9, abs_tol=1e-15)
-_ASKED = (0, 1, 2, 10, 100, 1_000, 10_000)
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (list, tuple, dict, set)}
 _SHOWN = 160
 
 
@@ -56,15 +46,14 @@ def saved(scheduler: Any) -> dict[str, Any]:
         wholes = [group.get(field.initial_key, group[field.key]) for group in groups]
         bases[name] = [_listed(field.entry(plain(base))) for base in wholes]
         values[name] = [_listed(plain(held)) for held in field.held(groups)]
-    num_updates = scheduler._num_updates
     return {
         "format": _FORMAT,
         "kind": scheduler._state_kind,
-        "num_updates": num_updates,
+        "num_updates": scheduler._num_updates,
         "base_values": to_pairs(bases),
         "values": to_pairs(values),
         "attributes": to_pairs(plain_attributes(scheduler)),
-        "plan": rows_of(scheduler._planned_rows(), num_updates or 0),
+        "plan": [[field, group, _text(plan)] for field, group, plan in scheduler._planned_rows()],
     }
 
 
@@ -73,11 +62,11 @@ def plain_attributes(scheduler: Any) -> dict[str, Any]:
     attributes: dict[str, Any] = {}
     lost: list[str] = []
     for name, value in list(vars(scheduler).items()):
-        if name in scheduler._own_attributes or is_cached(scheduler, name):
+        if name in scheduler._own_attributes or _is_cached(scheduler, name):
             continue
         try:
-            attributes[name] = to_plain(value.value if isinstance(value, Enum) else value)
-        except NotPlainError as error:
+            attributes[name] = _to_plain(value)
+        except TypeError as error:
             is_container = isinstance(value, MutableMapping | MutableSequence | MutableSet)
             if is_container and name not in scheduler._told_of:
                 scheduler._told_of |= {name}
@@ -92,7 +81,7 @@ def plain_attributes(scheduler: Any) -> dict[str, Any]:
     return attributes
 
 
-def is_cached(scheduler: Any, name: str) -> bool:
+def _is_cached(scheduler: Any, name: str) -> bool:
     """Say whether an attribute is computed on use, so that it is not part of the state."""
     return isinstance(getattr(type(scheduler), name, None), cached_property)
 
@@ -120,47 +109,60 @@ def load(scheduler: Any, state_dict: Mapping[str, Any]) -> None:
 
 
 def _checked(scheduler: Any, state_dict: Any) -> dict[str, Any]:
-    name = type(scheduler).__name__
+    name, kind = type(scheduler).__name__, scheduler._state_kind
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"state_dict={state_dict!r} is not a dictionary.")
-    kind = state_dict.get("kind", scheduler._state_kind)
-    if kind != scheduler._state_kind:  # what another class has besides is not the point then
+    if state_dict.get("kind", kind) != kind:  # what another class has besides is not the point
         raise ValueError(
-            f"The state is of {kind!r}, but this scheduler is a {name}, which loads states of "
-            f"{scheduler._state_kind!r}."
-        )
-    missing, extra = _KEYS - {"plan"} - state_dict.keys(), state_dict.keys() - _KEYS
-    if missing or extra:
-        raise ValueError(
-            f"This is not a state of {name}: "
-            + "; ".join(
-                f"{what} {', '.join(sorted(map(repr, keys)))}"
-                for what, keys in (("it lacks", missing), ("it also has", extra))
-                if keys
-            )
-            + "."
-        )
-    if type(state_dict["format"]) is not int or state_dict["format"] != _FORMAT:
-        raise ValueError(
-            f"The state has format {state_dict['format']!r}, but this version reads format "
-            f"{_FORMAT}."
+            f"The state is of {state_dict['kind']!r}, but this scheduler is a {name}, which loads "
+            f"states of {kind!r}."
         )
     state = {"plan": [], **state_dict}
-    state["plan"] = checked_rows(state["plan"])
+    if state.keys() != _KEYS:
+        has, wanted = (", ".join(sorted(map(repr, keys))) for keys in (state, _KEYS))
+        raise ValueError(
+            f"This is not a state of {name}: it has the entries {has}, but has to have {wanted}."
+        )
+    if type(state["format"]) is not int or state["format"] != _FORMAT:
+        raise damaged("format", state["format"], f"{_FORMAT} for this version")
+    if not isinstance(state["plan"], list | tuple) or not all(map(_is_row, state["plan"])):
+        raise damaged(
+            "plan", state["plan"], "a list with a field, a group or None, and a text for each"
+        )
     if state["num_updates"] is not None or scheduler._is_counting:
-        state["num_updates"] = saved_count("num_updates", state["num_updates"])
+        check_count("num_updates", state["num_updates"])
     for key in ("base_values", "values", "attributes"):
-        state[key] = from_pairs(key, state[key])
+        state[key] = _from_pairs(key, state[key])
     for key in ("base_values", "values"):
         for field, values in state[key].items():
             _check_row(scheduler, key, field, values)
     scheduler._check_fields(state["values"])
     state["attributes"] = {
-        attribute: _read(scheduler, attribute, value)
+        attribute: _from_plain(attribute, value)
         for attribute, value in state["attributes"].items()
-        if not is_cached(scheduler, attribute)
+        if not _is_cached(scheduler, attribute)
     }
+    for attribute in state["attributes"]:
+        _check_attribute(scheduler, attribute)
     return state
+
+
+def damaged(entry: str, value: Any, expected: str) -> ValueError:
+    """Return the error for an entry of a state that is not what it has to be."""
+    return ValueError(f"The state's {entry!r} is {value!r}, but has to be {expected}.")
+
+
+def check_count(entry: str, value: Any) -> None:
+    """Raise if a state's entry is not a count."""
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise damaged(entry, value, "a count, an integer of at least 0")
+
+
+def _is_row(row: Any) -> bool:
+    match row:
+        case [str(), group, str()]:
+            return group is None or type(group) is int
+    return False
 
 
 def _check_row(scheduler: Any, key: str, name: str, values: Any) -> None:
@@ -168,60 +170,46 @@ def _check_row(scheduler: Any, key: str, name: str, values: Any) -> None:
     groups, field = scheduler.optimizer.param_groups, scheduler._fields.get(name)
     held = plain(field.held(groups[:1]))[0] if field and groups else None
     if not isinstance(values, list | tuple) or not all(_is_like(value, held) for value in values):
-        many = ", or a list of them," if held is None or isinstance(held, tuple) else ""
-        raise ValueError(
-            f"The state's {key.replace('_', ' ')} for field {name!r} are {values!r}, but have to "
-            f"be a list with a finite number{many} for each parameter group."
+        raise damaged(
+            key, {name: values}, "a list with what each parameter group holds, in finite numbers"
         )
 
 
 def _is_like(value: Any, held: Any) -> bool:
-    """Say whether ``value`` is of the kind of ``held``; anything finite is where that is None."""
+    """Say whether a state's value is of the kind of ``held``, which is None if that is unknown."""
     if isinstance(value, list | tuple):
         entry = held[0] if isinstance(held, tuple) else None
         return (held is None or entry is not None) and all(_is_like(one, entry) for one in value)
-    if held is not None and (
-        isinstance(held, tuple) or isinstance(value, bool) != isinstance(held, bool)
-    ):
-        return False
-    return isinstance(value, numbers.Real) and math.isfinite(plain(value))
+    is_alike = held is None or type(held) is (bool if type(value) is bool else float)
+    return is_alike and type(value) in (bool, int, float) and math.isfinite(plain(value))
 
 
 def check_fields(scheduler: Any, values: Mapping[str, Any]) -> None:
     """Raise if a state lacks a field of the scheduler, or has one that is not its own."""
     groups, own = scheduler.optimizer.param_groups, scheduler._fields
     # A field that is scheduled only later is known by its base in a restored optimizer.
-    extra = [
+    wrong = {
         name
-        for name in values.keys() - own.keys()
-        if not all(Field(name).initial_key in group for group in groups)
-    ]
-    for fields, what in ((own.keys() - values.keys(), "have no field"), (extra, "have a field")):
-        if fields:
-            names = ", ".join(map(repr, sorted(fields)))
-            raise ValueError(
-                f"The state's values {what} {names}, but {type(scheduler).__name__} schedules "
-                f"{', '.join(map(repr, own)) or 'no field yet'}. If a field was added to the "
-                "scheduler, take a state that was saved since; restore the optimizer first."
-            )
+        for name in values.keys() ^ own.keys()
+        if name in own or not all(Field(name).initial_key in group for group in groups)
+    }
+    if wrong:
+        raise ValueError(
+            f"The state has values of {', '.join(map(repr, values)) or 'no field'}, but "
+            f"{type(scheduler).__name__} schedules {', '.join(map(repr, own)) or 'no field yet'}. "
+            "If a field was added to the scheduler, take a state that was saved since; restore "
+            "the optimizer first."
+        )
 
 
-def _read(scheduler: Any, attribute: str, value: Any) -> Any:
+def _check_attribute(scheduler: Any, attribute: str) -> None:
     on_class = getattr(type(scheduler), attribute, None)
     is_code = callable(on_class) or hasattr(on_class, "__get__")
-    is_name = attribute.isidentifier() and not attribute.startswith("__")
-    is_free = is_name and not is_code and attribute not in scheduler._own_attributes
-    if not (is_free and scheduler._may_be_restored(attribute)):
+    if is_code or attribute in scheduler._own_attributes:
         raise ValueError(
             f"The state has an attribute {attribute!r}, which no state of "
             f"{type(scheduler).__name__} can set."
         )
-    try:
-        return like(from_plain(value), vars(scheduler).get(attribute))
-    except Exception as error:
-        raise ValueError(
-            f"The state's attribute {attribute!r} is {value!r}, which cannot be read: {error}"
-        ) from error
 
 
 def _bring_back_bases(scheduler: Any, state: Mapping[str, Any]) -> None:
@@ -282,52 +270,21 @@ def _listed(value: Any) -> Any:
 # The plan ------------------------------------------------------------------------------------
 
 
-def rows_of(planned: Planned, num_updates: int) -> list[Row]:
-    """Return what tells these schedules from others, in plain values.
-
-    A text tells the library's own schedules. It does not tell users' functions, so all are asked
-    for a few values as well, also beyond what a run has come to.
-    """
-    return [
-        [field, group, _text(schedule), _asked(schedule, num_updates)]
-        for field, group, schedule in planned
-    ]
-
-
-def checked_rows(rows: Any) -> list[Row]:
-    """Return the rows that a state has; raise if it has others."""
-    if not isinstance(rows, list | tuple) or not all(map(_is_row, rows)):
-        raise ValueError(
-            f"The state's 'plan' is {rows!r}, but has to be a list with a field, a group or None, "
-            "the schedule's text, and a list of values, for each schedule."
-        )
-    return [list(row) for row in rows]
-
-
 def differences(rows: Sequence[Row], planned: Planned) -> Iterator[str]:
-    """Yield a line for each schedule that is not the one that the rows are of."""
-    before = {(field, group): (text, values) for field, group, text, values in rows}
+    """Yield a line for each schedule whose text is not that of the rows.
+
+    Two functions of one name have one text. That they differ is seen by the values in force.
+    """
+    before = {(field, group): text for field, group, text in rows}
     for field, group, schedule in planned:
-        saved = before.get((field, group), before.get((field, None)))
-        if saved is None:
-            continue
-        text, values = saved
-        where = field if group is None else f"{field} of parameter group {group}"
-        if text != _text(schedule):
+        text = _text(schedule)
+        was = before.get((field, group), before.get((field, None), text))
+        if was != text:
+            where = field if group is None else f"{field} of parameter group {group}"
             yield (
-                f"{where}: the checkpoint's schedule was {_short(text)}, but the one given now is "
-                f"{_short(_text(schedule))}."
+                f"{where}: the checkpoint's schedule was {_short(was)}, but the one given now is "
+                f"{_short(text)}."
             )
-            continue
-        for num_updates, *saved_pair in values:
-            now = _coefficients(schedule, num_updates)
-            if now is not None and not all(map(_is_close, saved_pair, now)):
-                yield (
-                    f"{where}: {_short(text)} is another function than the checkpoint's: at "
-                    f"update {num_updates} it gives {_value(*now)}, and that one gave "
-                    f"{_value(*saved_pair)}."
-                )
-                break
 
 
 def _text(schedule: Schedule) -> str:
@@ -341,37 +298,60 @@ def _short(text: str) -> str:
     return f"{text[: _SHOWN * 2 // 3]} … {text[-_SHOWN // 3 :]}"
 
 
-def _asked(schedule: Schedule, num_updates: int) -> list[list[Any]]:
-    horizon = schedule.horizon or 0
-    updates = {*_ASKED, num_updates, 2 * num_updates + 1, horizon // 2, horizon}
-    pairs = {k: _coefficients(schedule, k) for k in sorted(updates)}
-    return [[k, *map(float, pair)] for k, pair in pairs.items() if pair is not None]
+# Plain values --------------------------------------------------------------------------------
 
 
-def _coefficients(schedule: Schedule, num_updates: int) -> tuple[float, float] | None:
+def to_pairs(entry: Mapping[str, T]) -> list[list[Any]]:
+    """Return a dictionary as what a state holds of it: a list with a name and a value for each.
+
+    ``torch.distributed.checkpoint`` takes dictionaries apart, wherever they are, and loads nothing
+    of the keys that the target did not have before. It keeps such a list as one.
+    """
+    return [[name, value] for name, value in entry.items()]
+
+
+def _from_pairs(key: str, entry: Any) -> dict[str, Any]:
+    """Return what :func:`to_pairs` was given, or a dictionary itself; raise for anything else."""
+    pairs = to_pairs(entry) if isinstance(entry, Mapping) else entry
+    are_pairs = isinstance(pairs, list | tuple) and all(
+        isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)
+        for pair in pairs
+    )
+    if not are_pairs or len(dict(pairs)) < len(pairs):
+        raise damaged(key, entry, "a list with a pair of a name and a value for each, none twice")
+    return dict(pairs)
+
+
+def _to_plain(value: Any) -> Any:
+    """Return ``value`` in numbers, texts and lists; the other containers become tagged lists."""
+    if getattr(value, "shape", None) == () and not hasattr(value, "__setitem__"):
+        value = value.item()  # a NumPy scalar
+    if value is None or type(value) in (bool, int, str):
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else ["__float__", repr(value)]
+    kind = type(value)
+    if kind not in _KINDS.values():
+        raise TypeError(f"{value!r} is not a plain value.")
+    items = [_to_plain(item) for item in (value.items() if kind is dict else value)]
+    if kind is list and not (items and _tag(items[0])):
+        return items
+    return [f"__{kind.__name__}__", *items]
+
+
+def _from_plain(name: str, value: Any) -> Any:
+    """Return what :func:`_to_plain` was given for an attribute."""
+    if not isinstance(value, list | tuple):
+        return value
+    tag, items = _tag(value[0] if value else None), [_from_plain(name, item) for item in value]
     try:
-        return schedule.coefficients(num_updates)
-    except Exception:
-        # A function need not know of updates that its run never comes to.
-        return None
+        if tag == "float":
+            return float(items[1])
+        return _KINDS[tag](items[1:]) if tag in _KINDS else items
+    except (TypeError, ValueError, IndexError) as error:
+        raise damaged(f"attribute {name}", value, "as it was saved") from error
 
 
-def _value(offset: float, scale: float) -> str:
-    if scale == 0.0:
-        return repr(offset)
-    multiple = f"{scale!r} · base"
-    return multiple if offset == 0.0 else f"{offset!r} + {multiple}"
-
-
-def _is_row(row: Any) -> bool:
-    match row:
-        case [str(), group, str(), [*asked]]:
-            return (group is None or type(group) is int) and all(map(_is_asked, asked))
-    return False
-
-
-def _is_asked(asked: Any) -> bool:
-    match asked:
-        case [k, offset, scale]:
-            return type(k) is int and k >= 0 and {type(offset), type(scale)} <= {int, float}
-    return False
+def _tag(value: Any) -> str:
+    is_one = isinstance(value, str) and len(value) > 4 and value[:2] == value[-2:] == "__"
+    return value[2:-2] if is_one else ""

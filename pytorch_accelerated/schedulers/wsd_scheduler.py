@@ -13,7 +13,7 @@ from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.cosine_scheduler import not_negative, updates_in
 from pytorch_accelerated.schedulers.for_runs import HORIZON, given, show_arguments
 from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules, ParamScheduler
-from pytorch_accelerated.schedulers.plain_values import saved_count
+from pytorch_accelerated.schedulers.state import check_count
 from pytorch_accelerated.schedules import (
     Schedule,
     Sequence,
@@ -237,7 +237,8 @@ class WSDLrScheduler(ParamScheduler):
             # A state of this very continuation is resumed; any other one is continued from.
             start = checked["num_updates"]
             if isinstance(saved, Mapping) and saved.get("total_steps") == self.total_steps:
-                start = saved_count("_continuation start", saved.get("start"))
+                start = saved.get("start")
+                check_count("_continuation start", start)
             else:
                 checked["plan"] = []  # another one is what was asked for
             continuation = {"start": start, "total_steps": self.total_steps}

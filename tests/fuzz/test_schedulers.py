@@ -302,7 +302,7 @@ EXTRA = st.text(max_size=6) | st.sampled_from(
 #: What stands for a value that JSON does not have, with anything inside.
 TAGGED = st.builds(
     lambda tag, inner: [f"__{tag}__", *inner],
-    st.sampled_from(["list", "tuple", "set", "frozenset", "dict", "deque", "Counter", "float"]),
+    st.sampled_from(["list", "tuple", "set", "dict", "float"]),
     st.lists(PLAIN, max_size=2),
 )
 
@@ -414,9 +414,7 @@ def test_a_state_of_another_version_is_refused_by_number(make: Any, number: Any)
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name != "user's"])
-@pytest.mark.parametrize(
-    "extra", ["evil", "step", "optimizer", "_fields", "__class__", "num_updates"]
-)
+@pytest.mark.parametrize("extra", ["step", "optimizer", "_fields", "__class__", "num_updates"])
 def test_an_extra_attribute_is_refused_by_name(name: str, extra: str) -> None:
     state = state_after(EVERY[name], 3)
     set_attributes(state, **{extra: 1})

@@ -63,8 +63,8 @@ ROWS = (
         "F06",
         "A schedule that is a function is saved as nothing; another one takes over unnoticed.",
         "PyTorch, Transformers",
-        "The state has values of the function at several updates, later ones too. Another function "
-        "is reported, also at update 0; an equal one resumes exactly.",
+        "The state has the name of the function and the values in force. Another name, or another "
+        "value at the position, is reported; an equal function resumes exactly.",
         ("huggingface/transformers#21689", "pytorch/pytorch!9927"),
         ("pytorch", "transformers"),
     ),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
-from collections import Counter, OrderedDict, defaultdict, deque
-from enum import Enum
+from collections import Counter, deque
 from functools import cached_property
 from typing import Any
 
@@ -77,7 +76,6 @@ def test_attributes_of_a_subclass_come_back_with_their_types() -> None:
     scheduler.things = {
         "tuple": (1, (2.5, None)),
         "set": {3},
-        "frozen": frozenset({"a"}),
         7: [True, {"x": "y"}],
         "infinite": float("inf"),
         "tags": ["__tuple__", ["__dict__"]],
@@ -90,26 +88,11 @@ def test_attributes_of_a_subclass_come_back_with_their_types() -> None:
     assert "function" not in dict(scheduler.state_dict()["attributes"])
 
 
-class Mode(str, Enum):
-    FAST = "fast"
-    SLOW = "slow"
-
-
-class Level(Enum):
-    LOW = (1,)
-    HIGH = (2,)
-
-
 class Holding(InverseLrScheduler):
     """Has all kinds of attributes that a subclass may set."""
 
     def __init__(self, optimizer: Any) -> None:
         super().__init__(optimizer)
-        self.mode, self.level = Mode.FAST, Level.LOW
-        self.recent: deque[float] = deque(maxlen=3)
-        self.seen: Counter[int] = Counter()
-        self.ordered: OrderedDict[str, int] = OrderedDict()
-        self.by_phase: defaultdict[str, list[float]] = defaultdict(list)
         self.numbers: list[Any] = []
 
     @cached_property
@@ -117,15 +100,10 @@ class Holding(InverseLrScheduler):
         return [1, 2, 3]
 
 
-def test_attributes_of_the_standard_library_and_numpy_come_back() -> None:
+def test_numbers_of_numpy_come_back_as_pythons_and_what_is_cached_is_computed_anew() -> None:
     scheduler = Holding(sgd())
     assert scheduler.table == [1, 2, 3]
-    scheduler.mode, scheduler.level = Mode.SLOW, Level.HIGH
-    scheduler.recent.extend([1.0, 2.0, 3.0, 4.0])
-    scheduler.seen.update([3, 3, 5])
-    scheduler.ordered.update(b=1, a=2)
-    scheduler.by_phase["warm"].append(0.5)
-    scheduler.numbers = [np.float32(0.1), np.int64(3), np.bool_(True), np.str_("a"), Mode.SLOW]
+    scheduler.numbers = [np.float32(0.5), np.float64(0.1), np.int64(3), np.bool_(True)]
     state = scheduler.state_dict()
     assert "table" not in dict(state["attributes"])
     file = io.BytesIO()
@@ -133,26 +111,24 @@ def test_attributes_of_the_standard_library_and_numpy_come_back() -> None:
     file.seek(0)
     for saved in (json.loads(json.dumps(state)), torch.load(file, weights_only=True)):
         fresh = Holding(sgd())
-        assert fresh.table is not None
-        fresh.load_state_dict(saved)
-        for name in ("mode", "level", "recent", "seen", "ordered", "by_phase", "numbers"):
-            assert getattr(fresh, name) == getattr(scheduler, name), name
-            assert type(getattr(fresh, name)) is type(getattr(scheduler, name)), name
-        assert fresh.recent.maxlen == 3
-        fresh.by_phase["cool"].append(1.0)
         # As a state had it that was saved before.
         set_attributes(saved, table=[9])
         fresh.load_state_dict(saved)
+        assert fresh.numbers == [0.5, 0.1, 3, True]
+        assert [type(number) for number in fresh.numbers] == [float, float, int, bool]
         assert fresh.table == [1, 2, 3]
-    set_attributes(state, mode="medium")
-    with pytest.raises(ValueError, match=r"attribute 'mode' is 'medium'"):
-        Holding(sgd()).load_state_dict(state)
 
 
-def test_a_container_that_cannot_be_saved_is_not_lost_without_a_word() -> None:
+@pytest.mark.parametrize(
+    "content",
+    [[torch.ones(1)], deque([1.0], maxlen=3), Counter("a")],
+    ids=["list", "deque", "Counter"],
+)
+def test_a_container_that_cannot_be_saved_is_not_lost_without_a_word(content: Any) -> None:
     scheduler = Holding(sgd())
-    scheduler.numbers = [torch.ones(1)]
-    with pytest.warns(SchedulerWarning, match=r"numbers is a list that is not saved: tensor"):
+    scheduler.numbers = content
+    words = f"numbers is a {type(content).__name__} that is not saved: "
+    with pytest.warns(SchedulerWarning, match=words):
         state = scheduler.state_dict()
     assert "numbers" not in dict(state["attributes"])
     Holding(sgd()).load_state_dict(state)
@@ -177,30 +153,29 @@ def test_a_subclass_with_a_state_of_its_own_keeps_it() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda s: s.pop("num_updates"), "lacks 'num_updates'"),
-        (lambda s: s.update(last_epoch=3), "also has 'last_epoch'"),
-        (lambda s: s.update(format=99), "format 99"),
+        (lambda s: s.pop("num_updates"), "has the entries 'attributes', .* but has to have"),
+        (lambda s: s.update(last_epoch=3), "has the entries .*'last_epoch', .* but has to have"),
+        (lambda s: s.update(format=99), "'format' is 99"),
         (lambda s: s.update(kind="StepLR"), "'StepLR'"),
-        (lambda s: s.update(num_updates=-1), "num_updates=-1"),
-        (lambda s: s.update(num_updates=1.5), "fractional"),
-        (lambda s: s.update(num_updates=1.0), "num_updates=1.0"),
-        (lambda s: s.update(num_updates="5"), "num_updates='5'"),
-        (lambda s: s.update(num_updates=10**400), "num_updates is a number of 1329 bits"),
+        (lambda s: s.update(num_updates=-1), "'num_updates' is -1"),
+        (lambda s: s.update(num_updates=1.5), "'num_updates' is 1.5"),
+        (lambda s: s.update(num_updates=1.0), "'num_updates' is 1.0"),
+        (lambda s: s.update(num_updates="5"), "'num_updates' is '5'"),
+        (lambda s: s.update(num_updates=10**400), "has to be a count"),
         (lambda s: s.update(values={"lr": [10**400]}), "finite"),
-        (lambda s: s.pop("base_values"), "lacks 'base_values'"),
-        (lambda s: s.update(base_values=[0.1]), "'base_values' entry"),
-        (lambda s: s.update(base_values={"lr": [float("nan")]}), "base values .* finite"),
-        (lambda s: s.update(values=[0.1]), "'values' entry"),
+        (lambda s: s.pop("base_values"), "not a state of MilestoneLrScheduler"),
+        (lambda s: s.update(base_values=[0.1]), "'base_values' is "),
+        (lambda s: s.update(base_values={"lr": [float("nan")]}), "'base_values' is .* finite"),
+        (lambda s: s.update(values=[0.1]), "'values' is "),
         (lambda s: s.update(values={"lr": [0.1, 0.2]}), "2 values"),
         (lambda s: s.update(values={"lr": [float("nan")]}), "finite"),
-        (lambda s: s.update(values={"nope": [0.1]}), "no field 'lr'"),
-        (lambda s: s.update(values=[["lr", [0.1]], ["lr", [0.1]]]), "no name twice"),
-        (lambda s: s.update(attributes=[["gamma"]]), "'attributes' entry"),
-        (lambda s: s.update(attributes=[[3, 0.5]]), "'attributes' entry"),
+        (lambda s: s.update(values={"nope": [0.1]}), "values of 'nope', but .* schedules 'lr'"),
+        (lambda s: s.update(values=[["lr", [0.1]], ["lr", [0.1]]]), "none twice"),
+        (lambda s: s.update(attributes=[["gamma"]]), "'attributes' is "),
+        (lambda s: s.update(attributes=[[3, 0.5]]), "'attributes' is "),
         (lambda s: set_attributes(s, optimizer=None), "attribute 'optimizer'"),
         (lambda s: set_attributes(s, step="x"), "attribute 'step'"),
         (lambda s: set_attributes(s, __class__="x"), "attribute '__class__'"),
-        (lambda s: set_attributes(s, **{"a b": 1}), "attribute 'a b'"),
     ],
 )
 def test_a_bad_state_is_refused_by_name_and_changes_nothing(change: Any, words: str) -> None:
@@ -385,11 +360,11 @@ def test_the_optimizers_step_may_be_wrapped(wrap: Any) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({}, r"have no field 'lr', but InverseLrScheduler schedules 'lr'"),
-        ({"lr": [0.05], "eps": [-1.0]}, r"have a field 'eps'"),
-        ({"lr": [0.05], "weight_decay": [9.0]}, r"have a field 'weight_decay'"),
+        ({}, r"has values of no field, but InverseLrScheduler schedules 'lr'"),
+        ({"lr": [0.05], "eps": [-1.0]}, r"has values of 'lr', 'eps'"),
+        ({"lr": [0.05], "weight_decay": [9.0]}, r"has values of 'lr', 'weight_decay'"),
         ({"lr": [0.05, 0.05]}, r"2 values came for field 'lr', but there are 1 parameter groups"),
-        ({"lr": ["0.05"]}, r"values for field 'lr'"),
+        ({"lr": ["0.05"]}, r"'values' is {'lr': "),
     ],
 )
 def test_a_state_with_other_fields_is_refused_by_name(values: Any, words: str) -> None:
@@ -403,10 +378,10 @@ def test_a_state_with_other_fields_is_refused_by_name(values: Any, words: str) -
 
 def test_a_built_in_schedulers_state_without_values_is_refused() -> None:
     scheduler = ParamScheduler(sgd([0.1]), lr=linear(5))
-    with pytest.raises(ValueError, match=r"have no field 'lr'"):
+    with pytest.raises(ValueError, match=r"values of no field"):
         scheduler.load_state_dict({**scheduler.state_dict(), "values": {}})
     for values in ([float("nan"), 1.0], [float("inf")], [True], [[0.1, 0.2]], [10**400]):
-        with pytest.raises(ValueError, match=r"values for field 'lr'"):
+        with pytest.raises(ValueError, match=r"'values' is {'lr': "):
             scheduler.load_state_dict({**scheduler.state_dict(), "values": {"lr": values}})
     assert held(scheduler.optimizer) == [0.1]
 

@@ -358,13 +358,13 @@ def test_the_constructor_decides_and_the_memory_is_kept() -> None:
     ("change", "words"),
     [
         (lambda s: s.update(kind="schedules"), "'schedules'"),
-        (lambda s: s["attributes"].pop(0), "lacks the attributes 'best'"),
-        (lambda s: set_attributes(s, best="low"), "best"),
-        (lambda s: set_attributes(s, best=["__float__", "nan"]), "best=nan"),
-        (lambda s: set_attributes(s, num_reductions=-1), "num_reductions=-1"),
-        (lambda s: set_attributes(s, num_bad_reports=0.5), "num_bad_reports=0.5"),
-        (lambda s: set_attributes(s, num_reductions="1"), "num_reductions='1'"),
-        (lambda s: set_attributes(s, num_reductions=10**400), "num_reductions is a number of"),
+        (lambda s: s["attributes"].pop(1), "'num_bad_reports' is None"),
+        (lambda s: set_attributes(s, best="low"), "'best' is 'low'"),
+        (lambda s: set_attributes(s, best=["__float__", "nan"]), "'best' is nan"),
+        (lambda s: set_attributes(s, num_reductions=-1), "'num_reductions' is -1"),
+        (lambda s: set_attributes(s, num_bad_reports=0.5), "'num_bad_reports' is 0.5"),
+        (lambda s: set_attributes(s, num_reductions="1"), "'num_reductions' is '1'"),
+        (lambda s: set_attributes(s, num_reductions=10**400), "has to be a count"),
     ],
 )
 def test_a_damaged_state_is_refused_and_changes_nothing(change: Any, words: str) -> None:
