@@ -1,13 +1,7 @@
 """Checkpoints of training runs: safe to be killed while writing, safe to read from anyone."""
 
-from pytorch_accelerated.checkpoints.finding import (
-    CheckpointInfo,
-    checkpoints_in,
-    list_checkpoints,
-    main,
-    table,
-)
-from pytorch_accelerated.checkpoints.folders import CheckpointError, verify
+from pytorch_accelerated.checkpoints.folders import CheckpointError, checkpoints_in, verify
+from pytorch_accelerated.checkpoints.listing import CheckpointInfo, list_checkpoints, main, table
 from pytorch_accelerated.checkpoints.writer import PREEMPTED_EXIT_CODE, Preempted
 
 __all__ = [

@@ -24,15 +24,14 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 FILES = ("model.safetensors", "optimizer.safetensors", "state.json", "state.safetensors")
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+# What a run calls its checkpoints.
+OWN_NAME = re.compile(r"update_\d+(_end)?")
+
 _CHUNK = 1 << 22
 _IN_WORK, _REPLACED = ".writing", ".replaced"
 
 # What a system says of a place that is full.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-# What it says if a file or folder was removed, or put there, while this process writes.
-_CHANGED = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
 
 # What it says of folders, and of network file systems, that nothing can be flushed to.
 _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -56,17 +55,10 @@ def write_folder(
     position: Mapping[str, int],
     replaces_any: bool = False,
 ) -> None:
-    """Write a checkpoint's folder; it appears complete or not at all.
+    """Write a checkpoint's folder, with the bytes of its files in pieces, completely or not at all.
 
-    Args:
-        target: The folder. One that is there already is replaced if it is a checkpoint.
-        files: By name, the bytes of each file in pieces.
-        position: Where in the run it was made.
-        replaces_any: Whether to replace also a folder that is not, or no longer, a checkpoint.
-
-    Raises:
-        OSError: It could not be written; what was there before is unharmed.
-        FileExistsError: Something else is at that place.
+    A checkpoint that is there already is replaced; with ``replaces_any``, what was one once, too.
+    If it cannot be written, what was there before is unharmed.
     """
     recover(target)
     is_checkpoint = os.path.lexists(target / MANIFEST)
@@ -107,22 +99,14 @@ def write_folder(
 
 
 def _advice(error: OSError, folder: Path) -> str:
+    another = "If another run uses it, give each run a folder of its own"
     if not os.path.isdir(folder):
-        return (
-            f"{folder} is gone, with all checkpoints in it. Is the place still there? If another "
-            f"run uses it, give each run a folder of its own"
-        )
-    kept = "earlier checkpoints are as they were. "
-    if error.errno in _CHANGED:
-        return (
-            f"{kept}Something else changed {folder} meanwhile. If another run uses it, give each "
-            f"run a folder of its own"
-        )
+        return f"{folder} is gone, with all checkpoints in it. Is the place still there? {another}"
+    kept = "earlier checkpoints are as they were."
     if error.errno not in _FULL:
-        return f"{kept}See to {folder}, then resume the run"
-    with contextlib.suppress(OSError):
-        kept += f"There are {shutil.disk_usage(folder).free / 1e9:.3f} GB free there: "
-    return f"{kept}make room, then resume the run"
+        return f"{kept} See to {folder}, then resume the run. {another}"
+    free = shutil.disk_usage(folder).free / 1e9
+    return f"{kept} There are {free:.3f} GB free there: make room, then resume the run"
 
 
 def _write_file(path: Path, pieces: Iterable[Any]) -> dict[str, Any]:
@@ -213,12 +197,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file of a checkpoint for reading.
-
-    Raises:
-        CheckpointError: It is missing, cannot be read, or is not a plain file: a link leads
-            elsewhere, and a device has no end.
-    """
+    """Open a plain file of a checkpoint: a link leads elsewhere, a device has no end."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise CheckpointError(
@@ -233,11 +212,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def read_json(path: Path) -> tuple[Any, bytes]:
-    """Return what a JSON file of a checkpoint holds, and its text.
-
-    Raises:
-        CheckpointError: It cannot be read, or is not JSON.
-    """
+    """Return what a JSON file of a checkpoint holds, and its text."""
     with opened(path) as file:
         text = file.read()
     try:
@@ -247,11 +222,7 @@ def read_json(path: Path) -> tuple[Any, bytes]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a checkpoint, checked in itself.
-
-    Raises:
-        CheckpointError: It is missing, damaged, of another format, or leads out of the folder.
-    """
+    """Return the manifest of a checkpoint, checked in itself."""
     path = folder / MANIFEST
     manifest, text = read_json(path)
     sealed = dict(manifest) if isinstance(manifest, dict) else {}
@@ -265,18 +236,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     files, position = sealed.get("files"), sealed.get("position")
     if not isinstance(files, dict) or not isinstance(position, dict):
         raise CheckpointError(f"{path} is damaged: it does not list files and position")
-    for name, entry in files.items():
-        if not _PLAIN_NAME.fullmatch(name) or name == MANIFEST:
-            raise CheckpointError(
-                f"{path} names the file {name!r}: only files within the folder are read"
-            )
+    for name in FILES:
+        entry = files.get(name)
         if not isinstance(entry, dict) or type(entry.get("size")) is not int:
-            raise CheckpointError(f"{path} is damaged: it gives no size of {name}")
+            raise CheckpointError(f"{path} is damaged: it does not list {name} with its size")
+    if len(files) > len(FILES):
+        raise CheckpointError(f"{path} lists {[*files]}, but only {FILES} are read")
     if not all(type(value) is int for value in position.values()):
         raise CheckpointError(f"{path} is damaged: its position is {position!r}")
-    missing = [name for name in FILES if name not in files]
-    if missing:
-        raise CheckpointError(f"{path} is damaged: it does not list {', '.join(missing)}")
     return sealed
 
 
@@ -309,3 +276,87 @@ def verify(folder: Path) -> dict[str, Any]:
                 f"{path} is damaged: its checksum is not the one that was written"
             )
     return manifest
+
+
+# Which there are, and which one a run continues from
+
+
+def place_of(folder: Path) -> tuple[int, int, int]:
+    """Return the updates, epochs and batches done in a checkpoint, as far as that can be told."""
+    try:
+        position = read_manifest(folder)["position"]
+        return (position.get("num_updates", 0), position.get("epoch", 0), position.get("batch", 0))
+    except CheckpointError:
+        number = re.search(r"\d+", folder.name)
+        return (int(number.group()) if number else -1, -1, -1)
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, damaged ones included; the furthest one comes last."""
+    found = [
+        (place_of(path), path.name, path)
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if not path.name.startswith(".") and not os.path.isfile(path) and is_one(path)
+    ]
+    return [path for _, _, path in sorted(found)]
+
+
+def is_one(folder: Path) -> bool:
+    """Return whether a folder is a checkpoint, as far as that can be told if it is damaged."""
+    is_named = OWN_NAME.fullmatch(folder.absolute().name) is not None
+    return is_named or os.path.lexists(folder / MANIFEST)
+
+
+def problem_of(folder: Path) -> str | None:
+    """Return what is wrong with a checkpoint; ``None`` if it is complete and undamaged."""
+    try:
+        verify(folder)
+    except CheckpointError as error:
+        return str(error)
+    return None
+
+
+def find(
+    resume: str | os.PathLike[str] | None, checkpoint_dir: Path | None
+) -> tuple[Path | None, list[str]]:
+    """Find the checkpoint that a run continues from, if any, and why newer ones cannot be used.
+
+    What would mix two courses of training in one folder is refused.
+    """
+    present = [] if checkpoint_dir is None else checkpoints_in(checkpoint_dir)
+    if resume is None and present:
+        raise ValueError(
+            f"checkpoint_dir holds checkpoints of a run already, {present[-1]} for one: pass "
+            f"resume='auto' to continue it, or another folder for a new run"
+        )
+    if resume is None or (resume == "auto" and not present):
+        return None, []
+    if resume == "auto":
+        return _newest_good(present)
+    start = Path(resume)
+    recover(start)
+    if not start.is_dir():
+        raise FileNotFoundError(f"there is no checkpoint or folder of checkpoints at {start}")
+    candidates = [start] if is_one(start) else checkpoints_in(start)
+    if not candidates:
+        raise CheckpointError(f"{start} is not a checkpoint, and there is none in it")
+    folder, problems = _newest_good(candidates)
+    if present and all(path.resolve() != folder.resolve() for path in present):
+        return _newest_good(present)  # the branch that began at `folder` was interrupted
+    if present and place_of(present[-1]) > place_of(folder):
+        raise ValueError(
+            f"checkpoint_dir holds later checkpoints, such as {present[-1]}, than {folder}, "
+            f"which resume names: pass resume='auto' to continue from the newest, or another "
+            f"checkpoint_dir for a branch from here"
+        )
+    return folder, problems
+
+
+def _newest_good(candidates: list[Path]) -> tuple[Path, list[str]]:
+    problems: list[str] = []
+    for folder in reversed(candidates):
+        problem = problem_of(folder)
+        if problem is None:
+            return folder, problems
+        problems.append(problem)
+    raise CheckpointError("no checkpoint can be used: " + "; ".join(problems))

@@ -48,19 +48,8 @@ def class_name(instance: Any) -> str:
     return f"{type(instance).__module__}.{type(instance).__qualname__}"
 
 
-def state_of(scheduler: Any) -> Any:
-    """Return the state of a scheduler, or a list of the states of several."""
-    if isinstance(scheduler, (list, tuple)):
-        return [one.state_dict() for one in scheduler]
-    return scheduler.state_dict()
-
-
 def restore(scheduler: Any, state: Any) -> None:
-    """Restore what `state_of` gave.
-
-    Raises:
-        ValueError: The numbers of schedulers differ.
-    """
+    """Restore the state of a scheduler, or a list of the states of several."""
     schedulers = list(each(scheduler))
     states = state if isinstance(state, list) else [state]
     if len(schedulers) != len(states):
@@ -92,38 +81,32 @@ def start_of(scheduler: Any) -> Any:
         return None
 
 
-def saved_state(scheduler: Any, start: Any) -> dict[str, Any]:
-    """Return what a checkpoint holds of a scheduler: its class, its state, what it came with."""
-    state = scheduler.state_dict() if hasattr(scheduler, "state_dict") else None
-    return {"class": class_name(scheduler), "state": state, "at_start": start}
-
-
 def take_up(scheduler: Any, start: Any, saved: dict[str, Any], num_updates: int) -> list[str]:
-    """Go to a checkpoint's position.
+    """Go to a checkpoint's position; return what differs from the checkpoint.
 
-    A scheduler of this library goes there with the plan that it was made with; one of another
-    library takes its state up as it is.
-
-    Args:
-        scheduler: The scheduler.
-        start: What it came with.
-        saved: What `saved_state` gave; an empty dict if there was no scheduler.
-        num_updates: Optimizer updates done.
-
-    Returns:
-        What differs from the checkpoint.
+    A scheduler of this library goes there with the plan that it was made with, which ``start``
+    tells; one of another library takes its state up as it is.
     """
     name, before = class_name(scheduler), saved.get("class", "none")
     is_ours = isinstance(scheduler, SchedulerBase)
     if _takes(scheduler, saved):
-        changes = _changes(saved["at_start"], start)
-        lines = [f"{key} of {name}: {one!r} before, {now!r} now" for key, one, now in changes]
+        old = saved["at_start"]
+        are_known = isinstance(old, dict) and isinstance(start, dict)
+        changes = {
+            key: value
+            for key, value in (start.items() if are_known else ())
+            if key not in _OF_GROUPS and not same(_plan(old.get(key)), _plan(value))
+        }
+        lines = [
+            f"{key} of {name}: {old.get(key)!r} before, {value!r} now"
+            for key, value in changes.items()
+        ]
         state = saved["state"]
         if not is_ours or "attributes" not in state:
             _load(scheduler, state)
             return [f"{line}; the former counts: {_ONLY_OURS}" for line in lines]
-        attributes = dict(state["attributes"]) | {key: now for key, _, now in changes}
-        scheduler.load_state_dict({**state, "attributes": to_pairs(attributes)})
+        attributes = to_pairs(dict(state["attributes"]) | changes)
+        scheduler.load_state_dict({**state, "attributes": attributes})
         if changes:
             scheduler.step_update(getattr(scheduler, "num_updates", num_updates))
         return lines
@@ -149,17 +132,6 @@ def _takes(scheduler: Any, saved: dict[str, Any]) -> bool:
         return bool(state["kind"] == scheduler._state_kind)
     names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(scheduler).__mro__]
     return saved["class"] in names
-
-
-def _changes(before: Any, now: Any) -> list[tuple[str, Any, Any]]:
-    """Return where two schedulers' plans differ, by what they came with: key and both values."""
-    if not isinstance(before, dict) or not isinstance(now, dict):
-        return []
-    return [
-        (key, before.get(key), value)
-        for key, value in now.items()
-        if key not in _OF_GROUPS and not same(_plan(before.get(key)), _plan(value))
-    ]
 
 
 def _plan(entry: Any) -> Any:

@@ -13,22 +13,14 @@ from typing import Any
 import torch
 
 from pytorch_accelerated.checkpoints import scheduler_states
+from pytorch_accelerated.checkpoints.contents import Weights
 from pytorch_accelerated.checkpoints.folders import CheckpointError, flush
-from pytorch_accelerated.checkpoints.weights import Weights
 
 _ITEMS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a file of `Trainer.save_checkpoint`, without running code from it.
-
-    Returns:
-        All of it, with tensors in host memory.
-
-    Raises:
-        OSError: There is no such file, or it cannot be read.
-        CheckpointError: It is damaged, or no file of `Trainer.save_checkpoint`.
-    """
+    """Read a file of `Trainer.save_checkpoint`, without running code from it."""
     if path.is_dir():
         raise IsADirectoryError(
             f"{path} is a folder: load_checkpoint() reads a file of save_checkpoint(); continue "
@@ -40,26 +32,19 @@ def read(path: Path) -> dict[str, Any]:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except pickle.UnpicklingError:
-        # PyTorch's own message advises to load it all the same, which may run what is in it.
+    except Exception:
+        # Bytes of another kind make PyTorch raise anything; of what could run code, its message
+        # advises to load it all the same.
+        what = "empty" if path.stat().st_size == 0 else "damaged, or of another kind"
         raise CheckpointError(
-            f"{path} is not a file of save_checkpoint(): it is damaged, of another kind, or holds "
-            f"other things than tensors and plain values, which could run code and are not loaded"
+            f"{path} is not a file of save_checkpoint(): it is {what}, or holds other things than "
+            f"tensors and plain values, which could run code and are not loaded"
         ) from None
-    except Exception as error:
-        # Bytes of another kind make it raise anything, and say what they are not.
-        what = "it is empty" if path.stat().st_size == 0 else "it is damaged, or of another kind"
-        reason = (str(error).splitlines() or [""])[0]
-        raise CheckpointError(
-            f"{path} is not a file of save_checkpoint(): {what} ({type(error).__name__}: {reason})"
-        ) from error
     if not isinstance(contents, dict) or "model_state_dict" not in contents:
-        has = type(contents).__name__
-        if isinstance(contents, dict):
-            has = f"dict with {', '.join(map(repr, list(contents)[:3])) or 'nothing'}"
         raise CheckpointError(
             f"{path} is not a file of save_checkpoint(): it has no 'model_state_dict', but holds a "
-            f"{has}. If that is a model's own state: model.load_state_dict(torch.load(path))"
+            f"{type(contents).__name__}. If that is a model's own state: "
+            f"model.load_state_dict(torch.load(path))"
         )
     return contents
 
@@ -70,21 +55,19 @@ def contents_of(
     """Return what `Trainer.save_checkpoint` writes, of which all can be loaded again."""
     check_not_reserved(extra, _ITEMS)
     extra = dict(extra)
-    if scheduler is not None:
-        extra["scheduler_state_dict"] = scheduler_states.state_of(scheduler)
-    check_loadable(extra)
+    if isinstance(scheduler, (list, tuple)):
+        extra["scheduler_state_dict"] = [one.state_dict() for one in scheduler]
+    elif scheduler is not None:
+        extra["scheduler_state_dict"] = scheduler.state_dict()
+    _check_loadable(extra)
     contents = {"model_state_dict": Weights(model).state_dict()}
     if optimizer is not None:
         contents["optimizer_state_dict"] = check_has_state(optimizer).state_dict()
     return {**contents, **extra}
 
 
-def check_loadable(contents: Mapping[str, Any]) -> None:
-    """Refuse what could be saved, but not be read back without running code from the file.
-
-    Raises:
-        TypeError: An item is not made of tensors and plain Python values.
-    """
+def _check_loadable(contents: Mapping[str, Any]) -> None:
+    """Refuse what could be saved, but not be read back without running code from the file."""
     for name, item in contents.items():
         file = io.BytesIO()
         try:
@@ -116,11 +99,7 @@ def write(contents: Any, path: str | os.PathLike[str]) -> None:
 
 
 def check_has_state(optimizer: Any) -> Any:
-    """Return the optimizer, which has to be one object with a state.
-
-    Raises:
-        TypeError: It is not.
-    """
+    """Return the optimizer, which has to be one object with a state."""
     if not hasattr(optimizer, "state_dict"):
         raise TypeError(
             f"the optimizer is a {type(optimizer).__name__} without a state_dict(), so "
@@ -137,11 +116,7 @@ def load(
     optimizer: Any,
     scheduler: Any,
 ) -> None:
-    """Restore what a file holds; if anything does not fit, nothing has changed.
-
-    Raises:
-        ValueError: A state does not fit.
-    """
+    """Restore what a file holds; if anything does not fit, nothing has changed."""
     of_optimizer = contents.get("optimizer_state_dict")
     of_scheduler = contents.get("scheduler_state_dict")
     if optimizer is None and of_optimizer is not None:
@@ -195,11 +170,7 @@ def _as_it_is(model: Any, optimizer: Any, scheduler: Any) -> Callable[[], None]:
 
 
 def check_not_reserved(kwargs: Mapping[str, Any], reserved: set[str]) -> None:
-    """Refuse items that would replace the Trainer's own.
-
-    Raises:
-        ValueError: A name is among both.
-    """
+    """Refuse items that would replace the Trainer's own."""
     taken = sorted(reserved & set(kwargs))
     if taken:
         raise ValueError(

@@ -15,13 +15,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pytorch_accelerated.checkpoints.finding import (
+from pytorch_accelerated.checkpoints.folders import (
     OWN_NAME,
+    CheckpointError,
     checkpoints_in,
     place_of,
     problem_of,
+    remove_folder,
+    write_folder,
 )
-from pytorch_accelerated.checkpoints.folders import CheckpointError, remove_folder, write_folder
 
 PREEMPTED_EXIT_CODE = 75
 """Exit code of a process that saved a checkpoint after SIGTERM and left: start it again.
@@ -101,14 +103,6 @@ class Questions:
         self.left -= 1
         return self.left <= 0
 
-    def ask_now(self) -> None:
-        """Have the next question be due."""
-        self.left = 1
-
-    def seconds_since(self) -> float:
-        """Return the seconds since the last question."""
-        return time.perf_counter() - self.asked_at
-
     def asked(self, seconds: float) -> None:
         """Plan the next question, ``seconds`` after the last one, on which all processes agree."""
         per_update = max(seconds / self.interval, 1e-9)
@@ -121,13 +115,7 @@ class Questions:
 class RunCheckpoints:
     """Writes a run's checkpoints in the background, and removes old ones.
 
-    Attributes:
-        folder: Where to.
-        every: Updates between two; ``None`` for one at the end of each epoch.
-        keep_last: How many to keep; ``None`` for all.
-        writer: Writes them.
-        is_told_to_leave: Whether SIGTERM has come, which ends other processes at once.
-        questions: When to ask the other processes whether one of them was told.
+    ``every`` is the number of updates between two, ``None`` for one at the end of each epoch.
     """
 
     folder: Path
@@ -167,12 +155,7 @@ class RunCheckpoints:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
     def write(self, files: Mapping[str, Iterable[Any]], position: Mapping[str, int]) -> None:
-        """Write a checkpoint in the background.
-
-        Args:
-            files: By name, the bytes of each file in pieces.
-            position: Where in the run it was made.
-        """
+        """Write a checkpoint in the background."""
         suffix = "" if position["in_epoch"] else "_end"
         target = self.folder / f"update_{position['num_updates']:09d}{suffix}"
         self.writer.submit(lambda: self._write(target, files, position))

@@ -32,7 +32,7 @@ from pytorch_accelerated.run.data import (
     own_generators,
     prepare_loader,
 )
-from pytorch_accelerated.run.plan import Plan
+from pytorch_accelerated.run.loop_state import Plan
 from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon

@@ -10,14 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from pytorch_accelerated.checkpoints import finding
-from pytorch_accelerated.checkpoints.contents import SavedState, read_state
+from pytorch_accelerated.checkpoints import folders
+from pytorch_accelerated.checkpoints.contents import SavedState, Weights, read_state
 from pytorch_accelerated.checkpoints.folders import CheckpointError
 from pytorch_accelerated.checkpoints.scheduler_states import class_name
-from pytorch_accelerated.checkpoints.weights import Weights
 from pytorch_accelerated.run import saving
-from pytorch_accelerated.run.loop_state import LoopState, Stage
-from pytorch_accelerated.run.plan import Plan, check_not_behind, transferred
+from pytorch_accelerated.run.loop_state import LoopState, Plan, Stage, check_not_behind, transferred
 from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.run.run import Run
 
@@ -30,7 +28,7 @@ def find(
     found: list[Any] = [None, []]
     with processes.main_for_all() as is_main:
         if is_main:
-            found = [*finding.find(resume, checkpoint_dir)]
+            found = [*folders.find(resume, checkpoint_dir)]
     folder, problems = processes.from_main(found)
     if processes.is_main and problems:
         warn(
@@ -144,25 +142,21 @@ def _checked(saved: SavedState) -> SavedState:
         for process in [saved["processes"][0], *saved["processes"]]:
             for total, count in (process["losses"], process["gradient_norms"]):
                 math.fsum((total, count))
-        _check_types(LoopState(**saved["loop"]), least=0)
-        if saved["plan"] is not None:
-            _check_types(Plan(**saved["plan"]), least=1)
+        positions: list[tuple[Any, int]] = [(LoopState(**saved["loop"]), 0)]
+        positions += [] if saved["plan"] is None else [(Plan(**saved["plan"]), 1)]
+        for instance, least in positions:
+            for name, hint in get_type_hints(type(instance)).items():
+                value = getattr(instance, name)
+                is_whole = type(value) is int
+                is_right = isinstance(value, hint) or (is_whole and isinstance(0.5, hint))
+                is_low = is_whole and value < least and name not in ("num_replanned", "data_seed")
+                if not is_right or is_low or isinstance(value, bool) != (hint is bool):
+                    raise TypeError(f"{name}={value!r}")
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{saved.folder / 'state.json'} is damaged: no run writes such a state ({error!r})"
         ) from error
     return saved
-
-
-def _check_types(instance: LoopState | Plan, least: int) -> None:
-    """Refuse fields of other types than they have, and counts that are too small."""
-    for name, hint in get_type_hints(type(instance)).items():
-        value = getattr(instance, name)
-        is_whole = type(value) is int
-        is_right = isinstance(value, hint) or (is_whole and isinstance(0.5, hint))
-        is_too_small = is_whole and value < least and name not in ("num_replanned", "data_seed")
-        if not is_right or is_too_small or isinstance(value, bool) != (hint is bool):
-            raise TypeError(f"{name}={value!r}")
 
 
 def _check_fits(run: Run, saved: SavedState) -> None:

@@ -12,9 +12,8 @@ from torch import nn
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.checkpoints.writer import RunCheckpoints
-from pytorch_accelerated.run.loop_state import LoopState, Randomness, Stage
+from pytorch_accelerated.run.loop_state import LoopState, Plan, Randomness, Stage
 from pytorch_accelerated.run.mode import OptimizerMode
-from pytorch_accelerated.run.plan import Plan
 from pytorch_accelerated.run.processes import Processes
 from pytorch_accelerated.run.schedulers import RunSchedulers
 from pytorch_accelerated.run.window import Window

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,11 +12,9 @@ from typing import Any
 import torch
 from accelerate.utils import DistributedType
 
-from pytorch_accelerated.checkpoints.contents import Part, SavedState, files_of
-from pytorch_accelerated.checkpoints.finding import checkpoints_in
-from pytorch_accelerated.checkpoints.folders import recover_all, write_folder
+from pytorch_accelerated.checkpoints.contents import Part, SavedState, Weights, files_of
+from pytorch_accelerated.checkpoints.folders import checkpoints_in, recover_all, write_folder
 from pytorch_accelerated.checkpoints.single_file import check_has_state, check_not_reserved
-from pytorch_accelerated.checkpoints.weights import Weights
 from pytorch_accelerated.checkpoints.writer import Preempted, Questions, RunCheckpoints
 from pytorch_accelerated.checks import same
 from pytorch_accelerated.run.loop_state import Stage
@@ -163,7 +162,6 @@ def after_update(run: Run, was_made: bool) -> None:
     """Save if it is time to, or if the process is about to be ended."""
     checkpoints = run.checkpoints
     if checkpoints is not None:
-        checkpoints.writer.check()
         every = checkpoints.every
         is_due = was_made and every is not None and run.loop.num_updates % every == 0
         _save_and_leave_if_told(run, checkpoints, is_due)
@@ -173,8 +171,7 @@ def after_epoch(run: Run) -> None:
     """Save if the epochs' ends are the time to, or if the process is about to be ended."""
     checkpoints = run.checkpoints
     if checkpoints is not None:
-        checkpoints.writer.check()
-        checkpoints.questions.ask_now()
+        checkpoints.questions.left = 1  # all processes are here
         _save_and_leave_if_told(run, checkpoints, is_due=checkpoints.every is None)
 
 
@@ -193,6 +190,7 @@ def at_end(run: Run, stopped: str | None = None) -> None:
 
 
 def _save_and_leave_if_told(run: Run, checkpoints: RunCheckpoints, is_due: bool) -> None:
+    checkpoints.writer.check()
     is_told = _is_told_to_leave(run, checkpoints)
     if is_due or is_told:
         _save(run, checkpoints)
@@ -214,7 +212,7 @@ def _is_told_to_leave(run: Run, checkpoints: RunCheckpoints) -> bool:
     if not questions.is_due():
         return False
     answers = torch.tensor(
-        [float(checkpoints.is_told_to_leave), questions.seconds_since()],
+        [float(checkpoints.is_told_to_leave), time.perf_counter() - questions.asked_at],
         dtype=torch.float32,
         device=processes.device,
     )

@@ -28,6 +28,8 @@ from pytorch_accelerated.schedulers import (
 )
 from pytorch_accelerated.schedules import Schedule
 
+_STEPS = ("step", "step_update")
+
 
 class RunSchedulers:
     """What a Trainer has as ``scheduler`` while a run is on.
@@ -80,12 +82,8 @@ class RunSchedulers:
 
     def _is_told_epochs(self, scheduler: Any) -> bool:
         """Return whether it is told the numbers of updates and of epochs, as those of timm are."""
-        return (
-            self._tells_epochs
-            and hasattr(scheduler, "step_update")
-            and hasattr(scheduler, "step")
-            and not isinstance(scheduler, SchedulerBase)
-        )
+        has_both = all(hasattr(scheduler, name) for name in _STEPS)
+        return self._tells_epochs and has_both and not isinstance(scheduler, SchedulerBase)
 
     def step(self, num_updates: int) -> None:
         """Put the values after so many updates in force."""
@@ -118,9 +116,16 @@ class RunSchedulers:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of each, and the position that they may have to be told."""
-        states = map(scheduler_states.saved_state, each(self._of), self._at_start)
-        position = {"num_updates": self._loop.num_updates, "epoch": self._loop.epoch}
-        return {**position, "each": list(states)}
+        states = [
+            {
+                "class": scheduler_states.class_name(one),
+                "state": one.state_dict() if hasattr(one, "state_dict") else None,
+                "at_start": start,
+            }
+            for one, start in zip(each(self._of), self._at_start, strict=True)
+        ]
+        loop = self._loop
+        return {"num_updates": loop.num_updates, "epoch": loop.epoch, "each": states}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to the position of a checkpoint; warn of what differs."""
@@ -172,15 +177,7 @@ def _put_bases_back(scheduler: Any) -> None:
 
 
 def make_schedulers(trainer: Any, factories: Any) -> Any:
-    """Make what the user's ``create_scheduler_fn`` describes, for a run.
-
-    Args:
-        trainer: Has ``run_config``, ``optimizer`` and the data loaders.
-        factories: One factory, or a list or tuple of them.
-
-    Returns:
-        One scheduler, or a list if there are several.
-    """
+    """Make what the user's ``create_scheduler_fn`` describes: one scheduler, or a list of them."""
     made: Any
     if isinstance(factories, (list, tuple)):
         if not factories:
@@ -207,7 +204,18 @@ def make_schedulers(trainer: Any, factories: Any) -> Any:
 
 
 def _make(trainer: Any, factory: Any) -> Any:
-    _check_factory(factory)
+    kind = factory if isinstance(factory, type) else type(factory)
+    is_scheduler = kind is not factory and any(hasattr(factory, name) for name in _STEPS)
+    if is_scheduler or not callable(factory):
+        instead = f"functools.partial({kind.__name__}, …)"
+        if not is_scheduler:
+            instead = "CosineLrScheduler.create_scheduler_fn()"
+        if isinstance(factory, Schedule):
+            instead = "ParamScheduler.create_scheduler_fn(lr=…)"
+        raise TypeError(
+            f"create_scheduler_fn is a {kind.__name__}: give a function that takes the optimizer "
+            f"and returns a scheduler, since each run makes its own; for example {instead}"
+        )
     factory = replace_trainer_placeholder_values(trainer, factory)
     try:
         scheduler = factory(trainer.optimizer)
@@ -217,24 +225,21 @@ def _make(trainer: Any, factory: Any) -> Any:
         if any(name in str(error) for name in TrainerPlaceholderValues.placeholder_set()):
             raise type(error)(f"{error} {ONLY_IN_PARTIALS}") from error
         if isinstance(factory, type) and isinstance(error, TypeError):
-            own = getattr(factory, "create_scheduler_fn", None)
-            instead = f"functools.partial({factory.__name__}, …) with its arguments"
-            if own is not None:
-                instead = f"{factory.__name__}.create_scheduler_fn(), with arguments as you need"
+            instead = f"functools.partial({factory.__name__}, …)"
+            if hasattr(factory, "create_scheduler_fn"):
+                instead = f"{factory.__name__}.create_scheduler_fn()"
             raise TypeError(
                 f"create_scheduler_fn is the class {factory.__name__}, which cannot be made with "
-                f"the optimizer alone ({error}): give {instead}"
+                f"the optimizer alone ({error}): give {instead}, with arguments as you need"
             ) from error
         raise
     for one in list(each(scheduler)) or [scheduler]:
-        if not (hasattr(one, "step") or hasattr(one, "step_update")):
-            hint = "Is a return missing?"
-            if callable(one):
-                hint = "Is it a factory of factories, such as create_scheduler_fn without ()?"
+        if not any(hasattr(one, name) for name in _STEPS):
             raise TypeError(
                 f"create_scheduler_fn returned {None if one is None else type(one).__name__}, "
                 f"which is not a scheduler: it has to return an object with a method step() or "
-                f"step_update(num_updates). {hint}"
+                f"step_update(num_updates). Is a return missing? Or is it create_scheduler_fn "
+                f"without ()?"
             )
         fields = [{**group, "params": None} for group in trainer.optimizer.param_groups]
         unresolved = [*find_placeholders([getattr(one, "__dict__", {}), fields])]
@@ -248,29 +253,6 @@ def _make(trainer: Any, factory: Any) -> Any:
             for group in one.optimizer.param_groups:
                 group.setdefault("initial_lr", copy.deepcopy(group["lr"]))
     return scheduler
-
-
-def _check_factory(factory: Any) -> None:
-    kind = type(factory).__name__
-    if isinstance(factory, Schedule):
-        raise TypeError(
-            "create_scheduler_fn is a schedule, which knows no optimizer: give "
-            "ParamScheduler.create_scheduler_fn(lr=…) with the schedule in place of …"
-        )
-    if callable(getattr(factory, "step", None) or getattr(factory, "step_update", None)) and (
-        not isinstance(factory, type)
-    ):
-        raise TypeError(
-            f"create_scheduler_fn is a {kind}: give a function that takes the "
-            f"optimizer and returns a scheduler, not a scheduler, since each run makes its own; "
-            f"for example functools.partial({kind}, …) or "
-            f"lambda optimizer: {kind}(optimizer, …)"
-        )
-    if not callable(factory):
-        raise TypeError(
-            f"create_scheduler_fn is a {kind}: give a function that takes the optimizer and "
-            f"returns a scheduler, for example CosineLrScheduler.create_scheduler_fn()"
-        )
 
 
 # As long as a run
@@ -288,46 +270,36 @@ def _length_mismatch(scheduler: Any, num_updates: int, horizon: int) -> str:
     if planned is None or scheduler._has_values_of_its_own:
         return ""
     # A state that was loaded may have the schedule begin elsewhere than the run.
-    begun_at = getattr(scheduler, "num_updates", num_updates) - num_updates
-    reached = begun_at + horizon
-    name = type(scheduler).__name__
-    begin = f"the run has {horizon} updates"
-    if begun_at:
-        begin += f", which {name} begins at update {begun_at}"
-    begin += f", but the schedule of {name} ends at update {planned}: "
+    reached = getattr(scheduler, "num_updates", num_updates) - num_updates + horizon
     values = scheduler.get_updated_values
     if planned > reached and not same(values(planned), values(reached)):
-        what, instead = "the run ends before it does", "have the run make so many updates"
-    elif planned < reached and _falls_to_the_end(scheduler, planned):
-        what = "the other updates run at its last value"
-        instead = (
-            f"end the run there (max_num_train_steps={planned - begun_at}); a last value that is "
-            f"to hold is written as >> constant({reached - planned})"
+        what = "the run ends before it does"
+    elif planned < reached and any(
+        before > last_but_one > last
+        for before, last_but_one, last in zip(
+            *(_rates(scheduler, max(0, planned - left)) for left in (2, 1, 0)), strict=True
         )
+    ):
+        what = f"to hold its last value for the rest, write >> constant({reached - planned})"
     else:
         return ""
-    return f"{begin}{what}. {_advice(scheduler)}, or {instead}"
-
-
-def _advice(scheduler: SchedulerBase) -> str:
-    """Return how a scheduler of this kind is made for a run, whatever its length."""
-    give = "Let the schedule take its length from the run: give"
-    kind = type(scheduler)
+    name = type(scheduler).__name__
+    begin = f"the run has {horizon} updates"
+    if reached != horizon:
+        begin += f", which {name} begins at update {reached - horizon}"
+    how = "shares of the run, such as linear(0.1, start=0.0) >> cosine()"
     if isinstance(scheduler, CosineLrScheduler | WSDLrScheduler):
-        return f"{give} {kind.__name__}.create_scheduler_fn(…) without a total of your own"
-    kind = kind if isinstance(scheduler, ParamScheduler) else ParamScheduler
+        how = "no total of your own"
+    elif not isinstance(scheduler, ParamScheduler):
+        name = ParamScheduler.__name__
     return (
-        f"{give} {kind.__name__}.create_scheduler_fn(…) with shares of the run, such as "
-        f"linear(0.1, start=0.0) >> cosine()"
+        f"{begin}, but the schedule of {type(scheduler).__name__} ends at update {planned}: "
+        f"{what}. To have it end with the run, give {name}.create_scheduler_fn(…) with {how}"
     )
 
 
-def _falls_to_the_end(scheduler: Any, horizon: int) -> bool:
-    """Return whether a learning rate is lower at each of a plan's last updates than before."""
-    rates = []
-    for num_updates in (horizon - 2, horizon - 1, horizon):
-        values = scheduler.get_updated_values(max(0, num_updates))
-        if not isinstance(values, Mapping):
-            values = {scheduler.param_group_field: values}
-        rates.append(list(values.get("lr", [])))
-    return any(a > b > c for a, b, c in zip(*rates, strict=True))
+def _rates(scheduler: Any, num_updates: int) -> list[float]:
+    values = scheduler.get_updated_values(num_updates)
+    if isinstance(values, Mapping):
+        return list(values.get("lr", ()))
+    return list(values) if scheduler.param_group_field == "lr" else []

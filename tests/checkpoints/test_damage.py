@@ -204,7 +204,7 @@ def test_a_manifest_cannot_lead_out_of_its_folder(folder, name):
     manifest = json.loads((folder / NEWEST / "manifest.json").read_text())
     manifest["files"][name] = {"size": 1, "sha256": "0" * 64}
     write_sealed(folder / NEWEST, manifest)
-    with pytest.raises(CheckpointError, match="only files within the folder"):
+    with pytest.raises(CheckpointError, match="are read"):
         verify(folder / NEWEST)
 
 
@@ -213,7 +213,7 @@ def test_a_manifest_cannot_lead_out_of_its_folder(folder, name):
     [
         ({"format": 2}, "format 2, but this version reads 1"),
         ({"files": []}, "does not list files"),
-        ({"files": {"state.json": 3}}, r"no size of state\.json"),
+        ({"files": dict.fromkeys(FILES[1:], 3)}, r"not list model\.safetensors with its size"),
         ({"position": {"num_updates": "9"}}, "position is"),
         ({"position": None}, "does not list files and position"),
     ],

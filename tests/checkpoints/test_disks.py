@@ -71,7 +71,7 @@ def test_what_cannot_be_read_is_passed_over_like_any_damage(
                 return read(path)
         return read(path)
 
-    monkeypatch.setattr("pytorch_accelerated.checkpoints.finding.verify", once)
+    monkeypatch.setattr("pytorch_accelerated.checkpoints.folders.verify", once)
     with pytest.warns(UserWarning, match=rf"(?s){NEWEST}.*cannot be read.*from .*{SECOND}"):
         assert outcome(train(make(), folder)) == straight
 

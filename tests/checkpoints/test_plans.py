@@ -12,8 +12,7 @@ from torch.optim import lr_scheduler
 
 from pytorch_accelerated import TrainerPlaceholderValues as T
 from pytorch_accelerated.callbacks import ScheduleMonitorCallback, TrainerCallback
-from pytorch_accelerated.run.loop_state import LoopState
-from pytorch_accelerated.run.plan import Plan, check_not_behind, transferred
+from pytorch_accelerated.run.loop_state import LoopState, Plan, check_not_behind, transferred
 from pytorch_accelerated.run_config import horizon
 from pytorch_accelerated.schedulers import (
     CosineLrScheduler,
@@ -462,10 +461,13 @@ two_epochs = {"total_num_epochs": 2}
 @pytest.mark.parametrize(
     ("create", "advice"),
     [
-        (CosineLrScheduler.create_scheduler_fn(**two_epochs), "CosineLr.* without a total of your"),
+        (
+            CosineLrScheduler.create_scheduler_fn(**two_epochs),
+            "CosineLr.* with no total of your own",
+        ),
         (
             WSDLrScheduler.create_scheduler_fn(**two_epochs, decay_phase_ratio=0.5),
-            "WSDLr.* without a total of your own",
+            "WSDLr.* with no total of your own",
         ),
         (over(12, end=0.0), r"ParamScheduler\.create_scheduler_fn\(…\) with shares of the run"),
     ],

@@ -11,8 +11,7 @@ import torch
 
 from pytorch_accelerated.callbacks import SaveTrainingStateCallback, TrainerCallback
 from pytorch_accelerated.checkpoints import CheckpointError, verify
-from pytorch_accelerated.checkpoints.finding import checkpoints_in
-from pytorch_accelerated.checkpoints.folders import FILES, write_folder
+from pytorch_accelerated.checkpoints.folders import FILES, checkpoints_in, write_folder
 from pytorch_accelerated.checkpoints.writer import BackgroundWriter, Questions, RunCheckpoints
 from tests.checkpoints.runs import DieAt, Interrupted, make, names, outcome, train
 

@@ -383,9 +383,9 @@ def write_weights(path):
     ("write", "message"),
     [
         (write_text, "is damaged, or of another kind"),
-        (Path.touch, "it is empty"),
+        (Path.touch, "it is empty, or"),
         (write_half, "is damaged, or of another kind"),
-        (write_weights, r"no 'model_state_dict', but holds a dict with 'weight'.*load_state_dict"),
+        (write_weights, r"no 'model_state_dict', but holds a dict.*load_state_dict"),
         (lambda path: torch.save([1], path), "no 'model_state_dict', but holds a list"),
     ],
 )
