@@ -204,17 +204,16 @@ def make_schedulers(trainer: Any, factories: Any) -> Any:
 
 
 def _make(trainer: Any, factory: Any) -> Any:
-    kind = factory if isinstance(factory, type) else type(factory)
-    is_scheduler = kind is not factory and any(hasattr(factory, name) for name in _STEPS)
-    if is_scheduler or not callable(factory):
-        instead = f"functools.partial({kind.__name__}, …)"
-        if not is_scheduler:
-            instead = "CosineLrScheduler.create_scheduler_fn()"
-        if isinstance(factory, Schedule):
-            instead = "ParamScheduler.create_scheduler_fn(lr=…)"
+    kind = type(factory).__name__
+    instead = None if callable(factory) else "CosineLrScheduler.create_scheduler_fn()"
+    if isinstance(factory, Schedule):
+        instead = "ParamScheduler.create_scheduler_fn(lr=…)"
+    elif not isinstance(factory, type) and any(hasattr(factory, name) for name in _STEPS):
+        instead = f"functools.partial({kind}, …)"
+    if instead is not None:
         raise TypeError(
-            f"create_scheduler_fn is a {kind.__name__}: give a function that takes the optimizer "
-            f"and returns a scheduler, since each run makes its own; for example {instead}"
+            f"create_scheduler_fn is a {kind}: give a function that takes the optimizer and "
+            f"returns a scheduler, since each run makes its own; for example {instead}"
         )
     factory = replace_trainer_placeholder_values(trainer, factory)
     try:

@@ -38,7 +38,7 @@ def a_scheduler():
     ("create", "error", "message"),
     [
         (a_scheduler(), TypeError, r"functools\.partial\(CosineLrScheduler, …\)"),
-        (cosine(), TypeError, r"give ParamScheduler\.create_scheduler_fn\(lr=…\)"),
+        (cosine(), TypeError, r"example ParamScheduler\.create_scheduler_fn\(lr=…\)"),
         ("cosine", TypeError, r"for example CosineLrScheduler\.create_scheduler_fn\(\)"),
         (CosineLrScheduler.create_scheduler_fn, TypeError, r"create_scheduler_fn without \(\)\?"),
         (lambda optimizer: None, TypeError, r"returned None.* Is a return missing\?"),
