@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from types import FunctionType, MethodType
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -25,9 +23,9 @@ class ModelEma(nn.Module):
     buffers, matched by name. Entries that are not floating-point numbers, such as batch
     normalisation's counters, are copied.
 
-    The copy has the model's types of number, but averages are kept in single precision at least:
-    in half precision, the small steps of an average would be rounded away, and it would stand
-    still. ``state_dict()`` holds them as they are kept.
+    The copy has the model's types of number, but averages are kept in single precision at least,
+    those of narrower entries in ``wide``: in half precision, the small steps of an average would be
+    rounded away, and it would stand still.
 
     Args:
         model: The model to follow; wrappers of distributed training and ``torch.compile`` are
@@ -36,6 +34,7 @@ class ModelEma(nn.Module):
 
     Attributes:
         module: The averaged model, in evaluation mode.
+        wide: The averages of entries in half precision, which `module` shows rounded.
         decay: How much of the average stays at each update; may be changed between updates.
 
     Raises:
@@ -63,8 +62,15 @@ class ModelEma(nn.Module):
         self.module = (
             _plain_copy(_unwrapped(checked_module("model", model))).eval().requires_grad_(False)
         )
-        # Of entries in lower precision: the average, and the version of the entry that shows it.
-        self._wide: dict[str, tuple[Tensor, int]] = {}
+        narrow = {name: entry for name, entry in _tensors(self.module) if _is_narrow(entry)}
+        self._narrow = list(narrow)
+        self.wide = nn.ParameterList(
+            nn.Parameter(
+                entry.to(torch.complex64 if entry.is_complex() else torch.float32),
+                requires_grad=False,
+            )
+            for entry in narrow.values()
+        )
 
     def update_fn(self, old: Tensor, new: Tensor) -> Tensor:
         """The next average of one entry; override it for another kind of average.
@@ -129,48 +135,11 @@ class ModelEma(nn.Module):
                     value.copy_(average)
             yield
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the averages, as precise as they are kept."""
-        state = super().state_dict(*args, **kwargs)
-        for name, entry in _tensors(self.module):
-            average = self._average(name, entry)
-            if average is not entry:
-                state[f"{kwargs.get('prefix', '')}module.{name}"] = average
-        return state
-
-    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
-        """Continue from averages that `state_dict` returned.
-
-        Args:
-            state_dict: What `state_dict` returned.
-            *args: As for `torch.nn.Module.load_state_dict`.
-            **kwargs: As for `torch.nn.Module.load_state_dict`.
-        """
-        result = super().load_state_dict(state_dict, *args, **kwargs)
-        for name, entry in _tensors(self.module):
-            average = self._average(name, entry)
-            if average is not entry and f"module.{name}" in state_dict:
-                average.copy_(state_dict[f"module.{name}"])
-        return result
-
-    def _average(self, name: str, entry: Tensor) -> Tensor:
-        """Return what an entry's average is kept in: itself, or a wider tensor of its own."""
-        if not _has_fractions(entry) or torch.finfo(entry.dtype).bits >= 32:
-            return entry
-        wide, version = self._wide.get(name, (entry, -1))
-        wide = wide.to(entry.device, torch.complex64 if entry.is_complex() else torch.float32)
-        if version != entry._version and not torch.equal(wide.to(entry.dtype), entry):
-            wide = entry.to(wide.dtype)  # somebody has put other values into the module
-        self._wide[name] = wide, entry._version
-        return wide
-
     def _show(self) -> None:
         """Cast the averages that are kept in higher precision into the module."""
-        for name, entry in _tensors(self.module):
-            average = self._average(name, entry)
-            if average is not entry:
-                entry.copy_(average)
-                self._wide[name] = average, entry._version
+        entries = dict(_tensors(self.module))
+        for name, average in zip(self._narrow, self.wide, strict=True):
+            entries[name].copy_(average)
 
     def _pairs(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
         """Return each average with the model's own entry; tied weights come once."""
@@ -182,14 +151,14 @@ class ModelEma(nn.Module):
                 f"the model is not the one that is averaged: it lacks {missing}, "
                 f"and has {unknown} in addition"
             )
-        pairs = []
+        pairs, wide = [], dict(zip(self._narrow, self.wide, strict=True))
         for name, entry in _tensors(self.module):
             if entry.shape != theirs[name].shape:
                 raise ValueError(
                     f"the model is not the one that is averaged: {name} has the shape "
                     f"{tuple(theirs[name].shape)}, its average {tuple(entry.shape)}"
                 )
-            pairs.append((self._average(name, entry), theirs[name]))
+            pairs.append((wide.get(name, entry), theirs[name]))
         return pairs
 
     def _averages_and_values(self, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
@@ -214,6 +183,10 @@ def checked_decay(decay: object) -> float:
 
 def _has_fractions(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _is_narrow(tensor: Tensor) -> bool:
+    return _has_fractions(tensor) and torch.finfo(tensor.dtype).bits < 32
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -245,41 +218,15 @@ def _plain_copy(model: nn.Module) -> nn.Module:
         forward = attributes.pop("_original_forward")
         if getattr(forward, "__func__", forward) is not type(copied).forward:
             copied.forward = forward
-    if _reaches(vars(copied), set(model.modules())):
+    # A copy's methods are its own, but functions that a module holds are the very same.
+    if any(isinstance(vars(part).get("forward"), FunctionType) for part in copied.modules()):
         copied.register_forward_pre_hook(_refuse)
     return copied
 
 
-def _reaches(value: Any, modules: set[nn.Module], seen: set[int] | None = None) -> bool:
-    """Say whether functions that a module holds lead to one of some modules.
-
-    A copy of a module has copies of its submodules, but its functions are the very same.
-    """
-    seen = set() if seen is None else seen
-    if id(value) in seen:
-        return False
-    seen.add(id(value))
-    if isinstance(value, nn.Module):
-        return value in modules or _reaches(vars(value), modules, seen)
-    if isinstance(value, dict):
-        inner = list(value.values())
-    elif isinstance(value, list | tuple | set):
-        inner = list(value)
-    elif isinstance(value, MethodType):
-        inner = [value.__self__, value.__func__]
-    elif isinstance(value, partial):
-        inner = [value.func, value.args, value.keywords]
-    elif isinstance(value, FunctionType):
-        used = inspect.getclosurevars(value)
-        inner = [used.nonlocals, used.globals, value.__defaults__, vars(value)]
-    else:
-        return False
-    return any(_reaches(item, modules, seen) for item in inner)
-
-
 def _refuse(module: nn.Module, arguments: Any) -> None:
     raise RuntimeError(
-        f"{type(module).__name__} holds a function that calls the model it was copied from, such "
-        f"as a compiled or replaced forward, so the copy would compute with that model's weights. "
-        f"Write: with ema.applied_to(model): model(…)"
+        f"{type(module).__name__} has a forward that was compiled or replaced by a function, which "
+        f"may call the model it was copied from, so the copy would compute with that model's "
+        f"weights. Write: with ema.applied_to(model): model(…)"
     )

@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Rational, Real
+from operator import attrgetter
 from typing import Any, ClassVar, NoReturn
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -38,22 +39,20 @@ ONLY_IN_PARTIALS = (
 )
 
 
-def _binary(symbol: str) -> Callable[[Any, Any], TrainerPlaceholderValues]:
+def _binary(symbol: str) -> tuple[Callable[[Any, Any], TrainerPlaceholderValues], ...]:
+    """Return the method of an operator, and that for a number on its left."""
+
     def method(self: Any, other: Any) -> TrainerPlaceholderValues:
         if not isinstance(other, (Real, TrainerPlaceholderValues)):
             return NotImplemented  # type: ignore[no-any-return]
         return TrainerPlaceholderValues(symbol, (self, other))
 
-    return method
-
-
-def _reflected(symbol: str) -> Callable[[Any, Any], TrainerPlaceholderValues]:
-    def method(self: Any, other: Any) -> TrainerPlaceholderValues:
+    def reflected(self: Any, other: Any) -> TrainerPlaceholderValues:
         if not isinstance(other, Real):
             return NotImplemented  # type: ignore[no-any-return]
         return TrainerPlaceholderValues(symbol, (other, self))
 
-    return method
+    return method, reflected
 
 
 def _unary(symbol: str) -> Callable[..., TrainerPlaceholderValues]:
@@ -102,7 +101,7 @@ class TrainerPlaceholderValues:
         >>> T = TrainerPlaceholderValues
         >>> total = T.NUM_EPOCHS * T.NUM_UPDATE_STEPS_PER_EPOCH
         >>> total // 10 + 1
-        NUM_EPOCHS * NUM_UPDATE_STEPS_PER_EPOCH // 10 + 1
+        ((NUM_EPOCHS * NUM_UPDATE_STEPS_PER_EPOCH) // 10) + 1
         >>> (total // 10 + 1).resolve({"NUM_EPOCHS": 5, "NUM_UPDATE_STEPS_PER_EPOCH": 20}.get)
         11
     """
@@ -117,13 +116,13 @@ class TrainerPlaceholderValues:
     TRAIN_DATALOADER_LEN: ClassVar[TrainerPlaceholderValues]
     EVAL_DATALOADER_LEN: ClassVar[TrainerPlaceholderValues]
 
-    __add__, __radd__ = _binary("+"), _reflected("+")
-    __sub__, __rsub__ = _binary("-"), _reflected("-")
-    __mul__, __rmul__ = _binary("*"), _reflected("*")
-    __truediv__, __rtruediv__ = _binary("/"), _reflected("/")
-    __floordiv__, __rfloordiv__ = _binary("//"), _reflected("//")
-    __mod__, __rmod__ = _binary("%"), _reflected("%")
-    __pow__, __rpow__ = _binary("**"), _reflected("**")
+    __add__, __radd__ = _binary("+")
+    __sub__, __rsub__ = _binary("-")
+    __mul__, __rmul__ = _binary("*")
+    __truediv__, __rtruediv__ = _binary("/")
+    __floordiv__, __rfloordiv__ = _binary("//")
+    __mod__, __rmod__ = _binary("%")
+    __pow__, __rpow__ = _binary("**")
     __neg__, __abs__, __round__ = _unary("neg"), _unary("abs"), _unary("round")
     __floor__, __ceil__, __trunc__ = _unary("floor"), _unary("ceil"), _unary("trunc")
     __lt__ = __le__ = __gt__ = __ge__ = _not_yet("compared")
@@ -157,21 +156,14 @@ class TrainerPlaceholderValues:
             return self.name
         if self.name.isalpha():
             return f"{self.name}({', '.join(map(repr, self.operands))})"
-        left, right = self.operands
-        return f"{_bracketed(left, self.name)} {self.name} {_bracketed(right, self.name, True)}"
+        left, right = map(_bracketed, self.operands)
+        return f"{left} {self.name} {right}"
 
 
-_PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2, "**": 3}
-
-
-def _bracketed(operand: Any, outer: str, is_right: bool = False) -> str:
-    """The operand's text, in brackets where leaving them out would change the meaning."""
-    inner = _PRECEDENCE.get(getattr(operand, "name", ""), 4)
-    if isinstance(operand, Real) and operand < 0:
-        inner = 2
-    binds_left = is_right != (outer == "**")
-    needed = inner < _PRECEDENCE[outer] or (inner == _PRECEDENCE[outer] and binds_left)
-    return f"({operand!r})" if needed else repr(operand)
+def _bracketed(operand: Any) -> str:
+    """Return an operand's text, in brackets unless it is a name or a number without a sign."""
+    text = repr(operand)
+    return text if text.isidentifier() or text[0].isdigit() else f"({text})"
 
 
 def _whole_as_int(number: Any) -> Any:
@@ -191,38 +183,29 @@ def _num_epochs(trainer: Any) -> Any:
     return _whole_as_int(Fraction(horizon, per_epoch))
 
 
-_LOOKUPS: Mapping[str, Callable[[Any], Any]] = {
+_LOOKUPS: dict[str, Callable[[Any], Any]] = {
     "NUM_EPOCHS": _num_epochs,
-    "NUM_UPDATE_STEPS_PER_EPOCH": lambda trainer: trainer.run_config.num_update_steps_per_epoch,
-    "PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH": lambda trainer: (
-        trainer.run_config.num_local_update_steps_per_epoch
+    "NUM_UPDATE_STEPS_PER_EPOCH": attrgetter("run_config.num_update_steps_per_epoch"),
+    "PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH": attrgetter(
+        "run_config.num_local_update_steps_per_epoch"
     ),
-    "MAX_NUM_TRAIN_STEPS": lambda trainer: trainer.run_config.max_num_train_steps,
-    "TRAIN_DATALOADER_LEN": lambda trainer: _length(trainer._train_dataloader),
-    "EVAL_DATALOADER_LEN": lambda trainer: _length(trainer._eval_dataloader),
+    "MAX_NUM_TRAIN_STEPS": attrgetter("run_config.max_num_train_steps"),
+    "TRAIN_DATALOADER_LEN": lambda trainer: len(trainer._train_dataloader),
+    "EVAL_DATALOADER_LEN": lambda trainer: len(trainer._eval_dataloader),
 }
 for _name in _LOOKUPS:
     setattr(TrainerPlaceholderValues, _name, TrainerPlaceholderValues(_name))
 
 
-def _length(loader: Any) -> int | None:
-    try:
-        return len(loader)
-    except TypeError:
-        return None
-
-
 def _look_up(trainer: Any, name: str) -> Any:
-    number = _LOOKUPS[name](trainer)
+    try:
+        number = _LOOKUPS[name](trainer)
+    except TypeError:  # of a loader that has no length
+        number = None
     if number is None:
         raise ValueError(
-            f"{name} is not known in this run: "
-            + (
-                "it has no evaluation data set with a length"
-                if name == "EVAL_DATALOADER_LEN"
-                else "its training data has no length. Give max_num_train_steps and use "
-                "MAX_NUM_TRAIN_STEPS, or write a number"
-            )
+            f"{name} is not known in this run, which has no such data or data without a length. "
+            f"Give max_num_train_steps and use MAX_NUM_TRAIN_STEPS, or write a number."
         )
     return number
 
@@ -265,14 +248,7 @@ def _replace(value: Any, lookup: Callable[[str], Any]) -> Any:
 
 
 def find_placeholders(value: Any) -> Iterator[TrainerPlaceholderValues]:
-    """Placeholders in a value, also within lists, tuples, dicts and partials.
-
-    Args:
-        value: Anything.
-
-    Yields:
-        Each placeholder found.
-    """
+    """Give each placeholder in a value, also within lists, tuples, dicts and partials."""
     if isinstance(value, TrainerPlaceholderValues):
         yield value
     elif isinstance(value, functools.partial):
