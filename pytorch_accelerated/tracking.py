@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class RunHistory(ABC):
 
     @abstractmethod
     def get_metric_values(self, metric_name: str) -> list[Any]:
-        """Return all values of a metric, oldest first; none if it has none."""
+        """Return all values of a metric, oldest first, as a new list; none if it has none."""
 
     def num_values(self, metric_name: str) -> int:
         """Return how many values a metric has; override it if counting them is cheaper."""
@@ -64,7 +64,8 @@ class RunHistory(ABC):
         """Append a value to a metric.
 
         The library's histories take what a checkpoint can hold: numbers, strings, tensors,
-        ``None``, and lists, tuples, sets and dicts of these. NumPy's become plain Python.
+        ``None``, and lists, tuples, sets and dicts of these. NumPy's become plain Python; anything
+        else is a `TypeError`. That on disk takes what JSON has, and lists for tensors.
         """
 
     @abstractmethod
@@ -120,19 +121,15 @@ class InMemoryRunHistory(RunHistory):
         self.reset()
 
     def get_metric_names(self) -> list[str]:
-        """Return the names of all metrics with a value, in the order of their first ones."""
         return list(self._metrics)
 
     def get_metric_values(self, metric_name: str) -> list[Any]:
-        """Return all values of a metric, oldest first, as a new list; none if it has none."""
         return list(self._metrics.get(self._full_name(metric_name), []))
 
     def num_values(self, metric_name: str) -> int:
-        """Return how many values a metric has."""
         return len(self._metrics.get(self._full_name(metric_name), ()))
 
     def get_latest_metric(self, metric_name: str) -> Any:
-        """Return the newest value of a metric; `ValueError` if it has none."""
         values = self._metrics.get(self._full_name(metric_name))
         if not values:
             raise ValueError(
@@ -142,40 +139,32 @@ class InMemoryRunHistory(RunHistory):
         return values[-1]
 
     def set_metric_name_prefix(self, prefix: str = "") -> None:
-        """Set what metric names begin with from now on; `TypeError` if it is not a string."""
         if not isinstance(prefix, str):
             raise TypeError(f"prefix={prefix!r} is not a string. Write prefix='' for none.")
         self._prefix = prefix
 
     @property
     def metric_name_prefix(self) -> str:
-        """What metric names begin with at present."""
         return self._prefix
 
     def update_metric(self, metric_name: str, metric_value: Any) -> None:
-        """Append a value to a metric; `TypeError` if no checkpoint could hold it."""
         value = _plain(metric_value, f"the value of the metric {metric_name!r}")
         self._metrics.setdefault(self._full_name(metric_name), []).append(value)
 
     def delete_metric(self, metric_name: str) -> None:
-        """Forget a metric and its values, if it has any."""
         self._metrics.pop(self._full_name(metric_name), None)
 
     @property
     def current_epoch(self) -> int:
-        """The epoch at hand, from 1."""
         return self._current_epoch
 
     def increment_epoch(self) -> None:
-        """Count one epoch more."""
         self._current_epoch += 1
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch at hand."""
         self._current_epoch = epoch
 
     def reset(self) -> None:
-        """Forget all metrics and the prefix, and go back to epoch 1."""
         self._current_epoch = 1
         self._metrics: dict[str, list[Any]] = {}
         self._prefix = ""
@@ -186,7 +175,6 @@ class InMemoryRunHistory(RunHistory):
         return {"metrics": metrics, "current_epoch": self._current_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from what `state_dict` returned."""
         self._current_epoch = state_dict["current_epoch"]
         self._metrics = {name: list(values) for name, values in state_dict["metrics"].items()}
 
@@ -229,7 +217,8 @@ class OnDiskRunHistory(InMemoryRunHistory):
         self._counts: Counter[str] = Counter()
         super().reset()
         with open(self._path, "ab+") as file:
-            _drop_torn_line(file)
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)  # drops a line that a crash cut short
             file.seek(0)
             for line in iter(file.readline, b""):
                 self._replay(self._parsed(line), file.tell())
@@ -261,13 +250,7 @@ class OnDiskRunHistory(InMemoryRunHistory):
                 self._begin = end
 
     def _write(self, *entries: dict[str, Any]) -> None:
-        try:
-            lines = [json.dumps(entry) for entry in entries]
-        except TypeError as error:
-            raise TypeError(
-                f"a value for the file {self._path} cannot be written as JSON: {error}. Record "
-                f"numbers, strings, or lists and dicts of them."
-            ) from None
+        lines = [json.dumps(entry) for entry in entries]
         with open(self._path, "ab") as file:
             file.write("".join(f"{line}\n" for line in lines).encode())
             end = file.tell()
@@ -275,11 +258,9 @@ class OnDiskRunHistory(InMemoryRunHistory):
             self._replay(json.loads(line), end)
 
     def get_metric_values(self, metric_name: str) -> list[Any]:
-        """Return all values of a metric, oldest first, read from the file; none if it has none."""
         return self._read().get(self._full_name(metric_name), [])
 
     def num_values(self, metric_name: str) -> int:
-        """Return how many values a metric has."""
         return self._counts[self._full_name(metric_name)]
 
     def _read(self) -> dict[str, list[Any]]:
@@ -294,22 +275,18 @@ class OnDiskRunHistory(InMemoryRunHistory):
         return metrics
 
     def update_metric(self, metric_name: str, metric_value: Any) -> None:
-        """Append a value, a number or something else that JSON has, to a metric."""
         value = _plain(metric_value, f"the value of the metric {metric_name!r}")
         value = _numbers(value, tensors=True)
         self._write({"metric": self._full_name(metric_name), "value": value})
 
     def delete_metric(self, metric_name: str) -> None:
-        """Forget a metric and its values, if it has any."""
         if self._full_name(metric_name) in self._metrics:
             self._write({"deleted": self._full_name(metric_name)})
 
     def increment_epoch(self) -> None:
-        """Count one epoch more."""
         self.set_epoch(self._current_epoch + 1)
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch at hand."""
         self._write({"epoch": epoch})
 
     def reset(self) -> None:
@@ -318,29 +295,17 @@ class OnDiskRunHistory(InMemoryRunHistory):
         self._write({"reset": True, "epoch": 1})
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all metrics, read from the file, and the epoch."""
         return {"metrics": self._read(), "current_epoch": self._current_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned, also that of an `InMemoryRunHistory`."""
         self._write({"reset": True, "epoch": state_dict["current_epoch"]})
-        self._write(
-            *(
-                {"metric": name, "value": value}
-                for name, values in state_dict["metrics"].items()
-                for value in values
-            )
-        )
+        for name, values in state_dict["metrics"].items():
+            self._write(*({"metric": name, "value": value} for value in values))
 
 
 # The keys of the lines in a history's file.
 _ENTRIES = ({"metric", "value"}, {"deleted"}, {"epoch"}, {"reset", "epoch"})
-
-
-def _drop_torn_line(file: IO[bytes]) -> None:
-    """Cut off a last line that was not written to its end."""
-    file.seek(0)
-    file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -396,18 +361,15 @@ class LossTracker:
 
     def reset(self) -> None:
         """Forget everything."""
-        self._total: Tensor | None = None
-        self._begun_with = 0.0
+        self._total: Tensor | float = 0.0
         self._loss_value: Tensor | float = 0.0
         self.running_count: Any = 0
 
     def update(self, loss_batch_value: Tensor | float, batch_size: Any = 1) -> None:
         """Take in the mean loss of a batch, and the number of samples that it is a mean of."""
         loss = torch.as_tensor(loss_batch_value).detach()
-        if self._total is None:
-            # Millions of small losses add up; not every device has doubles.
-            dtype = torch.float32 if loss.device.type == "mps" else torch.float64
-            self._total = torch.full((), self._begun_with, dtype=dtype, device=loss.device)
+        if not isinstance(self._total, Tensor):
+            self._total = loss.new_full((), self._total, dtype=_wide(loss.device))
         if isinstance(batch_size, Tensor):
             self._total += loss * batch_size
         else:
@@ -418,7 +380,7 @@ class LossTracker:
     @property
     def total_loss(self) -> float:
         """The sum of batch loss times batch size."""
-        return self._begun_with if self._total is None else self._total.item()
+        return float(self._total)
 
     @property
     def average(self) -> float:
@@ -437,13 +399,16 @@ class LossTracker:
     def load_state_dict(self, state: Sequence[float]) -> None:
         """Continue from what the `state_dict` of another tracker returned."""
         self.reset()
-        self._begun_with, self.running_count = state
+        self._total, self.running_count = state
 
     def totals(self, device: torch.device) -> Tensor:
         """Return `total_loss` and ``running_count`` as one tensor, for a sum over processes."""
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        total = self._total
-        if total is None:
-            total = torch.full((), self._begun_with, dtype=dtype)
-        count = torch.as_tensor(self.running_count)
-        return torch.stack([total.to(device, dtype), count.to(device, dtype)])
+        sums = (self._total, self.running_count)
+        return torch.stack(
+            [torch.as_tensor(one, dtype=_wide(device), device=device) for one in sums]
+        )
+
+
+def _wide(device: torch.device) -> torch.dtype:
+    """Return the type of a sum: millions of small losses add up; not every device has doubles."""
+    return torch.float32 if device.type == "mps" else torch.float64
