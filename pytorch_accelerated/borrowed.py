@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pytorch_accelerated.checks import kind_of
+from pytorch_accelerated.checks import wrong_kind
 
 
 def checked_module(name: str, value: Any) -> nn.Module:
     """Return a module; raise if the argument is not one."""
     if not isinstance(value, nn.Module):
-        raise TypeError(f"{name}={value!r} is {kind_of(value)}, but has to be a torch.nn.Module.")
+        raise wrong_kind(name, value, "a torch.nn.Module.")
     return value
 
 

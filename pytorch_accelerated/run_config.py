@@ -108,10 +108,8 @@ def batch_size(value: Any, **loader_kwargs: Any) -> Any:
     is_told = True
     for name, kwargs in loader_kwargs.items():
         if kwargs is not None and not isinstance(kwargs, Mapping):
-            raise TypeError(
-                f"{name}={kwargs!r} is a {type(kwargs).__name__}, but has to be a dict of "
-                f"arguments for the data loader. Write {name}={{'num_workers': 2}}, for example."
-            )
+            allowed = "a dict of arguments for the data loader"
+            raise checks.wrong_kind(name, kwargs, f"{allowed}. Write {name}={{'num_workers': 2}}.")
         given = kwargs or {}
         is_told &= any(given.get(one) is not None for one in ("batch_size", "batch_sampler"))
     if value is None and is_told:
@@ -161,10 +159,7 @@ def check_callable(name: str, value: Any, example: str) -> None:
             f"{name} is the class {value.__name__}: give an instance, {value.__name__}()"
         )
     if value is not None and not callable(value):
-        raise TypeError(
-            f"{name}={value!r} is a {type(value).__name__}, but has to be callable. "
-            f"Write {name}={example}, for example."
-        )
+        raise checks.wrong_kind(name, value, f"callable. Write {name}={example}, for example.")
 
 
 def check_history(history: Any) -> None:
@@ -174,12 +169,6 @@ def check_history(history: Any) -> None:
             f"run_history={history!r} has to be a RunHistory. "
             f"Write run_history=InMemoryRunHistory(), or leave it out."
         )
-
-
-def check_model(model: Any) -> None:
-    """Refuse what is not a model."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model={model!r} has to be a torch.nn.Module.")
 
 
 def check_optimizer(optimizer: Any) -> None:
@@ -197,7 +186,8 @@ def check_optimizer(optimizer: Any) -> None:
 def check_metric_name(name: Any) -> None:
     """Refuse what is not the name of a metric."""
     if name is not None and not isinstance(name, str):
-        raise TypeError(
-            f"scheduler_metric={name!r} is a {type(name).__name__}, but has to be the name of "
-            f"a metric. Write scheduler_metric='eval_loss_epoch', for example."
+        raise checks.wrong_kind(
+            "scheduler_metric",
+            name,
+            "the name of a metric. Write scheduler_metric='eval_loss_epoch', for example.",
         )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pytorch_accelerated import checks, run_config
+from pytorch_accelerated.borrowed import checked_module
 from pytorch_accelerated.callbacks import (
     CallbackHandler,
     LimitBatchesCallback,
@@ -221,7 +222,7 @@ class Trainer:
         run_config.check_callable("collate_fn", collate_fn, "None")
         run_config.check_metric_name(scheduler_metric)
         run_config.check_optimizer(self.optimizer)
-        run_config.check_model(self.model)
+        checked_module("model", self.model)
         self.train_dataset = train_dataset
         self.eval_dataset = eval_dataset
         self.create_scheduler_fn = create_scheduler_fn
@@ -280,7 +281,7 @@ class Trainer:
             per_device_batch_size, dataloader_kwargs=dataloader_kwargs
         )
         run_config.check_callable("collate_fn", collate_fn, "None")
-        run_config.check_model(self.model)
+        checked_module("model", self.model)
         shown = {
             "eval_dataset": self.eval_dataset if dataset is None else dataset,
             "collate_fn": self.collate_fn if collate_fn is None else collate_fn,

@@ -10,7 +10,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -87,12 +86,7 @@ class LimitBatches:
         os.environ[LIMIT_BATCHES_ENV_VAR] = str(self.num_batches)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         before = self._before.pop()
         if before is None:
             os.environ.pop(LIMIT_BATCHES_ENV_VAR, None)
@@ -146,17 +140,9 @@ def runs_on_cpu() -> bool:
     """
     if parse_flag_from_env("ACCELERATE_USE_CPU"):
         return True
-    return "LOCAL_RANK" in os.environ and not _has_accelerator()
-
-
-def _has_accelerator() -> bool:
-    accelerator = getattr(torch, "accelerator", None)  # since PyTorch 2.6
-    if accelerator is not None:
-        is_there: bool = accelerator.is_available()
-    else:
-        kinds = (torch.cuda, torch.backends.mps, torch.xpu)
-        is_there = any(kind.is_available() for kind in kinds)
-    return is_there or bool(is_torch_xla_available())
+    accelerator = getattr(torch, "accelerator", torch.cuda)  # since PyTorch 2.6
+    has_accelerator = accelerator.is_available() or is_torch_xla_available()
+    return "LOCAL_RANK" in os.environ and not has_accelerator
 
 
 def _process_state() -> PartialState:

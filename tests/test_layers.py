@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "schedules schedulers checkpoints",
     "run": "checks ema finetuning placeholders run_config tracking user_input utils "
     "schedules schedulers checkpoints callbacks",
-    "trainer": "checks ema finetuning placeholders run_config tracking user_input utils "
+    "trainer": "borrowed checks ema finetuning placeholders run_config tracking user_input utils "
     "schedules schedulers checkpoints callbacks run",
     "__init__": "placeholders trainer",
     "cli": "__init__ preview checkpoints",

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
-from pytorch_accelerated.checks import kind_of
+from pytorch_accelerated.checks import wrong_kind
 
 # What the Trainer records in evaluations only. Any other metric may come from anywhere.
 _OF_EVALUATIONS = {"eval_loss_epoch", "ema_model_eval_loss_epoch", "intermediate_eval_loss"}
@@ -37,9 +37,10 @@ class MetricWatcher(TrainerCallback):
 
     def __init__(self, watch_metric: str, greater_is_better: bool, reset_on_train: bool) -> None:
         if not isinstance(watch_metric, str):
-            raise TypeError(
-                f"watch_metric={watch_metric!r} is {kind_of(watch_metric)}, but has to be "
-                f"the name of a metric. Write watch_metric='eval_loss_epoch'."
+            raise wrong_kind(
+                "watch_metric",
+                watch_metric,
+                "the name of a metric. Write watch_metric='eval_loss_epoch'.",
             )
         self.watch_metric = watch_metric
         self.greater_is_better = greater_is_better

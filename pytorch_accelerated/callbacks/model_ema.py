@@ -12,7 +12,7 @@ import torch
 
 from pytorch_accelerated.callbacks.base import CallbackHandler
 from pytorch_accelerated.callbacks.save_best_model import SaveBestModelCallback
-from pytorch_accelerated.checks import kind_of
+from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.ema import ModelEma, checked_decay
 
 _PREFIX = "ema_model_"
@@ -74,9 +74,10 @@ class ModelEmaCallback(SaveBestModelCallback):
         super().__init__(save_path, watch_metric, greater_is_better)
         self.save_optimizer = self.save_scheduler = self.load_saved_checkpoint = False
         if not callable(model_ema):
-            raise TypeError(
-                f"model_ema={model_ema!r} is {kind_of(model_ema)}, but has to make an "
-                f"average of a model. Write model_ema=ModelEma."
+            raise wrong_kind(
+                "model_ema",
+                model_ema,
+                "callable, to make an average of a model. Write model_ema=ModelEma.",
             )
         self.decay = checked_decay(decay)
         self.evaluate_during_training = evaluate_during_training

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from pytorch_accelerated.callbacks.metric_watch import MetricWatcher
-from pytorch_accelerated.checks import kind_of
+from pytorch_accelerated.checks import wrong_kind
 
 
 class SaveBestModelCallback(MetricWatcher):
@@ -56,9 +56,8 @@ class SaveBestModelCallback(MetricWatcher):
     ) -> None:
         super().__init__(watch_metric, greater_is_better, reset_on_train)
         if not isinstance(save_path, str | os.PathLike):
-            raise TypeError(
-                f"save_path={save_path!r} is {kind_of(save_path)}, but has to be the path "
-                f"of a file. Write save_path='model.pt'."
+            raise wrong_kind(
+                "save_path", save_path, "the path of a file. Write save_path='model.pt'."
             )
         self.save_path = save_path
         self.save_optimizer = save_optimizer

@@ -12,7 +12,7 @@ import torch
 from accelerate.utils import send_to_device
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
-from pytorch_accelerated.checks import entries, kind_of
+from pytorch_accelerated.checks import entries, wrong_kind
 
 
 def outputs_and_targets(batch: Any, batch_output: dict[str, Any]) -> tuple[Any, ...]:
@@ -58,9 +58,10 @@ class TorchMetricsCallback(TrainerCallback):
         get_arguments: Callable[[Any, dict[str, Any]], tuple[Any, ...]] = outputs_and_targets,
     ) -> None:
         if not isinstance(metrics, Mapping):
-            raise TypeError(
-                f"metrics={metrics!r} is {kind_of(metrics)}, but has to be a dict of "
-                f"metrics by name. Write metrics={{'accuracy': Accuracy(…)}}."
+            raise wrong_kind(
+                "metrics",
+                metrics,
+                "a dict of metrics by name. Write metrics={'accuracy': Accuracy(…)}.",
             )
         if not metrics:
             raise ValueError("metrics={} is empty. Write metrics={'accuracy': Accuracy(…)}.")
@@ -78,9 +79,8 @@ class TorchMetricsCallback(TrainerCallback):
                 f"phases={phases!r} has to hold 'train', 'eval' or both. Write phases=['eval']."
             )
         if not callable(get_arguments):
-            raise TypeError(
-                f"get_arguments={get_arguments!r} is {kind_of(get_arguments)}, but has to be a "
-                f"function of the batch and the output."
+            raise wrong_kind(
+                "get_arguments", get_arguments, "a function of the batch and the output."
             )
         self.get_arguments = get_arguments
         # An evaluation may come in the middle of a training epoch, so each has its own.
