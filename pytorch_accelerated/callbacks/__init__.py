@@ -7,20 +7,24 @@ from pytorch_accelerated.callbacks.base import (
     StopTrainingError,
     TrainerCallback,
 )
-from pytorch_accelerated.callbacks.defaults import get_default_callbacks
-from pytorch_accelerated.callbacks.early_stopping import EarlyStoppingCallback
-from pytorch_accelerated.callbacks.limit import LimitBatchesCallback, LimitEvalStepsCallback
+from pytorch_accelerated.callbacks.limit import (
+    LimitBatchesCallback,
+    LimitEvalStepsCallback,
+    StepBasedEvaluationCallback,
+)
 from pytorch_accelerated.callbacks.log_metrics import LogMetricsCallback
-from pytorch_accelerated.callbacks.metric_watch import MetricWatcher
+from pytorch_accelerated.callbacks.metric_watch import (
+    EarlyStoppingCallback,
+    MetricWatcher,
+    SaveBestModelCallback,
+)
 from pytorch_accelerated.callbacks.model_ema import ModelEmaCallback
 from pytorch_accelerated.callbacks.modules import (
     ConvertSyncBatchNormCallback,
     MoveModulesToDeviceCallback,
 )
 from pytorch_accelerated.callbacks.progress import PrintProgressCallback, ProgressBarCallback
-from pytorch_accelerated.callbacks.save_best_model import SaveBestModelCallback
 from pytorch_accelerated.callbacks.schedule_monitor import ScheduleMonitorCallback
-from pytorch_accelerated.callbacks.step_based_evaluation import StepBasedEvaluationCallback
 from pytorch_accelerated.callbacks.terminate_on_nan import TerminateOnNaNCallback
 from pytorch_accelerated.callbacks.torchmetrics import TorchMetricsCallback
 from pytorch_accelerated.callbacks.trackers import LogToTrackersCallback
@@ -53,3 +57,23 @@ __all__ = [
     "WSDCheckpointCallback",
     "get_default_callbacks",
 ]
+
+
+def get_default_callbacks(progress_bar: bool = True) -> tuple[type[TrainerCallback], ...]:
+    """The default callbacks.
+
+    Args:
+        progress_bar: Whether to have bars.
+
+    Example:
+        >>> [callback.__name__ for callback in get_default_callbacks(progress_bar=False)]
+        ['MoveModulesToDeviceCallback', 'TerminateOnNaNCallback', 'PrintProgressCallback', \
+'LogMetricsCallback']
+    """
+    return (
+        MoveModulesToDeviceCallback,
+        TerminateOnNaNCallback,
+        PrintProgressCallback,
+        *((ProgressBarCallback,) if progress_bar else ()),
+        LogMetricsCallback,
+    )

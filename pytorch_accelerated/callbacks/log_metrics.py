@@ -26,18 +26,12 @@ class NewMetrics:
         if any(history.num_values(name) < count for name, count in self._counts.items()):
             self._counts.clear()
 
-    def take(
-        self, history: RunHistory, prefix: str = "", but_not: str | None = None
-    ) -> dict[str, list[Any]]:
-        """Return the values that were recorded since they were last taken, by metric.
-
-        Only metrics whose name starts with ``prefix`` and not with ``but_not`` are looked at.
-        """
-        prefix = prefix or history.metric_name_prefix
+    def take(self, history: RunHistory) -> dict[str, list[Any]]:
+        """Return the values that were recorded since they were last taken, by metric."""
         new = {}
         for name in list(history.get_metric_names()):
-            if not name.startswith(prefix) or (but_not and name.startswith(but_not)):
-                continue
+            if not name.startswith(history.metric_name_prefix):
+                continue  # a callback within an evaluation of averaged weights
             count, known = history.num_values(name), self._counts.get(name, 0)
             if count != known:
                 # A metric that was deleted starts anew.
@@ -58,9 +52,8 @@ def numbers_in(values: Iterable[Any]) -> list[float]:
 class LogMetricsCallback(TrainerCallback):
     """Prints the metrics that an epoch has recorded.
 
-    After a training epoch these are the metrics whose name starts with ``train``, after an
-    evaluation epoch the others, and after both whatever was recorded since.
-    Override `log_metrics` to send them elsewhere.
+    After each training epoch, each evaluation epoch and both, whatever was recorded since is
+    printed. Override `log_metrics` to send them elsewhere.
     """
 
     last_in: tuple[str, ...] = (
@@ -76,21 +69,14 @@ class LogMetricsCallback(TrainerCallback):
         for name, value in metrics.items():
             trainer.print(f"{name}: {value}")
 
-    def _log(self, trainer: Any, prefix: str = "", but_not: str | None = None) -> None:
-        new = self._new.take(trainer.run_history, prefix, but_not)
-        if new:
-            self.log_metrics(trainer, {name: values[-1] for name, values in new.items()})
-
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self._new.know_all(trainer.run_history)
 
     on_evaluation_run_start = on_training_run_start
 
     def on_train_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
-        self._log(trainer, prefix="train")
+        new = self._new.take(trainer.run_history)
+        if new:
+            self.log_metrics(trainer, {name: values[-1] for name, values in new.items()})
 
-    def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
-        self._log(trainer, but_not="train")
-
-    def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
-        self._log(trainer)
+    on_eval_epoch_end = on_training_run_epoch_end = on_train_epoch_end

@@ -1,12 +1,17 @@
-"""What callbacks that follow a metric have in common."""
+"""Following the best value of a metric: to stop when it no longer improves, to keep its model."""
 
 from __future__ import annotations
 
 import math
+import os
+import warnings
+from pathlib import Path
 from typing import Any
 
-from pytorch_accelerated.callbacks.base import TrainerCallback
-from pytorch_accelerated.checks import wrong_kind
+import torch
+
+from pytorch_accelerated.callbacks.base import StopTrainingError, TrainerCallback
+from pytorch_accelerated.checks import finite, whole, wrong_kind
 
 # What the Trainer records in evaluations only. Any other metric may come from anywhere.
 _OF_EVALUATIONS = {"eval_loss_epoch", "ema_model_eval_loss_epoch", "intermediate_eval_loss"}
@@ -101,3 +106,183 @@ class MetricWatcher(TrainerCallback):
         self.best_metric = state_dict["best_metric"]
         self.best_metric_epoch = state_dict["best_metric_epoch"]
         self._is_resumed = True
+
+
+class EarlyStoppingCallback(MetricWatcher):
+    """Ends the run when a metric has not improved for some epochs.
+
+    Args:
+        early_stopping_patience: Number of epochs in a row without improvement that end the run;
+            0 acts like 1.
+        early_stopping_threshold: By more than how much the metric has to be better than its best
+            value to count as improved. By default any improvement counts.
+        watch_metric: Name of the metric in the run history.
+        greater_is_better: Whether larger values are better.
+        reset_on_train: Whether each run starts anew; a resumed run continues with the best value
+            and the counter of its checkpoint.
+        threshold_is_relative: Whether the threshold is a share of the best value's size: with
+            0.01, a loss has to fall by more than a hundredth.
+
+    Attributes:
+        early_stopping_patience_counter: Number of epochs in a row without improvement.
+        best_metric: The best value so far, or ``None``.
+        best_metric_epoch: The epoch it was reached in, or ``None``.
+
+    Raises:
+        TypeError: Patience is not an integer, or the threshold is not a number.
+        ValueError: Patience or threshold is negative, or the threshold is not finite.
+    """
+
+    early_stopping_patience: int = 1
+    early_stopping_threshold: float = 0.0
+    threshold_is_relative: bool = False
+    early_stopping_patience_counter: int = 0
+
+    def __init__(
+        self,
+        early_stopping_patience: int = 1,
+        early_stopping_threshold: float = 0.0,
+        watch_metric: str = "eval_loss_epoch",
+        greater_is_better: bool = False,
+        reset_on_train: bool = True,
+        threshold_is_relative: bool = False,
+    ) -> None:
+        super().__init__(watch_metric, greater_is_better, reset_on_train)
+        self.early_stopping_patience = whole("early_stopping_patience", early_stopping_patience)
+        self.early_stopping_threshold = finite("early_stopping_threshold", early_stopping_threshold)
+        if self.early_stopping_threshold < 0:
+            raise ValueError(
+                f"early_stopping_threshold={early_stopping_threshold!r} is negative, but it is "
+                f"the size of an improvement in either direction. Write "
+                f"early_stopping_threshold={-early_stopping_threshold!r}."
+            )
+        self.threshold_is_relative = threshold_is_relative
+
+    def reset(self) -> None:
+        super().reset()
+        self.early_stopping_patience_counter = 0
+
+    def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
+        value, threshold = self.current_value(trainer), self.early_stopping_threshold
+        if self.threshold_is_relative and self.best_metric is not None:
+            # A share of infinity would let nothing count as better.
+            threshold *= abs(self.best_metric) if math.isfinite(self.best_metric) else 0.0
+        if self.is_improvement(value, threshold):
+            self.take_best(trainer, value)
+            self.early_stopping_patience_counter = 0
+            return
+        self.early_stopping_patience_counter += 1
+        count = self.early_stopping_patience_counter
+        if count < self.early_stopping_patience:
+            return
+        message = f"Stopping early: {self.watch_metric} is {value:.6g}"
+        if self.best_metric is not None:
+            message += f", which in {count} epoch{'s' * (count > 1)} has not become better than "
+            message += f"{self.best_metric:.6g}" + f" by more than {threshold:g}" * (threshold > 0)
+        raise StopTrainingError(message)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "counter": self.early_stopping_patience_counter}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.early_stopping_patience_counter = state_dict["counter"]
+
+
+class SaveBestModelCallback(MetricWatcher):
+    """Saves a checkpoint whenever a metric improves, and loads the best one at the run's end.
+
+    The file holds the metric's value under the metric's name.
+
+    Args:
+        save_path: File to write.
+        watch_metric: Name of the metric in the run history.
+        greater_is_better: Whether larger values are better.
+        reset_on_train: Whether each run starts anew; a resumed run continues with the best value
+            of its checkpoint.
+        save_optimizer: Whether the file holds the optimizer's state.
+        save_scheduler: Whether the file holds the scheduler's state.
+        load_saved_checkpoint: Whether to load the file at the run's end. Only what this run has
+            saved is loaded; if that is gone, or ``save_path`` has changed since a part of the run
+            that saved it, there is a warning instead.
+
+    Attributes:
+        best_metric: The best value so far, or ``None``.
+        best_metric_epoch: The epoch it was reached in, or ``None``.
+    """
+
+    # A training state that is saved at the run's end holds the last weights, not the best.
+    last_in: tuple[str, ...] = ("on_training_run_end",)
+
+    save_path: str | Path = "best_model.pt"
+    save_optimizer: bool = True
+    save_scheduler: bool = True
+    load_saved_checkpoint: bool = True
+    _saved_to: str | None = None
+
+    def __init__(
+        self,
+        save_path: str | Path = "best_model.pt",
+        watch_metric: str = "eval_loss_epoch",
+        greater_is_better: bool = False,
+        reset_on_train: bool = True,
+        save_optimizer: bool = True,
+        save_scheduler: bool = True,
+        load_saved_checkpoint: bool = True,
+    ) -> None:
+        super().__init__(watch_metric, greater_is_better, reset_on_train)
+        if not isinstance(save_path, str | os.PathLike):
+            raise wrong_kind(
+                "save_path", save_path, "the path of a file. Write save_path='model.pt'."
+            )
+        self.save_path = save_path
+        self.save_optimizer = save_optimizer
+        self.save_scheduler = save_scheduler
+        self.load_saved_checkpoint = load_saved_checkpoint
+
+    def reset(self) -> None:
+        super().reset()
+        self._saved_to = None
+
+    def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
+        value = self.current_value(trainer)
+        if self.is_improvement(value):
+            self.take_best(trainer, value)
+            self._save(trainer, {self.watch_metric: value})
+
+    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
+        if not self.load_saved_checkpoint or self._saved_to is None:
+            return
+        is_same = self._saved_to == str(self.save_path)
+        is_there = torch.tensor([int(is_same and Path(self.save_path).is_file())])
+        # Each machine has a file of its own; all processes have to load it, or none.
+        if not trainer.gather(is_there.to(trainer.device)).all():
+            problem = "which is gone" if is_same else f"but save_path is {self.save_path} now"
+            warnings.warn(
+                f"the best model is not loaded: that of epoch {self.best_metric_epoch} was saved "
+                f"to {self._saved_to}, {problem}. The model is as training has left it; "
+                f"load_checkpoint() loads a file",
+                stacklevel=2,
+            )
+            return
+        trainer.load_checkpoint(
+            self.save_path,
+            load_optimizer=self.save_optimizer,
+            load_scheduler=self.save_scheduler,
+        )
+
+    def _save(self, trainer: Any, extra: dict[str, Any]) -> None:
+        trainer.save_checkpoint(
+            self.save_path,
+            checkpoint_kwargs=extra,
+            save_optimizer=self.save_optimizer,
+            save_scheduler=self.save_scheduler,
+        )
+        self._saved_to = str(self.save_path)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "saved_to": self._saved_to}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self._saved_to = state_dict["saved_to"]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from pytorch_accelerated.callbacks.base import CallbackHandler
-from pytorch_accelerated.callbacks.save_best_model import SaveBestModelCallback
+from pytorch_accelerated.callbacks.metric_watch import SaveBestModelCallback
 from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.ema import ModelEma, checked_decay
 

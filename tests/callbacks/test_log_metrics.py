@@ -18,15 +18,15 @@ def record(**metrics):
     return at_event
 
 
-def test_metrics_are_told_apart_by_how_they_begin(make_trainer, train, probe):
+def test_what_an_epoch_records_is_logged_at_its_end(make_trainer, train, probe):
     log = Collect()
     recorder = probe(on_train_epoch_end=record(constraint_violation=1.0, train_accuracy=0.5))
 
     train(make_trainer(log, recorder))
 
     assert [list(metrics) for metrics in log.logged] == [
-        ["train_loss_epoch", "train_accuracy"],
-        ["constraint_violation", "eval_loss_epoch"],
+        ["train_loss_epoch", "constraint_violation", "train_accuracy"],
+        ["eval_loss_epoch"],
     ]
 
 
