@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import copy
 import math
-import numbers
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import safetensors
 import safetensors.torch
@@ -74,9 +73,6 @@ class SavedState(dict[str, Any]):
     def __init__(self, folder: Path, contents: Mapping[str, Any]) -> None:
         super().__init__(contents)
         self.folder = folder
-
-    def __missing__(self, name: str) -> NoReturn:
-        raise CheckpointError(f"{self.folder / _STATE_FILE} is damaged: it has no {name!r}")
 
 
 def files_of(states: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -142,9 +138,9 @@ def _plain(value: Any, where: str, path: tuple[str, ...], tensors: dict[str, Ten
             value = torch.view_as_real(value.resolve_conj())
             return {"__complex__": _add(value, path, tensors, where)}
         return {"__tensor__": _add(value, path, tensors, where)}
-    if isinstance(value, numbers.Integral) and not _is_numpy(value):
+    if isinstance(value, int):
         return int(value)
-    if isinstance(value, float) and not _is_numpy(value):
+    if isinstance(value, float) and type(value).__module__ != "numpy":
         return value if math.isfinite(value) else {"__float__": [repr(value)]}
 
     def inner(item: Any, key: object) -> Any:
@@ -152,10 +148,8 @@ def _plain(value: Any, where: str, path: tuple[str, ...], tensors: dict[str, Ten
 
     if isinstance(value, list):
         return [inner(item, i) for i, item in enumerate(value)]
-    if isinstance(value, tuple):
-        return {"__tuple__": [inner(item, i) for i, item in enumerate(value)]}
-    for kind in (set, frozenset):
-        if type(value) is kind:
+    for kind in (tuple, set, frozenset):
+        if isinstance(value, kind):
             return {f"__{kind.__name__}__": [inner(item, i) for i, item in enumerate(value)]}
     if isinstance(value, Mapping):
         name = type(value).__name__ if type(value) in (OrderedDict, Counter) else "dict"
@@ -176,10 +170,6 @@ def _at(where: str, path: tuple[str, ...]) -> str:
     return where + "".join(f"[{step!r}]" for step in path)
 
 
-def _is_numpy(value: Any) -> bool:
-    return type(value).__module__ == "numpy"
-
-
 def _add(value: Tensor, path: tuple[str, ...], tensors: dict[str, Tensor], where: str) -> str:
     is_plain = value.layout == torch.strided and not value.is_meta and value.dtype in DTYPES
     if not is_plain or not _can_be_read_back(value.dtype):
@@ -188,11 +178,9 @@ def _add(value: Tensor, path: tuple[str, ...], tensors: dict[str, Tensor], where
             f"{value.device}: only plain tensors with values can go into a checkpoint, of a kind "
             f"that safetensors {safetensors.__version__} reads back"
         )
-    name = base = ".".join(path) or "tensor"
-    attempt = 1
+    name = ".".join(path) or "tensor"
     while name in tensors:
-        attempt += 1
-        name = f"{base}#{attempt}"
+        name += "#"
     tensors[name] = value.detach().to("cpu", copy=True).resolve_conj().resolve_neg().contiguous()
     return name
 
@@ -302,11 +290,7 @@ class Weights:
         }
 
     def check(self, state: Mapping[str, Any], where: str) -> None:
-        """Refuse the state of another model; nothing has changed then.
-
-        Raises:
-            ValueError: A name or a shape differs, and the model has no way of its own to load it.
-        """
+        """Refuse the state of another model; nothing has changed then."""
         problem = self._first_difference(state)
         if not problem:
             return

@@ -30,9 +30,6 @@ OWN_NAME = re.compile(r"update_\d+(_end)?")
 _CHUNK = 1 << 22
 _IN_WORK, _REPLACED = ".writing", ".replaced"
 
-# What a system says of a place that is full.
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
 # What it says of folders, and of network file systems, that nothing can be flushed to.
 _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -90,23 +87,15 @@ def write_folder(
             recover(target)
         if not isinstance(error, OSError):
             raise
+        kept = "earlier checkpoints are as they were. If the disk is full, make room; if"
+        if not os.path.isdir(target.parent):
+            kept = f"{target.parent} is gone, with all checkpoints in it. If"
         raise OSError(
             error.errno,
-            f"the checkpoint {target} could not be written ({error.strerror or error}); "
-            f"{_advice(error, target.parent)}",
+            f"the checkpoint {target} could not be written ({error.strerror or error}); {kept} "
+            f"another run uses the folder, give each run a folder of its own; then resume the run",
         ) from error
     _remove(replaced)
-
-
-def _advice(error: OSError, folder: Path) -> str:
-    another = "If another run uses it, give each run a folder of its own"
-    if not os.path.isdir(folder):
-        return f"{folder} is gone, with all checkpoints in it. Is the place still there? {another}"
-    kept = "earlier checkpoints are as they were."
-    if error.errno not in _FULL:
-        return f"{kept} See to {folder}, then resume the run. {another}"
-    free = shutil.disk_usage(folder).free / 1e9
-    return f"{kept} There are {free:.3f} GB free there: make room, then resume the run"
 
 
 def _write_file(path: Path, pieces: Iterable[Any]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def _table(folder: str | os.PathLike[str], infos: list[CheckpointInfo]) -> str:
             info.path.name,
             "?" if info.num_updates is None else str(info.num_updates),
             "?" if info.epoch is None else str(info.epoch),
-            _readable(info.size),
+            f"{info.size / 1e6:,.1f} MB",
             info.problem or "complete",
         )
         for info in infos
@@ -100,17 +100,6 @@ def _table(folder: str | os.PathLike[str], infos: list[CheckpointInfo]) -> str:
         f"{state}"
         for name, update, epoch, size, state in rows
     )
-
-
-def _readable(size: int) -> str:
-    if size < 1000:
-        return f"{size} B"
-    amount = float(size)
-    for unit in ("kB", "MB", "GB"):
-        amount /= 1000
-        if amount < 1000:
-            return f"{amount:.1f} {unit}"
-    return f"{amount / 1000:.1f} TB"
 
 
 def main(folder: str | os.PathLike[str]) -> int:

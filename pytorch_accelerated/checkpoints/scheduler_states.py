@@ -116,10 +116,7 @@ def take_up(scheduler: Any, start: Any, saved: dict[str, Any], num_updates: int)
     if is_pytorchs(scheduler):
         _load(scheduler, scheduler.state_dict())  # the optimizer has another one's values
     if name == before:
-        return [
-            f"{name} stays where it is: the checkpoint has no state for it. Give it state_dict() "
-            f"and load_state_dict(), which are saved and restored"
-        ]
+        return [f"{name} stays where it is: it has no state_dict() and load_state_dict()"]
     return [f"scheduler: {before} before, {name} now, which begins at its start: {_ONLY_OURS}"]
 
 

@@ -62,7 +62,7 @@ def contents_of(
     _check_loadable(extra)
     contents = {"model_state_dict": Weights(model).state_dict()}
     if optimizer is not None:
-        contents["optimizer_state_dict"] = check_has_state(optimizer).state_dict()
+        contents["optimizer_state_dict"] = optimizer.state_dict()
     return {**contents, **extra}
 
 
@@ -96,17 +96,6 @@ def write(contents: Any, path: str | os.PathLike[str]) -> None:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def check_has_state(optimizer: Any) -> Any:
-    """Return the optimizer, which has to be one object with a state."""
-    if not hasattr(optimizer, "state_dict"):
-        raise TypeError(
-            f"the optimizer is a {type(optimizer).__name__} without a state_dict(), so "
-            f"its state cannot be saved: give the Trainer one object with state_dict() and "
-            f"load_state_dict(), or call save_checkpoint(…, save_optimizer=False)"
-        )
-    return optimizer
 
 
 def load(

@@ -72,11 +72,6 @@ class BackgroundWriter:
             self._thread = None
         self.check()
 
-    def finish(self) -> None:
-        """Wait for the job; what went wrong is forgotten."""
-        with contextlib.suppress(Exception):
-            self.wait()
-
 
 class Preempted(SystemExit):
     """Ends the process with `PREEMPTED_EXIT_CODE`, after a checkpoint was saved."""
@@ -124,7 +119,6 @@ class RunCheckpoints:
     questions: Questions
     writer: BackgroundWriter = field(default_factory=BackgroundWriter)
     is_told_to_leave: bool = False
-    _told: set[Path] = field(default_factory=set)
 
     @contextmanager
     def open(self) -> Iterator[RunCheckpoints]:
@@ -142,13 +136,13 @@ class RunCheckpoints:
 
         before = signal.signal(signal.SIGTERM, note) if is_main else None
         try:
-            try:
-                yield self
-            except BaseException:
-                # What ended the run matters more than a checkpoint that failed meanwhile.
-                self.writer.finish()
-                raise
+            yield self
             self.writer.wait()
+        except BaseException:
+            # What ended the run matters more than a checkpoint that failed meanwhile.
+            with contextlib.suppress(Exception):
+                self.writer.wait()
+            raise
         finally:
             if is_main:
                 # None stands for a handler that was not set from Python.
@@ -179,13 +173,11 @@ class RunCheckpoints:
         problem = problem_of(target) if outdated else None
         if problem is not None:
             raise CheckpointError(f"{target} was written, but then: {problem}; {another}")
-        stuck = {path: why for path in outdated if (why := _why_it_stays(path))}
-        new = [f"{path} ({why})" for path, why in stuck.items() if path not in self._told]
-        self._told |= stuck.keys()
-        if new:
+        stuck = [f"{path} ({why})" for path in outdated if (why := _why_it_stays(path))]
+        if stuck:
             raise OldCheckpointWarning(
                 f"{target} is complete, but older checkpoints could not be removed: "
-                f"{', '.join(new)}. Remove them by hand; {another}"
+                f"{', '.join(stuck)}. Remove them by hand; {another}"
             )
 
 

@@ -135,6 +135,7 @@ def _checked(saved: SavedState) -> SavedState:
     """Refuse what no run writes, however well it is sealed."""
     try:
         "".join(saved["model"].keys())
+        saved["stopped"]
         for group in saved["optimizer"]["param_groups"]:
             len(group["params"])
         for name in ("schedulers", "history", "callbacks", "extra"):

@@ -14,7 +14,7 @@ from accelerate.utils import DistributedType
 
 from pytorch_accelerated.checkpoints.contents import Part, SavedState, Weights, files_of
 from pytorch_accelerated.checkpoints.folders import checkpoints_in, recover_all, write_folder
-from pytorch_accelerated.checkpoints.single_file import check_has_state, check_not_reserved
+from pytorch_accelerated.checkpoints.single_file import check_not_reserved
 from pytorch_accelerated.checkpoints.writer import Preempted, Questions, RunCheckpoints
 from pytorch_accelerated.checks import same
 from pytorch_accelerated.run.loop_state import Stage
@@ -22,16 +22,8 @@ from pytorch_accelerated.run.mode import TrainedWeights
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, warn
 from pytorch_accelerated.run.run import Run
 
-# The weights are in one piece in each process, so that one of them can save them all.
-_WHOLE = {
-    DistributedType.NO,
-    DistributedType.MULTI_CPU,
-    DistributedType.MULTI_GPU,
-    DistributedType.MULTI_NPU,
-    DistributedType.MULTI_XPU,
-    DistributedType.MULTI_MLU,
-    DistributedType.MULTI_HPU,
-}
+# No process has all of the weights, so that it could save them.
+_SPLIT = {DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM}
 
 
 # What there is to save
@@ -63,7 +55,7 @@ def files_of_run(run: Run, extra: dict[str, Any] | None = None) -> dict[str, lis
     """Return the files of a checkpoint; none on all processes but one."""
     processes = run.processes
     kind = run.accelerator.distributed_type
-    if kind not in _WHOLE:
+    if kind in _SPLIT:
         raise ValueError(
             f"training states of models that are split among processes ({kind}) cannot be "
             f"saved: train with distributed data parallel, or save the weights with "
@@ -246,7 +238,7 @@ class _Optimizer:
     is_scheduled: bool
 
     def state_dict(self) -> Any:
-        return check_has_state(self.optimizer).state_dict()
+        return self.optimizer.state_dict()
 
     def load_state_dict(self, state: Any) -> None:
         optimizer = getattr(self.optimizer, "optimizer", self.optimizer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -103,16 +104,8 @@ class RunSchedulers:
             if self._is_told_epochs(one):
                 one.step(epoch)
             listen = _listener_of(one)
-            if listen is None:
-                continue
-            try:
-                value = history.get_latest_metric(metric)
-            except ValueError as error:
-                raise ValueError(
-                    f"{type(one).__name__} waits for the metric {metric!r} (scheduler_metric): "
-                    f"{error}"
-                ) from None
-            listen(value)
+            if listen is not None:
+                listen(history.get_latest_metric(metric))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of each, and the position that they may have to be told."""
@@ -262,8 +255,8 @@ def _length_mismatch(scheduler: Any, num_updates: int, horizon: int) -> str:
 
     Only this library's own schedules tell for how many updates they are planned. One that is
     longer than the run is a mismatch unless it ends at the values that the run ends with; one
-    that is shorter, if the learning rate falls right up to its end: after a warmup, or the last
-    of some milestones, the rest of the run is what the value is there for.
+    that is shorter, if the learning rate falls before its last update, too: after a warmup, or
+    the last of some milestones, the rest of the run is what the value is there for.
     """
     planned = scheduler._num_planned_updates() if isinstance(scheduler, SchedulerBase) else None
     if planned is None or scheduler._has_values_of_its_own:
@@ -274,10 +267,7 @@ def _length_mismatch(scheduler: Any, num_updates: int, horizon: int) -> str:
     if planned > reached and not same(values(planned), values(reached)):
         what = "the run ends before it does"
     elif planned < reached and any(
-        before > last_but_one > last
-        for before, last_but_one, last in zip(
-            *(_rates(scheduler, max(0, planned - left)) for left in (2, 1, 0)), strict=True
-        )
+        map(operator.gt, *(_rates(scheduler, max(0, planned - left)) for left in (2, 1)))
     ):
         what = f"to hold its last value for the rest, write >> constant({reached - planned})"
     else:

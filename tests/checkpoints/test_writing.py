@@ -136,7 +136,7 @@ def test_a_full_disk_stops_the_run_and_harms_nothing(tmp_path, update):
     straight = train(make(), tmp_path / "straight")
     with ExitStack() as stack:
         stopped = make(FillDisk(stack, update))
-        with pytest.raises(OSError, match=r"could not be written \(File too large\).*GB free"):
+        with pytest.raises(OSError, match=r"could not be written \(File too large\).*make room"):
             train(stopped, tmp_path / "full", keep_last=1)
     newest = 4 * (update // 4)
     assert names(tmp_path / "full") == [f"update_{newest:09d}"]
@@ -147,7 +147,7 @@ def test_a_full_disk_stops_the_run_and_harms_nothing(tmp_path, update):
     assert names(tmp_path / "full") == ["update_000000018_end"]
 
 
-def test_a_folder_that_another_run_cleared_is_no_full_disk(tmp_path):
+def test_a_folder_that_another_run_cleared_says_what_to_do(tmp_path):
     """A second run clears what it takes for the leftovers of a killed one."""
     target = tmp_path / "run" / "update_000000001"
 
@@ -155,9 +155,8 @@ def test_a_folder_that_another_run_cleared_is_no_full_disk(tmp_path):
         yield b"half"
         shutil.rmtree(tmp_path / "run")
 
-    with pytest.raises(FileNotFoundError, match="another run uses it, give each") as refused:
+    with pytest.raises(FileNotFoundError, match="another run uses the folder, give each"):
         write_folder(target, {"model": cleared(), "state": [b"rest"]}, {"num_updates": 1})
-    assert "GB" not in str(refused.value)
 
 
 @pytest.mark.parametrize("gone", ["update_000000001", "update_000000002"])
@@ -312,9 +311,6 @@ def test_what_goes_wrong_is_raised_once():
         writer.wait()
     writer.check()
     writer.wait()
-    writer.submit(fail)
-    writer.finish()
-    writer.check()
 
 
 def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
