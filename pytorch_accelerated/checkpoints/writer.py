@@ -119,6 +119,7 @@ class RunCheckpoints:
     questions: Questions
     writer: BackgroundWriter = field(default_factory=BackgroundWriter)
     is_told_to_leave: bool = False
+    _told: set[Path] = field(default_factory=set)
 
     @contextmanager
     def open(self) -> Iterator[RunCheckpoints]:
@@ -173,11 +174,13 @@ class RunCheckpoints:
         problem = problem_of(target) if outdated else None
         if problem is not None:
             raise CheckpointError(f"{target} was written, but then: {problem}; {another}")
-        stuck = [f"{path} ({why})" for path in outdated if (why := _why_it_stays(path))]
-        if stuck:
+        stuck = {path: why for path in outdated if (why := _why_it_stays(path))}
+        new = [f"{path} ({why})" for path, why in stuck.items() if path not in self._told]
+        self._told |= stuck.keys()
+        if new:
             raise OldCheckpointWarning(
                 f"{target} is complete, but older checkpoints could not be removed: "
-                f"{', '.join(stuck)}. Remove them by hand; {another}"
+                f"{', '.join(new)}. Remove them by hand; {another}"
             )
 
 

@@ -146,8 +146,10 @@ def prepare_loader(
     if type(inner) is DataLoader and inner.num_workers:
         if even_batches or inner.persistent_workers:
             inner = with_seeds(inner, generator, accelerator)
-        if inner.dataset is not loader.dataset:
-            inner.worker_init_fn = partial(init_worker, inner.worker_init_fn)
+        if inner is loader:
+            inner = rebuilt(loader)  # the user's own stays as it is
+        shared = generator.shared.share_memory_()  # type: ignore[no-untyped-call]
+        inner.worker_init_fn = partial(init_worker, inner.worker_init_fn, shared)
         if hasattr(prepared, "base_dataloader"):
             prepared.base_dataloader = inner
         else:

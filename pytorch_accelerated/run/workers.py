@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.data_loader import IterableDatasetShard
+from torch import Tensor
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -29,8 +32,9 @@ class EpochGenerator(torch.Generator):
     def __init__(self) -> None:
         super().__init__()
         self._borrowers: list[Any] = []
-        # Seed and epoch for workers that outlive an epoch, which are given a data set only once.
-        self.shared = torch.zeros(2, dtype=torch.int64)
+        # What workers are told after they have begun: seed and epoch, for those that outlive an
+        # epoch; whether the run is over.
+        self.shared = torch.zeros(3, dtype=torch.int64)
 
     def manual_seed(self, seed: int) -> torch.Generator:
         """Seed the draws, and tell workers that are there already."""
@@ -46,7 +50,8 @@ class EpochGenerator(torch.Generator):
         owner.generator = self
 
     def take_back(self) -> None:
-        """Leave loaders and samplers without a generator again."""
+        """Leave loaders and samplers without a generator again: the run is over."""
+        self.shared[2] = 1
         while self._borrowers:
             self._borrowers.pop().generator = None
 
@@ -127,9 +132,8 @@ def with_seeds(
         return rebuilt(loader, Batches(indices_of(loader), numbered), dataset=dataset, **changes)
     if not loader.persistent_workers or isinstance(loader.dataset, IterDataPipe):
         return loader  # PyTorch seeds new workers, and data pipes, in every epoch
-    shared = generator.shared.share_memory_()  # type: ignore[no-untyped-call]
     first_worker = accelerator.process_index * loader.num_workers
-    stream = _SeededStream(loader.dataset, _shared=shared, _first_worker=first_worker)
+    stream = _SeededStream(loader.dataset, _shared=generator.shared, _first_worker=first_worker)
     return rebuilt(loader, dataset=stream, **changes)
 
 
@@ -207,7 +211,7 @@ class _SeededStream(_Told, IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
         if worker is not None:
-            seed, epoch = self._shared.tolist()
+            seed, epoch, _ = self._shared.tolist()
             seed_generators(seed + self._first_worker + worker.id)
             super().set_epoch(epoch)
         return iter(self._wrapped)
@@ -217,8 +221,13 @@ class _SeededStream(_Told, IterableDataset[Any]):
         super().set_epoch(epoch)
 
 
-def init_worker(users: Callable[[int], Any] | None, worker_id: int) -> None:
-    """Initialise a worker that is to know the user's data set, not what was put around it."""
+def init_worker(users: Callable[[int], Any] | None, shared: Tensor, worker_id: int) -> None:
+    """Initialise a worker that is to know the user's data set, not what was put around it.
+
+    A signal to all processes, as schedulers of clusters send it, must not end it before the main
+    process has saved. When the run is over, it is PyTorch that ends a worker so.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0) if shared[2] else None)
     worker = get_worker_info()
     assert worker is not None
     dataset: Any = worker.dataset

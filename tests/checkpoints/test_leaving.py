@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -116,3 +118,46 @@ def test_ctrl_c_says_what_is_there_and_how_to_resume(tmp_path, capsys, update, s
     (line,) = capsys.readouterr().out.splitlines()
     assert re.fullmatch(says, line)
     assert outcome(train(make(), tmp_path / "run")) == outcome(train(make()))
+
+
+LEFT_TOGETHER = """
+import os, signal, sys
+from tests.checkpoints.runs import Data, DieAt, Interrupted, make, train
+from tests.checkpoints.test_leaving import TermAt
+
+class TermGroup(TermAt):
+    def _count(self, trainer, **kwargs):
+        self.left -= 1
+        if self.left == 0:
+            os.killpg(0, signal.SIGTERM)
+
+def run(callback, folder):
+    workers = {"num_workers": 1}
+    train(
+        make(callback), folder, train_dataloader_kwargs={**workers, "persistent_workers": True},
+        eval_dataset=Data(), eval_dataloader_kwargs=workers, checkpoint_every=100,
+    )
+
+if __name__ == "__main__":
+    for event in ("on_train_step_start", "on_eval_step_start"):
+        try:
+            run(TermGroup(3, event), os.path.join(sys.argv[1], event))
+        except SystemExit as left:
+            code = left.code
+    try:
+        run(DieAt(2), os.path.join(sys.argv[1], "died"))
+    except Interrupted as error:
+        kept = error  # and with it the loader's iterator, whose workers wait for more to do
+    sys.exit(code)
+"""
+
+
+def test_workers_outlive_a_signal_to_all_processes_until_the_run_is_saved(tmp_path):
+    """As schedulers of clusters send it; and the process ends, though workers are still there."""
+    script = [sys.executable, "-c", LEFT_TOGETHER, str(tmp_path)]
+    done = subprocess.run(
+        script, start_new_session=True, timeout=300, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == PREEMPTED_EXIT_CODE, done.stderr
+    assert names(tmp_path / "on_train_step_start") == ["update_000000003"]
+    assert names(tmp_path / "on_eval_step_start") == ["update_000000006_end"]
