@@ -10,11 +10,11 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pytorch_accelerated.checks import finite
 from pytorch_accelerated.schedulers.for_runs import for_the_run
 from pytorch_accelerated.schedulers.groups import Field, copied, plain, put
 from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules, ParamScheduler
 from pytorch_accelerated.schedulers.scheduler_base import Due
+from pytorch_accelerated.schedulers.state import damaged
 from pytorch_accelerated.schedules import Schedule
 
 
@@ -98,15 +98,8 @@ class AttributeScheduler(ParamScheduler):
                 f"{len(schedules)} schedules, but needs at least one of each. Write, for example, "
                 "AttributeScheduler(dropout, p=linear(1_000, end=0.0))."
             )
-        for target in targets:
-            for name in schedules:
-                _check(target, name)
         groups = [_Target(target, names, index) for index, target in enumerate(targets)]
         super().__init__(SimpleNamespace(param_groups=groups), **schedules)  # type: ignore[arg-type]
-        if any(type(getattr(target, name)) is int for target in targets for name in schedules):
-            # A value that is not whole is better found now than after many updates.
-            for num_updates in range(min(self._num_planned_updates() or 0, 1_000) + 1):
-                self._due(num_updates)
 
     @staticmethod
     def _schedules_of(name: str, plan: Any) -> FieldSchedules:
@@ -147,13 +140,9 @@ class AttributeScheduler(ParamScheduler):
         super()._warn(num_updates, lines, advice)
 
     def _restore(self, checked: dict[str, Any]) -> None:
-        for key in ("base_values", "values"):
-            for name in self._fields.keys() & checked[key].keys():
-                if len(checked[key][name]) != self._num_groups:
-                    raise ValueError(
-                        f"The state has {len(checked[key][name])} {key} for {name}, but there are "
-                        f"{self._num_groups} targets."
-                    )
+        for name, bases in checked["base_values"].items():
+            if len(bases) != self._num_groups:
+                raise damaged("base_values", {name: bases}, f"a list of {self._num_groups} numbers")
         super()._restore(checked)
 
     @classmethod
@@ -192,20 +181,3 @@ def _several(target_or_targets: Any) -> tuple[Any, ...]:
     if len({id(target) for target in targets}) < len(targets):
         raise ValueError("The same target came twice; it can only have one value at a time.")
     return targets
-
-
-def _check(target: Any, name: str) -> None:
-    who = f"{type(target).__name__}.{name}"
-    try:
-        held = getattr(target, name)
-    except AttributeError as error:
-        raise AttributeError(
-            f"There is no {who} to schedule. For several targets write a list: {error}"
-        ) from error
-    number = plain(held)
-    if not isinstance(number, float) or (isinstance(held, Tensor) and not held.is_floating_point()):
-        raise TypeError(
-            f"{who} is {held!r}: only attributes that hold a number, or a float tensor of no "
-            "dimensions, can be scheduled."
-        )
-    finite(who, number)

@@ -73,6 +73,11 @@ def _over_the_run(
     return make(optimizer, **{name: over(plan) for name, plan in plans.items()}, **more)
 
 
+def arguments_of(init: Callable[..., None]) -> frozenset[str]:
+    """Return the names of what a constructor is given: the plan, which no state has."""
+    return frozenset(inspect.signature(init).parameters)
+
+
 def show_arguments(cls: Any, own: Mapping[str, Any], left_out: Sequence[str] = ()) -> None:
     """Have ``create_scheduler_fn`` show the class's arguments, to help(), editors and ``given``.
 

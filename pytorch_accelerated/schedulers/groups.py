@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 Group: TypeAlias = dict[str, Any]
-Value: TypeAlias = Any  # a float, a bool, or a tuple of floats; user code may hand over tensors
+Value: TypeAlias = Any  # a float, or a tuple of floats; user code may hand over tensors
 
 
 class ParamGroupFieldError(KeyError, ValueError):
@@ -31,14 +30,7 @@ class ParamGroupFieldError(KeyError, ValueError):
 
 
 class Field:
-    """One field of every parameter group, or one entry of a tuple field such as ``betas``.
-
-    Args:
-        key: The key in the parameter groups.
-        index: The entry of a tuple that is meant; None for the whole value.
-        name: What users call it, if it is not the key.
-        keeps_integers: Whether an integer that is held stays one, and so takes whole values only.
-    """
+    """One field of every parameter group, or one entry of a tuple field such as ``betas``."""
 
     def __init__(
         self,
@@ -48,9 +40,12 @@ class Field:
         keeps_integers: bool = False,
     ) -> None:
         self.key = key
-        self.keeps_integers = keeps_integers
+        #: The entry of a tuple that is meant; None for the whole value.
         self.index = index
+        #: What users call it.
         self.name = name or key
+        #: Whether an integer that is held stays one, and so takes whole values only.
+        self.keeps_integers = keeps_integers
         self.initial_key = f"initial_{key}"
         self.last = []
         #: The base value of each group, as it was when they were last looked at one by one.
@@ -102,24 +97,17 @@ class Field:
             raise ParamGroupFieldError(
                 f"Parameter group {index} has no field {self.key!r} to schedule. It has: {known}."
             )
-        base, held = plain(group[self.key]), group[self.key]
-        where = f"field {self.key!r} of parameter group {index}"
-        entries = base if isinstance(base, tuple) else (base,)
-        if not entries or not all(isinstance(entry, float | bool) for entry in entries):
+        held = group[self.key]
+        where = f"{self.name}: field {self.key!r} of {called(group, index)} holds {held!r}"
+        entries = held if isinstance(held, tuple | list) else (held,)
+        if not entries or not all(map(_can_be_scheduled, entries)):
             raise TypeError(
-                f"The {where} holds {held!r}: only numbers and tuples of numbers can be scheduled."
+                f"{where}: only numbers, float tensors of no dimensions, and tuples of them can be "
+                "scheduled."
             )
-        for entry in held if isinstance(held, tuple | list) else (held,):
-            if isinstance(entry, Tensor) and not entry.is_floating_point():
-                raise TypeError(
-                    f"The {where} is a tensor of {entry.dtype}, which would cut off every value "
-                    "that is put there. Use a float tensor."
-                )
-        if self.index is not None and not (isinstance(base, tuple) and self.index < len(base)):
-            raise ParamGroupFieldError(
-                f"{self.name}: {where} holds {held!r}, which has no entry {self.index}."
-            )
-        return base
+        if self.index is not None and (entries is not held or self.index >= len(entries)):
+            raise ParamGroupFieldError(f"{where}, which has no entry {self.index}.")
+        return plain(held)
 
     def bases(self, groups: Sequence[Group]) -> list[Value]:
         """Return the base value of each group, in plain numbers."""
@@ -231,33 +219,24 @@ class Field:
         return tuple(self._checked_number(entry, index, group, target) for entry, target in rows)
 
     def _checked_number(self, value: Any, index: int, group: Group, target: Any) -> Value:
-        is_tensor = isinstance(target, Tensor)
-        if is_tensor and isinstance(value, Tensor) and value.device.type != "cpu":
+        if isinstance(target, Tensor) and isinstance(value, Tensor) and value.device.type != "cpu":
             # Looking at a value on an accelerator would stall it, so it is copied unseen.
             return value.detach().clone()
-        error: type[Exception] = ValueError
-        if isinstance(target, bool):
-            if isinstance(value, bool):
-                return value
-            error, wrong = TypeError, "which holds True or False"
-        elif not is_number(value):
-            error, wrong = TypeError, "which is not a number"
-        else:
-            value = float(plain(value))
-            if not math.isfinite(value):
-                wrong = "which has to be finite"
-            elif is_tensor and abs(value) > _largest(target.dtype):
-                wrong = f"which holds a tensor of {target.dtype}, where it would be infinite"
-            elif not (self.keeps_integers and isinstance(target, numbers.Integral)):
-                return value
-            elif math.isclose(value, round(value), rel_tol=1e-9, abs_tol=1e-9):
-                return round(value)
-            else:
-                wrong = (
-                    f"which holds the integer {target!r}, so it has to be whole. Write round(…) in "
-                    "a from_function, or make it a float before"
-                )
-        raise error(f"{value!r} came for field {self.name!r} of {called(group, index)}, {wrong}.")
+        came = f"{value!r} came for field {self.name!r} of {called(group, index)}, which"
+        if not is_number(value):
+            raise TypeError(f"{came} is not a number.")
+        value = plain(value)
+        largest = torch.finfo(target.dtype).max if isinstance(target, Tensor) else math.inf
+        if not math.isfinite(value) or abs(value) > largest:
+            raise ValueError(f"{came} has to be finite, also as what the group holds.")
+        if not (self.keeps_integers and isinstance(target, numbers.Integral)):
+            return value
+        if not math.isclose(value, round(value), rel_tol=1e-9, abs_tol=1e-9):
+            raise ValueError(
+                f"{came} holds the integer {target!r}, so it has to be whole. Write round(…) in a "
+                "from_function, or make it a float before."
+            )
+        return round(value)
 
     # Writing -------------------------------------------------------------------------------
 
@@ -300,18 +279,21 @@ class Field:
         taken: dict[int, Value] = {}
         with torch.no_grad():  # a rate may require a gradient
             for group, value in zip(groups, values, strict=True):
-                own = self._own(group[key], group[self.initial_key], taken)
-                if self.index is not None:
-                    entries = [*own]
-                    entries[self.index] = put(own[self.index], value)
-                    group[key] = tuple(entries)
-                elif isinstance(own, tuple | list):
-                    group[key] = tuple(map(put, own, value))
-                else:
-                    group[key] = put(own, value)
-        if taken and defaults and key in defaults:
-            defaults[key] = self._own(held := defaults[key], held, taken)
+                group[key] = self._filled(group[key], group[self.initial_key], taken, value)
+            if taken and defaults and key in defaults:
+                defaults[key] = self._filled(held := defaults[key], held, taken)
         self.look_at(groups, values)
+
+    def _filled(self, held: Any, base: Value, taken: dict[int, Value], value: Value = None) -> Any:
+        """Return what a group has to hold for a value, or without one, with tensors of its own."""
+        if not isinstance(held, tuple | list):
+            return _own(held, base, taken) if value is None else put(_own(held, base, taken), value)
+        entries = [*held]
+        for i in range(len(held)) if self.index is None else (self.index,):
+            entries[i] = _own(held[i], base[i], taken)
+            if value is not None:
+                entries[i] = put(entries[i], value[i] if self.index is None else value)
+        return tuple(entries)
 
     def look_at(self, groups: Sequence[Group], values: Sequence[Value]) -> None:
         """Remember what was written just now, the bases, and whether all groups hold floats."""
@@ -319,18 +301,6 @@ class Field:
         self.last = list(map(_mark, held, values))
         self.seen = self.bases(groups)
         self.holds_floats = self.index is None and all(type(value) is float for value in held)
-
-    def _own(self, held: Any, base: Value, taken: dict[int, Value]) -> Any:
-        """Return ``held`` with copies, which hold the base, of the tensors that are ``taken``."""
-        if not isinstance(held, tuple | list):
-            return _copied_if_taken(held, base, taken)
-        scheduled = [i for i in range(len(held)) if self.index in (None, i)]
-        if not any(isinstance(held[i], Tensor) for i in scheduled):
-            return held
-        entries = [*held]
-        for i in scheduled:
-            entries[i] = _copied_if_taken(held[i], base[i], taken)
-        return tuple(entries)
 
 
 def called(group: Group, index: int) -> str:
@@ -344,15 +314,9 @@ def starting(group: Group, index: int) -> str:
     return name[0].upper() + name[1:]
 
 
-@cache
-def _largest(dtype: torch.dtype) -> float:
-    """Return the largest number that a tensor can hold."""
-    return torch.finfo(dtype).max
-
-
 def plain(value: Any) -> Any:
-    """Return a held value as plain Python numbers: a float, a bool, or a tuple of them."""
-    if type(value) is float or isinstance(value, bool):
+    """Return a held value as plain Python numbers: a float, or a tuple of them."""
+    if type(value) is float:
         return value
     if isinstance(value, tuple | list):
         return tuple(map(plain, value))
@@ -405,12 +369,17 @@ def is_number(value: Any) -> bool:
     if isinstance(value, Tensor):
         return value.ndim == 0 and value.dtype != torch.bool
     if type(value) is float or isinstance(value, numbers.Real):
-        return True
+        return not isinstance(value, bool)
     # NumPy's and other libraries' scalars and 0-d arrays.
     return getattr(value, "shape", None) == () and hasattr(value, "__float__")
 
 
-def _copied_if_taken(held: Any, base: Value, taken: dict[int, Value]) -> Any:
+def _can_be_scheduled(entry: Any) -> bool:
+    return is_number(entry) and not (isinstance(entry, Tensor) and not entry.is_floating_point())
+
+
+def _own(held: Any, base: Value, taken: dict[int, Value]) -> Any:
+    """Return ``held``, or a copy that holds the base if it is a tensor that is ``taken``."""
     if not isinstance(held, Tensor):
         return held
     if id(held) not in taken:

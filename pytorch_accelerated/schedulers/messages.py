@@ -21,11 +21,11 @@ def raise_named(where: str, error: TypeError | ValueError) -> NoReturn:
     raise type(error)(f"{where}: {error}") from error
 
 
-def warn(scheduler: Any, num_updates: int | None, lines: list[str], advice: str) -> None:
+def warn(name: str, num_updates: int | None, lines: list[str], advice: str) -> None:
     """Warn of what ``lines`` say, at the line of code that called the library."""
     at = "" if num_updates is None else f" at update {num_updates}"
     shown = lines[:8] + ([f"… and {len(lines) - 8} more."] if len(lines) > 8 else [])
-    text = "\n".join([f"{type(scheduler).__name__}{at}:", *shown, advice])
+    text = "\n".join([f"{name}{at}:", *shown, advice])
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back

@@ -355,10 +355,9 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
     def _state_kind(self) -> str:
         return super()._state_kind if self._has_values_of_its_own else self._kind_of_state
 
-    def _check_fields(self, values: Mapping[str, Any]) -> None:
-        # Another plan may be one for other fields.
-        if self._has_values_of_its_own or not values:
-            super()._check_fields(values)
+    @property
+    def _needs_its_fields(self) -> bool:  # type: ignore[override]
+        return self._has_values_of_its_own  # another plan may be one for other fields
 
     @classmethod
     def create_scheduler_fn(cls, **schedules: Any) -> Callable[[Optimizer], ParamScheduler]:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from pytorch_accelerated.checks import whole
 from pytorch_accelerated.schedulers.cosine_scheduler import not_negative
 from pytorch_accelerated.schedulers.for_runs import (
+    arguments_of,
     for_the_run,
     given,
     schedules_in,
@@ -80,17 +81,6 @@ class PlateauLrScheduler(ParamScheduler):
         0.05
     """
 
-    _own_attributes = ParamScheduler._own_attributes | {
-        "mode",
-        "factor",
-        "patience",
-        "threshold",
-        "threshold_mode",
-        "cooldown",
-        "min_lr",
-        "_starts_at",
-    }
-
     _kind_of_state = "plateau"
 
     def __init__(
@@ -144,12 +134,8 @@ class PlateauLrScheduler(ParamScheduler):
                 f"min_lr={self.min_lr!r} has {len(self.min_lr)} numbers, but there are "
                 f"{len(bases)} parameter groups. Write one number for all groups, or one for each."
             )
-        floors = self._floors(len(bases))
-        if all(floor > base for floor, base in zip(floors, bases, strict=True)):
-            raise ValueError(
-                f"min_lr={min_lr!r} is above every base value, {bases}, so nothing "
-                "could ever be reduced. Write a smaller one."
-            )
+
+    _own_attributes = ParamScheduler._own_attributes | {"_starts_at"} | arguments_of(__init__)
 
     def get_updated_values(self, num_updates: int) -> list[float]:
         """Return the values for update ``num_updates``, with the reductions made so far."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import inspect
+from abc import ABCMeta, abstractmethod
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -14,11 +15,30 @@ from torch.optim.lr_scheduler import LRScheduler
 from pytorch_accelerated import door
 from pytorch_accelerated.checks import whole
 from pytorch_accelerated.schedulers import messages, state
-from pytorch_accelerated.schedulers.construction import SchedulerMeta
 from pytorch_accelerated.schedulers.groups import Field, Group, copied
 
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 Planned: TypeAlias = "dict[Field, list[array[float]]]"
+
+
+class SchedulerMeta(ABCMeta):
+    """Ends construction after the outermost ``__init__``, when a subclass's attributes exist."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        scheduler: Any = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]
+        try:
+            scheduler.__init__(*args, **kwargs)
+            scheduler._finish_construction()
+        except BaseException:
+            scheduler._forget_new_groups()
+            raise
+        return scheduler
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        # Otherwise help(), editors and configuration tools show that of __call__ above.
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
 class SchedulerBase(metaclass=SchedulerMeta):
@@ -60,6 +80,8 @@ class SchedulerBase(metaclass=SchedulerMeta):
     _num_updates: int | None = None
     _is_counting = False
     _bases_live_in_groups = True
+    #: Whether a state has to have the scheduler's very fields.
+    _needs_its_fields = True
     #: The attributes that are not saved, of which somebody was warned.
     _told_of: frozenset[str] = frozenset()
     _num_groups = 0
@@ -67,11 +89,6 @@ class SchedulerBase(metaclass=SchedulerMeta):
     _new_groups: tuple[tuple[Group, str], ...] = ()
 
     def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
-        if not isinstance(param_group_field, str):
-            raise TypeError(
-                f"param_group_field={param_group_field!r} has to be a key of the parameter "
-                "groups, such as 'lr'."
-            )
         self._attach(optimizer, [Field(param_group_field)])
 
     def _attach(self, optimizer: Optimizer, fields: list[Field]) -> None:
@@ -172,11 +189,9 @@ class SchedulerBase(metaclass=SchedulerMeta):
 
         @property
         def step(self) -> Any:
-            """Say what to call instead."""
             raise AttributeError(
                 f"{type(self).__name__} has no step(): it is told how many updates have been made. "
-                "Call step_update(num_updates), or make a ParamScheduler or a "
-                "StatefulSchedulerBase, which count by themselves."
+                "Call step_update(num_updates), or make a StatefulSchedulerBase, which counts."
             )
 
     def preview(self, num_updates: int | None = None) -> Any:
@@ -226,14 +241,9 @@ class SchedulerBase(metaclass=SchedulerMeta):
 
     def _num_planned_updates(self) -> int | None:
         """Return how many updates this is planned for; None if nobody can know."""
-        return None
 
     def _planned(self, num_updates: int, groups: Sequence[Group]) -> Planned | None:
-        """Return the values of updates 0 … ``num_updates`` − 1 by field and group.
-
-        None stands for a scheduler that may look at what it wrote before, which has to be run.
-        """
-        return None
+        """Return the first values by field and group; None if only running the scheduler tells."""
 
     def _due(self, num_updates: int) -> Due:
         """Return the checked values for update ``num_updates``, for every field that changes."""
@@ -271,7 +281,7 @@ class SchedulerBase(metaclass=SchedulerMeta):
                     field.write(groups, bases)
 
     def _warn(self, num_updates: int | None, lines: list[str], advice: str) -> None:
-        messages.warn(self, num_updates, lines, advice)
+        messages.warn(type(self).__name__, num_updates, lines, advice)
 
     # State ---------------------------------------------------------------------------------
 
@@ -304,9 +314,6 @@ class SchedulerBase(metaclass=SchedulerMeta):
     def _planned_rows(self) -> state.Planned:
         """Return field, group (None for all) and schedule of all that is planned."""
         return ()
-
-    def _check_fields(self, values: Mapping[str, Any]) -> None:
-        state.check_fields(self, values)
 
     def _restore(self, checked: dict[str, Any]) -> None:
         """Continue from a checked state."""

@@ -136,7 +136,8 @@ def _checked(scheduler: Any, state_dict: Any) -> dict[str, Any]:
     for key in ("base_values", "values"):
         for field, values in state[key].items():
             _check_row(scheduler, key, field, values)
-    scheduler._check_fields(state["values"])
+    if scheduler._needs_its_fields or not state["values"]:
+        _check_fields(scheduler, state["values"])
     state["attributes"] = {
         attribute: _from_plain(attribute, value)
         for attribute, value in state["attributes"].items()
@@ -184,7 +185,7 @@ def _is_like(value: Any, held: Any) -> bool:
     return is_alike and type(value) in (bool, int, float) and math.isfinite(plain(value))
 
 
-def check_fields(scheduler: Any, values: Mapping[str, Any]) -> None:
+def _check_fields(scheduler: Any, values: Mapping[str, Any]) -> None:
     """Raise if a state lacks a field of the scheduler, or has one that is not its own."""
     groups, own = scheduler.optimizer.param_groups, scheduler._fields
     # A field that is scheduled only later is known by its base in a restored optimizer.

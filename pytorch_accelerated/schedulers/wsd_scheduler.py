@@ -11,7 +11,12 @@ from torch.optim import Optimizer
 from pytorch_accelerated.checks import whole
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.cosine_scheduler import not_negative, updates_in
-from pytorch_accelerated.schedulers.for_runs import HORIZON, given, show_arguments
+from pytorch_accelerated.schedulers.for_runs import (
+    HORIZON,
+    arguments_of,
+    given,
+    show_arguments,
+)
 from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules, ParamScheduler
 from pytorch_accelerated.schedulers.state import check_count
 from pytorch_accelerated.schedules import (
@@ -89,18 +94,6 @@ class WSDLrScheduler(ParamScheduler):
         [0.0, 0.1, 0.1, 0.0051, 0.1, 0.1, 0.0]
     """
 
-    # _continuation is left out on purpose: it belongs to the state.
-    _own_attributes = ParamScheduler._own_attributes | {
-        "total_steps",
-        "num_warmup_steps",
-        "decay_phase_ratio",
-        "lr_min",
-        "warmup_starting_lr",
-        "use_inverse_sqrt_decay",
-        "num_checkpoints",
-        "is_continuation_from_checkpoint",
-    }
-
     def __init__(
         self,
         optimizer: Optimizer,
@@ -151,6 +144,9 @@ class WSDLrScheduler(ParamScheduler):
                 f"warmup_starting_lr={warmup_starting_lr!r} is above the base value of every "
                 f"parameter group, of which the highest is {highest!r}. Write a smaller one."
             )
+
+    # _continuation is left out on purpose: it belongs to the state.
+    _own_attributes = ParamScheduler._own_attributes | arguments_of(__init__)
 
     def _schedule(self, continuation: Mapping[str, int] | None) -> Schedule:
         parts: list[Schedule] = []

@@ -136,11 +136,10 @@ class Every(StatefulSchedulerBase):
     ("field", "values"),
     [
         ("betas", [(0.9, 0.99), (0.8, 0.98), (0.7, 0.97)]),
-        ("maximize", [True, False, True]),
         ("dropout", [0.5, 0.25, 0.0]),
     ],
 )
-def test_tuple_bool_and_custom_fields(field: str, values: list[Any]) -> None:
+def test_tuple_and_custom_fields(field: str, values: list[Any]) -> None:
     optimizer = adamw([BASE])
     optimizer.param_groups[0].setdefault("dropout", 0.75)
     recorder = Recorder(optimizer, field)

@@ -284,25 +284,13 @@ class StepWdLike(StatefulSchedulerBase):
 def test_an_integer_tensor_would_cut_off_values_and_is_refused() -> None:
     optimizer = sgd()
     optimizer.param_groups[0]["mode"] = torch.tensor(3)
-    with pytest.raises(TypeError, match=r"torch\.int64"):
+    with pytest.raises(TypeError, match=r"holds tensor\(3\): only numbers, float tensors"):
         StepWdLike(optimizer)
 
 
-def test_a_boolean_field_takes_booleans_only() -> None:
-    class Switch(StatefulSchedulerBase):
-        def get_updated_values(self, num_updates: int) -> Any:
-            return num_updates >= 2 if num_updates < 3 else 0.5
-
-    optimizer = sgd([0.1], momentum=0.9)
-    scheduler = Switch(optimizer, "nesterov")
-    seen = []
-    for _ in range(3):
-        seen.append(optimizer.param_groups[0]["nesterov"])
-        if len(seen) < 3:
-            scheduler.step()
-    assert seen == [False, False, True]
-    with pytest.raises(TypeError, match="True or False"):
-        scheduler.step()
+def test_a_boolean_field_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"field 'nesterov' .* holds False: only numbers"):
+        ParamScheduler(sgd([0.1], momentum=0.9), nesterov=linear(4))
 
 
 def test_a_mapping_schedules_several_fields_at_once() -> None:
@@ -432,28 +420,13 @@ def test_a_stateless_scheduler_has_no_step_and_says_what_to_call() -> None:
         scheduler.step()
 
 
-@pytest.mark.parametrize("kind", [ParamScheduler, StatelessParamScheduler])
-def test_arguments_in_the_wrong_order_are_told_by_the_class_that_was_called(kind: Any) -> None:
-    with pytest.raises(TypeError) as caught:
-        kind(linear(10), sgd())
-    assert str(caught.value) == (
-        f"too many positional arguments. Write {kind.__name__}(optimizer, field=schedule)."
-    )
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: CosineLrScheduler(), r"'optimizer'.*Write CosineLrScheduler\(optimizer, total_"),
-        (lambda: CosineLrScheduler(sgd(), 5), r"'num_update_steps_per_epoch'"),
-        (lambda: CosineLrScheduler(sgd(), 5, 5, warmup=1), r"unexpected keyword argument 'warmup'"),
-        (lambda: StatefulSchedulerBase(), r"abstract"),
-        (lambda: InverseLrScheduler(sgd(), 10, 10), r"too many.*Write InverseLrScheduler\(optim"),
-    ],
-)
-def test_wrong_arguments_are_named_with_the_class(call: Any, words: str) -> None:
-    with pytest.raises(TypeError, match=words):
-        call()
+def test_schedulers_with_wrong_arguments_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="required positional arguments: 'optimizer', 'total_"):
+        CosineLrScheduler()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'warmup'"):
+        CosineLrScheduler(sgd(), 5, 5, warmup=1)
+    with pytest.raises(TypeError, match="abstract"):
+        StatefulSchedulerBase()
 
 
 def test_an_error_inside_a_constructor_is_left_as_it_is() -> None:

@@ -119,11 +119,6 @@ def test_a_group_below_the_floor_is_left_where_it_is() -> None:
     assert reported(scheduler, [1.0] * 4)[-1] == [0.01, 0.001]
 
 
-def test_a_floor_above_every_base_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"min_lr=5 is above every base value, \[0.1, 0.001\]"):
-        plateau((0.1, 0.001), min_lr=5)
-
-
 def test_a_warmup_that_is_no_schedule_is_named() -> None:
     with pytest.raises(TypeError, match="warmup=5 is not a schedule"):
         plateau((0.1,), warmup=5)
