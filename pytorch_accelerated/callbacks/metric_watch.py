@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,15 @@ class MetricWatcher(TrainerCallback):
     _is_resumed: bool = False
 
     def __init__(self, watch_metric: str, greater_is_better: bool, reset_on_train: bool) -> None:
-        if not isinstance(watch_metric, str):
-            raise wrong_kind(
-                "watch_metric",
-                watch_metric,
-                "the name of a metric. Write watch_metric='eval_loss_epoch'.",
-            )
         self.watch_metric = watch_metric
         self.greater_is_better = greater_is_better
         self.reset_on_train = reset_on_train
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        name = self.watch_metric
+        if not isinstance(name, str):
+            raise wrong_kind("watch_metric", name, "a metric's name, such as 'eval_loss_epoch'.")
 
     def reset(self) -> None:
         """Forget the best value."""
@@ -108,6 +109,7 @@ class MetricWatcher(TrainerCallback):
         self._is_resumed = True
 
 
+@dataclass(eq=False, repr=False)
 class EarlyStoppingCallback(MetricWatcher):
     """Ends the run when a metric has not improved for some epochs.
 
@@ -135,28 +137,23 @@ class EarlyStoppingCallback(MetricWatcher):
 
     early_stopping_patience: int = 1
     early_stopping_threshold: float = 0.0
+    watch_metric: str = "eval_loss_epoch"
+    greater_is_better: bool = False
+    reset_on_train: bool = True
     threshold_is_relative: bool = False
-    early_stopping_patience_counter: int = 0
 
-    def __init__(
-        self,
-        early_stopping_patience: int = 1,
-        early_stopping_threshold: float = 0.0,
-        watch_metric: str = "eval_loss_epoch",
-        greater_is_better: bool = False,
-        reset_on_train: bool = True,
-        threshold_is_relative: bool = False,
-    ) -> None:
-        super().__init__(watch_metric, greater_is_better, reset_on_train)
-        self.early_stopping_patience = whole("early_stopping_patience", early_stopping_patience)
-        self.early_stopping_threshold = finite("early_stopping_threshold", early_stopping_threshold)
+    early_stopping_patience_counter: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("early_stopping_patience", self.early_stopping_patience)
+        finite("early_stopping_threshold", self.early_stopping_threshold)
         if self.early_stopping_threshold < 0:
             raise ValueError(
-                f"early_stopping_threshold={early_stopping_threshold!r} is negative, but it is "
-                f"the size of an improvement in either direction. Write "
-                f"early_stopping_threshold={-early_stopping_threshold!r}."
+                f"early_stopping_threshold={self.early_stopping_threshold!r} is negative, but it "
+                f"is the size of an improvement in either direction. Write "
+                f"early_stopping_threshold={-self.early_stopping_threshold!r}."
             )
-        self.threshold_is_relative = threshold_is_relative
 
     def reset(self) -> None:
         super().reset()
@@ -189,6 +186,7 @@ class EarlyStoppingCallback(MetricWatcher):
         self.early_stopping_patience_counter = state_dict["counter"]
 
 
+@dataclass(eq=False, repr=False)
 class SaveBestModelCallback(MetricWatcher):
     """Saves a checkpoint whenever a metric improves, and loads the best one at the run's end.
 
@@ -211,34 +209,22 @@ class SaveBestModelCallback(MetricWatcher):
         best_metric_epoch: The epoch it was reached in, or ``None``.
     """
 
-    # A training state that is saved at the run's end holds the last weights, not the best.
-    last_in: tuple[str, ...] = ("on_training_run_end",)
-
     save_path: str | Path = "best_model.pt"
+    watch_metric: str = "eval_loss_epoch"
+    greater_is_better: bool = False
+    reset_on_train: bool = True
     save_optimizer: bool = True
     save_scheduler: bool = True
     load_saved_checkpoint: bool = True
-    _saved_to: str | None = None
 
-    def __init__(
-        self,
-        save_path: str | Path = "best_model.pt",
-        watch_metric: str = "eval_loss_epoch",
-        greater_is_better: bool = False,
-        reset_on_train: bool = True,
-        save_optimizer: bool = True,
-        save_scheduler: bool = True,
-        load_saved_checkpoint: bool = True,
-    ) -> None:
-        super().__init__(watch_metric, greater_is_better, reset_on_train)
-        if not isinstance(save_path, str | os.PathLike):
-            raise wrong_kind(
-                "save_path", save_path, "the path of a file. Write save_path='model.pt'."
-            )
-        self.save_path = save_path
-        self.save_optimizer = save_optimizer
-        self.save_scheduler = save_scheduler
-        self.load_saved_checkpoint = load_saved_checkpoint
+    # A training state that is saved at the run's end holds the last weights, not the best.
+    last_in = ("on_training_run_end",)
+    _saved_to: str | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.save_path, str | os.PathLike):
+            raise wrong_kind("save_path", self.save_path, "the path of a file, such as 'model.pt'.")
 
     def reset(self) -> None:
         super().reset()

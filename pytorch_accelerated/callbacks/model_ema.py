@@ -45,7 +45,6 @@ class ModelEmaCallback(SaveBestModelCallback):
             evaluation dataset.
     """
 
-    last_in: tuple[str, ...] = ()
     records_metrics: bool = True
 
     decay: float = 0.99

@@ -80,24 +80,19 @@ class ScheduleMonitorCallback(TrainerCallback):
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         if not self._is_resumed:
-            self._applied = {field: [] for field in self.fields or ()}
+            self._applied = {}
         self._is_resumed = False
         groups = trainer.optimizer.param_groups
         for field in scheduled_fields(groups) if self.fields is None else self.fields:
-            self._add(field)
-        for field in self.fields or ():
-            if not any(field in group for group in groups):
+            if self.fields is not None and not any(field in group for group in groups):
                 known = sorted({str(key) for group in groups for key in group} - {"params"})
                 raise ValueError(
                     f"no parameter group has the field {field!r} that is to be monitored; "
                     f"there are: {', '.join(known)}"
                 )
-
-    def _add(self, field: str) -> None:
-        """Record a field, with no values for the updates that a resumed run has made without it."""
-        if field not in self._applied:
+            # There are no values for the updates that a resumed run has made without the field.
             others = next(iter(self._applied.values()), [])
-            self._applied[field] = [[None] * len(values) for values in others]
+            self._applied.setdefault(field, [[None] * len(values) for values in others])
 
     def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
         groups = trainer.optimizer.param_groups

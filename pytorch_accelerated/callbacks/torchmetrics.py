@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from accelerate.utils import send_to_device
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.checks import entries, wrong_kind
@@ -89,8 +88,7 @@ class TorchMetricsCallback(TrainerCallback):
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         for metrics in self._metrics.values():
             for metric in metrics.values():
-                if hasattr(metric, "to"):
-                    metric.to(trainer.device)
+                _prepare(metric, trainer.device)
 
     on_evaluation_run_start = on_training_run_start
 
@@ -98,7 +96,14 @@ class TorchMetricsCallback(TrainerCallback):
         self._reset("train")
         states, self._resumed = self._resumed, None
         for name, metric in self._of("train").items():
-            if states is not None and not _restore(metric, states.get(name), trainer.device):
+            if states is None:
+                continue
+            if states.get(name) is not None:
+                metric.load_state_dict(states[name])
+                _prepare(metric, trainer.device)
+                for part in getattr(metric, "modules", tuple)():
+                    part._update_count = 1  # else torchmetrics warns of a metric without updates
+            else:
                 warnings.warn(
                     f"the metric {name!r} has no state in the checkpoint: its value of this epoch "
                     f"will be that of the rest of it",
@@ -160,30 +165,18 @@ class TorchMetricsCallback(TrainerCallback):
 
 
 def _state_of(metric: Any) -> Any:
-    if hasattr(metric, "compute_groups"):  # a collection
-        members = metric.items(keep_base=True, copy_state=False)
-        return {name: _state_of(member) for name, member in members}
-    if hasattr(metric, "metric_state"):
-        return {"state": dict(metric.metric_state), "update_count": metric.update_count}
-    if hasattr(metric, "state_dict") and hasattr(metric, "load_state_dict"):
-        return metric.state_dict()
-    return None
-
-
-def _restore(metric: Any, state: Any, device: torch.device) -> bool:
-    """Continue from what `_state_of` gave; return whether there was anything."""
-    if state is None:
-        return False
+    """Return a metric's state, or ``None`` if it has none that could be loaded."""
     if hasattr(metric, "compute_groups"):
-        for name, member in metric.items(keep_base=True, copy_state=False):
-            _restore(member, state[name], device)
-    elif hasattr(metric, "metric_state"):
-        for name, value in state["state"].items():
-            setattr(metric, name, send_to_device(value, device))
-        metric._update_count = state["update_count"]
-    else:
-        metric.load_state_dict(state)
-    return True
+        metric.items(copy_state=False)  # members of a collection get what one of them has counted
+    return metric.state_dict() if hasattr(metric, "load_state_dict") else None
+
+
+def _prepare(metric: Any, device: torch.device) -> None:
+    """Have a metric on a device, and its sums in its state, which those of torchmetrics omit."""
+    if hasattr(metric, "to"):
+        metric.to(device)
+    if hasattr(metric, "persistent"):
+        metric.persistent(True)
 
 
 def _as_number(name: str, value: Any) -> float:
