@@ -144,11 +144,6 @@ def _aside(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}{suffix}")
 
 
-def is_leftover(path: Path) -> bool:
-    """Return whether a path is what a killed process has left of writing a checkpoint."""
-    return path.name.startswith(".") and path.name.endswith((_IN_WORK, _REPLACED))
-
-
 def recover(target: Path) -> None:
     """Clear what a killed process has left of writing a folder."""
     replaced = _aside(target, _REPLACED)
@@ -161,7 +156,7 @@ def recover(target: Path) -> None:
 def recover_all(folder: Path) -> None:
     """Clear what killed processes have left in a folder; no other one may be writing there."""
     for path in list(folder.iterdir()) if folder.is_dir() else []:
-        if is_leftover(path):
+        if path.name.startswith(".") and path.name.endswith((_IN_WORK, _REPLACED)):
             recover(path.with_name(path.name[1:].rpartition(".")[0]))
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from pytorch_accelerated.checkpoints.folders import (
     CheckpointError,
     checkpoints_in,
-    is_leftover,
     is_one,
     problem_of,
     read_manifest,
@@ -53,8 +52,7 @@ def list_checkpoints(folder: str | os.PathLike[str]) -> list[CheckpointInfo]:
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
     found = [folder] if is_one(folder) else checkpoints_in(folder)
-    unfinished = sorted(path for path in folder.iterdir() if is_leftover(path))
-    return [*map(_info, unfinished), *map(_info, found)]
+    return [*map(_info, found)]
 
 
 def _info(path: Path) -> CheckpointInfo:
@@ -63,8 +61,6 @@ def _info(path: Path) -> CheckpointInfo:
         for name in names:
             with contextlib.suppress(OSError):
                 size += os.lstat(os.path.join(folder, name)).st_size
-    if is_leftover(path):
-        return CheckpointInfo(path, None, None, size, "being written, or its writer was killed")
     with contextlib.suppress(CheckpointError):
         position = read_manifest(path)["position"]
     updates, epoch = position.get("num_updates"), position.get("epoch")
@@ -118,4 +114,4 @@ def main(folder: str | os.PathLike[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(f"{_table(folder, infos)}\n")
-    return int(any(info.problem and not is_leftover(info.path) for info in infos))
+    return int(any(info.problem for info in infos))

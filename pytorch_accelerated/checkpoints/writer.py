@@ -37,10 +37,7 @@ _SECONDS_BETWEEN_QUESTIONS = 0.5
 
 @dataclass
 class BackgroundWriter:
-    """Runs one job at a time in a thread; what goes wrong there is raised by the next call.
-
-    A warning that a job raises is given by the next call.
-    """
+    """Runs one job at a time in a thread; what goes wrong there is raised by the next call."""
 
     _thread: threading.Thread | None = None
     _error: BaseException | None = None
@@ -60,9 +57,7 @@ class BackgroundWriter:
     def check(self) -> None:
         """Raise what went wrong, if anything; never wait."""
         error, self._error = self._error, None
-        if isinstance(error, Warning):
-            warnings.warn(error, stacklevel=2)
-        elif error is not None:
+        if error is not None:
             raise error
 
     def wait(self) -> None:
@@ -178,9 +173,10 @@ class RunCheckpoints:
         new = [f"{path} ({why})" for path, why in stuck.items() if path not in self._told]
         self._told |= stuck.keys()
         if new:
-            raise OldCheckpointWarning(
+            warnings.warn(
                 f"{target} is complete, but older checkpoints could not be removed: "
-                f"{', '.join(new)}. Remove them by hand; {another}"
+                f"{', '.join(new)}. Remove them by hand; {another}",
+                stacklevel=1,
             )
 
 
@@ -191,7 +187,3 @@ def _why_it_stays(path: Path) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
-
-
-class OldCheckpointWarning(UserWarning):
-    """An old checkpoint could not be removed; the new one is complete."""

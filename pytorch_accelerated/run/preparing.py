@@ -138,7 +138,6 @@ def prepare(run: Run) -> None:
     if trainer._train_dataloader is not None:
         _warn_of_another_models_optimizer(trainer.optimizer, trainer.model)
         run.random.own = own_generators(trainer._train_dataloader)
-        run.is_prepared = True
     trainer._prepare_model_optimizer_and_dataloaders()
     model = getattr(trainer.model, "_orig_mod", trainer.model)
     if isinstance(model, DistributedDataParallel) and run.processes.count > 1:

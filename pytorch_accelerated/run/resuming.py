@@ -44,8 +44,7 @@ def take_position(run: Run, saved: SavedState, now: Plan) -> None:
     loop = LoopState(**saved["loop"])
     check_not_behind(loop, now)
     _check_fits(run, saved)
-    if saved["plan"] is not None:
-        loop = transferred(loop, Plan(**saved["plan"]), now)
+    loop = transferred(loop, Plan(**saved["plan"]), now)
     saved["loop"] = loop.state_dict()
     run.loop.load_state_dict(saved["loop"])
     run.saved_loop = replace(loop)
@@ -69,7 +68,7 @@ def take_up(run: Run, saved: SavedState, remembers_stop: bool) -> None:
 
 def load(run: Run, folder: Path) -> dict[str, Any]:
     """Restore model, optimizer, schedulers and generators; the run stays where it is."""
-    if not run.is_prepared:
+    if run.plan is None:
         raise RuntimeError(
             f"no training run has prepared the model yet, so the state in {folder} cannot "
             f"be restored: call train(…, resume_from={os.fspath(folder)!r})"
@@ -143,9 +142,7 @@ def _checked(saved: SavedState) -> SavedState:
         for process in [saved["processes"][0], *saved["processes"]]:
             for total, count in (process["losses"], process["gradient_norms"]):
                 math.fsum((total, count))
-        positions: list[tuple[Any, int]] = [(LoopState(**saved["loop"]), 0)]
-        positions += [] if saved["plan"] is None else [(Plan(**saved["plan"]), 1)]
-        for instance, least in positions:
+        for instance, least in (LoopState(**saved["loop"]), 0), (Plan(**saved["plan"]), 1):
             for name, hint in get_type_hints(type(instance)).items():
                 value = getattr(instance, name)
                 is_whole = type(value) is int
@@ -164,8 +161,6 @@ def _check_fits(run: Run, saved: SavedState) -> None:
     """Refuse the state of another model, or of another kind of optimizer."""
     model = run.trainer.get_model(keep_torch_compile=False)
     Weights(model).check(saved["model"], str(saved.folder))
-    if saved["plan"] is None:
-        return
     optimizer = getattr(run.trainer.optimizer, "optimizer", run.trainer.optimizer)
     before = saved["plan"]["optimizer"]
     # The module may be another, such as that of a script which is imported now.

@@ -49,9 +49,8 @@ class Run:
         asked_for: Training states to be written when the update at hand is done.
         saved_loop: The position that was saved last, or that the run continues from.
         stopped: What has stopped the run, if it is over for that.
-        plan: What is compared with the plan of a checkpoint.
+        plan: What is compared with the plan of a checkpoint; before, there is no state to save.
         is_on: Whether the run is on.
-        is_prepared: Whether a training run has come so far that there is a state to save.
         is_plain: Whether the gradients need nothing of Accelerate.
         is_enough: Whether a training epoch of the user's own has ended the run.
     """
@@ -91,7 +90,7 @@ class Run:
         self.saved_loop: LoopState | None = None
         self.stopped: str | None = None
         self.plan: Plan | None = None
-        self.is_on = self.is_prepared = self.is_enough = False
+        self.is_on = self.is_enough = False
         self.is_plain = True
 
     # What callbacks may use

@@ -99,7 +99,7 @@ def of_this_process(run: Run, saved: SavedState) -> SavedState:
 
 def ask_for(run: Run, folder: Path, extra: dict[str, Any]) -> None:
     """Save to a folder; if an update is under way, when that is done."""
-    if not run.is_prepared:
+    if run.plan is None:
         raise RuntimeError(
             "there is no training state before a training run: call save_training_state() in "
             "a callback or after train(), or save_checkpoint() for the model as it is"

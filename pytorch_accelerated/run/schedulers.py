@@ -139,9 +139,9 @@ class RunSchedulers:
         # A step of one's own may count something else than updates.
         if horizon is not None and self._are_stepped_by_updates:
             for one in each(self._of):
-                line = _length_mismatch(one, num_updates, horizon)
-                if line:
-                    warn(line)
+                # Only this library's own schedules tell for how many updates they are planned.
+                if isinstance(one, SchedulerBase) and not getattr(one, "_has_values_of_its_own", 1):
+                    _warn_of_another_length(one, num_updates, horizon)
 
 
 def _listener_of(scheduler: Any) -> Any:
@@ -250,17 +250,16 @@ def _make(trainer: Any, factory: Any) -> Any:
 # As long as a run
 
 
-def _length_mismatch(scheduler: Any, num_updates: int, horizon: int) -> str:
-    """Return how a schedule's length differs from the run's, and what to write instead.
+def _warn_of_another_length(scheduler: Any, num_updates: int, horizon: int) -> None:
+    """Say how a schedule's length differs from the run's, and what to write instead.
 
-    Only this library's own schedules tell for how many updates they are planned. One that is
-    longer than the run is a mismatch unless it ends at the values that the run ends with; one
-    that is shorter, if the learning rate falls before its last update, too: after a warmup, or
-    the last of some milestones, the rest of the run is what the value is there for.
+    One that is longer than the run is a mistake unless it ends at the values that the run ends
+    with; one that is shorter, if the learning rate falls before its last update, too: after a
+    warmup, or the last of some milestones, the rest of the run is what the value is there for.
     """
-    planned = scheduler._num_planned_updates() if isinstance(scheduler, SchedulerBase) else None
-    if planned is None or scheduler._has_values_of_its_own:
-        return ""
+    planned = scheduler._num_planned_updates()
+    if planned is None:
+        return
     # A state that was loaded may have the schedule begin elsewhere than the run.
     reached = getattr(scheduler, "num_updates", num_updates) - num_updates + horizon
     values = scheduler.get_updated_values
@@ -271,7 +270,7 @@ def _length_mismatch(scheduler: Any, num_updates: int, horizon: int) -> str:
     ):
         what = f"to hold its last value for the rest, write >> constant({reached - planned})"
     else:
-        return ""
+        return
     name = type(scheduler).__name__
     begin = f"the run has {horizon} updates"
     if reached != horizon:
@@ -281,7 +280,7 @@ def _length_mismatch(scheduler: Any, num_updates: int, horizon: int) -> str:
         how = "no total of your own"
     elif not isinstance(scheduler, ParamScheduler):
         name = ParamScheduler.__name__
-    return (
+    warn(
         f"{begin}, but the schedule of {type(scheduler).__name__} ends at update {planned}: "
         f"{what}. To have it end with the run, give {name}.create_scheduler_fn(…) with {how}"
     )
