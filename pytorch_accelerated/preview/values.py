@@ -21,7 +21,7 @@ from pytorch_accelerated.preview.columns import (
     entries,
     named,
 )
-from pytorch_accelerated.schedules.table import aligned
+from pytorch_accelerated.schedules.track import aligned
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -257,7 +257,8 @@ class Pair(Fixed, Schedule):
         end: Affine | None = None
         if left.horizon is not None and right.horizon is not None:
             last = joints.pop() if len(joints) > 1 else 0
-            end = Affine(*self._both(left.coefficients(last), right.coefficients(last), last))
+            one, other = self.left.coefficients(last), self.right.coefficients(last)
+            end = Affine(*self._both(one, other, last))
         # One may be high only while the other is low, so bounds need not be reached.
         is_known = all(map(math.isfinite, (*left.bounds(1.0), *right.bounds(1.0))))
         label, bounds = repr(self), self._bounds

@@ -11,8 +11,7 @@ from typing import Any, NoReturn
 from pytorch_accelerated import door
 from pytorch_accelerated.checks import finite, whole
 from pytorch_accelerated.schedules.lengths import Exact, Horizon
-from pytorch_accelerated.schedules.table import phase_table
-from pytorch_accelerated.schedules.track import PhaseRow, Piece, Track
+from pytorch_accelerated.schedules.track import PhaseRow, Piece, Track, phase_table
 from pytorch_accelerated.schedules.value import ONE, Affine, Value
 
 #: What each operator builds. ``compose.py``, which stands on this file, puts its classes in here.
@@ -71,7 +70,11 @@ class Schedule(Value):
 
     def coefficients(self, num_updates: int) -> tuple[float, float]:
         """Return ``(offset, scale)`` at update ``num_updates``, which has to be zero or more."""
-        return self.track.coefficients(num_updates)
+        # Asked update by update, the last stretch nearly always answers again.
+        start, stop, curve = self.track.last
+        if not start <= num_updates < stop:
+            start, stop, curve = self.track.segment(num_updates)
+        return curve(num_updates - start)
 
     def values(self, num_updates: int, base: float = 1.0) -> array[float]:
         """Return the values at updates 0 … ``num_updates`` − 1, those that calls give, but faster.

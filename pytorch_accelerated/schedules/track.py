@@ -13,6 +13,7 @@ from pytorch_accelerated.checks import whole
 from pytorch_accelerated.schedules.value import ONE, Affine
 
 _CHUNK = 4096  # keeps what is in flight small; the values themselves are packed
+_MOST_ROWS = 40  # of a table
 
 # Offset and scale; and those at each update.
 Coefficients: TypeAlias = tuple[float, float]
@@ -71,6 +72,7 @@ class Track:
         self.starts: list[int] = []
         self.curves: list[Curve] = []
         self.horizon: int | None = None  # the update from which on the last value holds
+        self.last: Segment = (0, 0, lambda _: ONE)  # the segment that was asked for last
         position, end = 0, ONE
         for piece in self.pieces:
             if piece.length != 0:
@@ -83,22 +85,18 @@ class Track:
         self.starts.append(position)
         self.curves.append(lambda _: end)
 
-    def coefficients(self, num_updates: int) -> Coefficients:
-        """Return offset and scale at update ``num_updates``."""
-        if num_updates < 0:
-            whole("num_updates", num_updates)
-        index = bisect_right(self.starts, num_updates) - 1
-        return self.curves[index](num_updates - self.starts[index])
-
     def segment(self, num_updates: int) -> Segment:
         """Return the stretch of updates around ``num_updates`` that one curve covers.
 
         It is ``(start, stop, curve)``: ``curve(k − start)`` is offset and scale at each update k
         with start ≤ k < stop, so that a caller need not look for the piece each time.
         """
+        if num_updates < 0:
+            whole("num_updates", num_updates)
         after = bisect_right(self.starts, num_updates)
         stop = self.starts[after] if after < len(self.starts) else math.inf
-        return self.starts[after - 1], stop, self.curves[after - 1]
+        self.last = self.starts[after - 1], stop, self.curves[after - 1]
+        return self.last
 
     def columns(self, num_updates: int, bases: Sequence[float]) -> list[array[float]]:
         """Return the values at updates 0 … ``num_updates`` − 1, for each base."""
@@ -148,3 +146,37 @@ class Track:
         """Return between which values the schedule stays, for a base value."""
         found = [value for bounds in self._bounds for value in bounds(base)]
         return (min(found), max(found)) if all(map(math.isfinite, found)) else anything(base)
+
+
+def phase_table(rows: Sequence[PhaseRow], is_relative: bool) -> str:
+    """Return a table of phases: from, to, start, end, shape; or length, start, end, shape.
+
+    ``to`` is the update at which the end is reached; it is the next phase's first.
+    """
+    lines = [(*(("length",) if is_relative else ("from", "to")), "start", "end", "shape")]
+    for row in rows[:_MOST_ROWS]:
+        first, last = str(row.first), "…" if row.last is None else str(row.last)
+        if is_relative and isinstance(row.first, int):  # a part that has its updates already
+            first = str(row.last - row.first) if isinstance(row.last, int) else last
+        place = (first,) if is_relative else (first, last)
+        lines.append((*place, _end_text(row.start), _end_text(row.end), row.shape))
+    hidden = len(rows) - _MOST_ROWS
+    return aligned(lines) + (f"\n… and {hidden} more phases" if hidden > 0 else "")
+
+
+def aligned(lines: Sequence[tuple[str, ...]]) -> str:
+    """Return rows of cells as lines of text with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _end_text(value: Affine | None) -> str:
+    """Return an end as text: a multiple of the base, or an absolute value."""
+    if value is None:
+        return ""
+    if value.offset == 0.0:
+        return f"{value.scale:g}"
+    return f"{value.offset:g} absolute" + (f" + {value.scale:g}" if value.scale else "")
