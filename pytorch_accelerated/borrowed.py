@@ -1,7 +1,9 @@
-"""Using a model for a while, and giving its tensors back bit for bit."""
+"""Using a model for a while, and giving its tensors and what is random back bit for bit."""
 
 from __future__ import annotations
 
+import random
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -54,3 +56,27 @@ def tensors_kept(modules: Iterable[nn.Module], others: Iterable[Tensor] = ()) ->
 def _is_writable(tensor: Tensor) -> bool:
     """Say whether each element has memory of its own, unlike those of an expanded tensor."""
     return all(step for step, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
+
+
+@contextmanager
+def randomness_kept(generators: Iterable[torch.Generator] = ()) -> Iterator[None]:
+    """Put the states of all random number generators back at the end.
+
+    They are the global ones of Python, NumPy and PyTorch, and the given ``generators``.
+    """
+    states = [(generator, generator.get_state()) for generator in generators]
+    python = random.getstate()
+    numpy: Any = sys.modules.get("numpy.random")
+    of_numpy = numpy.get_state() if numpy is not None else None
+    # A device that nobody has used is not woken up for this.
+    is_awake = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count()) if is_awake else ()
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        for generator, state in states:
+            generator.set_state(state)
+        random.setstate(python)
+        if numpy is not None:
+            numpy.set_state(of_numpy)

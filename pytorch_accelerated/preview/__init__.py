@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytorch_accelerated.preview.columns import PreviewRow
 from pytorch_accelerated.preview.comparison import Comparison, Difference, compare
 from pytorch_accelerated.preview.make import preview
-from pytorch_accelerated.preview.notebook import html_of as html_of
+from pytorch_accelerated.preview.of_schedules import html_of as html_of
 from pytorch_accelerated.preview.of_schedules import plot_schedule as plot_schedule
 from pytorch_accelerated.preview.values import Preview
 

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pytorch_accelerated.borrowed import checked_module, tensors_kept
+from pytorch_accelerated.borrowed import checked_module, randomness_kept, tensors_kept
 from pytorch_accelerated.checks import finite, whole
-from pytorch_accelerated.preview.randomness import randomness_kept
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedulers.groups import plain
 from pytorch_accelerated.schedules import exponential
@@ -62,7 +61,7 @@ class LrRange:
         Raises:
             ImportError: If matplotlib is not installed.
         """
-        from pytorch_accelerated.preview.plot_lr_range import plot_lr_range
+        from pytorch_accelerated.preview.plot import plot_lr_range
 
         return plot_lr_range(self.learning_rates, self.losses, self.smoothed, self.suggestion)
 

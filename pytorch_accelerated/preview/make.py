@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from pytorch_accelerated.checks import whole
-from pytorch_accelerated.preview.of_schedules import of_schedule
+from pytorch_accelerated.preview.of_schedules import bases_of, checked, of_schedule
 from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedules import Schedule
 
@@ -59,8 +59,7 @@ def preview(
         >>> optimizer.param_groups[0]["lr"]
         1.0
     """
-    if num_updates is not None:
-        num_updates = whole("num_updates", num_updates, 1)
+    num_updates = checked(num_updates)
     if num_updates_per_epoch is not None:
         num_updates_per_epoch = whole("num_updates_per_epoch", num_updates_per_epoch, 1)
     if isinstance(scheduler, str):
@@ -69,7 +68,7 @@ def preview(
             f"parse_schedule({scheduler!r}), from pytorch_accelerated.schedules.expression."
         )
     if isinstance(scheduler, Schedule):
-        result = of_schedule(scheduler, num_updates, base)
+        result = of_schedule(scheduler, num_updates, bases_of(base))
     else:
         from pytorch_accelerated.preview.simulation import of_schedulers
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from pytorch_accelerated.checks import finite, whole
-from pytorch_accelerated.preview.sampled import plot_sample, rows_within, shown_of
+from pytorch_accelerated.preview.columns import Columns
+from pytorch_accelerated.preview.curves import spans_decades
 from pytorch_accelerated.preview.values import Preview
-from pytorch_accelerated.schedules import Schedule
+from pytorch_accelerated.schedules import PhaseRow, Schedule
 
-MOST_VALUES = 20_000_000  # of a preview, which are all held in memory
+_MOST_VALUES = 20_000_000  # of a preview, which are all held in memory
+_MOST_IN_NOTEBOOK = 100_000  # which shows its picture at once
+_MOST_JOINTS = 300  # of a sample,
+_NUM_STEPS = 200  # which also has so many updates at about equal distances
 
 
-def of_schedule(
-    schedule: Schedule, num_updates: int | None, base: float | Sequence[float]
-) -> Preview:
+def checked(num_updates: int | None) -> int | None:
+    """Return how many updates somebody asks for; raise if it is not a number of them."""
+    return None if num_updates is None else whole("num_updates", num_updates, 1)
+
+
+def of_schedule(schedule: Schedule, num_updates: int | None, bases: list[float]) -> Preview:
     """Return the preview of a schedule whose field nobody has named."""
-    bases = bases_of(base)
     schedule.coefficients(0)  # one that is still relative says so
     num_updates = updates_of(schedule, num_updates, schedule.horizon)
     return of_fields({"value": schedule}, num_updates, {"value": bases})
@@ -35,25 +43,6 @@ def of_fields(
     return Preview(columns, phases=phases)
 
 
-def plot_schedule(
-    schedule: Schedule,
-    num_updates: int | None = None,
-    base: float | Sequence[float] = 1.0,
-    applied: Any = None,
-    **options: Any,
-) -> Any:
-    """Draw a schedule; see :meth:`Schedule.plot`. A plan that is too long is sampled."""
-    bases = bases_of(base)
-    if num_updates is not None:
-        num_updates = whole("num_updates", num_updates, 1)
-    elif schedule.horizon is not None:
-        num_updates = shown_of(schedule.horizon)
-    schedule.coefficients(0)  # one that is still relative says so
-    if num_updates is None or num_updates * len(bases) <= MOST_VALUES or applied is not None:
-        return of_schedule(schedule, num_updates, bases).plot(applied, **options)
-    return plot_sample(schedule, num_updates, bases, **options)
-
-
 def bases_of(base: float | Sequence[float]) -> list[float]:
     """Return a base value for each group."""
     bases = [finite("base", one) for one in (base if isinstance(base, Sequence) else [base])]
@@ -64,7 +53,7 @@ def bases_of(base: float | Sequence[float]) -> list[float]:
 
 def check_number(num_updates: int, num_curves: int = 1) -> None:
     """Raise if so many updates are too many to show."""
-    most = MOST_VALUES // num_curves
+    most = _MOST_VALUES // num_curves
     if num_updates > most:
         raise ValueError(
             f"{num_updates:,} updates are too many to show; {most:,} are allowed"
@@ -84,3 +73,76 @@ def updates_of(what: object, num_updates: int | None, horizon: int | None) -> in
             "the number of updates in the run."
         )
     return max(number, 1)
+
+
+def rows_within(schedule: Schedule, num_updates: int) -> tuple[PhaseRow, ...]:
+    """Return the rows of a schedule's table that begin before update ``num_updates``."""
+    return tuple(row for row in schedule.phases if int(row.first) < num_updates)
+
+
+# Pictures of schedules ------------------------------------------------------------------------
+
+
+def plot_schedule(
+    schedule: Schedule,
+    num_updates: int | None = None,
+    base: float | Sequence[float] = 1.0,
+    applied: Any = None,
+    *,
+    most: int = _MOST_VALUES,
+    **options: Any,
+) -> Any:
+    """Draw a schedule; see :meth:`Schedule.plot`. Of more than ``most`` values there is a sample.
+
+    With ``applied``, every value is needed, for the comparison.
+    """
+    bases, num_updates = bases_of(base), checked(num_updates)
+    schedule.coefficients(0)  # one that is still relative says so
+    if num_updates is None and schedule.horizon is not None:
+        # With a little of what holds in the end.
+        num_updates = schedule.horizon + max(1, schedule.horizon // 25)
+    if num_updates is None or num_updates * len(bases) <= most or applied is not None:
+        return of_schedule(schedule, num_updates, bases).plot(applied, **options)
+
+    from pytorch_accelerated.preview.plot import plot
+
+    # At about equal distances, which are not multiples of the length of any phase.
+    shares = ((step + (step * 0.618034) % 1.0) / _NUM_STEPS for step in range(_NUM_STEPS))
+    evenly = sorted({min(int(share * num_updates), num_updates - 1) for share in shares})
+    if options.get("log") is None:
+        # Of ends there are too many in the sample to tell the scale that all values would have.
+        curves = [[schedule(update, one) for update in evenly] for one in bases]
+        options["log"] = spans_decades(curves)
+    return plot(_sample(schedule, num_updates, bases, evenly), **options)
+
+
+def _sample(
+    schedule: Schedule, num_updates: int, bases: Sequence[float], evenly: Sequence[int]
+) -> Columns:
+    """Return the values of some of a plan's updates, both ends of its phases among them.
+
+    Of more than 300 phases these are the first ones, as a warmup may be short, and some others.
+    """
+    rows = rows_within(schedule, num_updates)
+    joints = [*(int(row.first) for row in rows), schedule.horizon or 0]
+    shown = {*joints[:2], *joints[:: 1 + len(joints) // _MOST_JOINTS], joints[-1]}
+    found = {0, num_updates - 1, *evenly, *(joint - 1 for joint in shown), *shown}
+    updates = sorted(update for update in found if 0 <= update < num_updates)
+    values = [[schedule(update, base) for update in updates] for base in bases]
+    return Columns({"value": values}, phases={"value": [rows] * len(bases)}, updates=updates)
+
+
+def html_of(schedule: Schedule) -> str:
+    """Return what a notebook shows: the schedule's picture, its code, and its table.
+
+    There is no picture before the lengths are in updates, without an end, or without matplotlib.
+    """
+    text = f"<pre>{escape(repr(schedule))}\n\n{escape(str(schedule))}</pre>"
+    if schedule.is_relative or schedule.horizon is None:
+        return text
+    try:
+        picture = plot_schedule(schedule, most=_MOST_IN_NOTEBOOK)
+    except ImportError:
+        return text
+    data = base64.b64encode(picture._repr_png_()).decode("ascii")
+    return f'<img alt="The schedule" width="800" src="data:image/png;base64,{data}">{text}'

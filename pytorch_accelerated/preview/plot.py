@@ -12,7 +12,7 @@ try:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, NullFormatter
 except ImportError as error:
     raise ImportError(
         "A picture needs matplotlib: pip install 'pytorch-accelerated[plot]'"
@@ -22,6 +22,7 @@ from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.preview.columns import Column, Columns, named
 from pytorch_accelerated.preview.comparison import Recorded, compare, recorded_columns
 from pytorch_accelerated.preview.curves import (
+    COLOURS,
     colours_of,
     curves,
     drawable,
@@ -76,7 +77,7 @@ def plot(
     if loss is not None:
         _draw_loss(axes[-1], loss, made.first_update, log)
     for panel in axes:
-        tidy(panel)
+        _tidy(panel)
     _x_axes(axes, made)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=INK)
@@ -205,7 +206,7 @@ def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> N
     axes.plot([x[k] for k in at], [y[k] for k in at], color=INK, linewidth=0.7)
 
 
-def tidy(axes: Axes) -> None:
+def _tidy(axes: Axes) -> None:
     """Draw frame and grid lightly, and few ticks."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -238,3 +239,42 @@ def _x_axes(axes: Sequence[Axes], made: Columns) -> None:
         top.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10]))
         top.tick_params(colors=QUIET, labelsize=8, length=3)
         top.spines["top"].set_color(LINE)
+
+
+def plot_lr_range(
+    rates: Sequence[float],
+    losses: Sequence[float],
+    smoothed: Sequence[float],
+    suggestion: float | None,
+) -> Picture:
+    """Draw the loss over the learning rate; see :meth:`LrRange.plot`."""
+    figure = Picture(figsize=(6.75, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.plot(rates, losses, color=INK, linewidth=0.7, alpha=0.35)
+    axes.plot(rates, smoothed, color=COLOURS[0], linewidth=1.8)
+    low, high = min(losses), max(smoothed[0], *smoothed)
+    # Where the loss has diverged it would leave no room for the rest.
+    top = min(high, smoothed[0] + 0.5 * (smoothed[0] - low or abs(low) or 1.0))
+    span = (top - low) or 1.0
+    axes.set_ylim(low - 0.08 * span, top + 0.15 * span)
+    if suggestion is not None:
+        level = smoothed[rates.index(suggestion)]
+        axes.axvline(suggestion, color=LINE, linewidth=1.0, zorder=0.5)
+        axes.plot([suggestion], [level], marker="o", markersize=7, color=COLOURS[1])
+        axes.annotate(
+            f"{suggestion:.2g}: steepest",
+            xy=(suggestion, level),
+            xytext=(-9, -6),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=9,
+            color=COLOURS[1],
+        )
+    _tidy(axes)
+    axes.set_xlabel("learning rate", color=INK)
+    axes.set_ylabel("loss", color=INK)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_title("thin: each batch · thick: smoothed", loc="right", fontsize=8, color=QUIET)
+    return figure

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from pytorch_accelerated.borrowed import randomness_kept
 from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.preview.columns import Column, entries
-from pytorch_accelerated.preview.of_schedules import check_number, updates_of
-from pytorch_accelerated.preview.randomness import randomness_kept
-from pytorch_accelerated.preview.sampled import rows_within
+from pytorch_accelerated.preview.of_schedules import check_number, rows_within, updates_of
 from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedulers.groups import Field, Group, copied, plain
 from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase

@@ -74,7 +74,7 @@ def test_wrong_arguments_are_refused_in_one_line(call, message):
 )
 def test_a_library_that_is_missing_is_named(monkeypatch, library, call, message):
     for name in [name for name in sys.modules if name.startswith("pytorch_accelerated.preview.")]:
-        if name.rpartition(".")[2] in ("plot", "html", "plot_lr_range"):
+        if name.rpartition(".")[2] in ("plot", "html"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ImportError, match="needs") as caught:
@@ -85,7 +85,6 @@ def test_a_library_that_is_missing_is_named(monkeypatch, library, call, message)
 def test_a_picture_of_learning_rates_says_as_well_what_is_missing(monkeypatch):
     found = LrRange.__new__(LrRange)
     monkeypatch.delitem(sys.modules, "pytorch_accelerated.preview.plot", raising=False)
-    monkeypatch.delitem(sys.modules, "pytorch_accelerated.preview.plot_lr_range", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
     with pytest.raises(ImportError, match="pip install 'pytorch-accelerated"):
         found.plot()

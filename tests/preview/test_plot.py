@@ -18,7 +18,7 @@ from matplotlib.text import Annotation, Text
 
 from pytorch_accelerated.preview import Preview, preview
 from pytorch_accelerated.preview.curves import kept_points, packed, spans_decades
-from pytorch_accelerated.preview.sampled import plot_sample, shown_of
+from pytorch_accelerated.preview.of_schedules import plot_schedule
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import (
     constant,
@@ -292,8 +292,8 @@ def test_a_notebook_shows_a_plan_of_any_length_at_once(schedule):
     started = time.perf_counter()
     assert "data:image/png" in schedule._repr_html_()
     assert time.perf_counter() - started < 5.0
-    shown = shown_of(schedule.horizon)
-    figure = plot_sample(schedule, shown)
+    shown = schedule.horizon + schedule.horizon // 25
+    figure = plot_schedule(schedule, shown, most=100_000)
     figure.draw_without_rendering()
     (line,) = drawn(figure)
     assert len(line) <= 2_000
@@ -316,7 +316,7 @@ def test_a_notebook_shows_a_plan_of_any_length_at_once(schedule):
     ],
 )
 def test_a_sample_and_the_whole_give_the_same_picture(schedule):
-    whole, sampled = schedule.plot(), plot_sample(schedule, shown_of(schedule.horizon))
+    whole, sampled = schedule.plot(), plot_schedule(schedule, most=1_000)
     assert whole.axes[0].get_ylim() == sampled.axes[0].get_ylim()
     assert whole.axes[0].get_xlim() == sampled.axes[0].get_xlim()
     named, others = ([text.get_text() for text in texts(figure)] for figure in (whole, sampled))
