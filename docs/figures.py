@@ -6,6 +6,8 @@ documentation is built.
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import torch
@@ -13,7 +15,10 @@ import torch
 from pytorch_accelerated.preview import preview
 from pytorch_accelerated.schedulers import CosineLrScheduler, ParamScheduler
 from pytorch_accelerated.schedules import constant, cosine
-from pytorch_accelerated.schedules.catalogue import CATALOGUE, Entry
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.catalogue import CATALOGUE, Entry
 
 KINDS = {
     "shape": "Shapes",
@@ -45,22 +50,23 @@ def section(entry: Entry, folder: Path) -> list[str]:
     """Return the lines about one schedule, having drawn its picture."""
     picture = f"{CATALOGUE.index(entry):02}.png"
     entry.sample.plot().savefig(folder / picture, dpi=110)
-    paper = f"Paper: `arXiv:{entry.paper} <https://arxiv.org/abs/{entry.paper}>`_."
+    code, description = repr(entry.sample), entry.factory.__doc__ or ""
+    papers = re.findall(r"arXiv:(\d+\.\d+)", description)[:1]
     return [
         entry.name,
         "~" * len(entry.name),
         "",
-        entry.summary,
+        description.strip().partition("\n")[0],
         "",
         ".. code-block:: text",
         "",
-        f"   {entry.code}",
+        f"   {code}",
         "",
         f".. math:: {entry.latex}",
         "",
-        *([paper, ""] if entry.paper else []),
+        *(f"Paper: `arXiv:{paper} <https://arxiv.org/abs/{paper}>`_.\n" for paper in papers),
         f".. image:: {picture}",
-        f"   :alt: {entry.code}",
+        f"   :alt: {code}",
         "   :width: 600px",
         "",
     ]

@@ -11,7 +11,7 @@ import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview import Preview
@@ -180,14 +180,46 @@ def _preview(options: Namespace) -> int:
 
 def _fill_in(options: Namespace) -> None:
     """Take what the command line does not say from the file."""
-    from pytorch_accelerated.preview.config_file import read
-
-    names = [name for name in vars(options) if name not in ("command", "config", "version")]
-    for name, value in read(options.config, names).items():
+    option = f"--config {options.config}"
+    allowed = [name for name in vars(options) if name not in ("command", "config", "version")]
+    try:
+        given = _plain_data(Path(options.config).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{option}: {error.strerror}.") from None
+    except Exception as error:
+        # The loader raises whatever comes up within it over a value that it cannot read.
+        raise UsageError(f"{option} cannot be read: {error}") from None
+    if not isinstance(given, dict):
+        raise UsageError(f"{option} has to map options to values, such as schedule: cosine(1000).")
+    for name, value in given.items():
+        if name not in allowed:
+            raise UsageError(
+                f"{option}: {name!r} is not an option; there are {', '.join(allowed)}. A "
+                "scheduler is written as in Python, schedule: CosineLrScheduler(…)."
+            )
         if getattr(options, name) is None:
             setattr(options, name, value)
     if not isinstance(options.log, bool | None):
-        raise UsageError(f"--config {options.config}: log={options.log!r}: write true or false.")
+        raise UsageError(f"{option}: log={options.log!r}: write true or false.")
+
+
+def _plain_data(text: str) -> object:
+    """Return what YAML says; raise where a mapping has a key twice, which YAML does not see."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            result = super().construct_mapping(node, deep=deep)
+            left = list(result)
+            for key_node, _ in node.value:
+                key = self.construct_object(key_node)
+                if key not in left:
+                    line = key_node.start_mark.line + 1
+                    raise ValueError(f"line {line} has the key {key!r} a second time.")
+                left.remove(key)
+            return result
+
+    return yaml.load(text, Loader)
 
 
 def _suffix_of(output: object) -> str:

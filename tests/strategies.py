@@ -19,9 +19,9 @@ from pytorch_accelerated.schedules import (
     milestones,
     phase,
 )
-from pytorch_accelerated.schedules.catalogue import smoothstep
 from pytorch_accelerated.schedules.curves import CURVES
 from pytorch_accelerated.schedules.phase import Entry
+from tests.catalogue import smoothstep
 
 
 def decay(num_updates: int) -> float:

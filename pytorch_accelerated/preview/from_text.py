@@ -11,7 +11,7 @@ from typing import Any
 
 from pytorch_accelerated.checks import bounds, out_of_range, whole
 from pytorch_accelerated.preview.make import preview
-from pytorch_accelerated.preview.of_schedules import bases_of, of_fields
+from pytorch_accelerated.preview.of_schedules import bases_of, checked, of_fields
 from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedules import Schedule
 from pytorch_accelerated.schedules.expression import parse_schedule
@@ -31,17 +31,12 @@ def preview_of_text(
     scheduler with its arguments, ``CosineLrScheduler(…)``. ``base`` is a number, a list with one
     for each group, text for these or for ``lr=…; weight_decay=…``, or a mapping from fields.
     """
-    if num_updates is not None:
-        num_updates = whole("num_updates", num_updates, 1)
+    num_updates = checked(num_updates)
     if num_updates_per_epoch is not None:
         num_updates_per_epoch = whole("num_updates_per_epoch", num_updates_per_epoch, 1)
     call = _scheduler_call(text) if isinstance(text, str) else None
-    if call is not None and call[0] != "ParamScheduler":
+    if call is not None:
         return _of_scheduler(*call, base, num_updates, num_updates_per_epoch)
-    if call is not None:  # field by field, for which torch is not needed
-        if call[1].args:
-            raise ValueError(f"ParamScheduler: write lr={ast.unparse(call[1].args[0])}.")
-        text = {str(own.arg): ast.unparse(own.value) for own in call[1].keywords}
     parts = _by_field("schedule", text)
     schedules = {field or "lr": parse_schedule(part) for field, part in parts.items()}
     return _of_schedules(schedules, base, num_updates, num_updates_per_epoch)
@@ -166,7 +161,10 @@ def _of_scheduler(
     name: str, call: ast.Call, base: object, num_updates: int | None, per_epoch: int | None
 ) -> Preview:
     if name not in _SCHEDULERS:
-        raise ValueError(f"{name} cannot be shown from text; {', '.join(_SCHEDULERS)} can.")
+        raise ValueError(
+            f"{name} cannot be shown from text; {', '.join(_SCHEDULERS)} can, and several fields, "
+            "written lr=…; weight_decay=…."
+        )
     import torch
 
     from pytorch_accelerated import schedulers

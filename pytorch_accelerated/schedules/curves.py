@@ -1,7 +1,7 @@
 """The curves, and the one table of them: a class, a factory and a row for each.
 
-The text language, the exports, the catalogue, the documentation and the tests of accuracy are made
-of :data:`CURVES`. Curves that depend on the ratio of their ends are in ``ratios.py``.
+The text language, the exports, the documentation and the tests of accuracy are made of
+:data:`CURVES`. Curves that depend on the ratio of their ends are in ``ratios.py``.
 """
 
 from __future__ import annotations

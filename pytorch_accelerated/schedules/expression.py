@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import math
+import operator
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pytorch_accelerated.checks import kind_of
@@ -26,7 +29,13 @@ VOCABULARY: Mapping[str, Callable[..., Any]] = {
     "Affine": Affine,
     **{curve.name: curve.factory for curve in CURVES},
 }
-_METHODS = ("repeat", "over")
+# Of a minus and a division of schedules, the operators themselves say what to write instead.
+_OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 
 # An expression may come from anywhere, so it can neither be long nor build anything large.
 _MOST_CHARACTERS = 4000
@@ -37,6 +46,21 @@ _MOST_EXPANDED = 100  # phases whose lengths are fractions
 _LARGEST = 1e15
 
 
+def repeat(schedule: Schedule, count: Any, length: Any = 1.0, peak: Any = 1.0) -> Schedule:
+    """Repeat a schedule, but not with periods that take long to compute."""
+    for name, growth in (("length", length), ("peak", peak)):
+        if isinstance(growth, int | float) and not 0.01 <= growth <= 100:
+            raise ValueError(f"{name}={growth!r} has to be between 0.01 and 100")
+    is_expanded = schedule.is_relative or length != 1.0 or peak != 1.0
+    most = _MOST_EXPANDED / num_pieces(schedule) if is_expanded else math.inf
+    if isinstance(count, int | float) and count > most:
+        raise ValueError(f"it has more than {_MOST_EXPANDED} phases")
+    return schedule.repeat(count, length, peak)
+
+
+_METHODS: Mapping[str, Callable[..., Any]] = {"repeat": repeat, "over": Schedule.over}
+
+
 class ExpressionError(ValueError):
     """A text is not a schedule."""
 
@@ -44,10 +68,10 @@ class ExpressionError(ValueError):
 def parse_schedule(text: str) -> Schedule:
     """Return the schedule that ``text`` describes, in the notation of Python code.
 
-    It may use the vocabulary's names, numbers, ``>>``, ``*``, ``+``, a minus sign, calls with
-    keywords, ``.repeat(…)``, ``.over(…)``, and a dictionary for milestones. Nothing is evaluated
-    as code, and what would be large is refused. The ``repr`` of a schedule reads back as itself,
-    unless it holds a function.
+    It may use the vocabulary's names, numbers and their arithmetic, ``>>``, ``*`` and ``+``, calls
+    with keywords, ``.repeat(…)``, ``.over(…)``, and a dictionary for milestones. Nothing is
+    evaluated as code, and what would be large is refused. The ``repr`` of a schedule reads back as
+    itself, unless it holds a function.
 
     Args:
         text: The expression.
@@ -130,11 +154,18 @@ class _Reader:
     def read(self, node: ast.expr) -> Any:
         """Return what a node stands for."""
         if isinstance(node, ast.Constant):
-            return self._constant(node)
+            if node.value is not None and type(node.value) not in (int, float):
+                raise self._error(node, "only numbers can be written here")
+            return self._built(node, lambda: node.value)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return -self._number(node.operand)
+            return self._built(node, operator.neg, self._operand(node.operand))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.RShift):
+            return self._built(node, Sequence, [self._operand(part) for part in _chain(node)])
         if isinstance(node, ast.BinOp):
-            return self._operation(node)
+            if type(node.op) not in _OPERATORS:
+                raise self._error(node, "only the operators >>, * and + are allowed")
+            left, right = self._operand(node.left), self._operand(node.right)
+            return self._built(node, _OPERATORS[type(node.op)], left, right)
         if isinstance(node, ast.Call):
             return self._call(node)
         if isinstance(node, ast.Name):
@@ -149,53 +180,11 @@ class _Reader:
             node, "this is not allowed; numbers, the vocabulary's names, >>, * and + are"
         )
 
-    def _constant(self, node: ast.Constant) -> float | None:
-        value = node.value
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._error(node, "only numbers can be written here")
-        return self._within(value, node)
-
-    def _within(self, value: float, node: ast.expr) -> float:
-        if not abs(value) <= _LARGEST:
-            raise self._error(node, f"the number is too large; {_LARGEST:g} is the largest")
-        return value
-
-    def _number(self, node: ast.expr) -> Any:
+    def _operand(self, node: ast.expr) -> Any:
         value = self.read(node)
-        if not isinstance(value, int | float):
-            raise self._error(
-                node, "only a number can have a minus sign; for a schedule write -1.0 * …"
-            )
+        if not isinstance(value, Schedule | int | float):
+            raise self._error(node, "only schedules and numbers can be combined")
         return value
-
-    def _operation(self, node: ast.BinOp) -> Any:
-        if isinstance(node.op, ast.RShift):
-            parts = [(part, self.read(part)) for part in _chain(node)]
-            for part, value in parts:
-                if not isinstance(value, Schedule):
-                    raise self._error(part, "only schedules can follow one another with >>")
-            return self._built(node, Sequence, tuple(value for _, value in parts))
-        if isinstance(node.op, ast.Sub):
-            raise self._error(
-                node,
-                "a minus can only be the sign of a number; for a - b of two schedules write "
-                "a + -1.0 * b, and for a - b of two numbers the result",
-            )
-        if not isinstance(node.op, ast.Mult | ast.Add):
-            raise self._error(node, "only the operators >>, * and + are allowed")
-        left, right = self.read(node.left), self.read(node.right)
-        is_number = [isinstance(value, int | float) for value in (left, right)]
-        if isinstance(node.op, ast.Mult) and all(is_number):
-            return self._within(left * right, node)
-        if isinstance(node.op, ast.Mult):
-            if not any(isinstance(value, Schedule) for value in (left, right)):
-                raise self._error(node, "only schedules and numbers can be multiplied")
-            return self._built(node, lambda: left * right)
-        if not (isinstance(left, Schedule) and isinstance(right, Schedule)):
-            raise self._error(node, "only schedules can be added")
-        return self._built(node, lambda: left + right)
 
     def _call(self, node: ast.Call) -> Any:
         function = node.func
@@ -204,9 +193,8 @@ class _Reader:
             schedule = self.read(function.value)
             if not isinstance(schedule, Schedule):
                 raise self._error(function, f".{function.attr}(…) has to follow a schedule")
-            target = getattr(schedule, function.attr)
+            target = partial(_METHODS[function.attr], schedule)
         elif isinstance(function, ast.Name) and function.id in VOCABULARY:
-            schedule = None
             target = VOCABULARY[function.id]
         else:
             self.read(function)  # says what is wrong with it
@@ -215,8 +203,6 @@ class _Reader:
             raise self._error(node, "** is not allowed")
         positional = [self._argument(argument, target) for argument in node.args]
         named = {str(k.arg): self._argument(k.value, target) for k in node.keywords}
-        if schedule is not None and target == schedule.repeat:
-            self._check_repeat(node, schedule, positional, named)
         return self._built(node, target, *positional, **named)
 
     def _argument(self, node: ast.expr, target: Callable[..., Any]) -> Any:
@@ -230,34 +216,18 @@ class _Reader:
             if key is not None
         }
 
-    def _check_repeat(
-        self,
-        node: ast.Call,
-        schedule: Schedule,
-        positional: list[Any],
-        named: dict[str, Any],
-    ) -> None:
-        arguments = dict(zip(("count", "length", "peak"), positional, strict=False)) | named
-        growths = {name: arguments.get(name, 1.0) for name in ("length", "peak")}
-        if schedule.is_relative or any(growth != 1.0 for growth in growths.values()):
-            count = arguments.get("count")
-            if isinstance(count, int | float) and count * num_pieces(schedule) > _MOST_EXPANDED:
-                raise self._error(node, f"it has more than {_MOST_EXPANDED} phases")
-        for name, growth in growths.items():
-            if isinstance(growth, int | float) and not 0.01 <= growth <= 100:
-                raise self._error(node, f"{name}={growth!r} has to be between 0.01 and 100")
-
     def _built(self, node: ast.expr, build: Callable[..., Any], *args: Any, **named: Any) -> Any:
         try:
             value = build(*args, **named)
             if isinstance(value, Schedule):
                 self.num_pieces += num_pieces(value)
-        except (TypeError, ValueError, OverflowError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise self._error(node, str(error).rstrip(".")) from None
         if self.num_pieces > _MOST_PIECES:
             raise self._error(node, "with it the expression has too many phases")
-        if isinstance(value, Schedule) and (value.horizon or 0) > _LARGEST:
-            raise self._error(node, f"it has more than {_LARGEST:g} updates")
+        size = value.horizon if isinstance(value, Schedule) else value
+        if isinstance(size, int | float) and not abs(size) <= _LARGEST:
+            raise self._error(node, f"it is too large; {_LARGEST:g} is the largest")
         return value
 
     def _error(self, node: ast.expr, why: str) -> ExpressionError:

@@ -9,7 +9,6 @@ updates.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, TypeAlias
@@ -231,7 +230,7 @@ def _length_text(length: Length) -> str:
 
 
 class Entry(NamedTuple):
-    """One schedule of the catalogue.
+    """One schedule, as the vocabulary, the documentation and the tests of accuracy know it.
 
     Attributes:
         factory: The function, method or class that makes it.
@@ -257,22 +256,6 @@ class Entry(NamedTuple):
     def name(self) -> str:
         """What it is called; for a shape, the factory's name."""
         return self.title or self.factory.__name__
-
-    @property
-    def summary(self) -> str:
-        """The first line of the factory's docstring."""
-        return (self.factory.__doc__ or "").strip().partition("\n")[0]
-
-    @property
-    def paper(self) -> str:
-        """The first paper in the factory's docstring, as an arXiv number; or nothing."""
-        found = re.search(r"arXiv:(\S+?\d)\b", self.factory.__doc__ or "")
-        return found[1] if found else ""
-
-    @property
-    def code(self) -> str:
-        """The code that builds the sample."""
-        return repr(self.sample)
 
 
 def constant(length: Length = None, value: End = None) -> Schedule:

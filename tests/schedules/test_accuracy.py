@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytorch_accelerated.schedules import constant, inverse_sqrt, phase
-from pytorch_accelerated.schedules.catalogue import CATALOGUE, smoothstep
 from pytorch_accelerated.schedules.curves import CURVES
+from tests.catalogue import CATALOGUE, smoothstep
 from tests.strategies import is_ratio, own_arguments
 
 SHAPES = {entry.name: entry for entry in CATALOGUE if entry.kind == "shape"}

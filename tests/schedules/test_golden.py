@@ -18,7 +18,7 @@ from pytorch_accelerated.schedules import (
     sqrt,
     tanh,
 )
-from pytorch_accelerated.schedules.catalogue import smoothstep
+from tests.catalogue import smoothstep
 
 HIGH = 0.853553390593273762  # (1 + cos 45°) / 2
 LOW = 0.146446609406726238  # (1 − cos 45°) / 2

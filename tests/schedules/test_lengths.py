@@ -20,8 +20,8 @@ from pytorch_accelerated.schedules import (
     linear,
     milestones,
 )
-from pytorch_accelerated.schedules.catalogue import halving
 from pytorch_accelerated.schedules.lengths import exact
+from tests.catalogue import halving
 
 HORIZONS = (0, 1, 2, 3, 6, 7, 10, 100, 101)
 

@@ -45,10 +45,10 @@ def test_schedules_import_with_the_standard_library_alone():
             sys.modules[blocked] = None
 
         from pytorch_accelerated.schedules import constant, cosine, linear
-        from pytorch_accelerated.schedules.catalogue import CATALOGUE
+        from pytorch_accelerated.schedules.curves import CURVES
 
         schedule = linear(0.05, start=0.0) >> constant() >> cosine(0.15, end=0.1)
-        print(schedule.over(10_000)(250), len(CATALOGUE) > 10)
+        print(schedule.over(10_000)(250), len(CURVES) > 9)
         loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
         print(sorted(loaded - names - {"torch", "numpy", "accelerate", "rich", "matplotlib"}))
         """
