@@ -21,20 +21,27 @@ def checked_module(name: str, value: Any) -> nn.Module:
     return value
 
 
+def tables_of(part: nn.Module) -> list[dict[str, Any]]:
+    """Return what a module holds by name: parameters, buffers, and all its attributes."""
+    return [part._parameters, part._buffers, vars(part)]
+
+
 @contextmanager
-def tensors_kept(modules: Iterable[nn.Module], others: Iterable[Tensor] = ()) -> Iterator[None]:
-    """Put parameters, buffers and gradients back at the end, whatever happens.
+def tensors_kept(
+    modules: Iterable[nn.Module], others: Iterable[Tensor] = (), attributes: bool = False
+) -> Iterator[None]:
+    """Put parameters, buffers and gradients back at the end, and ``attributes`` too on demand.
 
     Each is the same object as before, with the values that it had. Meanwhile there are no
     gradients, so that those of the user are not added to.
     """
-    tables: list[tuple[Any, dict[str, Any]]] = [
+    tables = [
         (table, dict(table))
         for module in modules
         for part in module.modules()
-        for table in (part._parameters, part._buffers)
+        for table in tables_of(part)[: 3 if attributes else 2]
     ]
-    held = [tensor for _, before in tables for tensor in before.values() if tensor is not None]
+    held = [one for _, before in tables for one in before.values() if isinstance(one, Tensor)]
     tensors = {id(tensor): tensor for tensor in [*held, *others]}.values()
     values = [(tensor, tensor.detach().clone()) for tensor in tensors if _is_writable(tensor)]
     gradients = [(tensor, tensor.grad) for tensor in tensors if tensor.is_leaf]

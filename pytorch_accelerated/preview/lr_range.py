@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pytorch_accelerated.borrowed import checked_module, randomness_kept, tensors_kept
+from pytorch_accelerated.borrowed import checked_module, randomness_kept, tables_of, tensors_kept
 from pytorch_accelerated.checks import finite, whole
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedulers.groups import plain
@@ -141,8 +139,7 @@ def find_lr(
     weights = [weight for group in twin.param_groups for weight in group["params"]]
     with (
         randomness_kept(_generators_of(dataloader)),
-        _attributes_kept(modules) as tensors,
-        tensors_kept(modules, [*weights, *tensors]),
+        tensors_kept(modules, weights, attributes=True),
     ):
         model.train()
         if callable(prepare := getattr(twin, "train", None)):
@@ -285,7 +282,13 @@ def _copy_of(optimizer: Any, modules: Iterable[nn.Module]) -> Optimizer:
     if type(optimizer).__name__ == "AcceleratedOptimizer":
         optimizer = optimizer.optimizer  # type: ignore[attr-defined]
     shared = [part for module in modules for part in module.modules()]
-    tensors = [tensor for part in shared for tensor in _own_tensors(part)]
+    tensors = [
+        tensor
+        for part in shared
+        for table in tables_of(part)
+        for tensor in table.values()
+        if isinstance(tensor, Tensor)
+    ]
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     memo: dict[int, Any] = {id(one): one for one in [*shared, *tensors, *weights]}
     # Hooks, and the step that schedulers have patched, belong to the real one.
@@ -303,37 +306,6 @@ def _copy_of(optimizer: Any, modules: Iterable[nn.Module]) -> Optimizer:
     twin: Optimizer = object.__new__(type(optimizer))
     twin.__setstate__(copied)
     return twin
-
-
-def _own_tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters(recurse=False)
-    yield from module.buffers(recurse=False)
-    yield from (value for value in vars(module).values() if isinstance(value, Tensor))
-
-
-@contextmanager
-def _attributes_kept(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
-    """Put the attributes of modules back at the end, and what lists and dicts among them hold.
-
-    Tensors that are neither parameters nor buffers are handed over, to be kept like those.
-    """
-    held = [(vars(part), dict(vars(part))) for module in modules for part in module.modules()]
-    values = [value for _, before in held for value in before.values()]
-    filled: list[tuple[Any, Any]] = [
-        (value, copy.copy(value))
-        for value in values
-        if isinstance(value, list | dict | set | deque)
-    ]
-    try:
-        yield [value for value in values if isinstance(value, Tensor)]
-    finally:
-        for attributes, before in held:
-            attributes.clear()
-            attributes.update(before)
-        for container, content in filled:
-            container.clear()
-            fill = container.extend if isinstance(content, list | deque) else container.update
-            fill(content)
 
 
 def _generators_of(dataloader: Any) -> list[torch.Generator]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from array import array
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -16,6 +15,16 @@ from pytorch_accelerated.schedules.value import ONE, Affine, Value
 
 #: What each operator builds. ``compose.py``, which stands on this file, puts its classes in here.
 OPERATORS: dict[str, Callable[..., Schedule]] = {}
+
+
+def _undefined(written: str, instead: str) -> Callable[..., NoReturn]:
+    def refuse(self: Schedule, other: object = None) -> NoReturn:
+        raise TypeError(
+            f"{written} is not defined: schedules follow one another with >>, are added with + and "
+            f"multiplied with *. Write {instead}."
+        )
+
+    return refuse
 
 
 class Schedule(Value):
@@ -222,35 +231,18 @@ class Schedule(Value):
         return OPERATORS[">>"]((other, self))
 
     def __add__(self, other: object) -> Schedule:
-        if isinstance(other, numbers.Real):
-            raise _no_operator(f"schedule + {other!r}", f"schedule + constant(1, value={other!r})")
         return OPERATORS["+"](self, other)
 
     def __radd__(self, other: object) -> Schedule:
-        if isinstance(other, numbers.Real):
-            raise _no_operator(f"{other!r} + schedule", f"constant(1, value={other!r}) + schedule")
         return OPERATORS["+"](other, self)
 
-    def __sub__(self, other: object) -> NoReturn:
-        if isinstance(other, numbers.Real):
-            raise _no_operator(f"schedule - {other!r}", f"schedule + constant(1, value={-other!r})")
-        raise _no_operator("a - b", "a + -1.0 * b")
-
-    def __rsub__(self, other: object) -> NoReturn:
-        instead = f"constant(1, value={other!r}) + -1.0 * schedule"
-        raise _no_operator(f"{other!r} - schedule", instead)
-
-    def __neg__(self) -> NoReturn:
-        raise _no_operator("-schedule", "-1.0 * schedule")
-
-    def __truediv__(self, other: object) -> NoReturn:
-        if isinstance(other, numbers.Real):
-            raise _no_operator(f"schedule / {other!r}", f"(1 / {other!r}) * schedule")
-        raise _no_operator("a / b", "from_function(lambda k: a(k) / b(k))")
-
-    def __rtruediv__(self, other: object) -> NoReturn:
-        instead = f"from_function(lambda k: {other!r} / schedule(k))"
-        raise _no_operator(f"{other!r} / schedule", instead)
+    __sub__ = __rsub__ = _undefined(
+        "a - b", "a + -1.0 * b, with constant(1, value=…) in the place of a number"
+    )
+    __neg__ = _undefined("-a", "-1.0 * a")
+    __truediv__ = __rtruediv__ = _undefined(
+        "a / b", "(1 / 2) * a, or from_function(lambda k: a(k) / b(k))"
+    )
 
     def __mul__(self, other: object) -> Schedule:
         return OPERATORS["*"](self, other) if isinstance(other, Schedule) else self.__rmul__(other)
@@ -291,13 +283,6 @@ class Schedule(Value):
         if self.horizon is not None and (not rows or rows[-1].end != self.final):
             rows.append(PhaseRow(self.horizon, None, self.final, self.final, "constant"))
         return phase_table(rows, self.is_relative)
-
-
-def _no_operator(written: str, instead: str) -> TypeError:
-    return TypeError(
-        f"{written} is not defined: schedules follow one another with >>, are added with + and "
-        f"multiplied with *. Write {instead}."
-    )
 
 
 def too_long(schedule: Schedule, demand: Exact, total: Exact) -> ValueError:
