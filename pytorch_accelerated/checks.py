@@ -27,7 +27,7 @@ def kind_of(value: object) -> str:
 def finite(name: str, value: object) -> float:
     """Return ``value`` as a float; raise if it is not a finite number."""
     if isinstance(value, bool | str | bytes) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}={value!r} is {kind_of(value)}, but has to be a number.")
+        raise wrong_kind(name, value, "a number.")
     try:
         number = float(value)
     except OverflowError:
@@ -69,9 +69,7 @@ def whole(name: str, value: object, minimum: int = 0, otherwise: str = "") -> in
                     f"{name}={value!r} is a fractional count, but has to be a whole number."
                     f"{hint}{tail}"
                 ) from None
-        raise TypeError(
-            f"{name}={value!r} is {kind_of(value)}, but has to be an integer.{hint}{tail}"
-        ) from None
+        raise wrong_kind(name, value, f"an integer.{hint}{tail}") from None
     if number < minimum:
         raise ValueError(f"{name}={value!r} is too small: it has to be at least {minimum}.{tail}")
     return number
@@ -80,9 +78,7 @@ def whole(name: str, value: object, minimum: int = 0, otherwise: str = "") -> in
 def entries(name: str, value: object, example: str) -> list[Any]:
     """Return the entries of a list or the like; raise if ``value`` is a string or has none."""
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise TypeError(
-            f"{name}={value!r} is {kind_of(value)}, but has to be a list. Write {name}={example}."
-        )
+        raise wrong_kind(name, value, f"a list. Write {name}={example}.")
     return list(value)
 
 
@@ -94,7 +90,7 @@ def folder(name: str, value: object, otherwise: str = "") -> Path:
     allowed = "the path of a folder" + (f", or {otherwise}" if otherwise else "")
     path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(path, str):
-        raise TypeError(f"{name}={value!r} is {kind_of(value)}, but has to be {allowed}.")
+        raise wrong_kind(name, value, f"{allowed}.")
     if not path:
         raise ValueError(
             f"{name}={value!r} is empty, but has to be {allowed}. Write {name}='.' for the "
@@ -109,7 +105,7 @@ def wrong_kind(name: str, value: object, expected: str) -> TypeError:
     """Return the error for a value of another kind; what it is says its type, if it is long."""
     text = repr(value)
     shown = f"{name}={text}" if len(text) <= 60 and "\n" not in text else name
-    return TypeError(f"{shown} is a {type(value).__name__}, but has to be {expected}")
+    return TypeError(f"{shown} is {kind_of(value)}, but has to be {expected}")
 
 
 def bounds(field: str) -> tuple[float, float]:

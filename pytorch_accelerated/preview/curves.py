@@ -15,17 +15,7 @@ _LARGEST = 1e120  # on a drawing's axis
 
 
 def kept_points(values: Sequence[float], joints: Iterable[int], most: int = 2000) -> list[int]:
-    """Return the positions to draw of a long curve: none is made up, and no extreme is lost.
-
-    Of each of ``most / 2`` stretches of equal length the highest and the lowest number are kept,
-    and so are both ends of the curve and both sides of every joint (up to ``most`` joints). Of
-    values that are not numbers, NaN and infinity, one of a stretch is kept: there is a gap. In all
-    about ``most`` positions are kept.
-
-    Example:
-        >>> kept_points([0.0, 1.0, 5.0, 2.0, 2.0, 2.0, 2.0, 2.0], joints=[4], most=4)
-        [0, 2, 3, 4, 7]
-    """
+    """Return about ``most`` positions to draw: both ends, joints, and extremes of every stretch."""
     count = len(values)
     if count <= most:
         return list(range(count))
@@ -39,20 +29,15 @@ def kept_points(values: Sequence[float], joints: Iterable[int], most: int = 2000
         if numbers:
             kept.add(start + stretch.index(min(numbers)))
             kept.add(start + stretch.index(max(numbers)))
-        if len(numbers) < len(stretch):
+        if len(numbers) < len(stretch):  # one of those that are not shows the gap
             kept.add(start + next(i for i, x in enumerate(stretch) if not math.isfinite(x)))
     return sorted(kept)
 
 
 def finite(values: Sequence[float]) -> Sequence[float]:
-    """Return the values without NaN and infinity, with which nothing can be drawn or compared.
-
-    Example:
-        >>> list(finite([1.0, float("nan"), 2.0]))
-        [1.0, 2.0]
-    """
+    """Return the values without NaN and infinity, with which nothing can be drawn or compared."""
     # A sum shows quickly that there are none; where it overflows, each value is looked at.
-    return values if math.isfinite(sum(values)) else packed(filter(math.isfinite, values))
+    return values if math.isfinite(sum(values)) else array("d", filter(math.isfinite, values))
 
 
 def drawable(value: float, log: bool) -> bool:
@@ -84,11 +69,6 @@ def spans_decades(curves: Sequence[Sequence[float]]) -> bool:
     return False
 
 
-def packed(values: Iterable[float]) -> array[float]:
-    """Return numbers as an array, whose slices and extremes are quick to find."""
-    return array("d", values)
-
-
 def curves(
     groups: Sequence[str], columns: Sequence[Column]
 ) -> list[tuple[list[str], Sequence[float]]]:
@@ -109,7 +89,7 @@ def curves(
 def _numbers(column: Sequence[float | None]) -> array[float]:
     if isinstance(column, array):
         return column
-    return packed(math.nan if value is None else value for value in column)
+    return array("d", (math.nan if value is None else value for value in column))
 
 
 # Okabe and Ito's colours, which colour-blind people tell apart as well.
@@ -119,18 +99,9 @@ SHARED = "#52606D"  # of a curve that all groups share, where others have their 
 
 def colours_of(found: Sequence[tuple[list[str], Any]], groups: Sequence[str]) -> list[str]:
     """Return a colour for each curve; one that all groups share has none of theirs."""
-    if len(found) == 1 < len(groups) == len(found[0][0]):
+    count = len(found)
+    if count == 1 < len(groups) == len(found[0][0]):
         return [SHARED]
-    return colours(len(found))
-
-
-def colours(count: int) -> list[str]:
-    """Return a colour for each of ``count`` curves.
-
-    Example:
-        >>> colours(2)
-        ['#0072B2', '#D55E00']
-    """
     if count <= len(COLOURS):
         return list(COLOURS[:count])
     # A ramp from blue to yellow, as the order of many curves tells more than their hue.

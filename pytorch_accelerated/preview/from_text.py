@@ -146,14 +146,8 @@ def _scheduler_call(text: str) -> tuple[str, ast.Call] | None:
         node = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None  # the reader of schedules says what is wrong
-    if isinstance(node, ast.Name):
-        node = ast.Call(node, [], [])  # the error over missing arguments says which there are
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        name = node.func.id
-        # As in code, the optimizer may stand first; here it is made from the bases.
-        if node.args and isinstance(node.args[0], ast.Name) and node.args[0].id == "optimizer":
-            del node.args[0]
-        return (name, node) if name.endswith("Scheduler") else None
+        return (node.func.id, node) if node.func.id.endswith("Scheduler") else None
     return None
 
 

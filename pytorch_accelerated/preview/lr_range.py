@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pytorch_accelerated.borrowed import checked_module, randomness_kept, tables_of, tensors_kept
-from pytorch_accelerated.checks import finite, whole
+from pytorch_accelerated.checks import finite, whole, wrong_kind
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedulers.groups import plain
 from pytorch_accelerated.schedules import exponential
@@ -275,10 +275,7 @@ def _copy_of(optimizer: Any, modules: Iterable[nn.Module]) -> Optimizer:
     while not isinstance(optimizer, Optimizer) and hasattr(optimizer, "optimizer"):
         optimizer = optimizer.optimizer
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            f"optimizer={optimizer!r} is a {type(optimizer).__name__}, but has to be an optimizer "
-            f"of PyTorch's kind."
-        )
+        raise wrong_kind("optimizer", optimizer, "an optimizer of PyTorch's kind.")
     if type(optimizer).__name__ == "AcceleratedOptimizer":
         optimizer = optimizer.optimizer  # type: ignore[attr-defined]
     shared = [part for module in modules for part in module.modules()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import textwrap
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -28,7 +29,6 @@ from pytorch_accelerated.preview.curves import (
     drawable,
     finite,
     kept_points,
-    packed,
     spans_decades,
 )
 
@@ -192,7 +192,7 @@ def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> N
         raise wrong_kind("loss", loss, "a loss for each update, or a mapping from updates.")
     values = list(loss.values() if isinstance(loss, Mapping) else loss)
     try:
-        y = packed(values)
+        y = array("d", values)
     except TypeError:
         bad = next(one for one in values if not hasattr(one, "__float__"))
         raise wrong_kind("loss", bad, "made of numbers.") from None
@@ -201,7 +201,7 @@ def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> N
     axes.set_ylabel("loss", color=INK)
     if log or (log is None and spans_decades([y])):
         axes.set_yscale("log")
-    y = packed(value if drawable(value, log=False) else math.nan for value in y)  # a gap
+    y = array("d", [value if drawable(value, log=False) else math.nan for value in y])  # a gap
     at = kept_points(y, ())
     axes.plot([x[k] for k in at], [y[k] for k in at], color=INK, linewidth=0.7)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property, partial
+from functools import partial
 from itertools import accumulate
 
 from pytorch_accelerated.checks import finite, kind_of, positive, whole
@@ -26,13 +26,10 @@ class Sequence(Fixed, Schedule):
 
     def __init__(self, parts: Iterable[Schedule]) -> None:
         flat: list[Schedule] = []
-        tail, num_tried = ONE, 0
         given = tuple(parts) if isinstance(parts, Iterable) else ()
         if not given:
             raise TypeError(f"parts={parts!r} has to be a list, as in linear(10) >> cosine(90).")
         for part in given:
-            if not flat and isinstance(part, Sequence):
-                tail, num_tried = part._tail, len(part.parts)
             flat.extend(part.parts if isinstance(part, Sequence) else (_schedule(">>", part),))
         self.parts: tuple[Schedule, ...] = tuple(flat)
         for part in flat[:-1]:
@@ -41,9 +38,7 @@ class Sequence(Fixed, Schedule):
                     f"{part!r} never ends, so nothing can follow it. Give it a length, for "
                     "example from_function(f, length=1_000)."
                 )
-        # What cannot follow something else is found here, not when a run begins; and only what is
-        # new is tried, because a chain may grow in a loop.
-        vars(self)["_tail"] = _tail_of(flat[num_tried:], tail)
+        self._try()
         if not self.is_relative:
             return
         demands = [part._demand(_FAR) for part in self.parts]
@@ -56,10 +51,14 @@ class Sequence(Fixed, Schedule):
             )
         _check_shares(self, _known(demands))
 
-    @cached_property
-    def _tail(self) -> Affine:
-        """What the last part leaves behind."""
-        return _tail_of(self.parts, ONE)
+    def _try(self) -> None:
+        """Find what cannot follow something else here, not when a run begins."""
+        tail = ONE
+        for part in self.parts:
+            demand = part._demand(_FAR)
+            tried = _fitted(part, 0, _FAR.num_updates if demand is None else demand, _FAR)
+            for piece in tried._pieces(tail):
+                tail = tail if piece.end is None else piece.end
 
     @property
     def is_relative(self) -> bool:
@@ -363,16 +362,6 @@ def num_pieces(schedule: Schedule) -> int:
 
 def _fitted(part: Schedule, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
     return part._fit(begin, length, horizon) if part.is_relative else part
-
-
-def _tail_of(parts: Iterable[Schedule], tail: Affine) -> Affine:
-    """Return what the parts leave behind that follow on ``tail``, tried at a far horizon."""
-    for part in parts:
-        demand = part._demand(_FAR)
-        tried = _fitted(part, 0, _FAR.num_updates if demand is None else demand, _FAR)
-        for piece in tried._pieces(tail):
-            tail = tail if piece.end is None else piece.end
-    return tail
 
 
 def _known(demands: Iterable[Exact | None]) -> Exact:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from pytorch_accelerated.checks import kind_of
+from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.schedules.compose import Sequence, num_pieces
 from pytorch_accelerated.schedules.curves import CURVES
 from pytorch_accelerated.schedules.lengths import epochs
@@ -91,7 +91,7 @@ def parse_schedule(text: str) -> Schedule:
 only .repeat(…) and .over(…) can follow a schedule.
     """
     if not isinstance(text, str):
-        raise TypeError(f"text={text!r} is {kind_of(text)}, but has to be a string.")
+        raise wrong_kind("text", text, "a string.")
     if len(text) > _MOST_CHARACTERS:
         raise ExpressionError(
             f"The expression has {len(text)} characters; {_MOST_CHARACTERS} are allowed."

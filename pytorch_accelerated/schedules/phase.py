@@ -230,27 +230,15 @@ def _length_text(length: Length) -> str:
 
 
 class Entry(NamedTuple):
-    """One schedule, as the vocabulary, the documentation and the tests of accuracy know it.
-
-    Attributes:
-        factory: The function, method or class that makes it.
-        sample: One of them, over 100 updates; its ``repr`` is the code that builds it.
-        formula: Its value, in Python's notation, of ``start``, ``end``, the progress ``p`` in
-            [0, 1], the position ``n`` in updates, and the factory's own arguments.
-        latex: The same for the documentation.
-        own: The factory's own arguments, each with the least and the most that tests try.
-        kind: ``shape`` (a phase from a start to an end), ``points`` (values given update by
-            update) or ``composition`` (schedules made of schedules).
-        title: What it is called, if not as its factory.
-    """
+    """One schedule, as the vocabulary, the documentation and the tests of accuracy know it."""
 
     factory: Callable[..., Schedule]
-    sample: Schedule
-    formula: str
+    sample: Schedule  # one of them, over 100 updates
+    formula: str  # in Python, of start, end, progress p, position n and the factory's arguments
     latex: str
-    own: Mapping[str, tuple[float, float]] = {}
-    kind: str = "shape"
-    title: str = ""
+    own: Mapping[str, tuple[float, float]] = {}  # the least and the most that tests try
+    kind: str = "shape"  # or "points", or "composition"
+    title: str = ""  # what it is called, if not as its factory
 
     @property
     def name(self) -> str:

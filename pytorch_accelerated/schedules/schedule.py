@@ -269,8 +269,6 @@ class Schedule(Value):
             ValueError: If a length is still relative, or the schedule has no horizon and there is
                 no ``num_updates``.
         """
-        if num_updates is not None:
-            num_updates = whole("num_updates", num_updates, 1)
         return door.preview().plot_schedule(self, num_updates, base, **options)
 
     def _repr_html_(self) -> Any:

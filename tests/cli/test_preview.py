@@ -99,7 +99,7 @@ def test_a_page_is_written(run, tmp_path):
     [
         "CosineLrScheduler(total_num_epochs=3, num_update_steps_per_epoch=10, "
         "num_warmup_epochs=0.5)",
-        " CosineLrScheduler(optimizer, 3, 10, num_warmup_epochs = 0.5) ",
+        " CosineLrScheduler(3, 10, num_warmup_epochs = 0.5) ",
     ],
 )
 def test_a_scheduler_is_written_as_in_python(run, given):
@@ -287,7 +287,8 @@ def test_options_that_cannot_count_are_refused(run, tmp_path, config, message):
             ["preview", "CosineLrScheduler(total_num_epochs=3)"],
             "missing a required argument: 'num_update_steps_per_epoch'. Its arguments are total_",
         ),
-        (["preview", "CosineLrScheduler"], "required argument: 'total_num_epochs'"),
+        (["preview", "CosineLrScheduler"], "'CosineLrScheduler' at column 1: it is not known"),
+        (["preview", "CosineLrScheduler()"], "required argument: 'total_num_epochs'"),
         (["preview", "CosineLrScheduler(x, 3)"], "CosineLrScheduler: 'x' is not a plain value"),
         (["preview", "CosineLrScheduler('x', 3)"], "total_num_epochs='x'"),
         (["preview", "CosineLrScheduler(*[3], 3)"], "is not a plain value"),

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import time
+from array import array
 from itertools import combinations, islice
 
 import pytest
@@ -17,7 +18,7 @@ from matplotlib.axis import Tick
 from matplotlib.text import Annotation, Text
 
 from pytorch_accelerated.preview import Preview, preview
-from pytorch_accelerated.preview.curves import kept_points, packed, spans_decades
+from pytorch_accelerated.preview.curves import kept_points, spans_decades
 from pytorch_accelerated.preview.of_schedules import plot_schedule
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import (
@@ -375,7 +376,7 @@ def test_a_schedule_is_drawn_a_little_past_its_horizon():
     st.sets(st.integers(0, 299), max_size=5),
 )
 def test_thinning_keeps_ends_joints_and_extremes(values, joints):
-    kept = kept_points(packed(values), joints, most=20)
+    kept = kept_points(array("d", values), joints, most=20)
     assert kept == sorted(set(kept))
     assert {0, len(values) - 1} <= set(kept)
     assert {j for j in joints if j < len(values)} <= set(kept)
@@ -385,7 +386,7 @@ def test_thinning_keeps_ends_joints_and_extremes(values, joints):
 
 def test_thinning_skips_what_is_no_number_but_keeps_the_gap():
     values = [1.0, 2.0, math.nan, 3.0, *[math.inf] * 4, 5.0, 4.0, 4.0, 4.5]
-    kept = kept_points(packed(values), [], most=6)
+    kept = kept_points(array("d", values), [], most=6)
     assert kept == [0, 2, 3, 4, 8, 9, 11]
 
 
