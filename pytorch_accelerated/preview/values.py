@@ -227,29 +227,19 @@ class Preview(Columns):
         """Return the phases as text: phase, from update, to update, first → last value of each."""
         if not len(self):
             return "no updates"
-        shown = self.rows[:MOST_ROWS]
         columns = self._table_columns
-        if len(columns) <= _MOST_COLUMNS:
-            lines = [("phase", "from", "to", *(header for header, _ in columns))]
-            lines += [
-                (
-                    row.phase,
-                    str(row.first),
-                    str(row.last),
-                    *(self._span(column, row) for _, column in columns),
-                )
-                for row in shown
-            ]
-        else:
-            lines = [("phase", "from", "to", "field", "values")]
-            for row in shown:
-                place = (row.phase, str(row.first), str(row.last))
-                for header, column in columns:
-                    lines.append((*place, header, self._span(column, row)))
-                    place = ("", "", "")
-        text = aligned(lines)
-        hidden = len(self.rows) - len(shown)
-        return text if hidden <= 0 else f"{text}\n… and {hidden} more phases"
+        is_wide = len(columns) <= _MOST_COLUMNS
+        headers = [header for header, _ in columns] if is_wide else ["field", "values"]
+        lines = [("phase", "from", "to", *headers)]
+        for row in self.rows[:MOST_ROWS]:
+            place: tuple[str, ...] = (row.phase, str(row.first), str(row.last))
+            if is_wide:
+                lines.append((*place, *(self._span(column, row) for _, column in columns)))
+                continue
+            for header, column in columns:
+                lines.append((*place, header, self._span(column, row)))
+                place = ("", "", "")
+        return aligned(lines, len(self.rows) - MOST_ROWS)
 
     @cached_property
     def _table_columns(self) -> list[tuple[str, Column]]:

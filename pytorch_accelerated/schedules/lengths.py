@@ -61,7 +61,7 @@ def epochs(number: float) -> Epochs:
 
 def checked(value: object, name: str = "length") -> Length:
     """Return ``value`` as a length; raise, saying what a length may be."""
-    if value is None or isinstance(value, Epochs):
+    if isinstance(value, Epochs) or (value is None and name == "length"):
         return value
     allowed = (
         f"A {name} is an integer (updates), a fraction in (0, 1) (a share of the horizon), "

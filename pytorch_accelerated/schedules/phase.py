@@ -24,7 +24,7 @@ from pytorch_accelerated.schedules.lengths import (
     updates_between,
 )
 from pytorch_accelerated.schedules.schedule import Schedule, not_yet
-from pytorch_accelerated.schedules.track import Curve, PhaseRow, Piece, anything, between
+from pytorch_accelerated.schedules.track import Curve, PhaseRow, Piece, anything, between, holding
 from pytorch_accelerated.schedules.value import (
     ONE,
     Absolute,
@@ -188,7 +188,7 @@ class Phase(Fixed, Schedule):
         start, end = self.ends_after(previous)
         assert isinstance(self.length, int)
         if start == end:
-            yield Piece(self.length, lambda _: start, end, self._label, between(end), (end,))
+            yield holding(end, self.length, self._label)
             return
         curve = self.shape.curve(start, end, self.length)
         bounds = between(start, end) if self.shape.is_bounded else anything

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pytorch_accelerated.checks import finite
 from pytorch_accelerated.schedules.lengths import (
@@ -18,7 +18,7 @@ from pytorch_accelerated.schedules.lengths import (
     updates_between,
 )
 from pytorch_accelerated.schedules.schedule import Schedule
-from pytorch_accelerated.schedules.track import Piece, between
+from pytorch_accelerated.schedules.track import Coefficients, Piece, holding
 from pytorch_accelerated.schedules.value import ONE, Absolute, Affine, Fixed, affine, endpoint
 
 EndGiven: TypeAlias = float | Absolute | Affine
@@ -28,7 +28,6 @@ class Milestones(Fixed, Schedule):
     """Values that hold from given updates on; see :func:`milestones`."""
 
     def __init__(self, points: Iterable[tuple[int | float | Epochs, EndGiven]]) -> None:
-        checked_points: list[tuple[int | float | Epochs, EndGiven]] = []
         try:
             pairs = [(at, value) for at, value in points]
         except (TypeError, ValueError):
@@ -36,14 +35,10 @@ class Milestones(Fixed, Schedule):
                 f"points={points!r} has to be a list of pairs of a milestone and a value, such as "
                 "[(30, 0.1), (60, 0.01)]."
             ) from None
-        for at, value in pairs:
-            length = checked(at, "milestone")
-            if length is None:
-                raise ValueError(
-                    "milestones({None: …}): a milestone is an update, a share or epochs."
-                )
-            checked_points.append((length, endpoint(f"the value at {at!r}", value)))
-        self.points = tuple(checked_points)
+        self.points = tuple(
+            (checked(at, "milestone"), endpoint(f"the value at {at!r}", value))
+            for at, value in pairs
+        )
         if not self.points:
             raise ValueError("milestones({}): there is none. Write, for example, {30: 0.1}.")
         for kind in (int, float, Epochs):
@@ -61,9 +56,9 @@ class Milestones(Fixed, Schedule):
         position, held = 0, ONE
         for at, value in self.points:
             assert isinstance(at, int)
-            yield _holding(held, at - position)
+            yield holding(held, at - position, "constant")
             position, held = at, affine(value)
-        yield _holding(held, 0)
+        yield holding(held, 0, "constant")
 
     def _demand(self, horizon: Horizon) -> Exact | None:
         return max(horizon.updates(at) or 0 for at, _ in self.points)
@@ -78,10 +73,6 @@ class Milestones(Fixed, Schedule):
     def __repr__(self) -> str:
         points = ", ".join(f"{at!r}: {value!r}" for at, value in self.points)
         return f"milestones({{{points}}})"
-
-
-def _holding(value: Affine, length: int) -> Piece:
-    return Piece(length, lambda _: value, value, "constant", between(value), (value,))
 
 
 def milestones(values: Mapping[int | float | Epochs, EndGiven]) -> Schedule:
@@ -123,17 +114,19 @@ class FromFunction(Fixed, Schedule):
         self.function = function
         self.length = checked(length)
 
-    def _value(self, num_updates: int) -> Affine:
-        value = self.function(num_updates)
+    def _value(self, num_updates: int) -> Coefficients:
+        value: Any = self.function(num_updates)
         if isinstance(value, Absolute):
-            return Affine(value.value, 0.0)
-        if type(value) is not float or value - value != 0.0:
-            value = _number(value, self, num_updates)
-        return Affine(0.0, value)
+            return value.value, 0.0
+        if type(value) is not float or value - value != 0.0:  # a NaN, or infinity
+            if not isinstance(value, numbers.Real) and hasattr(value, "item"):
+                value = value.item()
+            value = finite(f"{self!r} at update {num_updates}: value", value)
+        return 0.0, value
 
     def _pieces(self, previous: Affine) -> Iterator[Piece]:
         length = self.length if isinstance(self.length, int) else None
-        end = None if length is None else self._value(length)
+        end = None if length is None else Affine(*self._value(length))
         yield Piece(length, self._value, end, repr(self))
 
     @property
@@ -149,13 +142,6 @@ class FromFunction(Fixed, Schedule):
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", None) or repr(self.function)
         return f"from_function({name}{'' if self.length is None else f', {self.length!r}'})"
-
-
-def _number(value: object, schedule: Schedule, num_updates: int) -> float:
-    name = f"{schedule!r} at update {num_updates}: value"
-    if not isinstance(value, numbers.Real) and hasattr(value, "item"):
-        value = value.item()
-    return finite(name, value)
 
 
 def from_function(function: Callable[[int], float | Absolute], length: Length = None) -> Schedule:

@@ -137,13 +137,13 @@ class InverseSqrt(Fixed, Shape, is_bounded=True):
     name = "inverse_sqrt"
 
     def __init__(self, timescale: Length = None) -> None:
-        self.timescale = checked(timescale, "timescale")
-        if self.timescale is None or self.timescale == 0:
+        if timescale is None or timescale == 0:
             raise ValueError(
                 f"inverse_sqrt(timescale={timescale!r}): write the number of updates after "
                 "which the value has fallen to 1/√2, for example timescale=1000; often the "
                 "length of the warmup before it."
             )
+        self.timescale = checked(timescale, "timescale")
 
     def open_end(self, start: Affine, is_given: bool, length: int) -> Affine:
         fall = 1.0 / math.sqrt(1.0 + length / self._updates)

@@ -50,6 +50,11 @@ class Piece(NamedTuple):
     reached: tuple[Affine, ...] = ()  # what it has at some update, found without a user's code
 
 
+def holding(value: Affine, length: int, label: str) -> Piece:
+    """Return the piece in which one value holds."""
+    return Piece(length, lambda _: value, value, label, between(value), (value,))
+
+
 class PhaseRow(NamedTuple):
     """One line of a schedule's table: what runs from one update to the next one's start.
 
@@ -160,17 +165,17 @@ def phase_table(rows: Sequence[PhaseRow], is_relative: bool) -> str:
             first = str(row.last - row.first) if isinstance(row.last, int) else last
         place = (first,) if is_relative else (first, last)
         lines.append((*place, _end_text(row.start), _end_text(row.end), row.shape))
-    hidden = len(rows) - _MOST_ROWS
-    return aligned(lines) + (f"\n… and {hidden} more phases" if hidden > 0 else "")
+    return aligned(lines, len(rows) - _MOST_ROWS)
 
 
-def aligned(lines: Sequence[tuple[str, ...]]) -> str:
-    """Return rows of cells as lines of text with aligned columns."""
+def aligned(lines: Sequence[tuple[str, ...]], num_hidden: int) -> str:
+    """Return rows of cells as lines of text with aligned columns, and how many more there are."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
+    text = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
-    )
+    ]
+    return "\n".join(text + [f"… and {num_hidden} more phases"] * (num_hidden > 0))
 
 
 def _end_text(value: Affine | None) -> str:

@@ -202,7 +202,7 @@ TABLE = [
     (lambda: milestones([30, 60]), ValueError, ["[30, 60]", "a dictionary"]),
     (lambda: milestones({30: 0.1, 20: 0.2}), ValueError, ["{30: 0.1, 20: 0.2}", "rise"]),
     (lambda: milestones({1.5: 0.1}), ValueError, ["milestone=1.5", "an integer", "write 2"]),
-    (lambda: milestones({None: 0.1}), ValueError, ["None", "a share or epochs"]),
+    (lambda: milestones({None: 0.1}), TypeError, ["milestone=None", "epochs(n)"]),
     (lambda: milestones({30: "x"}), TypeError, ["the value at 30='x'", "a number"]),
     (lambda: milestones({2: 0.1, 0.5: 0.2}).over(2), ValueError, ["{2: 0.1, 1: 0.2}", "rise"]),
     (lambda: from_function(3), TypeError, ["function=3", "from_function(lambda k"]),
