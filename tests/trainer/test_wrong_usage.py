@@ -120,7 +120,7 @@ def test_evaluation_data_that_is_a_loader():
 
 @pytest.mark.parametrize("kwargs", [[1], "shuffle", 5])
 def test_arguments_of_loaders_that_are_no_dict(kwargs):
-    message = rf"dataloader_kwargs={re.escape(repr(kwargs))} is a .*, but has to be a dict"
+    message = rf"dataloader_kwargs={re.escape(repr(kwargs))} is an? .*, but has to be a dict"
     for name in ("train_dataloader_kwargs", "eval_dataloader_kwargs"):
         with pytest.raises(TypeError, match=rf"^{name}=.*{{'num_workers': 2}}"):
             make_trainer().train(ones(4), 1, **{name: kwargs})
@@ -304,7 +304,7 @@ def test_a_batch_size_of_ones_own_that_is_none(size):
     ("loss_func", "message"),
     [
         ("mse", r"^loss_func='mse' is a str, but has to be callable.*torch\.nn\.MSELoss\(\)"),
-        (5, "^loss_func=5 is a int, but has to be callable"),
+        (5, "^loss_func=5 is an int, but has to be callable"),
         (torch.tensor(1.0), "^loss_func=.* is a Tensor, but has to be callable"),
         ([nn.MSELoss()], "^loss_func=.* is a list, but has to be callable"),
     ],
@@ -358,9 +358,9 @@ def test_what_is_not_a_model(model):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"collate_fn": 5}, "^collate_fn=5 is a int, but has to be callable"),
+        ({"collate_fn": 5}, "^collate_fn=5 is an int, but has to be callable"),
         ({"collate_fn": "pad"}, "^collate_fn='pad' is a str, but has to be callable"),
-        ({"scheduler_metric": 5}, "^scheduler_metric=5 is a int, but has to be the name"),
+        ({"scheduler_metric": 5}, "^scheduler_metric=5 is an int, but has to be the name"),
         ({"eval_dataset": "data.csv"}, "^eval_dataset is a str: give a data set"),
         ({"eval_dataset": Scale}, "^eval_dataset is a type: give a data set"),
         ({"num_epochs": None}, "^num_epochs=None is a NoneType"),
