@@ -28,8 +28,10 @@ from pytorch_accelerated.callbacks.schedule_monitor import ScheduleMonitorCallba
 from pytorch_accelerated.callbacks.terminate_on_nan import TerminateOnNaNCallback
 from pytorch_accelerated.callbacks.torchmetrics import TorchMetricsCallback
 from pytorch_accelerated.callbacks.trackers import LogToTrackersCallback
-from pytorch_accelerated.callbacks.training_state import SaveTrainingStateCallback
-from pytorch_accelerated.callbacks.wsd_checkpoint import WSDCheckpointCallback
+from pytorch_accelerated.callbacks.training_state import (
+    SaveTrainingStateCallback,
+    WSDCheckpointCallback,
+)
 
 __all__ = [
     "EVENTS",

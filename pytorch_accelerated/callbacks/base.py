@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -222,9 +221,7 @@ def _check_event_names(callback: object) -> None:
             )
         words = "_".join(_OTHER_WORDS.get(word, word) for word in name.split("_"))
         moment, _, end = words.rpartition("_")
-        ours = "on_training_run_epoch_end" if words == "on_epoch_end" else words
-        if ours not in EVENTS:
-            ours = f"{_OTHER_EVENTS.get(moment)}_{end}"
+        ours = f"{_OTHER_EVENTS.get(moment, moment)}_{end}"
         if ours in EVENTS:
             warnings.warn(
                 f"{kind.__name__}.{name} is not an event of the Trainer, which calls {ours} at "
@@ -235,13 +232,6 @@ def _check_event_names(callback: object) -> None:
 
 def _as_callback(callback: object) -> Any:
     if isinstance(callback, type):
-        try:
-            inspect.signature(callback).bind()
-        except TypeError as error:
-            raise TypeError(
-                f"the callback class {callback.__name__} cannot be made without arguments: "
-                f"{error}. Write an instance, {callback.__name__}(…)."
-            ) from None
         callback = callback()
     if not isinstance(callback, TrainerCallback) and not any(
         callable(getattr(callback, event, None)) for event in EVENTS

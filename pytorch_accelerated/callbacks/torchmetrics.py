@@ -26,7 +26,7 @@ class TorchMetricsCallback(TrainerCallback):
     those of the torchmetrics library, which also bring the processes' values together by
     themselves. A metric *m* is recorded as ``train_m``, ``eval_m``, ``intermediate_eval_m`` or
     ``evaluation_m`` (in an evaluation run); one that computes a dict *d* as ``…_m_key`` for each
-    of its keys.
+    of its keys. Tables, such as confusion matrices, are recorded as lists.
 
     What a training epoch has come to is part of checkpoints if the metric is one of torchmetrics,
     or has ``state_dict()`` and ``load_state_dict(state)``.
@@ -153,7 +153,8 @@ class TorchMetricsCallback(TrainerCallback):
             values = result if isinstance(result, Mapping) else {None: result}
             for key, value in values.items():
                 full_name = f"{recorded_as}_{name}" + ("" if key is None else f"_{key}")
-                trainer.run_history.update_metric(full_name, _as_number(full_name, value))
+                plain = value.tolist() if hasattr(value, "tolist") else value
+                trainer.run_history.update_metric(full_name, plain)
 
     def state_dict(self) -> dict[str, Any]:
         if not self._is_in_epoch:
@@ -177,13 +178,3 @@ def _prepare(metric: Any, device: torch.device) -> None:
         metric.to(device)
     if hasattr(metric, "persistent"):
         metric.persistent(True)
-
-
-def _as_number(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(
-            f"the metric {name!r} computed {value!r}, which is not a single number: let it "
-            f"average, or return a dict of numbers"
-        ) from None

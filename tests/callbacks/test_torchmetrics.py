@@ -92,10 +92,10 @@ def test_what_is_no_metric_is_refused():
         TorchMetricsCallback({"n": Count()}, phases=("test",))
 
 
-def test_a_metric_that_computes_no_number_is_named(make_trainer, train):
-    class PerClass(Count):
+def test_a_table_is_recorded_as_lists(make_trainer, train):
+    class Table(Count):
         def compute(self):
-            return torch.tensor([0.5, 0.7])
+            return torch.tensor([[1, 2], [3, self.n]])
 
-    with pytest.raises(ValueError, match="'eval_per_class' computed tensor"):
-        train(make_trainer(TorchMetricsCallback({"per_class": PerClass()})))
+    trainer = train(make_trainer(TorchMetricsCallback({"table": Table()})))
+    assert trainer.run_history.get_latest_metric("eval_table") == [[1, 2], [3, 24]]
