@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FunctionType
+from functools import partial
+from gc import get_referents
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -14,6 +16,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pytorch_accelerated.borrowed import checked_module, tensors_kept
 from pytorch_accelerated.checks import finite
+
+# What functions are found in, from the tables of a module on.
+_HOLDERS = (dict, list, tuple, partial, CellType, FunctionType, MethodType)
 
 
 class ModelEma(nn.Module):
@@ -218,15 +223,31 @@ def _plain_copy(model: nn.Module) -> nn.Module:
         forward = attributes.pop("_original_forward")
         if getattr(forward, "__func__", forward) is not type(copied).forward:
             copied.forward = forward
-    # A copy's methods are its own, but functions that a module holds are the very same.
-    if any(isinstance(vars(part).get("forward"), FunctionType) for part in copied.modules()):
+    if _may_call(copied, model):
         copied.register_forward_pre_hook(_refuse)
     return copied
 
 
+def _may_call(copied: nn.Module, model: nn.Module) -> bool:
+    """Return whether functions of a copy, which are the original's very own, hold the original."""
+    theirs = {id(one) for one in (*model.modules(), *model.parameters(), *model.buffers())}
+    held: list[Any] = [vars(part) for part in copied.modules()]
+    if any(isinstance(table.get("forward"), FunctionType) for table in held):
+        return True
+    seen: set[int] = set()
+    while held:
+        one = held.pop()
+        if id(one) in theirs:
+            return True
+        if id(one) not in seen and isinstance(one, _HOLDERS):
+            seen.add(id(one))
+            held += (one.__closure__ or ()) if isinstance(one, FunctionType) else get_referents(one)
+    return False
+
+
 def _refuse(module: nn.Module, arguments: Any) -> None:
     raise RuntimeError(
-        f"{type(module).__name__} has a forward that was compiled or replaced by a function, which "
+        f"{type(module).__name__} has a forward, a hook or another function of its own, which "
         f"may call the model it was copied from, so the copy would compute with that model's "
         f"weights. Write: with ema.applied_to(model): model(…)"
     )

@@ -282,9 +282,27 @@ def decorated(model):
     model.forward = wrapper
 
 
+def with_hook(model):
+    first = model[0]
+    model[2].register_forward_hook(lambda module, inputs, output: first(inputs[0])[:, :2])
+
+
+def bound_around(model):
+    forward = model.forward
+    model.forward = MethodType(lambda self, x: forward(x), model)
+
+
+def beside_forward(model):
+    model.heads = {"main": [functools.partial(lambda module, x: model[2](x), None)]}
+
+
 @pytest.mark.parametrize(
-    "change_functions", [compiled, replaced, of_a_submodule, decorated, with_partial]
-)
+    "change_functions",
+    [
+        compiled, replaced, of_a_submodule, decorated, with_partial,
+        with_hook, bound_around, beside_forward,
+    ],
+)  # fmt: skip
 def test_a_copy_whose_functions_call_the_original_says_so(change_functions):
     model = make_model().eval()
     change_functions(model)

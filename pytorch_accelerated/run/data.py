@@ -35,6 +35,7 @@ from pytorch_accelerated.run.workers import (
     init_worker,
     innermost,
     rebuilt,
+    tell_epoch_to,
     with_seeds,
 )
 from pytorch_accelerated.utils import worker_init_fn
@@ -53,7 +54,7 @@ def default_num_workers(dataset: Any) -> int:
         return 0
     if isinstance(dataset, IterableDataset):
         return 1
-    cpus_per_process = (os.cpu_count() or 1) // torch.cuda.device_count()
+    cpus_per_process = (os.cpu_count() or 1) // max(1, torch.cuda.device_count())
     return max(1, min(MAX_DEFAULT_WORKERS, cpus_per_process))
 
 
@@ -317,9 +318,8 @@ def tell_epoch(loader: Any, epoch: int) -> None:
     """Tell samplers and data sets that depend on the epoch which one is next."""
     if hasattr(loader, "iteration"):
         loader.iteration = epoch  # Accelerate's loaders tell it
-    for one in (*_owners(loader)[1:], innermost(getattr(loader, "dataset", None))):
-        if callable(getattr(one, "set_epoch", None)):
-            one.set_epoch(epoch)
+    for one in (*_owners(loader)[1:], getattr(loader, "dataset", None)):
+        tell_epoch_to(one, epoch)
 
 
 def accumulation_windows(

@@ -199,7 +199,7 @@ def forward_and_backward(trainer: Any, run: Run, batch: Any) -> dict[str, Any]:
             "can be learned from it: is every parameter frozen, or was it made under "
             "torch.no_grad(), by detach() or from item()?"
         )
-    num_items = batch_output.get("num_items_in_batch")
+    num_items = _number(batch_output.get("num_items_in_batch"))
     trainer.backward_step(run.window.weigh(loss, num_items, run.processes.count))
     return batch_output
 
@@ -314,11 +314,15 @@ def loss_and_size(batch_output: Any, source: str) -> tuple[Tensor, Any]:
             f"{source} returned the loss {loss!r}: it has to be a tensor with one element, such as "
             f"the mean over the batch"
         )
-    if not isinstance(batch_size, Tensor) and (
-        not isinstance(batch_size, numbers.Real) or batch_size < 0
-    ):
+    is_tensor, is_number = isinstance(batch_size, Tensor), isinstance(batch_size, numbers.Real)
+    if batch_size.numel() != 1 if is_tensor else not is_number or batch_size < 0:
         raise ValueError(
             f"{source} returned the batch_size {batch_size!r}: it has to be the number of "
             f"samples that the loss is a mean of"
         )
-    return loss.reshape(()) if loss.dim() else loss, batch_size
+    return _number(loss), _number(batch_size)
+
+
+def _number(value: Any) -> Any:
+    """Return a tensor of one element without dimensions, and anything else as it is."""
+    return value.reshape(()) if isinstance(value, Tensor) and value.dim() else value

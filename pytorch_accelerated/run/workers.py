@@ -15,6 +15,8 @@ from accelerate.data_loader import IterableDatasetShard
 from torch import Tensor
 from torch.utils.data import (
     BatchSampler,
+    ChainDataset,
+    ConcatDataset,
     DataLoader,
     Dataset,
     IterableDataset,
@@ -116,6 +118,16 @@ def innermost(dataset: Any) -> Any:
     return dataset
 
 
+def tell_epoch_to(dataset: Any, epoch: int) -> None:
+    """Tell a data set that depends on the epoch, or those it is joined of, which one is next."""
+    dataset = innermost(dataset)
+    if callable(getattr(dataset, "set_epoch", None)):
+        dataset.set_epoch(epoch)
+    elif isinstance(dataset, ConcatDataset | ChainDataset):
+        for part in dataset.datasets:
+            tell_epoch_to(part, epoch)
+
+
 def with_seeds(
     loader: DataLoader[Any], generator: EpochGenerator, accelerator: Accelerator
 ) -> DataLoader[Any]:
@@ -177,9 +189,7 @@ class _Told(Wrapper):
 
     def set_epoch(self, epoch: int) -> None:
         vars(self)["_epoch"] = epoch
-        dataset = innermost(self._wrapped)
-        if callable(getattr(dataset, "set_epoch", None)):
-            dataset.set_epoch(epoch)
+        tell_epoch_to(self._wrapped, epoch)
 
 
 class _Seeded(_Told, Dataset[Any]):

@@ -139,10 +139,24 @@ class ByEpoch(torch.utils.data.Dataset[Any]):
         return torch.tensor([float(self.epoch)]), torch.zeros(1)
 
 
+class StreamByEpoch(ByEpoch, torch.utils.data.IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return map(self.__getitem__, range(len(self)))
+
+
 @pytest.mark.parametrize(
-    "options", [{}, {"num_workers": 2}, {"num_workers": 1, "persistent_workers": True}]
+    "dataset",
+    [
+        ByEpoch,
+        lambda: torch.utils.data.Subset(ByEpoch(), range(4)),
+        lambda: torch.utils.data.Subset(ByEpoch() + ByEpoch(), range(2, 6)),
+        lambda: torch.utils.data.ChainDataset([StreamByEpoch()]),
+    ],
 )
-def test_f72_a_data_set_is_told_the_epoch_in_its_workers_too(options: Any) -> None:
+@pytest.mark.parametrize(
+    "options", [{}, {"num_workers": 1}, {"num_workers": 1, "persistent_workers": True}]
+)
+def test_f72_a_data_set_is_told_the_epoch_in_its_workers_too(dataset: Any, options: Any) -> None:
     class Seen(Trainer):
         def calculate_train_batch_loss(self, batch: Any) -> Any:
             seen.extend(batch[0].flatten().tolist())
@@ -150,7 +164,7 @@ def test_f72_a_data_set_is_told_the_epoch_in_its_workers_too(options: Any) -> No
 
     seen: list[float] = []
     trainer = make_trainer(kind=Seen)
-    trainer.train(ByEpoch(), 3, per_device_batch_size=2, train_dataloader_kwargs=options)
+    trainer.train(dataset(), 3, per_device_batch_size=2, train_dataloader_kwargs=options)
     assert seen == [0.0] * 4 + [1.0] * 4 + [2.0] * 4
 
 

@@ -68,6 +68,28 @@ def test_items_weigh_a_loss_of_any_shape():
     assert trainer.model.weight.item() == pytest.approx(-0.1)
 
 
+@pytest.mark.parametrize("shape", [(), *SHAPES])
+def test_so_are_the_counts_that_come_with_it(shape):
+    class Counting(Trainer):
+        def calculate_train_batch_loss(self, batch):
+            counts = dict.fromkeys(("batch_size", "num_items_in_batch"), torch.full(shape, 2))
+            return {**super().calculate_train_batch_loss(batch), **counts}
+
+    trainer = make_trainer(kind=Counting)
+    trainer.train(ones(4), 1, per_device_batch_size=2, gradient_accumulation_steps=2)
+    assert trainer.model.weight.item() == pytest.approx(-0.1)
+    assert trainer.run_history.get_latest_metric("train_loss_epoch") == 0
+
+
+def test_a_batch_size_of_several_numbers_is_refused():
+    class Wrong(Trainer):
+        def calculate_train_batch_loss(self, batch):
+            return {**super().calculate_train_batch_loss(batch), "batch_size": torch.ones(2)}
+
+    with pytest.raises(ValueError, match="has to be the number of samples"):
+        make_trainer(kind=Wrong).train(ones(2), 1)
+
+
 @pytest.mark.parametrize("loss", [torch.ones(2), torch.ones(0), 1.0, None, [torch.ones(1)]])
 def test_anything_else_is_refused_with_what_came(loss):
     class Wrong(Trainer):

@@ -217,6 +217,8 @@ def test_the_data_loader_is_made_by_the_name_in_the_trainers_module(monkeypatch)
 def test_by_default_data_in_memory_and_data_on_cpu_get_no_workers(monkeypatch):
     assert default_num_workers([1, 2]) == 0
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert default_num_workers([1, 2]) >= 1
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     for cpus, expected in ((1, 1), (6, 3), (64, MAX_DEFAULT_WORKERS)):
         monkeypatch.setattr("os.cpu_count", lambda cpus=cpus: cpus)
