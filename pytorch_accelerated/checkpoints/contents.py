@@ -76,11 +76,7 @@ class SavedState(dict[str, Any]):
 
 
 def files_of(states: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return the files of a checkpoint; tensors are copied to host memory.
-
-    Raises:
-        TypeError: A state could not be loaded again without running code from the file.
-    """
+    """Return the files of a checkpoint; tensors are copied to host memory."""
     trees = {name: (states[name], where) for name, where in _OWN_FILES.items()}
     shared = {name: state for name, state in states.items() if name not in _OWN_FILES}
     trees[_SHARED] = (shared, "the state of the run")
@@ -93,11 +89,7 @@ def files_of(states: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def read_state(folder: Path) -> SavedState:
-    """Read a checkpoint whose files were verified.
-
-    Raises:
-        CheckpointError: It is not what `files_of` makes.
-    """
+    """Read a checkpoint whose files were verified, if it is what `files_of` makes."""
     path = folder / _STATE_FILE
     try:
         skeletons, _ = read_json(path)
@@ -117,14 +109,8 @@ def read_state(folder: Path) -> SavedState:
 def split(tree: Any, where: str = "state") -> tuple[Any, dict[str, Tensor]]:
     """Separate a tree into what JSON can say and its tensors, which are copied to host memory.
 
-    Where the tree had a tensor, the skeleton has its name.
-
-    Args:
-        tree: Dicts, lists, tuples and sets of plain values and tensors.
-        where: What to call it in a message.
-
-    Raises:
-        TypeError: It holds something else, which could only be saved as code.
+    Where the tree had a tensor, the skeleton has its name. What could only be saved as code is
+    refused; ``where`` is what to call the tree in the message.
     """
     tensors: dict[str, Tensor] = {}
     return _plain(tree, where, (), tensors), tensors
@@ -206,11 +192,7 @@ def join(skeleton: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def pieces(tensors: Mapping[str, Tensor]) -> list[Any]:
-    """Return the bytes of a safetensors file, without copying the tensors.
-
-    Args:
-        tensors: Contiguous tensors in host memory with one of the `DTYPES`, by name.
-    """
+    """Return the bytes of a safetensors file, without copying contiguous tensors in host memory."""
     header: dict[str, Any] = {}
     contents: list[Any] = []
     offset = 0
@@ -240,11 +222,7 @@ def _can_be_read_back(dtype: torch.dtype) -> bool:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file.
-
-    Raises:
-        CheckpointError: It is missing, or it is not a safetensors file.
-    """
+    """Return the tensors of a safetensors file."""
     try:
         with opened(path):
             return dict(safetensors.torch.load_file(path))

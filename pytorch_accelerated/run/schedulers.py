@@ -139,9 +139,7 @@ class RunSchedulers:
         # A step of one's own may count something else than updates.
         if horizon is not None and self._are_stepped_by_updates:
             for one in each(self._of):
-                # Only this library's own schedules tell for how many updates they are planned.
-                if isinstance(one, SchedulerBase) and not getattr(one, "_has_values_of_its_own", 1):
-                    _warn_of_another_length(one, num_updates, horizon)
+                _warn_of_another_length(one, num_updates, horizon)
 
 
 def _listener_of(scheduler: Any) -> Any:
@@ -257,8 +255,9 @@ def _warn_of_another_length(scheduler: Any, num_updates: int, horizon: int) -> N
     with; one that is shorter, if the learning rate falls before its last update, too: after a
     warmup, or the last of some milestones, the rest of the run is what the value is there for.
     """
-    planned = scheduler._num_planned_updates()
-    if planned is None:
+    # Only this library's own schedules tell for how many updates they are planned.
+    planned = scheduler._num_planned_updates() if isinstance(scheduler, SchedulerBase) else None
+    if planned is None or scheduler._has_values_of_its_own:
         return
     # A state that was loaded may have the schedule begin elsewhere than the run.
     reached = getattr(scheduler, "num_updates", num_updates) - num_updates + horizon
