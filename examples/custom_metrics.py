@@ -32,12 +32,13 @@ class TrainerWithAccuracy(Trainer):
 
     def calculate_eval_batch_loss(self, batch: Any) -> dict[str, Any]:
         output = super().calculate_eval_batch_loss(batch)
-        self.is_correct.append(output["model_outputs"].argmax(dim=1) == batch[1])
+        is_correct = output["model_outputs"].argmax(dim=1) == batch[1]
+        self.is_correct.append(is_correct.long())
         return output
 
     def eval_epoch_end(self) -> None:
-        # A padding value lets the processes have different numbers of samples.
-        is_correct = self.gather(torch.cat(self.is_correct), padding_value=0)
+        # A padding value, which no entry has, lets the processes have different numbers of samples.
+        is_correct = self.gather(torch.cat(self.is_correct), padding_value=-1)
         self.run_history.update_metric("eval_accuracy", is_correct.float().mean().item())
 
 

@@ -484,10 +484,10 @@ class Trainer:
 
         Args:
             tensor: A tensor, or lists, tuples and dicts of tensors.
-            padding_value: Give one if the processes' first dimensions differ in length: the
-                result holds exactly what was given. Entries of the first dimension that hold
-                nothing but this value are left out, on one process, too. So a process that
-                found nothing may send one such entry.
+            padding_value: Give one if the processes' first dimensions differ in length. Entries
+                of the first dimension that hold nothing but this value are left out, on one
+                process, too: a process that found nothing may send one such entry. All others
+                are in the result, so choose a value that none of them is made of.
         """
         return processes.gather(self._accelerator, tensor, padding_value)
 
