@@ -200,20 +200,16 @@ class ModelFreezer:
             yield from module.parameters(recurse=False)
 
     def _range(self, from_index: int, to_index: int) -> range:
-        first, last = sorted(
-            self._positive(name, index)
-            for name, index in (("from_index", from_index), ("to_index", to_index))
-        )
-        return range(first, last + 1)
-
-    def _positive(self, name: str, value: int) -> int:
-        index = whole(name, value, minimum=-sys.maxsize)
-        if not -self.num_groups <= index < self.num_groups:
-            raise ValueError(
-                f"{name}={index} is out of range: the model has {self.num_groups} layer groups. "
-                f"Write a number from 0 to {self.num_groups - 1}, or from -{self.num_groups} to -1."
-            )
-        return index % self.num_groups
+        ends, number = {"from_index": from_index, "to_index": to_index}, self.num_groups
+        for name, value in ends.items():
+            index = whole(name, value, minimum=-sys.maxsize)
+            if not -number <= index < number:
+                raise ValueError(
+                    f"{name}={index} is out of range: the model has {number} layer groups. Write "
+                    f"a number from 0 to {number - 1}, or from -{number} to -1."
+                )
+            ends[name] = index % number
+        return range(min(ends.values()), max(ends.values()) + 1)
 
 
 def _layer_is_frozen(module: nn.Module) -> bool:
