@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,13 +121,6 @@ def optional_count(name: str, value: Any, minimum: int = 1) -> int | None:
     return None if value is None else checks.whole(name, value, minimum, f"{name}=None")
 
 
-def check_bound(name: str, value: Any) -> None:
-    """Refuse a bound on gradients that is not above 0; an infinite one only has them measured."""
-    number = value.item() if hasattr(value, "item") else value
-    if number is not None and number != math.inf:
-        checks.positive(name, number)
-
-
 def checkpoint_folder(
     checkpoint_dir: str | os.PathLike[str] | None,
     checkpoint_every: int | None,
@@ -152,42 +144,30 @@ def checkpoint_folder(
     return None
 
 
-def check_callable(name: str, value: Any, example: str) -> None:
-    """Refuse what cannot be called; ``None`` is allowed."""
-    if isinstance(value, type) and issubclass(value, nn.Module):
-        raise TypeError(
-            f"{name} is the class {value.__name__}: give an instance, {value.__name__}()"
-        )
-    if value is not None and not callable(value):
-        raise checks.wrong_kind(name, value, f"callable. Write {name}={example}, for example.")
-
-
-def check_history(history: Any) -> None:
-    """Refuse what metrics cannot be recorded in."""
-    if isinstance(history, type) or not hasattr(history, "update_metric"):
-        raise TypeError(
-            f"run_history={history!r} has to be a RunHistory. "
-            f"Write run_history=InMemoryRunHistory(), or leave it out."
-        )
-
-
-def check_optimizer(optimizer: Any) -> None:
-    """Refuse what cannot make a step; steps of the user's own may know how to use several."""
-    several = optimizer.values() if isinstance(optimizer, dict) else optimizer
-    several = several if isinstance(several, Collection) and several else [optimizer]
-    if not all(hasattr(one, "step") and not isinstance(one, type) for one in several):
-        kind = "class" if isinstance(optimizer, type) else type(optimizer).__name__
-        raise TypeError(
-            f"optimizer={optimizer!r} is a {kind}, but has to be an optimizer. Write "
-            f"optimizer=torch.optim.AdamW(model.parameters()), for example."
-        )
-
-
-def check_metric_name(name: Any) -> None:
-    """Refuse what is not the name of a metric."""
-    if name is not None and not isinstance(name, str):
-        raise checks.wrong_kind(
-            "scheduler_metric",
-            name,
-            "the name of a metric. Write scheduler_metric='eval_loss_epoch', for example.",
-        )
+def check_kinds(**given: Any) -> None:
+    """Refuse objects of a wrong kind, each given by the name of its argument."""
+    for name, value in given.items():
+        is_class = isinstance(value, type)
+        is_right, expected = {
+            "model": (isinstance(value, nn.Module), "a torch.nn.Module"),
+            # Steps of the user's own may know how to use several optimizers.
+            "optimizer": (
+                isinstance(value, list | tuple | dict) or (hasattr(value, "step") and not is_class),
+                "an optimizer. Write optimizer=torch.optim.AdamW(model.parameters()), for example",
+            ),
+            "loss_func": (
+                value is None or (callable(value) and not is_class),
+                "callable. Write loss_func=torch.nn.MSELoss(), for example",
+            ),
+            "run_history": (
+                hasattr(value, "update_metric") and not is_class,
+                "a RunHistory. Write run_history=InMemoryRunHistory(), or leave it out",
+            ),
+            "collate_fn": (value is None or callable(value), "callable"),
+            "scheduler_metric": (
+                value is None or isinstance(value, str),
+                "the name of a metric. Write scheduler_metric='eval_loss_epoch', for example",
+            ),
+        }[name]
+        if not is_right:
+            raise checks.wrong_kind(name, value, f"{expected}.")

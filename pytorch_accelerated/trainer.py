@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pytorch_accelerated import checks, run_config
-from pytorch_accelerated.borrowed import checked_module
 from pytorch_accelerated.callbacks import (
     CallbackHandler,
     LimitBatchesCallback,
@@ -92,8 +92,7 @@ class Trainer:
         self.loss_func: Any = loss_func
         self.optimizer = optimizer
         self.run_history = InMemoryRunHistory() if run_history is None else run_history
-        run_config.check_callable("loss_func", loss_func, "torch.nn.MSELoss()")
-        run_config.check_history(self.run_history)
+        run_config.check_kinds(loss_func=loss_func, run_history=self.run_history)
         self.run_config: run_config.TrainerRunConfig | None = None
         self.scheduler: Any = None
         self.create_scheduler_fn: Any = None
@@ -201,7 +200,10 @@ class Trainer:
             OSError: A checkpoint could not be written.
             RuntimeError: A run of this Trainer is on.
         """
-        self.run.check_is_over()
+        if self.run.is_on:
+            raise RuntimeError(
+                "train() was called while a run of this Trainer is on: call it when that is over"
+            )
         loader_kwargs = {"train_dataloader_kwargs": train_dataloader_kwargs}
         if eval_dataset is not None or eval_dataloader_kwargs is not None:
             loader_kwargs["eval_dataloader_kwargs"] = eval_dataloader_kwargs
@@ -211,18 +213,23 @@ class Trainer:
         gradient_accumulation_steps = checks.whole(
             "gradient_accumulation_steps", gradient_accumulation_steps, 1
         )
-        run_config.check_bound("gradient_clip_value", gradient_clip_value)
-        run_config.check_bound("gradient_clip_norm", gradient_clip_norm)
+        # An infinite bound only has the gradients measured.
+        if gradient_clip_value not in (None, math.inf):
+            checks.positive("gradient_clip_value", gradient_clip_value)
+        if gradient_clip_norm not in (None, math.inf):
+            checks.positive("gradient_clip_norm", gradient_clip_norm)
         seed = run_config.optional_count("seed", seed, 0)
         checkpoint_every = run_config.optional_count("checkpoint_every", checkpoint_every)
         keep_last = run_config.optional_count("keep_last", keep_last)
         folder = run_config.checkpoint_folder(
             checkpoint_dir, checkpoint_every, keep_last, resume, resume_from
         )
-        run_config.check_callable("collate_fn", collate_fn, "None")
-        run_config.check_metric_name(scheduler_metric)
-        run_config.check_optimizer(self.optimizer)
-        checked_module("model", self.model)
+        run_config.check_kinds(
+            model=self.model,
+            optimizer=self.optimizer,
+            collate_fn=collate_fn,
+            scheduler_metric=scheduler_metric,
+        )
         self.train_dataset = train_dataset
         self.eval_dataset = eval_dataset
         self.create_scheduler_fn = create_scheduler_fn
@@ -280,8 +287,7 @@ class Trainer:
         per_device_batch_size = run_config.batch_size(
             per_device_batch_size, dataloader_kwargs=dataloader_kwargs
         )
-        run_config.check_callable("collate_fn", collate_fn, "None")
-        checked_module("model", self.model)
+        run_config.check_kinds(model=self.model, collate_fn=collate_fn)
         shown = {
             "eval_dataset": self.eval_dataset if dataset is None else dataset,
             "collate_fn": self.collate_fn if collate_fn is None else collate_fn,
@@ -388,25 +394,7 @@ class Trainer:
             such as tokens, and an update is made with the mean over all items of its window of
             batches, over all processes. Otherwise it is the mean of the window's batch losses.
         """
-        return self._batch_loss(batch)
-
-    def _batch_loss(self, batch: Any) -> dict[str, Any]:
-        try:
-            inputs, targets = batch[0], batch[1]
-        except (TypeError, KeyError, IndexError):
-            raise TypeError(
-                f"a batch is a {type(batch).__name__}, of which [0] and [1] are not input and "
-                f"target: override calculate_train_batch_loss and calculate_eval_batch_loss to "
-                f"take it apart"
-            ) from None
-        outputs = self.model(inputs)
-        if self.loss_func is None:
-            raise TypeError(
-                "loss_func is None: give one, such as torch.nn.MSELoss(), or override "
-                "calculate_train_batch_loss and calculate_eval_batch_loss"
-            )
-        loss = self.loss_func(outputs, targets)
-        return {"loss": loss, "model_outputs": outputs, "batch_size": len(targets)}
+        return loop.batch_loss(self, batch)
 
     def backward_step(self, loss: Tensor) -> None:
         """Add the gradients of a loss.
@@ -451,7 +439,7 @@ class Trainer:
             As in `calculate_train_batch_loss`.
         """
         with torch.no_grad():
-            return self._batch_loss(batch)
+            return loop.batch_loss(self, batch)
 
     def eval_epoch_end(self) -> None:
         """At the end of an evaluation epoch."""
@@ -631,11 +619,9 @@ class Trainer:
         return preparing.make_accelerator(self._log_with, self._project_dir)
 
     def _create_callback_handler(self) -> CallbackHandler:
-        if not isinstance(self._callbacks, Iterable):
-            raise TypeError(f"callbacks is {self._callbacks!r}: give a list, also for a single one")
         limit = get_limit_batches_from_env()
-        first = [] if limit is None else [LimitBatchesCallback(limit)]
-        handler = CallbackHandler([*first, *self._callbacks])
+        handler = CallbackHandler([] if limit is None else [LimitBatchesCallback(limit)])
+        handler.add_callbacks(self._callbacks)
         if self._log_with is not None and not any(
             isinstance(callback, LogToTrackersCallback) for callback in handler
         ):
@@ -676,7 +662,7 @@ class Trainer:
         return loop.forward_and_backward(self, self.run, batch)
 
     def _clip_gradients(self) -> None:
-        self.run.window.clip(self.model, self.run.config, self._accelerator)
+        loop.clip(self.model, self.run)
 
     def _run_evaluation(self) -> None:
         loop.run_evaluation(self, self.run)

@@ -25,11 +25,10 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from pytorch_accelerated.run.loop_state import OwnRandomness
+from pytorch_accelerated.run.loop_state import EpochGenerator, Randomness, seed_generators
 from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.run.workers import (
     Batches,
-    EpochGenerator,
     Wrapper,
     indices_of,
     init_worker,
@@ -43,28 +42,21 @@ from pytorch_accelerated.utils import worker_init_fn
 MAX_DEFAULT_WORKERS = 4
 
 
-def default_num_workers(dataset: Any) -> int:
-    """Return the number of worker processes for a data set if the user says nothing.
-
-    None on CPU, where workers would compete with training, nor for tensors in memory, where they
-    would only copy. One for a stream, which several workers would each read as a whole, unless it
-    shares itself out among them. Otherwise a few for each process.
-    """
-    if not torch.cuda.is_available() or isinstance(innermost(dataset), TensorDataset):
-        return 0
-    if isinstance(dataset, IterableDataset):
-        return 1
-    cpus_per_process = (os.cpu_count() or 1) // max(1, torch.cuda.device_count())
-    return max(1, min(MAX_DEFAULT_WORKERS, cpus_per_process))
-
-
 def default_loader_kwargs(dataset: Any, batch_size: int, shuffle: bool) -> dict[str, Any]:
     """Return the arguments of a data loader if the user says nothing."""
+    # No workers on CPU, where they would compete with training, nor for tensors in memory, where
+    # they would only copy. One for a stream, which several would each read as a whole, unless it
+    # shares itself out among them. Otherwise a few for each process.
+    num_workers = 0
+    if torch.cuda.is_available() and not isinstance(innermost(dataset), TensorDataset):
+        cpus_per_process = (os.cpu_count() or 1) // max(1, torch.cuda.device_count())
+        is_stream = isinstance(dataset, IterableDataset)
+        num_workers = 1 if is_stream else max(1, min(MAX_DEFAULT_WORKERS, cpus_per_process))
     return {
         "shuffle": shuffle,
         "pin_memory": torch.cuda.is_available(),
         "batch_size": batch_size,
-        "num_workers": default_num_workers(dataset),
+        "num_workers": num_workers,
         "worker_init_fn": worker_init_fn,
     }
 
@@ -222,20 +214,20 @@ def _drawn_alike(loader: DataLoader[Any], generator: EpochGenerator) -> DataLoad
 
 
 def _in_own_state(generator: EpochGenerator, source: Any) -> Iterator[Any]:
-    """Go through indices that may be drawn from the global generators.
-
-    These differ between processes, so for as long as they are drawn from, they have a state that
-    depends on the epoch's seed only.
-    """
-    state = OwnRandomness(generator.initial_seed())
-    with state:
-        indices = iter(source)
-    while True:
-        with state:
+    """Go through indices; while they are drawn, the global generators are as the seed says."""
+    random = Randomness(torch.device("cpu"))
+    with random.kept():
+        seed_generators(generator.initial_seed())
+        own = random.now()
+    indices: Iterator[Any] | None = None
+    drawn: list[Any] = []
+    while indices is None or drawn:
+        yield from drawn
+        with random.kept():
+            random.put(own)
+            indices = iter(source) if indices is None else indices
             drawn = list(itertools.islice(indices, 1))
-        if not drawn:
-            return
-        yield drawn[0]
+            own = random.now()
 
 
 def _share_samples(
@@ -261,10 +253,9 @@ class _EveryNth(Wrapper, IterableDataset[Any]):
 
 
 def batches_after(loader: Any, num_batches: int) -> Iterator[Any]:
-    """Return an iterator over the batches of a new epoch after the first ones.
+    """Return an iterator over an epoch's batches after the first, which are not read if possible.
 
-    Samples of the first ones are not read if the loader tells which they are. All that it draws
-    from random generators for them is drawn at once.
+    All that the loader draws from random generators for them is drawn at once.
     """
     batch_sampler = getattr(loader, "batch_sampler", None)
     if isinstance(getattr(loader, "dataset", None), IterableDataset):
@@ -272,13 +263,8 @@ def batches_after(loader: Any, num_batches: int) -> Iterator[Any]:
     if type(loader) is DataLoader and batch_sampler is not None:
         indices = iter(batch_sampler)
         first = itertools.islice(indices, num_batches, num_batches)  # is gone through only once
-
-        def after() -> Iterator[Any]:
-            next(first, None)
-            yield from indices
-
         # The loader draws a seed for its workers first, as in a whole epoch.
-        batches: Iterator[Any] = iter(rebuilt(loader, after()))
+        batches: Iterator[Any] = iter(rebuilt(loader, itertools.chain(first, indices)))
         next(first, None)
         return batches
     if isinstance(loader, DataLoader) and batch_sampler is not None:

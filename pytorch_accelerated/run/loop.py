@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
@@ -32,7 +32,8 @@ def run_training(trainer: Any, run: Run) -> None:
             try:
                 train_epochs(trainer, run)
             except StopTrainingError as stop:
-                run.go_back()
+                run.window.is_open = False  # what a stop came within is done again
+                trainer._loss_tracker = run.window.losses_before or trainer._loss_tracker
                 saving.at_end(run, stopped=str(stop))
                 raise
             saving.at_end(run)
@@ -65,7 +66,9 @@ def _ending(run: Run, hook: Callable[[], None], event: str) -> Iterator[None]:
 def train_epochs(trainer: Any, run: Run) -> None:
     """Make all epochs, from the loop's position on, which may be in the middle of one."""
     loop = run.loop
-    while not run.is_over():
+    while loop.epoch < run.config.num_epochs:
+        if loop.stage is Stage.BEGIN and (run.is_enough or run.has_reached_limit()):
+            break
         if loop.stage <= Stage.TRAIN:
             run.is_enough = trainer._run_train_epoch(trainer._train_dataloader)
             loop.stage = Stage.EVALUATE
@@ -97,7 +100,8 @@ def train_epoch(trainer: Any, run: Run, loader: Any) -> bool:
     loop.stage, loop.is_cut_short = Stage.TRAIN, False
     with run.random.kept(is_needed=loop.batch > 0):
         run.announce(trainer.train_epoch_start, "on_train_epoch_start")
-    preparing.check_nothing_was_unfrozen(run)
+    if run.exchanged is not None:
+        preparing.check_nothing_was_unfrozen(run, run.exchanged)
     train_batches(trainer, run, loader)
     run.processes.agree_on_stop()
 
@@ -120,8 +124,8 @@ def train_batches(trainer: Any, run: Run, loader: Any) -> None:
     if not loop.num_repeats or run.has_skipped_updates_to_make():
         train_pass(trainer, run, loader)
     while run.has_skipped_updates_to_make():
-        loop.repeat_epoch()
-        num_updates = loop.num_updates
+        loop.batch, num_updates = 0, loop.num_updates
+        loop.num_repeats += 1
         train_pass(trainer, run, loader)
         if loop.num_updates == num_updates:
             warn(
@@ -182,7 +186,7 @@ def batches_left(run: Run, loader: Any) -> Any:
     with random.kept(is_needed=loop.batch > 0):
         random.put(random.at_epoch_start or random.now())
         run.train_generator.manual_seed(loop.epoch_seed)
-        tell_epoch(loader, loop.data_epoch)
+        tell_epoch(loader, loop.epoch + loop.num_repeats)
         run.processes.before_workers_start(loader)
         return batches_after(loader, loop.batch) if loop.batch else loader
 
@@ -199,8 +203,15 @@ def forward_and_backward(trainer: Any, run: Run, batch: Any) -> dict[str, Any]:
             "can be learned from it: is every parameter frozen, or was it made under "
             "torch.no_grad(), by detach() or from item()?"
         )
-    num_items = _number(batch_output.get("num_items_in_batch"))
-    trainer.backward_step(run.window.weigh(loss, num_items, run.processes.count))
+    # A window's gradients add up to those of its mean loss.
+    window, num_items = run.window, _number(batch_output.get("num_items_in_batch"))
+    if num_items is None:
+        loss = loss if window.size == 1 else loss / window.size
+    elif window.size > 1 or run.processes.count > 1:
+        # The window's items are known only at its end, where the gradients are divided by them.
+        window.items.append(num_items)
+        loss = loss * num_items
+    trainer.backward_step(loss)
     return batch_output
 
 
@@ -211,7 +222,7 @@ def update(trainer: Any, run: Run, step: int) -> bool:
     """
     config, loop, window = run.config, run.loop, run.window
     if window.items:
-        window.divide_by_items(trainer.model, run.processes)
+        divide_by_items(trainer.model, run)
     if config.gradient_clip_value is not None or config.gradient_clip_norm is not None:
         trainer._clip_gradients()
     trainer.optimizer_step()
@@ -235,6 +246,36 @@ def update(trainer: Any, run: Run, step: int) -> bool:
                 trainer.scheduler_step()
     trainer.optimizer_zero_grad()
     return was_made
+
+
+def divide_by_items(model: nn.Module, run: Run) -> None:
+    """Divide the gradients by the items of the window over all processes."""
+    window, processes = run.window, run.processes
+    items, window.items = window.items, []
+    if len(items) != window.size:
+        raise ValueError(
+            f"num_items_in_batch was given for {len(items)} of the {window.size} "
+            f"batches of an update: give it for all or none"
+        )
+    total = processes.sum(torch.as_tensor(sum(items), device=processes.device))
+    # Distributed training has averaged the gradients over the processes. Without items they
+    # are 0 already.
+    factor = processes.count / torch.where(total > 0, total, 1)
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad.mul_(factor)
+
+
+def clip(model: nn.Module, run: Run) -> None:
+    """Clip the gradients by norm, then by value."""
+    norm, value = run.config.gradient_clip_norm, run.config.gradient_clip_value
+    if norm is not None:
+        run.window.gradient_norm = run.accelerator.clip_grad_norm_(model.parameters(), norm)
+    if value is not None and norm is None:
+        run.accelerator.clip_grad_value_(model.parameters(), value)
+    elif value is not None:
+        # Clipping by norm has unscaled the gradients, which may be done once only.
+        nn.utils.clip_grad_value_(model.parameters(), value)
 
 
 def evaluate_epoch(
@@ -298,6 +339,26 @@ def end_epoch(trainer: Any, run: Run) -> None:
     if is_enough and loop.epoch < run.config.num_epochs:
         trainer.print(f"max_num_train_steps is reached: {loop.num_updates} updates")
     saving.after_epoch(run)
+
+
+def batch_loss(trainer: Any, batch: Any) -> dict[str, Any]:
+    """Pass a batch of inputs and targets through model and loss function."""
+    try:
+        inputs, targets = batch[0], batch[1]
+    except (TypeError, KeyError, IndexError):
+        raise TypeError(
+            f"a batch is a {type(batch).__name__}, of which [0] and [1] are not input and "
+            f"target: override calculate_train_batch_loss and calculate_eval_batch_loss to "
+            f"take it apart"
+        ) from None
+    outputs = trainer.model(inputs)
+    if trainer.loss_func is None:
+        raise TypeError(
+            "loss_func is None: give one, such as torch.nn.MSELoss(), or override "
+            "calculate_train_batch_loss and calculate_eval_batch_loss"
+        )
+    loss = trainer.loss_func(outputs, targets)
+    return {"loss": loss, "model_outputs": outputs, "batch_size": len(targets)}
 
 
 def loss_and_size(batch_output: Any, source: str) -> tuple[Tensor, Any]:

@@ -1,4 +1,4 @@
-"""The position of a training run: its place in the data, and the states of the generators."""
+"""What a training run has to put back: its position, generators, and the optimizer's mode."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pytorch_accelerated.run.processes import warn
 
@@ -71,22 +72,12 @@ class LoopState:
         return self.first_history_epoch + self.epoch
 
     @property
-    def data_epoch(self) -> int:
-        """Number of the pass at hand, by which samplers and streams order the data."""
-        return self.epoch + self.num_repeats
-
-    @property
     def epoch_seed(self) -> int:
         """Seed of the data order, and of data workers, in the pass at hand.
 
         Neighbouring seeds and passes give unrelated orders.
         """
-        return random.Random(f"{self.data_seed}, {self.data_epoch}").getrandbits(63)
-
-    def repeat_epoch(self) -> None:
-        """Go to the beginning of another pass of the same epoch."""
-        self.batch = 0
-        self.num_repeats += 1
+        return random.Random(f"{self.data_seed}, {self.epoch + self.num_repeats}").getrandbits(63)
 
     def end_epoch(self) -> None:
         """Go to the beginning of the next pass, unless this one may have to continue."""
@@ -203,6 +194,25 @@ def check_not_behind(loop: LoopState, now: Plan) -> None:
             )
 
 
+@dataclass
+class Window:
+    """The window of batches at hand.
+
+    Attributes:
+        size: Number of its batches.
+        is_open: Whether a batch of it was begun and its update is still to come.
+        items: Number of items, such as tokens, of each of its batches, if the batches tell.
+        gradient_norm: Norm of its gradients before clipping, if they were clipped by norm.
+        losses_before: The epoch's losses up to the window, if a stop may come within it.
+    """
+
+    size: int = 1
+    is_open: bool = False
+    items: list[Any] = field(default_factory=list)
+    gradient_norm: Tensor | None = None
+    losses_before: Any = None
+
+
 class Randomness:
     """The states of all generators that training draws from, also of the loader's own.
 
@@ -284,38 +294,125 @@ class Randomness:
         self.to_restore, self.at_epoch_start = state["now"], state["at_epoch_start"]
 
 
-class OwnRandomness:
-    """A state of Python's, NumPy's and PyTorch's generators that is in force in ``with`` only."""
-
-    def __init__(self, seed: int) -> None:
-        others = self._states()
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.default_generator.manual_seed(seed % 2**63)
-        self._own = self._states()
-        self._put(others)
-
-    def __enter__(self) -> None:
-        self._others = self._states()
-        self._put(self._own)
-
-    def __exit__(self, *exception: object) -> None:
-        self._own = self._states()
-        self._put(self._others)
-
-    @staticmethod
-    def _states() -> tuple[Any, Any, torch.Tensor]:
-        return random.getstate(), np.random.get_state(), torch.get_rng_state()
-
-    @staticmethod
-    def _put(states: tuple[Any, Any, torch.Tensor]) -> None:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-
-
 def seed_generators(seed: int) -> None:
-    """Seed the generators of a data loader's worker."""
+    """Seed all generators but those of devices, such as those of a data loader's worker."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed % 2**63)
+    torch.default_generator.manual_seed(seed % 2**63)
+
+
+class EpochGenerator(torch.Generator):
+    """A generator that the Trainer seeds anew for every epoch; a user's own is never touched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._borrowers: list[Any] = []
+        # What workers are told after they have begun: seed and epoch, for those that outlive an
+        # epoch; whether the run is over.
+        self.shared = torch.zeros(3, dtype=torch.int64)
+
+    def manual_seed(self, seed: int) -> torch.Generator:
+        """Seed the draws, and tell workers that are there already."""
+        self.shared[0] = seed
+        return super().manual_seed(seed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return EpochGenerator, ()  # PyTorch's own would make a plain generator of a copy
+
+    def lend(self, owner: Any) -> None:
+        """Have a loader or sampler that has no generator draw from this one for now."""
+        self._borrowers.append(owner)
+        owner.generator = self
+
+    def take_back(self) -> None:
+        """Leave loaders and samplers without a generator again: the run is over."""
+        self.shared[2] = 1
+        while self._borrowers:
+            self._borrowers.pop().generator = None
+
+
+class OptimizerMode:
+    """Switches an optimizer that has ``train()`` and ``eval()`` along with the model.
+
+    Such an optimizer trains other weights than those that are meant to be used, and exchanges
+    them in the model. The way back is subject to rounding, so the trained weights are kept
+    meanwhile: neither evaluating nor saving changes what is trained.
+
+    Attributes:
+        is_training: Whether the model holds the weights that are trained.
+        trained: These weights while others are in the model, in the order of the groups.
+    """
+
+    def __init__(self) -> None:
+        self.is_training = False
+        self.trained: list[Tensor] | None = None
+
+    def train(self, optimizer: Any) -> None:
+        """Have the model hold the weights that are trained."""
+        if _has_modes(optimizer):
+            optimizer.train()
+            self.is_training = True
+
+    def eval(self, optimizer: Any) -> None:
+        """Have the model hold the weights that are meant to be used, from now on."""
+        if _has_modes(optimizer):
+            optimizer.eval()
+            self.is_training, self.trained = False, None
+
+    @contextmanager
+    def evaluating(self, optimizer: Any) -> Iterator[None]:
+        """Have the model hold the weights that are meant to be used, for a while."""
+        if not self.is_training:
+            if self.trained is None and _has_modes(optimizer):
+                optimizer.eval()
+            yield
+            return
+        weights = _weights(optimizer)
+        self.trained = [weight.detach().clone() for weight in weights]
+        self.is_training = False
+        optimizer.eval()
+        try:
+            yield
+        finally:
+            self.train(optimizer)
+            self.put_back(optimizer)
+
+    def forget(self) -> None:
+        """Continue from the weights that are in the model now, which were loaded."""
+        self.trained = None
+
+    def put_back(self, optimizer: Any) -> None:
+        """Put the weights that are trained into the model, to the bit."""
+        if self.trained is not None:
+            with torch.no_grad():
+                for weight, trained in zip(_weights(optimizer), self.trained, strict=True):
+                    weight.copy_(trained)
+            self.trained = None
+
+
+@dataclass
+class TrainedWeights:
+    """The part of a checkpoint that has the trained weights, where the model's are others."""
+
+    mode: OptimizerMode
+    optimizer: Any
+
+    def state_dict(self) -> list[Tensor] | None:
+        """Return the weights, if the model holds others."""
+        return self.mode.trained
+
+    def load_state_dict(self, state: list[Tensor]) -> None:
+        """Continue to train with these weights."""
+        self.mode.train(self.optimizer)
+        self.mode.trained = state
+        self.mode.put_back(self.optimizer)
+
+
+def _has_modes(optimizer: Any) -> bool:
+    # Accelerate's wrapper has both methods, whatever it is around.
+    optimizer = getattr(optimizer, "optimizer", optimizer)
+    return all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
+
+
+def _weights(optimizer: Any) -> list[Tensor]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]

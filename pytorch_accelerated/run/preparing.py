@@ -18,7 +18,6 @@ from accelerate.utils import (
     is_compiled_module,
     set_seed,
 )
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pytorch_accelerated.callbacks.base import CallbackHandler, StopTrainingError
@@ -37,6 +36,8 @@ from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
 from pytorch_accelerated.utils import runs_on_cpu
+
+_PACKAGE = __name__.partition(".")[0]
 
 # What Accelerate leaves on a module that it has prepared, wrapped or not.
 _ACCELERATES_MARKS = {"forward", "_original_forward", "_is_accelerate_prepared"}
@@ -136,7 +137,15 @@ def prepare(run: Run) -> None:
     note_marks(run)
     run.is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
     if trainer._train_dataloader is not None:
-        _warn_of_another_models_optimizer(trainer.optimizer, trainer.model)
+        # A list of optimizers, say, that overridden steps know how to use, has no groups.
+        groups = getattr(trainer.optimizer, "param_groups", None)
+        updated = {id(parameter) for group in groups or () for parameter in group["params"]}
+        if groups is not None and updated.isdisjoint(map(id, trainer.model.parameters())):
+            warn(
+                "none of the parameters that the optimizer updates belongs to the model, which "
+                "thus learns nothing: make the optimizer of model.parameters(), once the model is "
+                "the one to be trained and no copy of it"
+            )
         run.random.own = own_generators(trainer._train_dataloader)
     trainer._prepare_model_optimizer_and_dataloaders()
     model = getattr(trainer.model, "_orig_mod", trainer.model)
@@ -236,14 +245,12 @@ def unwrap(run: Run) -> None:
     run.marks = []
 
 
-def check_nothing_was_unfrozen(run: Run) -> None:
+def check_nothing_was_unfrozen(run: Run, exchanged: set[int]) -> None:
     """Refuse gradients that distributed training, set up without them, would not exchange."""
-    if run.exchanged is None:
-        return
     late = [
         name
         for name, parameter in run.trainer.model.named_parameters()
-        if parameter.requires_grad and id(parameter) not in run.exchanged
+        if parameter.requires_grad and id(parameter) not in exchanged
     ]
     if late:
         raise ValueError(
@@ -343,40 +350,47 @@ def take_up(run: Run, saved: SavedState | None, keeps_history: bool, remembers_s
     trainer, loop = run.trainer, run.loop
     state, trainer._scheduler_state_to_load = trainer._scheduler_state_to_load, None
     run.schedulers.make(trainer, state, loop)
-    _check_scheduler_metric(run)
+    if run.scheduler_metric is not None and run.schedulers.wait_for_metric():
+        _check_metric(run, run.scheduler_metric)
+    if saved is not None:
+        run.fire("on_resume_start", num_param_groups=len(saved["optimizer"]["param_groups"]))
     # What could not work was refused above, and has cost no metrics.
+    history = trainer.run_history
+    new = {
+        name: history.get_metric_values(name)[run.num_recorded.get(name, 0) :]
+        for name in history.get_metric_names()
+        if saved is not None or not keeps_history
+    }
     if not keeps_history:
-        with run.keeping_new_metrics():
-            trainer.run_history.reset()
+        history.reset()
     if saved is None:
-        loop.first_history_epoch = trainer.run_history.current_epoch
+        loop.first_history_epoch = history.current_epoch
     else:
         resuming.take_up(run, saved, remembers_stop)
+    for name, values in new.items():
+        for value in values:
+            history.update_metric(name, value)
     if run.processes.is_main:
         run.schedulers.warn_of_other_lengths(loop.num_updates, run.config.max_num_train_steps)
 
 
-def _check_scheduler_metric(run: Run) -> None:
+def _check_metric(run: Run, metric: str) -> None:
     """Refuse a metric that nothing will record, before an epoch is spent on it."""
-    trainer, metric = run.trainer, run.scheduler_metric
+    trainer = run.trainer
     known = ["train_loss_epoch"]
     known += ["eval_loss_epoch"] if trainer.eval_dataset is not None else []
     known += ["train_grad_norm_epoch"] if run.config.gradient_clip_norm is not None else []
-    if metric is None or metric in known or not run.schedulers.wait_for_metric():
-        return
     # A user's own class may record what it likes.
-    if all(_records_nothing_more(one) for one in [trainer, *trainer.callback_handler]):
+    if metric not in known and not any(
+        getattr(one, "records_metrics", type(one).__module__.partition(".")[0] != _PACKAGE)
+        for one in [trainer, *trainer.callback_handler]
+    ):
         (meant,) = difflib.get_close_matches(metric, known, 1, cutoff=0.0)
         raise ValueError(
             f"scheduler_metric={metric!r} is not among the metrics of this run, which are "
             f"{', '.join(map(repr, known))}. Write scheduler_metric={meant!r}, or have a callback "
             f"record yours."
         )
-
-
-def _records_nothing_more(one: Any) -> bool:
-    is_ours = type(one).__module__.startswith("pytorch_accelerated.")
-    return is_ours and not getattr(one, "records_metrics", False)
 
 
 def seed_all(run: Run, seed: int | None) -> None:
@@ -386,16 +400,3 @@ def seed_all(run: Run, seed: int | None) -> None:
     else:
         (seed,) = run.processes.from_main([int(torch.randint(2**62, ()).item())])
     run.loop.data_seed = seed
-
-
-def _warn_of_another_models_optimizer(optimizer: Any, model: nn.Module) -> None:
-    groups = getattr(optimizer, "param_groups", None)
-    if groups is None:  # a list of optimizers, say, that overridden steps know how to use
-        return
-    updated = {id(parameter) for group in groups for parameter in group["params"]}
-    if updated.isdisjoint(map(id, model.parameters())):
-        warn(
-            "none of the parameters that the optimizer updates belongs to the model, which "
-            "thus learns nothing: make the optimizer of model.parameters(), once the model is "
-            "the one to be trained and no copy of it",
-        )

@@ -51,7 +51,14 @@ class Processes:
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
-        check_joined(accelerator.num_processes)
+        world = os.environ.get("WORLD_SIZE", "1")
+        if accelerator.num_processes == 1 and world.isdecimal() and int(world) > 1:
+            raise RuntimeError(
+                f"{world} processes were launched (WORLD_SIZE), but Accelerate has joined none of "
+                f"them: each would train a model of its own. To train on CPU, set the environment "
+                f"variable ACCELERATE_USE_CPU=1 for all processes; if the script makes an "
+                f"Accelerator or a PartialState before its Trainer, give cpu=True there"
+            )
         leave_group_at_exit()
         self.accelerator = accelerator
         self.count: int = accelerator.num_processes
@@ -83,19 +90,6 @@ class Processes:
         """What each process has."""
         return gather_object([value]) if self.count > 1 else [value]
 
-    def weights_are_finite(self, model: nn.Module) -> bool:
-        """Whether no weight is a NaN or infinity; all processes find the same."""
-        parameters = [parameter.detach() for parameter in model.parameters()]
-        if not parameters:
-            return True
-        # Only finite numbers have a finite sum, which takes a tenth of the time; large ones may
-        # have an infinite one.
-        are_finite = torch.stack([parameter.sum().isfinite() for parameter in parameters]).all()
-        if not are_finite:
-            are_finite = torch.stack([parameter.isfinite().all() for parameter in parameters]).all()
-        # They have to decide alike, also if each holds a part of the weights.
-        return bool(self.sum(are_finite.float()) == self.count)
-
     # Stopping together
 
     def keep_stop(self, stop: StopTrainingError) -> None:
@@ -125,12 +119,15 @@ class Processes:
             yield self.is_main
         except Exception as failure:
             error = failure
-        if self.count > 1:
-            (message,) = self.from_main([error and f"{type(error).__name__}: {error}"])
-            if error is None and message is not None:
-                raise RuntimeError(f"in the main process: {message}")
-        if error is not None:
-            raise error
+        try:
+            if self.count > 1:
+                (message,) = self.from_main([error and f"{type(error).__name__}: {error}"])
+                if error is None and message is not None:
+                    raise RuntimeError(f"in the main process: {message}")
+            if error is not None:
+                raise error
+        finally:
+            del error  # the traceback holds this frame: no cycle
 
     def before_workers_start(self, loader: Any) -> None:
         """Let a collective operation's thread end before a data loader forks its workers.
@@ -142,18 +139,6 @@ class Processes:
         has_workers = getattr(loader, "num_workers", 0)
         if has_workers and self.count > 1 and sys.version_info < (3, 12):
             time.sleep(0.01)
-
-
-def check_joined(num_processes: int) -> None:
-    """Refuse to train alone as one of several processes."""
-    world = os.environ.get("WORLD_SIZE", "1")
-    if num_processes == 1 and world.isdecimal() and int(world) > 1:
-        raise RuntimeError(
-            f"{world} processes were launched (WORLD_SIZE), but Accelerate has joined none of "
-            f"them: each would train a model of its own. To train on CPU, set the environment "
-            f"variable ACCELERATE_USE_CPU=1 for all processes; if the script makes an Accelerator "
-            f"or a PartialState before its Trainer, give cpu=True there"
-        )
 
 
 def gather(accelerator: Accelerator, tensor: Any, padding_value: float | None) -> Any:

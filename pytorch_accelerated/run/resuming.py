@@ -52,9 +52,7 @@ def take_position(run: Run, saved: SavedState, now: Plan) -> None:
 
 def take_up(run: Run, saved: SavedState, remembers_stop: bool) -> None:
     """Restore everything; the generators follow when the first batch is due."""
-    run.fire("on_resume_start", num_param_groups=len(saved["optimizer"]["param_groups"]))
-    with run.keeping_new_metrics():
-        _restore(run, saved)
+    _restore(run, saved)
     loop = run.loop
     if loop.is_cut_short and not run.has_reached_limit():
         loop.is_cut_short, loop.stage = False, min(loop.stage, Stage.TRAIN)

@@ -8,16 +8,21 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.checkpoints.writer import RunCheckpoints
-from pytorch_accelerated.run.loop_state import LoopState, Plan, Randomness, Stage
-from pytorch_accelerated.run.mode import OptimizerMode
+from pytorch_accelerated.run.loop_state import (
+    EpochGenerator,
+    LoopState,
+    OptimizerMode,
+    Plan,
+    Randomness,
+    Window,
+)
 from pytorch_accelerated.run.processes import Processes
 from pytorch_accelerated.run.schedulers import RunSchedulers
-from pytorch_accelerated.run.window import Window
-from pytorch_accelerated.run.workers import EpochGenerator
 from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.tracking import LossTracker
 
@@ -80,7 +85,9 @@ class Run:
         self.train_generator, self.eval_generator = EpochGenerator(), EpochGenerator()
         self.window = Window()
         self.norms = LossTracker()
-        self.num_recorded = self._metrics_of(trainer, len) if loop is None else {}
+        history = trainer.run_history
+        names = history.get_metric_names() if loop is None else ()
+        self.num_recorded = {name: len(history.get_metric_values(name)) for name in names}
         self.marks: list[tuple[nn.Module, dict[str, Any]]] = []
         self.was_compiled = False
         self.limits: tuple[Any, ...] = ()
@@ -154,15 +161,16 @@ class Run:
 
     def weights_are_finite(self) -> bool:
         """Return whether no weight is a NaN or infinity; all processes find the same."""
-        return self.processes.weights_are_finite(self.trainer.model)
-
-    def check_is_over(self) -> None:
-        """Refuse another training run while this one is on."""
-        if self.is_on:
-            raise RuntimeError(
-                "train() was called while a run of this Trainer is on, by one of its callbacks or "
-                "methods: call it when the run is over, or train another Trainer"
-            )
+        parameters = [parameter.detach() for parameter in self.trainer.model.parameters()]
+        if not parameters:
+            return True
+        # Only finite numbers have a finite sum, which takes a tenth of the time; large ones may
+        # have an infinite one.
+        are_finite = torch.stack([parameter.sum().isfinite() for parameter in parameters]).all()
+        if not are_finite:
+            are_finite = torch.stack([parameter.isfinite().all() for parameter in parameters]).all()
+        # They have to decide alike, also if each holds a part of the weights.
+        return bool(self.processes.sum(are_finite.float()) == self.processes.count)
 
     # What the loop asks
 
@@ -181,12 +189,6 @@ class Run:
         """Return whether the updates of the run are made."""
         limit = self.config.max_num_train_steps
         return limit is not None and self.loop.num_updates >= limit
-
-    def is_over(self) -> bool:
-        """Return whether no epoch is to come, nor the rest of one."""
-        loop = self.loop
-        is_enough = self.is_enough or self.has_reached_limit()
-        return loop.epoch >= self.config.num_epochs or (loop.stage is Stage.BEGIN and is_enough)
 
     def is_pass_over(self) -> bool:
         """Return whether no batch of the pass is to follow."""
@@ -214,39 +216,6 @@ class Run:
     def forget(self) -> None:
         """Let go of it: the update was made, or the batches left are too few for one."""
         self.random.held = self.window.losses_before = None
-
-    def go_back(self) -> None:
-        """Leave the window at hand, which a stop has come within."""
-        self.window.is_open = False
-        if self.window.losses_before is not None:
-            self.trainer._loss_tracker = self.window.losses_before
-
-    # Metrics
-
-    @contextmanager
-    def keeping_new_metrics(self) -> Iterator[None]:
-        """Record again what was recorded since the run was made, while its history is changed."""
-        before = self.num_recorded
-        new = self._metrics_of(self.trainer, list)
-        yield
-        history = self.trainer.run_history
-        prefix = history.metric_name_prefix
-        history.set_metric_name_prefix()
-        for name, values in new.items():
-            for value in values[before.get(name, 0) :]:
-                history.update_metric(name, value)
-        history.set_metric_name_prefix(prefix)
-        self.num_recorded = {}
-
-    @staticmethod
-    def _metrics_of(trainer: Any, form: Callable[[list[Any]], Any]) -> dict[str, Any]:
-        """Return the values of all metrics in some form, whatever prefix is set."""
-        history = trainer.run_history
-        prefix = history.metric_name_prefix
-        history.set_metric_name_prefix()
-        found = {name: form(history.get_metric_values(name)) for name in history.get_metric_names()}
-        history.set_metric_name_prefix(prefix)
-        return found
 
     # Events, and stops in them
 

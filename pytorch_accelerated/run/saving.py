@@ -17,8 +17,7 @@ from pytorch_accelerated.checkpoints.folders import checkpoints_in, recover_all,
 from pytorch_accelerated.checkpoints.single_file import check_not_reserved
 from pytorch_accelerated.checkpoints.writer import Preempted, Questions, RunCheckpoints
 from pytorch_accelerated.checks import same
-from pytorch_accelerated.run.loop_state import Stage
-from pytorch_accelerated.run.mode import TrainedWeights
+from pytorch_accelerated.run.loop_state import Stage, TrainedWeights
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, warn
 from pytorch_accelerated.run.run import Run
 

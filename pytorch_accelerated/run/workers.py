@@ -25,37 +25,7 @@ from torch.utils.data import (
     get_worker_info,
 )
 
-from pytorch_accelerated.run.loop_state import seed_generators
-
-
-class EpochGenerator(torch.Generator):
-    """A generator that the Trainer seeds anew for every epoch; a user's own is never touched."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._borrowers: list[Any] = []
-        # What workers are told after they have begun: seed and epoch, for those that outlive an
-        # epoch; whether the run is over.
-        self.shared = torch.zeros(3, dtype=torch.int64)
-
-    def manual_seed(self, seed: int) -> torch.Generator:
-        """Seed the draws, and tell workers that are there already."""
-        self.shared[0] = seed
-        return super().manual_seed(seed)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return EpochGenerator, ()  # PyTorch's own would make a plain generator of a copy
-
-    def lend(self, owner: Any) -> None:
-        """Have a loader or sampler that has no generator draw from this one for now."""
-        self._borrowers.append(owner)
-        owner.generator = self
-
-    def take_back(self) -> None:
-        """Leave loaders and samplers without a generator again: the run is over."""
-        self.shared[2] = 1
-        while self._borrowers:
-            self._borrowers.pop().generator = None
+from pytorch_accelerated.run.loop_state import EpochGenerator, seed_generators
 
 
 class Wrapper:
@@ -90,10 +60,7 @@ class Batches(BatchSampler):
 
 
 def indices_of(loader: DataLoader[Any]) -> Any:
-    """Return what gives a loader of a map-style data set its batches' indices.
-
-    That is its batch sampler, or, in a loader without batches, the sampler.
-    """
+    """Return what gives a loader of a map-style data set its batches', or samples', indices."""
     return loader.sampler if loader.batch_sampler is None else loader.batch_sampler
 
 
@@ -131,12 +98,9 @@ def tell_epoch_to(dataset: Any, epoch: int) -> None:
 def with_seeds(
     loader: DataLoader[Any], generator: EpochGenerator, accelerator: Accelerator
 ) -> DataLoader[Any]:
-    """Return a loader whose workers draw the same for a batch, whichever makes it and when.
-
-    Otherwise what a worker draws would depend on the batches that it made before, and a run that
-    continues within an epoch would see other augmentations. Workers of a stream draw the same in
-    an epoch, and need it if they live for several.
-    """
+    """Return a loader whose workers draw the same for a batch, whichever makes it and when."""
+    # Otherwise what a worker draws would depend on the batches that it made before. Workers of a
+    # stream draw the same in an epoch, and need it if they live for several.
     changes: dict[str, Any] = {"generator": generator} if loader.persistent_workers else {}
     if not isinstance(loader.dataset, IterableDataset):
         dataset = _Seeded(loader.dataset, _epoch=None)
@@ -164,12 +128,9 @@ def _numbered(
     accelerator: Accelerator,
     source: Any,
 ) -> Iterator[_Batch]:
-    """Give the batches of a loader a seed, another one in each place, epoch and process.
-
-    PyTorch draws a seed for new workers from the generator of the order, once for workers that
-    outlive an epoch. The order of each epoch has to be that of a run which begins there with new
-    workers, so for those that outlive it the seed is drawn here.
-    """
+    """Give the batches of a loader a seed, another one in each place, epoch and process."""
+    # PyTorch draws a seed for new workers from the generator of the order. The order of each epoch
+    # has to be that of a run with new workers, so for those that outlive it, it is drawn here.
     order = loader.generator
     if loader.persistent_workers and order is not None:
         if isinstance(order, EpochGenerator):
@@ -208,9 +169,7 @@ class _Seeded(_Told, Dataset[Any]):
     def _take_seed(self, batch: Any) -> Any:
         if isinstance(batch, _Batch) and get_worker_info() is not None:
             seed_generators(batch.seed)
-            if (
-                batch.epoch is not None and batch.epoch != self._epoch
-            ):  # in a worker that outlives an epoch
+            if batch.epoch not in (None, self._epoch):  # in a worker that outlives an epoch
                 self.set_epoch(batch.epoch)
         return list(batch)
 

@@ -21,7 +21,7 @@ from pytorch_accelerated.callbacks import (
     TrainerCallback,
 )
 from pytorch_accelerated.ema import ModelEma
-from pytorch_accelerated.run.data import default_num_workers
+from pytorch_accelerated.run.data import default_loader_kwargs
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import cosine, linear
 from tests.trainer.tiny import Record, Scale, Stream, make_trainer, mean_output, numbers, ones
@@ -117,7 +117,7 @@ def test_f71_no_sample_of_a_stream_is_repeated_by_workers_that_nobody_asked_for(
         patch.setattr("torch.cuda.is_available", lambda: True)
         patch.setattr("torch.cuda.device_count", lambda: 1)
         patch.setattr("os.cpu_count", lambda: 64)
-        workers = default_num_workers(stream)
+        workers = default_loader_kwargs(stream, 4, shuffle=False)["num_workers"]
     assert workers == 1
     loader = torch.utils.data.DataLoader(stream, batch_size=4, num_workers=workers)
     assert [value for batch in loader for value in batch[0].tolist()] == list(range(8))

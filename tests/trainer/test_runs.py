@@ -19,7 +19,7 @@ from torch.utils.data import (
 
 from pytorch_accelerated import Trainer
 from pytorch_accelerated.callbacks import LimitBatchesCallback, TrainerCallback
-from pytorch_accelerated.run.data import MAX_DEFAULT_WORKERS, default_num_workers
+from pytorch_accelerated.run.data import MAX_DEFAULT_WORKERS, default_loader_kwargs
 from pytorch_accelerated.run.workers import rebuilt
 from pytorch_accelerated.utils import LimitBatches
 from tests.trainer.tiny import (
@@ -215,6 +215,9 @@ def test_the_data_loader_is_made_by_the_name_in_the_trainers_module(monkeypatch)
 
 
 def test_by_default_data_in_memory_and_data_on_cpu_get_no_workers(monkeypatch):
+    def default_num_workers(dataset):
+        return default_loader_kwargs(dataset, 1, shuffle=False)["num_workers"]
+
     assert default_num_workers([1, 2]) == 0
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)

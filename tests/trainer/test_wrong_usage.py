@@ -152,7 +152,7 @@ def sgd(model):
 
 def test_a_loss_class_instead_of_an_instance():
     model = Scale()
-    with pytest.raises(TypeError, match=r"is the class MSELoss: give an instance, MSELoss\(\)"):
+    with pytest.raises(TypeError, match=r"is a type, .* Write .*MSELoss\(\)"):
         Trainer(model, nn.MSELoss, sgd(model))
 
 
@@ -180,7 +180,7 @@ def test_a_model_that_is_none():
 @pytest.mark.parametrize("callbacks", [TrainerCallback, TrainerCallback()])
 def test_callbacks_that_are_no_list(callbacks):
     model = Scale()
-    with pytest.raises(TypeError, match="give a list, also for a single one"):
+    with pytest.raises(TypeError, match=r"has to be a list.* also for a single one"):
         Trainer(model, mean_output, sgd(model), callbacks=callbacks)
 
 
@@ -318,11 +318,10 @@ def test_a_loss_that_cannot_be_called(loss_func, message):
     ("optimizer", "message"),
     [
         (None, "^optimizer=None"),
-        (torch.optim.SGD, "^optimizer=<class .*SGD'> is a class, but has to be an optimizer"),
+        (torch.optim.SGD, "^optimizer=<class .*SGD'> is a type, but has to be an optimizer"),
         ("adam", "^optimizer='adam' is a str, but has to be an optimizer"),
         (0.1, "^optimizer=0.1 is a float, but has to be an optimizer"),
         (lambda p: torch.optim.SGD(p, 0.1), "^optimizer=.* is a function, but has to be an optim"),
-        ([1], r"^optimizer=\[1\] is a list, but has to be an optimizer"),
     ],
 )
 def test_what_is_not_an_optimizer(optimizer, message):
