@@ -205,7 +205,8 @@ def _look_up(trainer: Any, name: str) -> Any:
     if number is None:
         raise ValueError(
             f"{name} is not known in this run, which has no such data or data without a length. "
-            f"Give max_num_train_steps and use MAX_NUM_TRAIN_STEPS, or write a number."
+            f"Give max_num_train_steps and use MAX_NUM_TRAIN_STEPS, or write a number. A schedule "
+            f"for such data can be in updates or in shares of the run, but not in epochs."
         )
     return number
 

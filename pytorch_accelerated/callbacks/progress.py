@@ -200,7 +200,7 @@ class _Bar:
 class PrintProgressCallback(TrainerCallback):
     """Prints when runs and epochs start and end, and a summary of the metrics after training."""
 
-    _started: float = 0.0
+    _started: float | None = None
     _updates_before: int = 0
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
@@ -215,9 +215,12 @@ class PrintProgressCallback(TrainerCallback):
         trainer.print("Starting evaluation")
 
     def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
-        seconds = time.perf_counter() - self._started
-        updates = trainer.run.num_updates - self._updates_before
-        trainer.print(f"Finished training run: {updates} updates in {seconds:.1f} s")
+        done = ""
+        if self._started is not None:
+            seconds = time.perf_counter() - self._started
+            updates = trainer.run.num_updates - self._updates_before
+            done = f": {updates} updates in {seconds:.1f} s"
+        trainer.print(f"Finished training run{done}")
         if trainer.run.accelerator.is_local_main_process:
             table = summary_table(trainer.run_history)
             if table.row_count:

@@ -206,7 +206,7 @@ def _make(trainer: Any, factory: Any) -> Any:
             f"create_scheduler_fn is a {kind}: give a function that takes the optimizer and "
             f"returns a scheduler, since each run makes its own; for example {instead}"
         )
-    factory = replace_trainer_placeholder_values(trainer, factory)
+    described, factory = factory, replace_trainer_placeholder_values(trainer, factory)
     try:
         scheduler = factory(trainer.optimizer)
     except (TypeError, ValueError) as error:
@@ -221,6 +221,13 @@ def _make(trainer: Any, factory: Any) -> Any:
             raise TypeError(
                 f"create_scheduler_fn is the class {factory.__name__}, which cannot be made with "
                 f"the optimizer alone ({error}): give {instead}, with arguments as you need"
+            ) from error
+        config, epochs = trainer.run_config, TrainerPlaceholderValues.NUM_EPOCHS
+        horizon, per_epoch = config.max_num_train_steps, config.num_update_steps_per_epoch
+        if epochs in find_placeholders(described) and per_epoch and horizon % per_epoch:
+            raise type(error)(
+                f"{error}: NUM_EPOCHS is not whole in this run, which has {horizon} updates, "
+                f"{per_epoch} in an epoch. Where it has to be, use MAX_NUM_TRAIN_STEPS instead"
             ) from error
         raise
     for one in list(each(scheduler)) or [scheduler]:

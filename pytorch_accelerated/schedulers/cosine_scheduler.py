@@ -108,7 +108,7 @@ class CosineLrScheduler(ParamScheduler):
         if annealing < 0:
             raise ValueError(
                 f"num_warmup_epochs={num_warmup_epochs!r} and num_cooldown_epochs="
-                f"{num_cooldown_epochs!r} are longer than total_num_epochs={total_num_epochs!r}, "
+                f"{num_cooldown_epochs!r} are longer than total_num_epochs={total_num_epochs}, "
                 "which includes both."
             )
         minimum = _end(self.lr_min_ratio, self.lr_min)

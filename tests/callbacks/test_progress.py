@@ -245,6 +245,15 @@ def test_runs_and_epochs_are_announced(make_trainer, train, capsys, dataset):
     assert any(line.startswith("Finished training run: 12 updates in") for line in lines)
 
 
+def test_a_start_of_ones_own_leaves_no_time_to_tell(make_trainer, train, capsys):
+    class Own(PrintProgressCallback):
+        def on_training_run_start(self, trainer, **kwargs):
+            pass
+
+    train(make_trainer(Own))
+    assert "Finished training run\n" in capsys.readouterr().out
+
+
 def test_a_table_sums_the_metrics_up_at_the_end(make_trainer, train, capsys):
     train(make_trainer(PrintProgressCallback).script(0.5, 0.125, 0.25), num_epochs=3)
     lines = capsys.readouterr().out.splitlines()

@@ -73,9 +73,15 @@ WITH_EPOCHS = {
 
 @pytest.mark.parametrize("name", WITH_EPOCHS)
 def test_epochs_need_to_know_how_many_updates_one_has(name: str) -> None:
-    with pytest.raises(ValueError, match="NUM_UPDATE_STEPS_PER_EPOCH is not known"):
+    with pytest.raises(ValueError, match=r"NUM_UPDATE_STEPS_PER_EPOCH is not known.* in epochs"):
         made(WITH_EPOCHS[name](), horizon=20, per_epoch=None)
     assert made(WITH_EPOCHS[name](), horizon=20, per_epoch=7)._num_planned_updates() == 20
+
+
+@pytest.mark.parametrize(("horizon", "total"), [(8, "2,"), (7, "7/4,")])
+def test_a_warmup_that_is_longer_than_the_run_names_the_runs_epochs(horizon, total) -> None:
+    with pytest.raises(ValueError, match=f"num_warmup_epochs=5.*total_num_epochs={total}"):
+        made(CosineLrScheduler.create_scheduler_fn(num_warmup_epochs=5), horizon, per_epoch=4)
 
 
 @pytest.mark.parametrize("horizon", [15, 20, 21])

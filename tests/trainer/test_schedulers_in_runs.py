@@ -141,6 +141,19 @@ def an_instance():
     return lr_scheduler.StepLR(optimizer, 3)
 
 
+def test_a_number_of_epochs_that_is_not_whole_is_named_where_one_has_to_be():
+    create = functools.partial(
+        lr_scheduler.OneCycleLR,
+        max_lr=0.1,
+        epochs=T.NUM_EPOCHS,
+        steps_per_epoch=T.NUM_UPDATE_STEPS_PER_EPOCH,
+    )
+    options = {"per_device_batch_size": 2, "create_scheduler_fn": create}
+    make_trainer().train(ones(8), 2, **options)
+    with pytest.raises(ValueError, match=r"7/4.* NUM_EPOCHS is not whole.* MAX_NUM_TRAIN_STEPS"):
+        make_trainer().train(ones(8), 2, max_num_train_steps=7, **options)
+
+
 @pytest.mark.parametrize(
     ("create", "error", "message"),
     [
