@@ -87,6 +87,10 @@ class AttributeScheduler(ParamScheduler):
     _kind_of_state = "AttributeScheduler"
     _is_always_by_field = True
     _bases_live_in_groups = False
+    _advice = (
+        "The schedules given now count, for the base value that a target held at first, or that "
+        "of the state that was loaded."
+    )
 
     def __init__(
         self, target_or_targets: Any, /, **schedules: Schedule | Sequence[Schedule]
@@ -131,13 +135,6 @@ class AttributeScheduler(ParamScheduler):
             raise
         for field, _ in due:  # a setter may round or clip what it is given
             field.look_at(groups, list(map(plain, field.held(groups))))
-
-    def _warn(self, num_updates: int | None, lines: list[str], advice: str) -> None:
-        advice = (
-            "The schedules given now count, for the base value that a target held at first, or "
-            "that of the state that was loaded."
-        )
-        super()._warn(num_updates, lines, advice)
 
     def _restore(self, checked: dict[str, Any]) -> None:
         for name, bases in checked["base_values"].items():

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from torch.optim import Optimizer
 
 from pytorch_accelerated.checks import finite, whole
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
-from pytorch_accelerated.schedulers.for_runs import HORIZON, PER_EPOCH, given, show_arguments
+from pytorch_accelerated.schedulers.for_runs import PER_EPOCH, given, in_epochs, show_arguments
 from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler
 from pytorch_accelerated.schedules import Absolute, absolute, constant, cosine, linear
 from pytorch_accelerated.schedules.lengths import exact
@@ -101,9 +100,13 @@ class CosineLrScheduler(ParamScheduler):
         if self.k_decay <= 0.0:
             raise ValueError(f"k_decay={k_decay!r} has to be above 0; 1 is the plain cosine.")
         self.lr_min = not_negative("lr_min", lr_min)
-        self.lr_min_ratio = _ratio("min_lr_ratio", min_lr_ratio)
+        self.lr_min_ratio = None if min_lr_ratio is None else share("min_lr_ratio", min_lr_ratio)
         self.warmup_lr_init = not_negative("warmup_starting_lr", warmup_starting_lr)
-        self.warmup_lr_ratio = _ratio("warmup_starting_lr_ratio", warmup_starting_lr_ratio)
+        self.warmup_lr_ratio = (
+            None
+            if warmup_starting_lr_ratio is None
+            else share("warmup_starting_lr_ratio", warmup_starting_lr_ratio)
+        )
         annealing = self.total_iterations - self.warmup_iterations - self.num_cooldown_iterations
         if annealing < 0:
             raise ValueError(
@@ -148,12 +151,7 @@ class CosineLrScheduler(ParamScheduler):
             >>> create_scheduler_fn = CosineLrScheduler.create_scheduler_fn(num_warmup_epochs=5)
         """
         own = given(cls, arguments, keywords)
-        if any(own.get(name, default) != default for name, default in _OF_THE_RUN.items()):
-            return partial(cls, **{**_OF_THE_RUN, **own})
-        own = {name: value for name, value in own.items() if name not in _OF_THE_RUN}
-        in_epochs = (own.get("num_warmup_epochs", 0), own.get("num_cooldown_epochs", 0))
-        steps: Any = PER_EPOCH if any(number != 0 for number in in_epochs) else 1
-        return partial(_over_the_run, cls, horizon=HORIZON, num_updates_per_epoch=steps, **own)
+        return in_epochs(cls, own, _OF_THE_RUN, ("num_warmup_epochs", "num_cooldown_epochs"))
 
 
 _OF_THE_RUN = {
@@ -163,20 +161,6 @@ _OF_THE_RUN = {
 show_arguments(CosineLrScheduler, _OF_THE_RUN)
 
 
-def _over_the_run(
-    cls: type[CosineLrScheduler],
-    optimizer: Optimizer,
-    *,
-    horizon: Any,
-    num_updates_per_epoch: Any,
-    **own: Any,
-) -> CosineLrScheduler:
-    from fractions import Fraction  # on use: its import takes 5 ms
-
-    total: Any = Fraction(horizon, num_updates_per_epoch)
-    return cls(optimizer, total, num_updates_per_epoch, **own)
-
-
 def updates_in(
     name: str, epochs: object, num_updates_per_epoch: int, is_total: bool = False
 ) -> int:
@@ -184,11 +168,9 @@ def updates_in(
     from fractions import Fraction  # on use: its import takes 5 ms
 
     number = epochs if isinstance(epochs, Fraction) else exact(finite(name, epochs))
-    if is_total and number == 0:
-        raise ValueError(f"{name}={epochs!r} has to be above 0.")
-    if number < 0:
+    if number < 0 or (is_total and number == 0):
         least = "above 0" if is_total else "0 or more"
-        raise ValueError(f"{name}={epochs!r} is negative; it has to be {least}.")
+        raise ValueError(f"{name}={epochs!r} has to be {least}.")
     updates = number * num_updates_per_epoch
     if updates.denominator != 1:
         raise ValueError(
@@ -207,14 +189,13 @@ def not_negative(name: str, value: object) -> float:
     return number
 
 
+def share(name: str, value: object) -> float:
+    """Return ``value`` as a float; raise if it is not a number in [0, 1]."""
+    number = not_negative(name, value)
+    if number > 1.0:
+        raise ValueError(f"{name}={value!r} is above 1; it is a share and has to be in [0, 1].")
+    return number
+
+
 def _end(ratio: float | None, value: float) -> float | Absolute:
     return absolute(value) if ratio is None else ratio
-
-
-def _ratio(name: str, value: object) -> float | None:
-    if value is None:
-        return None
-    ratio = not_negative(name, value)
-    if ratio > 1.0:
-        raise ValueError(f"{name}={value!r} is above 1: it is a share of the base value.")
-    return ratio

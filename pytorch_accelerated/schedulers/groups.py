@@ -119,7 +119,7 @@ class Field:
 
     def set_base(self, index: int, group: Group, base: Any) -> None:
         """Check a base value and put it in the place of the one that the group has."""
-        base = self._checked_one(base, index, group)
+        base = self.checked_one(base, index, group)
         if self.index is not None:
             entries = [*group[self.initial_key]]
             entries[self.index] = base
@@ -189,7 +189,7 @@ class Field:
                 "parameter groups. Return one value for all groups, or one for each."
             )
         rows = enumerate(zip(values, groups, strict=True))
-        return [self._checked_one(value, index, group) for index, (value, group) in rows]
+        return [self.checked_one(value, index, group) for index, (value, group) in rows]
 
     def _one_for_each(self, returned: Any, groups: Sequence[Group]) -> list[Any]:
         if is_number(returned):
@@ -205,7 +205,8 @@ class Field:
             return [tuple(values)] * len(groups)
         return values
 
-    def _checked_one(self, value: Any, index: int, group: Group) -> Value:
+    def checked_one(self, value: Any, index: int, group: Group) -> Value:
+        """Return a value for one group, as what the group holds has to be."""
         held = group[self.key]
         if self.index is not None or not isinstance(held, tuple | list):
             return self._checked_number(value, index, group, self.entry(held))

@@ -42,6 +42,7 @@ class FieldSchedules:
     def __init__(self, field: Field, plan: Plan, group: str = "parameter group") -> None:
         self.field = field
         self.plan: Any = checked_plan(field.name, plan)
+        self._by_group: Any = dict(enumerate(self.plan)) if type(self.plan) is tuple else self.plan
         self._group = group
         self.legal = bounds(field.name) if group == "parameter group" else (-math.inf, math.inf)
         self._bases: list[Any] = []
@@ -65,24 +66,17 @@ class FieldSchedules:
         return [self._of_one(i, group) for i, group in enumerate(groups)]
 
     def _of_one(self, index: int, group: Group) -> Schedule:
-        name = group.get("name")
-        if isinstance(self.plan, tuple):
-            if index < len(self.plan):
-                schedule: Schedule = self.plan[index]
-                return schedule
-            has = f"{len(self.plan)} schedules, one for each of the first groups"
-        else:
-            for key in (name, index):
-                if key is not None and key in self.plan:
-                    found: Schedule = self.plan[key]
-                    return found
-            has = f"schedules for {', '.join(map(repr, self.plan))}"
-        raise ValueError(
-            f"{self.field.name}: parameter group {index} (name {name!r}) has no schedule; there "
-            f"are {has}. Make the scheduler with one for it, too; constant(1) leaves the base "
-            "value as it is. If the group was added later, take this scheduler's state_dict() "
-            "first, and load it into the new one."
-        )
+        name, plans = group.get("name"), self._by_group
+        found: Schedule | None = plans.get(name, plans.get(index))
+        if found is None:
+            raise ValueError(
+                f"{self.field.name}: parameter group {index} (name {name!r}) has no schedule; "
+                f"there are {len(plans)} schedules, for {', '.join(map(repr, plans))}. "
+                "Make the scheduler with one for it, too; constant(1) leaves the base value as it "
+                "is. If the group was added later, take this scheduler's state_dict() first, and "
+                "load it into the new one."
+            )
+        return found
 
     def planned(self, groups: Sequence[Group]) -> Iterator[tuple[str, int | None, Schedule]]:
         """Yield the schedule of all groups, or each group's own, with its field and group."""

@@ -84,6 +84,8 @@ class SchedulerBase(metaclass=SchedulerMeta):
     _needs_its_fields = True
     #: The attributes that are not saved, of which somebody was warned.
     _told_of: frozenset[str] = frozenset()
+    #: What warnings advise, if not what is usual.
+    _advice = ""
     _num_groups = 0
     #: Groups that got a base value since the last step, and the key that it is under.
     _new_groups: tuple[tuple[Group, str], ...] = ()
@@ -281,7 +283,7 @@ class SchedulerBase(metaclass=SchedulerMeta):
                     field.write(groups, bases)
 
     def _warn(self, num_updates: int | None, lines: list[str], advice: str) -> None:
-        messages.warn(type(self).__name__, num_updates, lines, advice)
+        messages.warn(type(self).__name__, num_updates, lines, self._advice or advice)
 
     # State ---------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 
 from pytorch_accelerated.checks import same
-from pytorch_accelerated.schedulers.groups import Field, plain, starting
+from pytorch_accelerated.schedulers.groups import plain, starting
 from pytorch_accelerated.schedules import Schedule
 
 T = TypeVar("T")
@@ -136,15 +136,19 @@ def _checked(scheduler: Any, state_dict: Any) -> dict[str, Any]:
     for key in ("base_values", "values"):
         for field, values in state[key].items():
             _check_row(scheduler, key, field, values)
-    if scheduler._needs_its_fields or not state["values"]:
-        _check_fields(scheduler, state["values"])
+    has, own = state["values"].keys(), scheduler._fields.keys()
+    if own - has if scheduler._needs_its_fields else own and not has:
+        raise damaged("values", state["values"], f"those of {', '.join(map(repr, own))}")
     state["attributes"] = {
         attribute: _from_plain(attribute, value)
         for attribute, value in state["attributes"].items()
         if not _is_cached(scheduler, attribute)
     }
-    for attribute in state["attributes"]:
-        _check_attribute(scheduler, attribute)
+    for attribute, value in state["attributes"].items():
+        on_class = getattr(type(scheduler), attribute, None)
+        is_code = callable(on_class) or hasattr(on_class, "__get__")
+        if is_code or attribute in scheduler._own_attributes:
+            raise damaged(f"attribute {attribute}", value, f"none, as {name} has its own")
     return state
 
 
@@ -169,48 +173,13 @@ def _is_row(row: Any) -> bool:
 def _check_row(scheduler: Any, key: str, name: str, values: Any) -> None:
     """Raise if a field's values are of another kind than what the groups hold."""
     groups, field = scheduler.optimizer.param_groups, scheduler._fields.get(name)
-    held = plain(field.held(groups[:1]))[0] if field and groups else None
-    if not isinstance(values, list | tuple) or not all(_is_like(value, held) for value in values):
-        raise damaged(
-            key, {name: values}, "a list with what each parameter group holds, in finite numbers"
-        )
-
-
-def _is_like(value: Any, held: Any) -> bool:
-    """Say whether a state's value is of the kind of ``held``, which is None if that is unknown."""
-    if isinstance(value, list | tuple):
-        entry = held[0] if isinstance(held, tuple) else None
-        return (held is None or entry is not None) and all(_is_like(one, entry) for one in value)
-    is_alike = held is None or type(held) is (bool if type(value) is bool else float)
-    return is_alike and type(value) in (bool, int, float) and math.isfinite(plain(value))
-
-
-def _check_fields(scheduler: Any, values: Mapping[str, Any]) -> None:
-    """Raise if a state lacks a field of the scheduler, or has one that is not its own."""
-    groups, own = scheduler.optimizer.param_groups, scheduler._fields
-    # A field that is scheduled only later is known by its base in a restored optimizer.
-    wrong = {
-        name
-        for name in values.keys() ^ own.keys()
-        if name in own or not all(Field(name).initial_key in group for group in groups)
-    }
-    if wrong:
-        raise ValueError(
-            f"The state has values of {', '.join(map(repr, values)) or 'no field'}, but "
-            f"{type(scheduler).__name__} schedules {', '.join(map(repr, own)) or 'no field yet'}. "
-            "If a field was added to the scheduler, take a state that was saved since; restore "
-            "the optimizer first."
-        )
-
-
-def _check_attribute(scheduler: Any, attribute: str) -> None:
-    on_class = getattr(type(scheduler), attribute, None)
-    is_code = callable(on_class) or hasattr(on_class, "__get__")
-    if is_code or attribute in scheduler._own_attributes:
-        raise ValueError(
-            f"The state has an attribute {attribute!r}, which no state of "
-            f"{type(scheduler).__name__} can set."
-        )
+    try:
+        for index, (value, group) in enumerate(zip(values, groups, strict=False)):
+            if field is not None:
+                field.checked_one(value, index, group)
+    except (TypeError, ValueError) as error:
+        expected = "a list with what each parameter group holds, in finite numbers"
+        raise damaged(key, {name: values}, expected) from error
 
 
 def _bring_back_bases(scheduler: Any, state: Mapping[str, Any]) -> None:

@@ -10,11 +10,11 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.checks import whole
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
-from pytorch_accelerated.schedulers.cosine_scheduler import not_negative, updates_in
+from pytorch_accelerated.schedulers.cosine_scheduler import not_negative, share, updates_in
 from pytorch_accelerated.schedulers.for_runs import (
-    HORIZON,
     arguments_of,
     given,
+    in_epochs,
     show_arguments,
 )
 from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules, ParamScheduler
@@ -109,8 +109,8 @@ class WSDLrScheduler(ParamScheduler):
         is_continuation_from_checkpoint: bool = False,
     ) -> None:
         self.total_steps = _total(num_epochs, num_update_steps_per_epoch, total_steps)
-        self.decay_phase_ratio = _share("decay_phase_ratio", decay_phase_ratio)
-        self.lr_min = _share("lr_min", lr_min)
+        self.decay_phase_ratio = share("decay_phase_ratio", decay_phase_ratio)
+        self.lr_min = share("lr_min", lr_min)
         self.warmup_starting_lr = not_negative("warmup_starting_lr", warmup_starting_lr)
         self.use_inverse_sqrt_decay = _flag("use_inverse_sqrt_decay", use_inverse_sqrt_decay)
         self.num_checkpoints = whole("num_checkpoints", num_checkpoints, 1)
@@ -257,12 +257,7 @@ class WSDLrScheduler(ParamScheduler):
             >>> create_scheduler_fn = WSDLrScheduler.create_scheduler_fn(num_checkpoints=2)
         """
         own = given(cls, arguments, keywords)
-        warmup = own.pop("num_warmup_epochs", None)
-        lengths = {name: own.pop(name, default) for name, default in _OF_THE_RUN.items()}
-        if lengths == _OF_THE_RUN:
-            steps = lengths["num_update_steps_per_epoch"] if warmup else 1
-            lengths = {"horizon": HORIZON, "num_update_steps_per_epoch": steps}
-        return partial(_over_epochs, cls, num_warmup_epochs=warmup, **lengths, **own)
+        return in_epochs(partial(_in_updates, cls), own, _OF_THE_RUN, ("num_warmup_epochs",))
 
 
 _OF_THE_RUN = {
@@ -307,23 +302,21 @@ def _flag(name: str, value: object) -> bool:
     return value
 
 
-def _over_epochs(
+def _in_updates(
     cls: type[WSDLrScheduler],
     optimizer: Optimizer,
     *,
+    total_num_epochs: float,
     num_update_steps_per_epoch: int,
-    num_warmup_epochs: float | None,
-    horizon: int | None = None,
-    total_num_epochs: float | None = None,
+    num_warmup_epochs: float | None = None,
     **own: Any,
 ) -> WSDLrScheduler:
     steps = whole("num_update_steps_per_epoch", num_update_steps_per_epoch, 1)
-    if horizon is None:
-        horizon = updates_in("total_num_epochs", total_num_epochs, steps, is_total=True)
+    total = updates_in("total_num_epochs", total_num_epochs, steps, is_total=True)
     warmup = None
     if num_warmup_epochs is not None:
         warmup = updates_in("num_warmup_epochs", num_warmup_epochs, steps)
-    return cls(optimizer, total_steps=horizon, num_warmup_steps=warmup, **own)
+    return cls(optimizer, total_steps=total, num_warmup_steps=warmup, **own)
 
 
 def _total(
@@ -339,10 +332,3 @@ def _total(
         f"num_epochs={num_epochs!r}, num_update_steps_per_epoch={num_update_steps_per_epoch!r} and "
         f"total_steps={total_steps!r}: write either total_steps, or both of the others."
     )
-
-
-def _share(name: str, value: object) -> float:
-    share = not_negative(name, value)
-    if share > 1.0:
-        raise ValueError(f"{name}={value!r} is above 1; it is a share and has to be in [0, 1].")
-    return share

@@ -196,7 +196,7 @@ class Returns(StatefulSchedulerBase):
         return self.returned[0]
 
 
-@pytest.mark.parametrize("field", ["lr", "betas", "amsgrad"])
+@pytest.mark.parametrize("field", ["lr", "betas"])
 @given(returned=st.lists(ANYTHING, min_size=1, max_size=3))
 @fuzz
 def test_values_that_a_subclass_returns(field: str, returned: list[Any]) -> None:
@@ -210,7 +210,6 @@ def test_values_that_a_subclass_returns(field: str, returned: list[Any]) -> None
         count += not errors
         assert scheduler.num_updates == count
         for group in optimizer.param_groups:
-            assert type(group["amsgrad"]) is bool
             assert type(group["betas"]) is tuple
             assert len(group["betas"]) == 2
 
@@ -423,7 +422,7 @@ def test_an_extra_attribute_is_refused_by_name(name: str, extra: str) -> None:
     own = scheduler.state_dict()
     with all_or_nothing(optimizer) as errors:
         scheduler.load_state_dict(state)
-    assert repr(extra) in str(errors[0])
+    assert f"attribute {extra}" in str(errors[0])
     assert scheduler.state_dict() == own
 
 

@@ -169,13 +169,13 @@ def test_a_subclass_with_a_state_of_its_own_keeps_it() -> None:
         (lambda s: s.update(values=[0.1]), "'values' is "),
         (lambda s: s.update(values={"lr": [0.1, 0.2]}), "2 values"),
         (lambda s: s.update(values={"lr": [float("nan")]}), "finite"),
-        (lambda s: s.update(values={"nope": [0.1]}), "values of 'nope', but .* schedules 'lr'"),
+        (lambda s: s.update(values={"nope": [0.1]}), "has to be those of 'lr'"),
         (lambda s: s.update(values=[["lr", [0.1]], ["lr", [0.1]]]), "none twice"),
         (lambda s: s.update(attributes=[["gamma"]]), "'attributes' is "),
         (lambda s: s.update(attributes=[[3, 0.5]]), "'attributes' is "),
-        (lambda s: set_attributes(s, optimizer=None), "attribute 'optimizer'"),
-        (lambda s: set_attributes(s, step="x"), "attribute 'step'"),
-        (lambda s: set_attributes(s, __class__="x"), "attribute '__class__'"),
+        (lambda s: set_attributes(s, optimizer=None), "attribute optimizer"),
+        (lambda s: set_attributes(s, step="x"), "attribute step"),
+        (lambda s: set_attributes(s, __class__="x"), "attribute __class__"),
     ],
 )
 def test_a_bad_state_is_refused_by_name_and_changes_nothing(change: Any, words: str) -> None:
@@ -348,9 +348,8 @@ def test_the_optimizers_step_may_be_wrapped(wrap: Any) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({}, r"has values of no field, but InverseLrScheduler schedules 'lr'"),
-        ({"lr": [0.05], "eps": [-1.0]}, r"has values of 'lr', 'eps'"),
-        ({"lr": [0.05], "weight_decay": [9.0]}, r"has values of 'lr', 'weight_decay'"),
+        ({}, r"'values' is {}, but has to be those of 'lr'"),
+        ({"weight_decay": [9.0]}, r"'values' is .*, but has to be those of 'lr'"),
         ({"lr": [0.05, 0.05]}, r"2 values came for field 'lr', but there are 1 parameter groups"),
         ({"lr": ["0.05"]}, r"'values' is {'lr': "),
     ],
@@ -366,7 +365,7 @@ def test_a_state_with_other_fields_is_refused_by_name(values: Any, words: str) -
 
 def test_a_built_in_schedulers_state_without_values_is_refused() -> None:
     scheduler = ParamScheduler(sgd([0.1]), lr=linear(5))
-    with pytest.raises(ValueError, match=r"values of no field"):
+    with pytest.raises(ValueError, match=r"'values' is {}, but has to be those of 'lr'"):
         scheduler.load_state_dict({**scheduler.state_dict(), "values": {}})
     for values in ([float("nan"), 1.0], [float("inf")], [True], [[0.1, 0.2]], [10**400]):
         with pytest.raises(ValueError, match=r"'values' is {'lr': "):

@@ -162,7 +162,7 @@ def test_it_is_within_1e_12_of_50_digits(data: st.DataObject) -> None:
     ("arguments", "words"),
     [
         ({"total_num_epochs": 0}, ["total_num_epochs=0", "above 0"]),
-        ({"total_num_epochs": -3}, ["total_num_epochs=-3", "negative", "above 0"]),
+        ({"total_num_epochs": -3}, ["total_num_epochs=-3", "has to be above 0", "above 0"]),
         ({"total_num_epochs": float("nan")}, ["total_num_epochs=nan", "finite"]),
         ({"total_num_epochs": float("inf")}, ["total_num_epochs=inf", "finite"]),
         ({"total_num_epochs": 0.05}, ["total_num_epochs=0.05", "0.5 updates", "whole"]),
