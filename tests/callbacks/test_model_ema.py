@@ -152,7 +152,7 @@ def test_the_average_of_a_half_precision_model_moves_and_is_saved_in_its_type(
     model = nn.Linear(3, 1).bfloat16()
     nn.init.ones_(model.weight)
     train(make_trainer(callback, model=model, lr=1.0), train_dataset=half, eval_dataset=half)
-    assert (callback.ema_model.state_dict()["module.weight"] != 1).all()
+    assert (callback.ema_model.state_dict()["wide.0"] != 1).all()
     saved = torch.load(callback.save_path, weights_only=True)["model_state_dict"]
     assert saved["weight"].dtype == callback.ema_model.module.weight.dtype == torch.bfloat16
 
