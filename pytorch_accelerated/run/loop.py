@@ -204,13 +204,13 @@ def forward_and_backward(trainer: Any, run: Run, batch: Any) -> dict[str, Any]:
             "torch.no_grad(), by detach() or from item()?"
         )
     # A window's gradients add up to those of its mean loss.
-    window, num_items = run.window, _number(batch_output.get("num_items_in_batch"))
+    window, num_items = run.window, batch_output.get("num_items_in_batch")
     if num_items is None:
         loss = loss if window.size == 1 else loss / window.size
     elif window.size > 1 or run.processes.count > 1:
         # The window's items are known only at its end, where the gradients are divided by them.
         window.items.append(num_items)
-        loss = loss * num_items
+        loss = (loss * num_items).reshape(())
     trainer.backward_step(loss)
     return batch_output
 
@@ -257,7 +257,8 @@ def divide_by_items(model: nn.Module, run: Run) -> None:
             f"num_items_in_batch was given for {len(items)} of the {window.size} "
             f"batches of an update: give it for all or none"
         )
-    total = processes.sum(torch.as_tensor(sum(items), device=processes.device))
+    num_items = torch.as_tensor(sum(items), device=processes.device)
+    total = processes.sum(num_items.reshape(()))
     # Distributed training has averaged the gradients over the processes. Without items they
     # are 0 already.
     factor = processes.count / torch.where(total > 0, total, 1)
@@ -381,9 +382,5 @@ def loss_and_size(batch_output: Any, source: str) -> tuple[Tensor, Any]:
             f"{source} returned the batch_size {batch_size!r}: it has to be the number of "
             f"samples that the loss is a mean of"
         )
-    return _number(loss), _number(batch_size)
-
-
-def _number(value: Any) -> Any:
-    """Return a tensor of one element without dimensions, and anything else as it is."""
-    return value.reshape(()) if isinstance(value, Tensor) and value.dim() else value
+    batch_size = batch_size.reshape(()) if is_tensor else batch_size
+    return loss.reshape(()) if loss.dim() else loss, batch_size

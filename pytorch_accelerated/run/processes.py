@@ -119,15 +119,12 @@ class Processes:
             yield self.is_main
         except Exception as failure:
             error = failure
-        try:
-            if self.count > 1:
-                (message,) = self.from_main([error and f"{type(error).__name__}: {error}"])
-                if error is None and message is not None:
-                    raise RuntimeError(f"in the main process: {message}")
-            if error is not None:
-                raise error
-        finally:
-            del error  # the traceback holds this frame: no cycle
+        if self.count > 1:
+            (message,) = self.from_main([error and f"{type(error).__name__}: {error}"])
+            if error is None and message is not None:
+                raise RuntimeError(f"in the main process: {message}")
+        if error is not None:
+            raise error
 
     def before_workers_start(self, loader: Any) -> None:
         """Let a collective operation's thread end before a data loader forks its workers.
