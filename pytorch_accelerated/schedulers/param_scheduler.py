@@ -349,10 +349,6 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
     def _state_kind(self) -> str:
         return super()._state_kind if self._has_values_of_its_own else self._kind_of_state
 
-    @property
-    def _needs_its_fields(self) -> bool:  # type: ignore[override]
-        return self._has_values_of_its_own  # another plan may be one for other fields
-
     @classmethod
     def create_scheduler_fn(cls, **schedules: Any) -> Callable[[Optimizer], ParamScheduler]:
         """Return a factory for :meth:`Trainer.train`; relative schedules get the run's horizon.

@@ -80,8 +80,8 @@ class SchedulerBase(metaclass=SchedulerMeta):
     _num_updates: int | None = None
     _is_counting = False
     _bases_live_in_groups = True
-    #: Whether a state has to have the scheduler's very fields.
-    _needs_its_fields = True
+    #: Whether its values are more than those of schedules.
+    _has_values_of_its_own = True
     #: The attributes that are not saved, of which somebody was warned.
     _told_of: frozenset[str] = frozenset()
     #: What warnings advise, if not what is usual.

@@ -137,7 +137,8 @@ def _checked(scheduler: Any, state_dict: Any) -> dict[str, Any]:
         for field, values in state[key].items():
             _check_row(scheduler, key, field, values)
     has, own = state["values"].keys(), scheduler._fields.keys()
-    if own - has if scheduler._needs_its_fields else own and not has:
+    # Another plan of schedules may be one for other fields.
+    if own - has if scheduler._has_values_of_its_own else own and not has:
         raise damaged("values", state["values"], f"those of {', '.join(map(repr, own))}")
     state["attributes"] = {
         attribute: _from_plain(attribute, value)
