@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pytorch_accelerated.checks import wrong_kind
+
+# What `torch.compile` puts into the names of a module that is compiled, at any depth.
+COMPILED = re.compile(r"(^|\.)_orig_mod\.")
+uncompiled = partial(COMPILED.sub, r"\1")
 
 
 def checked_module(name: str, value: Any) -> nn.Module:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from pytorch_accelerated.borrowed import checked_module, tensors_kept
+from pytorch_accelerated.borrowed import checked_module, tensors_kept, uncompiled
 from pytorch_accelerated.checks import finite
 
 # What functions are found in, from the tables of a module on.
@@ -96,7 +96,7 @@ class ModelEma(nn.Module):
         Raises:
             ValueError: Its entries have other names or shapes.
         """
-        averages, values = self._averages_and_values(model)
+        averages, values = self._averages_and_values(checked_module("model", model))
         if getattr(self.update_fn, "__func__", None) is ModelEma.update_fn:
             if averages:
                 # One launch for all tensors instead of one for each.
@@ -149,7 +149,8 @@ class ModelEma(nn.Module):
     def _pairs(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
         """Return each average with the model's own entry; tied weights come once."""
         names = self.module.state_dict().keys()
-        theirs = _unwrapped(model).state_dict(keep_vars=True)
+        state = _unwrapped(model).state_dict(keep_vars=True)
+        theirs = {uncompiled(name): entry for name, entry in state.items()}
         if names != theirs.keys():
             missing, unknown = sorted(names - theirs), sorted(theirs.keys() - names)
             raise ValueError(
@@ -223,6 +224,10 @@ def _plain_copy(model: nn.Module) -> nn.Module:
         forward = attributes.pop("_original_forward")
         if getattr(forward, "__func__", forward) is not type(copied).forward:
             copied.forward = forward
+    for part in copied.modules():
+        # An average has the same names whether parts of the model are compiled or not.
+        for name, one in part._modules.items():
+            part._modules[name] = None if one is None else _unwrapped(one)
     if _may_call(copied, model):
         copied.register_forward_pre_hook(_refuse)
     return copied

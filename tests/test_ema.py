@@ -129,6 +129,27 @@ def test_wrapped_models_are_looked_through():
     assert torch.equal(ema.module.weight, torch.ones(2, 2))
 
 
+def test_compiled_parts_leave_nothing_in_the_names_and_averages_load_each_other_s():
+    same = nn.Sequential(nn.Sequential(nn.Linear(3, 3)), nn.BatchNorm1d(4), nn.Linear(3, 3))
+    same[2] = same[0][0]
+    partly = copy.deepcopy(same)
+    partly[0][0] = partly[2] = torch.compile(partly[2], backend="eager")
+    partly[0] = torch.compile(partly[0], backend="eager")
+    ema, other = ModelEma(partly, decay=0.0), ModelEma(same, decay=0.0)
+    nn.init.ones_(partly[2].weight)
+
+    ema.update(partly)
+    other.load_state_dict(ema.state_dict())
+    ema.load_state_dict(other.state_dict())
+
+    assert ema.module.state_dict().keys() == same.state_dict().keys()
+    assert torch.equal(other.module[2].weight, torch.ones(3, 3))
+    assert other.module[2] is other.module[0][0]
+    assert ema.module[2] is ema.module[0][0]
+    with other.applied_to(partly):
+        assert torch.equal(partly[2].weight, torch.ones(3, 3))
+
+
 def test_a_model_in_lower_precision_is_averaged_in_the_averages_precision():
     model = nn.Linear(2, 2, bias=False)
     nn.init.zeros_(model.weight)

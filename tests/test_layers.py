@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "schedules": "checks door",
     "schedulers": "checks door placeholders schedules",
     "preview": "borrowed checks schedules schedulers",
-    "checkpoints": "checks placeholders schedules schedulers",
+    "checkpoints": "borrowed checks placeholders schedules schedulers",
     "callbacks": "borrowed checks ema finetuning run_config terminal tracking utils "
     "schedules schedulers checkpoints",
     "run": "checks ema finetuning placeholders run_config tracking user_input utils "

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import copy
 import math
-import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from pytorch_accelerated.borrowed import COMPILED, uncompiled
 from pytorch_accelerated.checkpoints.folders import CheckpointError, opened, read_json, to_json
 
 _STATE_FILE = "state.json"
@@ -232,10 +232,6 @@ def read(path: Path) -> dict[str, Tensor]:
 
 # The state of a model
 
-# What `torch.compile` puts into the names of a module that is compiled, at any depth.
-_COMPILED = re.compile(r"(^|\.)_orig_mod\.")
-_uncompiled = partial(_COMPILED.sub, r"\1")
-
 
 @dataclass
 class Weights:
@@ -246,16 +242,16 @@ class Weights:
     def state_dict(self) -> dict[str, Any]:
         """Return the model's state under the names of the uncompiled model."""
         state = self.model.state_dict()
-        if not any(map(_COMPILED.search, state)):
+        if not any(map(COMPILED.search, state)):
             return state
-        return {_uncompiled(name): value for name, value in state.items()}
+        return {uncompiled(name): value for name, value in state.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load a state, whichever parts of the model it is from were compiled."""
         own = self.model.state_dict()
-        if any(map(_COMPILED.search, (*own, *state))):
-            names = {_uncompiled(name): name for name in own}
-            state = {names.get(_uncompiled(name), name): value for name, value in state.items()}
+        if any(map(COMPILED.search, (*own, *state))):
+            names = {uncompiled(name): name for name in own}
+            state = {names.get(uncompiled(name), name): value for name, value in state.items()}
         self.model.load_state_dict(state)
 
     def copied(self) -> dict[str, Any]:
@@ -287,7 +283,7 @@ class Weights:
 
     def _first_difference(self, state: Mapping[str, Any]) -> str:
         own = self.state_dict()
-        theirs = {_uncompiled(name): value for name, value in state.items()}
+        theirs = {uncompiled(name): value for name, value in state.items()}
         for name, value in own.items():
             if name not in theirs:
                 return f"it has no {name!r}, which the model has"

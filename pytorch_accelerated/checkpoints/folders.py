@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -272,7 +273,8 @@ def place_of(folder: Path) -> tuple[int, int, int]:
         return (position.get("num_updates", 0), position.get("epoch", 0), position.get("batch", 0))
     except CheckpointError:
         number = re.search(r"\d+", folder.name)
-        return (int(number.group()) if number else -1, -1, -1)
+        is_last = folder.name.endswith("_end")  # of those after the same update
+        return (int(number.group()) if number else -1, sys.maxsize if is_last else -1, -1)
 
 
 def checkpoints_in(folder: Path) -> list[Path]:

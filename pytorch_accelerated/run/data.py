@@ -25,6 +25,7 @@ from torch.utils.data import (
     TensorDataset,
 )
 
+from pytorch_accelerated.checks import kind_of
 from pytorch_accelerated.run.loop_state import EpochGenerator, Randomness, seed_generators
 from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.run.workers import (
@@ -94,7 +95,7 @@ def check_is_data(dataset: Any, name: str) -> None:
     is_one = any(hasattr(type(dataset), method) for method in ("__getitem__", "__iter__"))
     if not is_one or isinstance(dataset, (DataLoader, str, bytes)):
         raise TypeError(
-            f"{name} is a {type(dataset).__name__}: give a data set; arguments for its loader "
+            f"{name} is {kind_of(dataset)}: give a data set; arguments for its loader "
             f"go into train_dataloader_kwargs and eval_dataloader_kwargs, and a loader of your "
             f"own is what create_train_dataloader and create_eval_dataloader may return"
         )

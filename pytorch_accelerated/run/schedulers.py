@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from pytorch_accelerated.checkpoints import scheduler_states
 from pytorch_accelerated.checkpoints.scheduler_states import each
-from pytorch_accelerated.checks import same
+from pytorch_accelerated.checks import kind_of, same
 from pytorch_accelerated.placeholders import (
     ONLY_IN_PARTIALS,
     TrainerPlaceholderValues,
@@ -195,16 +195,15 @@ def make_schedulers(trainer: Any, factories: Any) -> Any:
 
 
 def _make(trainer: Any, factory: Any) -> Any:
-    kind = type(factory).__name__
     instead = None if callable(factory) else "CosineLrScheduler.create_scheduler_fn()"
     if isinstance(factory, Schedule):
         instead = "ParamScheduler.create_scheduler_fn(lr=…)"
     elif not isinstance(factory, type) and any(hasattr(factory, name) for name in _STEPS):
-        instead = f"functools.partial({kind}, …)"
+        instead = f"functools.partial({type(factory).__name__}, …)"
     if instead is not None:
         raise TypeError(
-            f"create_scheduler_fn is a {kind}: give a function that takes the optimizer and "
-            f"returns a scheduler, since each run makes its own; for example {instead}"
+            f"create_scheduler_fn is {kind_of(factory)}: give a function that takes the "
+            f"optimizer and returns a scheduler, since each run makes its own; for example {instead}"
         )
     described, factory = factory, replace_trainer_placeholder_values(trainer, factory)
     try:

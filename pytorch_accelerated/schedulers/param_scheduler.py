@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
 
-from pytorch_accelerated.checks import bounds, out_of_range, whole
+from pytorch_accelerated.checks import bounds, out_of_range, whole, wrong_kind
 from pytorch_accelerated.schedulers import quick, state
 from pytorch_accelerated.schedulers.for_runs import for_the_run, schedules_in
 from pytorch_accelerated.schedulers.groups import Field, Group, plain, starting
@@ -403,9 +403,12 @@ def checked_plan(name: str, plan: object) -> Schedule | dict[Any, Schedule] | tu
         result = tuple(plan)
     for schedule in schedules_in(result):
         if not isinstance(schedule, Schedule):
-            raise TypeError(
-                f"{name}={schedule!r} is not a schedule. Write, for example, {name}=constant(1, "
-                f"value=absolute(0.1)), {name}=cosine(1_000, end=0.0), or from_function(f)."
+            example = f"{name}=constant(1, value=absolute(0.1))"
+            raise wrong_kind(
+                name,
+                schedule,
+                f"a schedule. Write, for example, {example}, {name}=cosine(1_000, end=0.0), or "
+                "from_function(f).",
             )
         if schedule.is_relative:
             raise ValueError(

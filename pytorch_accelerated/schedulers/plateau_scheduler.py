@@ -9,7 +9,7 @@ from typing import Any, SupportsFloat
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pytorch_accelerated.checks import whole
+from pytorch_accelerated.checks import whole, wrong_kind
 from pytorch_accelerated.schedulers.cosine_scheduler import not_negative
 from pytorch_accelerated.schedulers.for_runs import (
     arguments_of,
@@ -119,6 +119,8 @@ class PlateauLrScheduler(ParamScheduler):
         self.num_reductions = 0
         if warmup is None:
             warmup = constant(0)
+        if not isinstance(param_group_field, str):
+            raise wrong_kind("param_group_field", param_group_field, "a name, such as 'lr'.")
         super().__init__(optimizer, **{param_group_field: checked_plan("warmup", warmup)})
         self._starts_at = 0
         for schedule in schedules_in(self.schedules[param_group_field]):

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from pytorch_accelerated import door
-from pytorch_accelerated.checks import whole
+from pytorch_accelerated.checks import kind_of, whole
 from pytorch_accelerated.schedulers import messages, state
 from pytorch_accelerated.schedulers.groups import Field, Group, copied
 
@@ -96,7 +96,7 @@ class SchedulerBase(metaclass=SchedulerMeta):
     def _attach(self, optimizer: Optimizer, fields: list[Field]) -> None:
         if not isinstance(getattr(optimizer, "param_groups", None), list):
             raise TypeError(
-                f"optimizer is a {type(optimizer).__name__}, which has no list of param_groups. "
+                f"optimizer is {kind_of(optimizer)}, which has no list of param_groups. "
                 "Hand over the optimizer itself, for example torch.optim.AdamW(model.parameters())."
             )
         self.optimizer = optimizer

@@ -76,6 +76,15 @@ def test_what_cannot_be_read_is_passed_over_like_any_damage(
         assert outcome(train(make(), folder)) == straight
 
 
+def test_the_end_of_a_run_is_the_newest_also_if_its_manifest_cannot_be_read(tmp_path, monkeypatch):
+    train(make(), tmp_path, checkpoint_every=6)
+    with monkeypatch.context() as disk:
+        refuse(disk, tmp_path / NEWEST / "manifest.json", errno.EIO)
+        assert list_checkpoints(tmp_path)[-1].path.name == NEWEST
+        with pytest.warns(UserWarning, match=rf"(?s){NEWEST}.*cannot be read.*_000000018 instead"):
+            train(make(), resume=tmp_path)
+
+
 def test_a_folder_that_cannot_be_listed_is_named(folder, monkeypatch, capsys):
     refuse(monkeypatch, folder, errno.EACCES, (os, "scandir"), (os, "listdir"))
     assert main(folder) == 2

@@ -455,7 +455,7 @@ def test_the_factory_gives_relative_schedules_the_runs_lengths() -> None:
         (SimpleNamespace(n=torch.tensor(3)), {"n": DOWN}, TypeError, "float tensor"),
         (SimpleNamespace(n=torch.ones(2)), {"n": DOWN}, TypeError, "no dimensions"),
         (SimpleNamespace(n=math.nan), {"n": DOWN}, ValueError, "nan"),
-        (Weight(), {"value": 0.5}, TypeError, "value=0.5 is not a schedule"),
+        (Weight(), {"value": 0.5}, TypeError, "value=0.5 is a float, but has to be a schedule"),
         (Weight(), {"value": linear(0.5, end=0.0)}, ValueError, "over"),
         (Weight(), {"value": [DOWN, DOWN]}, ValueError, "1 targets"),
         (torch.ones(2), {"ndim": constant(1)}, AttributeError, "ndim"),

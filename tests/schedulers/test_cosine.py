@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -182,6 +183,10 @@ def test_it_is_within_1e_12_of_50_digits(data: st.DataObject) -> None:
         ({"min_lr_ratio": -0.5}, ["min_lr_ratio=-0.5"]),
         ({"num_warmup_epochs": -1}, ["num_warmup_epochs=-1", "0 or more"]),
         ({"num_warmup_epochs": 0.25}, ["num_warmup_epochs=0.25", "2.5 updates"]),
+        (
+            {"total_num_epochs": Fraction(5, 2), "num_warmup_epochs": 3},
+            ["longer than total_num_epochs=5/2,"],
+        ),
         ({"num_warmup_epochs": 11}, ["num_warmup_epochs=11", "longer than", "total_num_epochs=10"]),
         (
             {"num_warmup_epochs": 6, "num_cooldown_epochs": 5},

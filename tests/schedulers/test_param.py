@@ -370,8 +370,9 @@ def test_a_field_that_is_missing_leaves_no_trace(kind: Any) -> None:
     ("schedules", "error", "words"),
     [
         ({}, ValueError, ["no schedule", "lr=cosine"]),
-        ({"lr": 0.1}, TypeError, ["lr=0.1 is not a schedule", "constant("]),
+        ({"lr": 0.1}, TypeError, ["lr=0.1 is a float, but has to be a schedule", "constant("]),
         ({"lr": None}, TypeError, ["lr=None"]),
+        ({"lr": sgd([0.1])}, TypeError, ["lr is a SGD, but has to be a schedule"]),
         ({"lr": "cosine"}, TypeError, ["lr='cosine'"]),
         ({"lr": math.cos}, TypeError, ["from_function"]),
         ({"lr": [DOWN, 0.1]}, TypeError, ["lr=0.1"]),
@@ -637,5 +638,5 @@ def test_the_factory_makes_the_class_it_was_asked_of() -> None:
 
 
 def test_nonsense_given_to_the_factory_is_found_when_it_is_called() -> None:
-    with pytest.raises(TypeError, match=r"lr=0.1 is not a schedule"):
+    with pytest.raises(TypeError, match=r"lr=0.1 is a float, but has to be a schedule"):
         ParamScheduler.create_scheduler_fn(lr=0.1)(sgd())

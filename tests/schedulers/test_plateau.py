@@ -120,8 +120,13 @@ def test_a_group_below_the_floor_is_left_where_it_is() -> None:
 
 
 def test_a_warmup_that_is_no_schedule_is_named() -> None:
-    with pytest.raises(TypeError, match="warmup=5 is not a schedule"):
+    with pytest.raises(TypeError, match="warmup=5 is an int, but has to be a schedule"):
         plateau((0.1,), warmup=5)
+
+
+def test_a_field_that_is_not_a_name_is_refused() -> None:
+    with pytest.raises(TypeError, match="param_group_field=5 is an int, but has to be a name"):
+        plateau((0.1,), param_group_field=5)
 
 
 def test_after_a_reduction_the_cooldown_counts_no_report_as_bad() -> None:

@@ -158,7 +158,7 @@ def test_a_number_of_epochs_that_is_not_whole_is_named_where_one_has_to_be():
     ("create", "error", "message"),
     [
         (an_instance(), TypeError, r"is a StepLR: give a function.*functools.partial\(StepLR"),
-        (3, TypeError, "is a int: give a function"),
+        (3, TypeError, "is an int: give a function"),
         (lambda optimizer: None, TypeError, "returned None.*Is a return missing"),
         (lambda optimizer: [None], TypeError, "returned None"),
         (

@@ -76,7 +76,7 @@ def test_what_makes_no_scheduler(create, error, message):
         (ones(0), ValueError, "train_dataset is empty"),
         (DataLoader(ones(4)), TypeError, "train_dataset is a DataLoader: give a data set"),
         (None, TypeError, "train_dataset is a NoneType: give a data set"),
-        (5, TypeError, "train_dataset is a int: give a data set"),
+        (5, TypeError, "train_dataset is an int: give a data set"),
         ("data.csv", TypeError, "train_dataset is a str: give a data set"),
         ([{"x": torch.ones(1)}], TypeError, "a batch is a dict.*override calculate_train_batch"),
         ([torch.ones(1)], TypeError, "a batch is a Tensor.*override calculate_train_batch_loss"),
