@@ -203,7 +203,8 @@ def _make(trainer: Any, factory: Any) -> Any:
     if instead is not None:
         raise TypeError(
             f"create_scheduler_fn is {kind_of(factory)}: give a function that takes the "
-            f"optimizer and returns a scheduler, since each run makes its own; for example {instead}"
+            f"optimizer and returns a scheduler, since each run makes its own; for example "
+            f"{instead}"
         )
     described, factory = factory, replace_trainer_placeholder_values(trainer, factory)
     try:

@@ -129,6 +129,15 @@ def test_a_field_that_is_not_a_name_is_refused() -> None:
         plateau((0.1,), param_group_field=5)
 
 
+def test_a_count_by_name_includes_a_new_group_at_once() -> None:
+    scheduler = plateau((1.0,), warmup=linear(4, start=0.0))
+    scheduler.step()
+    scheduler.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": 2.0})
+    scheduler.step(epoch=scheduler.num_updates)
+    assert [group["lr"] for group in scheduler.optimizer.param_groups] == [0.25, 0.5]
+    assert scheduler.best is None
+
+
 def test_after_a_reduction_the_cooldown_counts_no_report_as_bad() -> None:
     scheduler = plateau((1.0,), factor=0.5, patience=1, cooldown=2)
     rates = [rate for (rate,) in reported(scheduler, [1.0] * 8)]
