@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from gc import get_referents
@@ -67,15 +67,33 @@ class ModelEma(nn.Module):
         self.module = (
             _plain_copy(_unwrapped(checked_module("model", model))).eval().requires_grad_(False)
         )
+        self._widen(dict(_tensors(self.module)))
+
+    def _widen(self, averages: dict[str, Tensor]) -> None:
+        """Keep the averages of narrow entries in single precision."""
         narrow = {name: entry for name, entry in _tensors(self.module) if _is_narrow(entry)}
         self._narrow = list(narrow)
         self.wide = nn.ParameterList(
             nn.Parameter(
-                entry.to(torch.complex64 if entry.is_complex() else torch.float32),
+                averages[name].to(
+                    entry.device, torch.complex64 if entry.is_complex() else torch.float32
+                ),
                 requires_grad=False,
             )
-            for entry in narrow.values()
+            for name, entry in narrow.items()
         )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ModelEma:
+        """Move or cast the module, and go on from averages that no cast has rounded."""
+        before = {**dict(_tensors(self.module)), **dict(zip(self._narrow, self.wide, strict=True))}
+        averages = {name: entry.detach() for name, entry in before.items()}
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for name, entry in _tensors(self.module):
+                if name in self._narrow:
+                    entry.copy_(averages[name])
+        self._widen(averages)
+        return self
 
     def update_fn(self, old: Tensor, new: Tensor) -> Tensor:
         """The next average of one entry; override it for another kind of average.

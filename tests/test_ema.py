@@ -232,6 +232,26 @@ def test_a_narrow_average_continues_exactly_from_its_state(dtype, tmp_path):
         assert torch.equal(copied.state_dict()[name], value)
 
 
+CASTS = [nn.Module.half, nn.Module.bfloat16, nn.Module.float, lambda ema: ema.to("cpu")]
+
+
+@pytest.mark.parametrize("cast", CASTS)
+@pytest.mark.parametrize("dtype", [*NARROW, torch.float32])
+def test_an_average_that_is_cast_does_not_stand_still_either(dtype, cast):
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(model.weight)
+    ema = ModelEma(model.to(dtype), 0.999)
+    nn.init.constant_(model.float().weight, 1.5)
+    for k in range(100):
+        if k == 50:
+            cast(ema)
+        ema.update(model)
+    expected = 1.5 - 0.5 * 0.999**100
+    assert ema.module.weight.item() == pytest.approx(expected, rel=4e-3)
+    ema.float()
+    assert ema.module.weight.item() == pytest.approx(expected, rel=1e-6)
+
+
 def test_tied_narrow_weights_are_averaged_once():
     model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)).bfloat16()
     model[1].weight = nn.init.ones_(model[0].weight)

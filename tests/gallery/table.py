@@ -535,7 +535,7 @@ ROWS = (
         "F72",
         "A data set that mixes its samples by the epoch is never told it, and gives one mixture.",
         "starVLA",
-        "Every data set with ``set_epoch`` is told, in workers that outlive epochs, too.",
+        "Training data with ``set_epoch`` is told, joined sets and persistent workers, too.",
         ("starVLA/starVLA#470",),
     ),
     Row(
