@@ -278,7 +278,11 @@ def place_of(folder: Path) -> tuple[int, int, int]:
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """Return the checkpoints in a folder, damaged ones included; the furthest one comes last."""
+    """Return the checkpoints in a folder, damaged ones included; the furthest one comes last.
+
+    Args:
+        folder: The folder; one that is not there has no checkpoints.
+    """
     found = [
         (place_of(path), path.name, path)
         for path in (folder.iterdir() if folder.is_dir() else ())

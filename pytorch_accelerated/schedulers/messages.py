@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 _PACKAGE = __name__.partition(".")[0] + "."
@@ -12,6 +13,18 @@ _PACKAGE = __name__.partition(".")[0] + "."
 
 class SchedulerWarning(UserWarning):
     """Something that a scheduler noticed about an optimizer or a checkpoint, and what it did."""
+
+
+def check_arguments(cls: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise, with what to write, if a class does not take these arguments."""
+    signature = inspect.signature(cls)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        shown = [name for name, one in signature.parameters.items() if one.default is one.empty]
+        if any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values()):
+            shown[-1] = "field=schedule"
+        raise TypeError(f"{error}. Write {cls.__name__}({', '.join(shown)}).") from None
 
 
 def raise_named(where: str, error: TypeError | ValueError) -> NoReturn:

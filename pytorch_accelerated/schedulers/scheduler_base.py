@@ -26,6 +26,7 @@ class SchedulerMeta(ABCMeta):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         scheduler: Any = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]
+        messages.check_arguments(cls, args, kwargs)
         try:
             scheduler.__init__(*args, **kwargs)
             scheduler._finish_construction()
@@ -191,9 +192,9 @@ class SchedulerBase(metaclass=SchedulerMeta):
 
         @property
         def step(self) -> Any:
+            """Say what to call instead: this scheduler does not count."""
             raise AttributeError(
-                f"{type(self).__name__} has no step(): it is told how many updates have been made. "
-                "Call step_update(num_updates), or make a StatefulSchedulerBase, which counts."
+                f"{type(self).__name__} has no step(): call step_update(num_updates) instead."
             )
 
     def preview(self, num_updates: int | None = None) -> Any:

@@ -419,8 +419,14 @@ def test_a_stateless_scheduler_has_no_step_and_says_what_to_call() -> None:
         scheduler.step()
 
 
+@pytest.mark.parametrize("kind", [ParamScheduler, StatelessParamScheduler])
+def test_arguments_in_the_wrong_order_are_answered_with_the_right_one(kind: Any) -> None:
+    with pytest.raises(TypeError, match=rf"Write {kind.__name__}\(optimizer, field=schedule\)\."):
+        kind(linear(10), sgd())
+
+
 def test_schedulers_with_wrong_arguments_cannot_be_made() -> None:
-    with pytest.raises(TypeError, match="required positional arguments: 'optimizer', 'total_"):
+    with pytest.raises(TypeError, match=r"'optimizer'.*Write CosineLrScheduler\(optimizer, total_"):
         CosineLrScheduler()
     with pytest.raises(TypeError, match="unexpected keyword argument 'warmup'"):
         CosineLrScheduler(sgd(), 5, 5, warmup=1)
