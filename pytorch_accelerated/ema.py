@@ -114,7 +114,7 @@ class ModelEma(nn.Module):
         Raises:
             ValueError: Its entries have other names or shapes.
         """
-        averages, values = self._averages_and_values(checked_module("model", model))
+        averages, values = self._averages_and_values(model)
         if getattr(self.update_fn, "__func__", None) is ModelEma.update_fn:
             if averages:
                 # One launch for all tensors instead of one for each.
@@ -167,7 +167,7 @@ class ModelEma(nn.Module):
     def _pairs(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
         """Return each average with the model's own entry; tied weights come once."""
         names = self.module.state_dict().keys()
-        state = _unwrapped(model).state_dict(keep_vars=True)
+        state = _unwrapped(checked_module("model", model)).state_dict(keep_vars=True)
         theirs = {uncompiled(name): entry for name, entry in state.items()}
         if names != theirs.keys():
             missing, unknown = sorted(names - theirs), sorted(theirs.keys() - names)

@@ -382,3 +382,11 @@ def test_state_survives_weights_only_loading(tmp_path):
 
     for name, value in ema.state_dict().items():
         assert torch.equal(restored.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(
+    "use", [ModelEma.update, ModelEma.set, lambda ema, model: ema.applied_to(model).__enter__()]
+)
+def test_what_is_not_a_model_is_refused(use):
+    with pytest.raises(TypeError, match=r"model=5 is an int, but has to be a torch\.nn\.Module"):
+        use(ModelEma(nn.Linear(1, 1)), 5)

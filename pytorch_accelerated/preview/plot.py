@@ -19,7 +19,7 @@ except ImportError as error:
         "A picture needs matplotlib: pip install 'pytorch-accelerated[plot]'"
     ) from error
 
-from pytorch_accelerated.checks import wrong_kind
+from pytorch_accelerated.checks import entries, wrong_kind
 from pytorch_accelerated.preview.columns import Column, Columns, named
 from pytorch_accelerated.preview.comparison import Recorded, compare, recorded_columns
 from pytorch_accelerated.preview.curves import (
@@ -64,9 +64,7 @@ def plot(
     title: str | None = None,
 ) -> Picture:
     """Draw a preview; see :meth:`Preview.plot`."""
-    if isinstance(fields, str):
-        raise wrong_kind("fields", fields, f"a list of fields. Write fields=[{fields!r}].")
-    shown = list(made.fields if fields is None else fields)
+    shown = entries("fields", made.fields if fields is None else fields, example="['lr']")
     count = len(shown) + (loss is not None)
     figure = Picture(figsize=(_WIDTH, _PANEL * count + 0.7), layout="constrained")
     axes: list[Axes] = list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])

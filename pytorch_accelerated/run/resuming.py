@@ -140,6 +140,8 @@ def _checked(saved: SavedState) -> SavedState:
         for process in [saved["processes"][0], *saved["processes"]]:
             for total, count in (process["losses"], process["gradient_norms"]):
                 math.fsum((total, count))
+        if saved["loop"].keys() != vars(LoopState()).keys():
+            raise TypeError(f"loop={saved['loop']}")
         for instance, least in (LoopState(**saved["loop"]), 0), (Plan(**saved["plan"]), 1):
             for name, hint in get_type_hints(type(instance)).items():
                 value = getattr(instance, name)

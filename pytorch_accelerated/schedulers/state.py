@@ -119,7 +119,7 @@ def _checked(scheduler: Any, state_dict: Any) -> dict[str, Any]:
         )
     state = {"plan": [], **state_dict}
     if state.keys() != _KEYS:
-        has, wanted = (", ".join(sorted(map(repr, keys))) for keys in (state, _KEYS))
+        has, wanted = (", ".join(sorted(map(repr, keys))) for keys in (state_dict, _KEYS))
         raise ValueError(
             f"This is not a state of {name}: it has the entries {has}, but has to have {wanted}."
         )

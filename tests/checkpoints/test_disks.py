@@ -207,6 +207,7 @@ def error_of_continuing(checkpoint):
         (("state", "processes"), []),
         (("state", "loop", "more"), 1),
         (("state", "plan", "more"), 1),
+        (("state", "loop"), {"epoch": 1}),
         (("state", "loop", "stage"), 7),
         (("state", "loop", "epoch"), True),
         (("state", "loop", "epoch"), 1.5),

@@ -34,6 +34,7 @@ PLANNED = preview(cosine(3))
         (lambda: PLANNED.plot(loss=["a"]), "loss='a' is a str"),
         (lambda: PLANNED.plot(loss={0: None}), "loss=None is a NoneType"),
         (lambda: PLANNED.plot(fields="value"), "fields='value' is a str"),
+        (lambda: PLANNED.plot(fields=5), "fields=5 is an int, but has to be a list"),
         (lambda: cosine(10).plot(num_updates="a"), "num_updates='a' is a str"),
         (lambda: cosine(10).plot(num_updates=2.5), "num_updates=2.5 is a fractional"),
         (lambda: cosine(10).plot(base="a"), "base='a' is a str"),

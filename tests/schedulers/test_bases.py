@@ -154,6 +154,7 @@ def test_a_subclass_with_a_state_of_its_own_keeps_it() -> None:
     ("change", "words"),
     [
         (lambda s: s.pop("num_updates"), "has the entries 'attributes', .* but has to have"),
+        (lambda s: (s.pop("plan"), s.pop("values")), "'num_updates', but has to have"),
         (lambda s: s.update(last_epoch=3), "has the entries .*'last_epoch', .* but has to have"),
         (lambda s: s.update(format=99), "'format' is 99"),
         (lambda s: s.update(kind="StepLR"), "'StepLR'"),
