@@ -71,7 +71,7 @@ class FieldSchedules:
         if found is None:
             raise ValueError(
                 f"{self.field.name}: parameter group {index} (name {name!r}) has no schedule; "
-                f"there are {len(plans)} schedules, for {', '.join(map(repr, plans))}. "
+                f"there are {len(plans)} schedules, for {[*plans]}. "
                 "Make the scheduler with one for it, too; constant(1) leaves the base value as it "
                 "is. If the group was added later, take this scheduler's state_dict() first, and "
                 "load it into the new one."

@@ -376,6 +376,11 @@ def test_a_field_that_is_missing_leaves_no_trace(kind: Any) -> None:
         ({"lr": "cosine"}, TypeError, ["lr='cosine'"]),
         ({"lr": math.cos}, TypeError, ["from_function"]),
         ({"lr": [DOWN, 0.1]}, TypeError, ["lr=0.1"]),
+        (
+            {"lr": []},
+            ValueError,
+            ["has no schedule; there are 0 schedules, for []."],
+        ),
         ({"lr": {0: DOWN, "head": 0.1}}, TypeError, ["lr=0.1"]),
         ({"lr": cosine()}, ValueError, ["lr=cosine()", ".over(", "create_scheduler_fn"]),
         ({"lr": [DOWN, linear(0.5, end=0.0)]}, ValueError, ["linear(0.5, end=0.0)"]),
