@@ -15,7 +15,7 @@ def test_an_update_is_few_calls_into_the_package(create, limit):
     counted = calls.update(create)
     assert counted.total() <= limit, counted
     files = {file for file, _ in counted}
-    assert {"run/loop.py", "run/window.py", "trainer.py"} <= files
+    assert {"run/loop.py", "run/run.py", "trainer.py"} <= files
 
 
 def test_a_resume_is_counted_up_to_the_first_batch():
