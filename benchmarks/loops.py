@@ -209,7 +209,7 @@ def transformers(dataset: Any, batch_size: int) -> Clocked:
 
 
 def quiet(run: Run) -> Run:
-    """Run with output that is no terminal."""
+    """Run with output that is not a terminal."""
 
     def quietly(dataset: Any, batch_size: int) -> Clocked:
         with (

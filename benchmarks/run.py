@@ -82,7 +82,7 @@ def measure(name: str, quick: bool, reference: Path | None, folder: Path) -> dic
 
 def measure_here(name: str, quick: bool, reference: str | None, path: Path) -> None:
     """Measure a group in this process."""
-    if name != "saving":  # where a thread writes while training goes on
+    if name != "saving":  # where a thread writes while training continues
         stay_on_one_core()
     library = None if reference is None else Reference(Path(reference))
     settings = groups.Settings(quick, library)
@@ -139,7 +139,7 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     unknown = [name for name in chosen.names if name not in groups.GROUPS]
     if unknown:
-        parser.error(f"{unknown[0]!r} is no group; there are {', '.join(groups.GROUPS)}")
+        parser.error(f"{unknown[0]!r} is not a group; there are {', '.join(groups.GROUPS)}")
     if chosen.group_to is not None:
         measure_here(chosen.names[0], chosen.quick, chosen.reference, chosen.group_to)
         return

@@ -84,7 +84,7 @@ class ModelEma(nn.Module):
         )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ModelEma:
-        """Move or cast the module, and go on from averages that no cast has rounded."""
+        """Move or cast the module; the averages continue as they were before they were rounded."""
         before = {**dict(_tensors(self.module)), **dict(zip(self._narrow, self.wide, strict=True))}
         averages = {name: entry.detach() for name, entry in before.items()}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

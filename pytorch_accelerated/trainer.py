@@ -540,8 +540,8 @@ class Trainer:
     ) -> dict[str, Any]:
         """Restore model, optimizer and scheduler from a file of `save_checkpoint`.
 
-        Before the first run there is no scheduler: the next run's takes the state up then. If
-        anything does not fit, nothing has changed.
+        Before and between runs, the next run's scheduler takes its state up. If anything does not
+        fit, nothing has changed.
 
         Args:
             checkpoint_path: The file.

@@ -31,16 +31,15 @@ MAY_IMPORT = {
     "utils": "checks ema",
     "finetuning": "borrowed checks",
     "tracking": "checks utils",
-    "user_input": "checks utils",
     "schedules": "checks door",
     "schedulers": "checks door placeholders schedules",
     "preview": "borrowed checks schedules schedulers",
     "checkpoints": "borrowed checks placeholders schedules schedulers",
     "callbacks": "borrowed checks ema finetuning run_config terminal tracking utils "
     "schedules schedulers checkpoints",
-    "run": "checks ema finetuning placeholders run_config tracking user_input utils "
+    "run": "checks ema finetuning placeholders run_config tracking utils "
     "schedules schedulers checkpoints callbacks",
-    "trainer": "borrowed checks ema finetuning placeholders run_config tracking user_input utils "
+    "trainer": "borrowed checks ema finetuning placeholders run_config tracking utils "
     "schedules schedulers checkpoints callbacks run",
     "__init__": "placeholders trainer",
     "cli": "__init__ preview checkpoints",

@@ -78,7 +78,7 @@ def compare(planned: Columns, applied: Recorded) -> Comparison:
     """Say whether every planned value was applied, bit for bit, or where the first one was not.
 
     A field that was planned but not recorded is a difference. One that was recorded but not
-    planned is none, and neither is one that has no values before a group was added; the result
+    planned is not, and neither is one that has no values before a group was added; the result
     names both.
 
     Args:

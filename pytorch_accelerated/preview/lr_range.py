@@ -98,7 +98,7 @@ def find_lr(
         smoothing: The weight of a neighbour in the smoothed loss, in [0, 1); of the second
             next ``smoothing²``, and so on.
         divergence: The test stops where the running mean of the loss is more than so many times
-            its lowest value, or no finite number.
+            its lowest value, or is not finite.
 
     Raises:
         ValueError: If an argument is out of range, the data loader is empty, or no parameter

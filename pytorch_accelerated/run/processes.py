@@ -37,7 +37,7 @@ def warn(message: str) -> None:
 class Processes:
     """The processes of a run, seen from one of them.
 
-    A callback may stop a run on one process while the others go on to their next collective
+    A callback may stop a run on one process while the others continue to their next collective
     operation, which would then wait for ever. So with several processes a stop is kept until all
     of them look: every `STOP_CHECK_INTERVAL` updates, and wherever an epoch begins or ends.
     `StopTrainingError` may come from an event or a hook there. In the methods that calculate a

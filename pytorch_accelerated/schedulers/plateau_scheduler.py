@@ -47,7 +47,7 @@ class PlateauLrScheduler(ParamScheduler):
         mode: ``"min"`` if a lower metric is better, ``"max"`` if a higher one is.
         factor: What a reduction multiplies the rate with, at least 0 and below 1.
         patience: How many bad reports in a row are let pass.
-        threshold: How much better the best has to be exceeded by.
+        threshold: By how much a report has to be better than the best so far.
         threshold_mode: ``"rel"`` for a threshold relative to the best so far (its absolute value,
             so that a negative metric works too), ``"abs"`` for one in the metric's units.
         cooldown: How many reports after a reduction never count as bad.

@@ -62,7 +62,7 @@ def test_the_readme_shows_the_results_that_are_kept():
 def test_an_unknown_group_is_refused():
     ended = run("steping")
     assert ended.returncode == 2
-    assert "'steping' is no group; there are stepping, " in ended.stderr
+    assert "'steping' is not a group; there are stepping, " in ended.stderr
 
 
 def test_ratios_are_of_medians_measured_in_turn():

@@ -457,7 +457,7 @@ ROWS = (
     ),
     Row(
         "F59",
-        "Going on from a count needs a hidden key in every group.",
+        "Continuing from a count needs a hidden key in every group.",
         "PyTorch, by design",
         "It needs no key.",
         ("pytorch/pytorch#160626",),
@@ -481,7 +481,7 @@ ROWS = (
         "F62",
         "After resuming, the schedule lags by an epoch or an update.",
         "mended in Lightning",
-        "A state of mid-epoch or of an epoch's end goes on exactly.",
+        "A run continues exactly from a state of mid-epoch or of an epoch's end.",
         (
             "Lightning-AI/pytorch-lightning#4655",
             "Lightning-AI/pytorch-lightning#1772",
