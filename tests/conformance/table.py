@@ -51,7 +51,7 @@ class Row:
         return f"{self.library}: {self.title}"
 
 
-_NOT_PAST_THE_END = "Theirs goes on past the horizon; ours holds the last value."
+_NOT_PAST_THE_END = "Theirs continues past the horizon; ours holds the last value."
 _ABSOLUTE = "Their values are absolute and the same for every group."
 
 TORCH = (
@@ -263,7 +263,7 @@ TORCH = (
         num_updates=100,
         variant="cosine, two phases",
         note="The base value is their ``max_lr``. ``total_steps`` counts both ends, so the last of "
-        "100 updates is update 99. Where ``pct_start * total_steps`` is no whole number, their "
+        "100 updates is update 99. Where ``pct_start * total_steps`` is not whole, their "
         "joint lies between two updates; ours are whole updates.",
     ),
     Row(

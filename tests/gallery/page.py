@@ -32,7 +32,7 @@ def link_of(report: str) -> str:
     """Return the link to a report, such as ``owner/project#12``."""
     match = re.fullmatch(r"([\w.-]+)/([\w.-]+)([#!])(\d+)", report)
     if match is None:
-        raise ValueError(f"{report!r} is no report: write owner/project#1 or owner/project!1.")
+        raise ValueError(f"{report!r} is not a report: write owner/project#1 or owner/project!1.")
     owner, project, kind, number = match.groups()
     path = "issues" if kind == "#" else "pull"
     return f"`{project} #{number} <https://github.com/{owner}/{project}/{path}/{number}>`__"
