@@ -200,7 +200,7 @@ class Trainer:
             OSError: A checkpoint could not be written.
             RuntimeError: A run of this Trainer is on.
         """
-        if self.run.is_on:
+        if self.run.is_on or self._training.is_on:
             raise RuntimeError(
                 "train() was called while a run of this Trainer is on: call it when that is over"
             )
@@ -236,7 +236,9 @@ class Trainer:
         self.collate_fn = collate_fn
         run = self.run = self._training = self._new_run()
         with preparing.on(run, self), saving.to(run, folder, checkpoint_every, keep_last):
-            saved = resuming.find(run, resume_from if resume is None else resume, folder)
+            # A folder of that name is meant by resume_from="auto".
+            start = resume if resume_from is None else Path(resume_from)
+            saved = resuming.find(run, start, folder)
             preparing.seed_all(run, seed)
             self._train_dataloader = self.create_train_dataloader(
                 batch_size=per_device_batch_size, train_dl_kwargs=train_dataloader_kwargs

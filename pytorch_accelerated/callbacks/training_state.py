@@ -88,8 +88,6 @@ class SaveTrainingStateCallback(TrainerCallback):
         old = self._saved_checkpoints[:-num_kept]
         del self._saved_checkpoints[:-num_kept]
         trainer.save_training_state(state, checkpoint_kwargs={"global_step": self._global_step})
-        # All processes write into a state, so none may be removed before all are done.
-        trainer.run.accelerator.wait_for_everyone()
         if trainer.run.accelerator.is_main_process:
             for outdated in old:
                 shutil.rmtree(outdated, ignore_errors=True)

@@ -37,8 +37,6 @@ def run_training(trainer: Any, run: Run) -> None:
                 saving.at_end(run, stopped=str(stop))
                 raise
             saving.at_end(run)
-        if trainer.eval_dataset is not None:
-            trainer.model.eval()
 
 
 def run_evaluation(trainer: Any, run: Run) -> None:
@@ -46,7 +44,6 @@ def run_evaluation(trainer: Any, run: Run) -> None:
     with _ending(run, trainer.evaluation_run_end, "on_evaluation_run_end"):
         run.announce(trainer.evaluation_run_start, "on_evaluation_run_start")
         trainer._run_eval_epoch(trainer._eval_dataloader, is_training=False)
-        trainer.model.eval()
 
 
 @contextmanager
@@ -57,6 +54,8 @@ def _ending(run: Run, hook: Callable[[], None], event: str) -> Iterator[None]:
     except StopTrainingError as stop:
         run.trainer.print(stop)
         run.at_end(lambda: run.fire("on_stop_training_error"))
+    if run.trainer.eval_dataset is not None:
+        run.trainer.model.eval()
     run.mode.eval(run.trainer.optimizer)
     preparing.unwrap(run)
     run.at_end(hook)

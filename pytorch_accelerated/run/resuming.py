@@ -74,10 +74,12 @@ def load(run: Run, folder: Path) -> dict[str, Any]:
     saved = find(run, folder, None)
     assert saved is not None
     _check_fits(run, saved)
+    at_epoch_start = run.random.at_epoch_start
     _restore(
         run, saved, only={"model", "optimizer", "trained_weights", "schedulers", "scaler", "random"}
     )
     run.random.put_back()
+    run.random.at_epoch_start = at_epoch_start  # the pass at hand began as it did
     told = {name: saved[name] for name in ("loop", "history", "callbacks")}
     epoch = LoopState(**saved["loop"]).history_epoch
     return {"current_epoch": epoch, **told, **saved["extra"]}

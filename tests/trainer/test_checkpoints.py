@@ -323,6 +323,17 @@ def test_a_resumed_run_makes_what_is_left_of_it_exactly(tmp_path, event, times, 
     assert history.get_metric_values(name) == straight_history.get_metric_values(name)
 
 
+def test_a_training_state_may_be_called_auto(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="auto"):
+        momentum_trainer().train(**RUN, num_epochs=2, resume_from="auto")
+    momentum_trainer(SaveAt("auto", "on_update_end", 3)).train(**RUN, num_epochs=2)
+    resumed = momentum_trainer(rest := Record())
+    resumed.train(**RUN, num_epochs=2, resume_from="auto")
+    assert resumed.num_updates == 8
+    assert len(rest.used) == 5
+
+
 def test_a_resumed_run_may_be_longer(tmp_path):
     trainer = momentum_trainer(SaveAt(tmp_path / "state", "on_training_run_end", 1))
     trainer.train(**RUN, num_epochs=2)

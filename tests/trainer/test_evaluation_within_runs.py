@@ -7,13 +7,14 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from pytorch_accelerated import Trainer
 from pytorch_accelerated.callbacks import (
     ModelEmaCallback,
     TorchMetricsCallback,
     TrainerCallback,
 )
 from tests.checkpoints.runs import Data, DieAt, Interrupted, make, outcome, train
-from tests.trainer.tiny import Mixed, Trace, Watched, make_trainer, numbers, ones
+from tests.trainer.tiny import Mixed, StopAt, Trace, Watched, make_trainer, numbers, ones
 
 EVENTS = [
     "on_training_run_start",
@@ -189,6 +190,31 @@ def test_training_within_a_run_is_refused(event):
     delattr(again, event)
     trainer.train(ones(4), 2, per_device_batch_size=2)
     assert trainer.num_updates == 4
+
+
+def test_training_within_an_evaluation_within_a_run_is_refused():
+    class Nested(Trainer):
+        is_asked = False
+
+        def eval_epoch_start(self):
+            if self.is_asked:
+                self.train(ones(2), 1)
+
+    class Evaluate(TrainerCallback):
+        def on_update_end(self, trainer, **kwargs):
+            trainer.is_asked = True
+            trainer.evaluate(ones(2))
+
+    trainer = make_trainer(Evaluate(), kind=Nested)
+    with pytest.raises(RuntimeError, match="while a run of this Trainer is on"):
+        trainer.train(ones(4), 2)
+
+
+@pytest.mark.parametrize("event", ["on_train_step_end", "on_train_epoch_end", "on_eval_step_end"])
+def test_a_stopped_run_leaves_the_model_as_one_that_ends(event):
+    trainer = make_trainer(StopAt(event, 1))
+    trainer.train(ones(4), 2, eval_dataset=ones(2))
+    assert not trainer.model.training
 
 
 def test_training_within_an_evaluation_run_is_refused():
