@@ -530,8 +530,9 @@ class Trainer:
                 self.scheduler if save_scheduler else None,
                 extra=checkpoint_kwargs or {},
             )
-            if accelerator.is_main_process or (save_per_node and accelerator.is_local_main_process):
-                single_file.write(contents, save_path)
+            with self.run.processes.main_for_all() as is_main:
+                if accelerator.is_local_main_process if save_per_node else is_main:
+                    single_file.write(contents, save_path)
         accelerator.wait_for_everyone()
 
     def load_checkpoint(

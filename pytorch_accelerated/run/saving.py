@@ -138,7 +138,8 @@ def to(run: Run, folder: Path | None, every: int | None, keep_last: int | None) 
     try:
         with run.checkpoints.open():
             yield
-        run.accelerator.wait_for_everyone()
+            with run.processes.main_for_all():
+                run.checkpoints.writer.wait()
     except KeyboardInterrupt:
         there = f"there is no checkpoint in {folder} yet"
         for newest in checkpoints_in(folder)[-1:]:
@@ -181,12 +182,14 @@ def at_end(run: Run, stopped: str | None = None) -> None:
 
 
 def _save_and_leave_if_told(run: Run, checkpoints: RunCheckpoints, is_due: bool) -> None:
-    checkpoints.writer.check()
+    if run.processes.count == 1:  # several learn together, at the next checkpoint or the end
+        checkpoints.writer.check()
     is_told = _is_told_to_leave(run, checkpoints)
     if is_due or is_told:
         _save(run, checkpoints)
     if is_told:
-        checkpoints.writer.wait()
+        with run.processes.main_for_all():
+            checkpoints.writer.wait()
         # A process that leaves may have the launcher end the others.
         run.accelerator.wait_for_everyone()
         run.trainer.print(
@@ -220,9 +223,10 @@ def _save(run: Run, checkpoints: RunCheckpoints, is_end: bool = False) -> None:
         )
         return
     files = files_of_run(run)
-    if run.processes.is_main:
-        position = run.loop.position()
-        checkpoints.write(files, {**position, "in_epoch": position["in_epoch"] * (not is_end)})
+    position = run.loop.position()
+    with run.processes.main_for_all() as is_main:
+        if is_main:  # first the job before ends, which may have failed
+            checkpoints.write(files, {**position, "in_epoch": position["in_epoch"] * (not is_end)})
     run.saved_loop = replace(run.loop)
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import runpy
+import shutil
 import sys
 import time
 from functools import partial
@@ -548,6 +549,41 @@ def saved_files(folder):
     return {"files": sorted(path.name for path in folder.glob("per_node_*"))}
 
 
+class Spoil(TrainerCallback):
+    """Puts a file in the place of the folder that checkpoints go to."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def on_training_run_start(self, trainer, **kwargs):
+        if RANK == 0:
+            shutil.rmtree(self.folder)
+            self.folder.write_text("not a folder")
+        trainer.run.accelerator.wait_for_everyone()
+
+
+def error_of(call):
+    try:
+        call()
+    except Exception as error:
+        return type(error).__name__
+    return None
+
+
+def failed_to_write(folder):
+    spoilt = folder / "spoilt"
+    data, options = numbers(*map(float, range(4 * WORLD))), {"checkpoint_every": 3}
+    trainer = scale_trainer(Spoil(spoilt))
+    return {
+        "checkpoints": error_of(
+            partial(
+                trainer.train, data, 2, per_device_batch_size=1, checkpoint_dir=spoilt, **options
+            )
+        ),
+        "file": error_of(partial(scale_trainer().save_checkpoint, spoilt / "file.pt")),
+    }
+
+
 def too_little_data():
     if WORLD == 1:
         return {"error": "fewer"}
@@ -646,6 +682,7 @@ def main(folder):
         for as_stream in (False, True)
     }
     cases["saved_files"] = partial(saved_files, folder)
+    cases["failed_to_write"] = partial(failed_to_write, folder)
     results = {name: case() for name, case in cases.items()}
     runpy.run_path(str(folder / "train.py"), run_name="__main__")
     (folder / f"results_{RANK}.json").write_text(json.dumps(results))

@@ -332,6 +332,12 @@ def test_a_file_is_saved_once_on_each_machine_or_on_the_first_only(cases, reques
     assert cases("saved_files")[0]["files"] == expected
 
 
+def test_all_processes_learn_that_the_first_one_could_not_write(cases):
+    for rank, of_one in enumerate(cases("failed_to_write")):
+        assert of_one["file"] is not None
+        assert of_one["checkpoints"] == "RuntimeError" if rank else of_one["checkpoints"]
+
+
 def test_data_with_less_samples_than_processes_is_refused(cases):
     assert all("fewer" in of_one["error"] for of_one in cases("too_little_data"))
 
