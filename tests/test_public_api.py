@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import pytorch_accelerated
-from pytorch_accelerated.schedules.value import Fixed
+from pytorch_accelerated.schedules.terms import Fixed
 
 MODULES = ["pytorch_accelerated"] + [
     module.name

@@ -12,7 +12,7 @@ from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.for_runs import PER_EPOCH, given, in_epochs, show_arguments
 from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler
 from pytorch_accelerated.schedules import Absolute, absolute, constant, cosine, linear
-from pytorch_accelerated.schedules.lengths import exact
+from pytorch_accelerated.schedules.terms import exact
 
 
 class CosineLrScheduler(ParamScheduler):

@@ -28,7 +28,7 @@ from pytorch_accelerated.schedules import (
     linear,
     sqrt,
 )
-from pytorch_accelerated.schedules.lengths import exact
+from pytorch_accelerated.schedules.terms import exact
 
 
 class WSDLrScheduler(ParamScheduler):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from pytorch_accelerated.schedules.compose import Product, Repeat, Scaled, Sequence, Sum
 from pytorch_accelerated.schedules.curves import phase
-from pytorch_accelerated.schedules.lengths import Epochs, epochs
 from pytorch_accelerated.schedules.phase import Phase, constant
 from pytorch_accelerated.schedules.points import (
     FromFunction,
@@ -16,8 +15,8 @@ from pytorch_accelerated.schedules.points import (
     milestones,
 )
 from pytorch_accelerated.schedules.schedule import Schedule
+from pytorch_accelerated.schedules.terms import Absolute, Affine, Epochs, absolute, epochs
 from pytorch_accelerated.schedules.track import PhaseRow
-from pytorch_accelerated.schedules.value import Absolute, Affine, absolute
 
 __all__ = [
     "Absolute",

@@ -9,11 +9,19 @@ from functools import partial
 from itertools import accumulate
 
 from pytorch_accelerated.checks import finite, kind_of, positive, whole
-from pytorch_accelerated.schedules.lengths import Exact, Horizon, exact, rounded
 from pytorch_accelerated.schedules.phase import Phase
 from pytorch_accelerated.schedules.schedule import OPERATORS, Schedule, too_long
+from pytorch_accelerated.schedules.terms import (
+    ONE,
+    Affine,
+    Exact,
+    Fixed,
+    Horizon,
+    as_endpoint,
+    exact,
+    rounded,
+)
 from pytorch_accelerated.schedules.track import Bounds, Coefficients, Curve, PhaseRow, Piece
-from pytorch_accelerated.schedules.value import ONE, Affine, Fixed, as_endpoint
 
 # Here relative lengths are tried out: so far that no phase a person writes is rounded to nothing.
 _FAR = Horizon(10**12, 10**6)

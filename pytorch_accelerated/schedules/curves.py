@@ -10,12 +10,11 @@ import math
 from collections.abc import Callable
 
 from pytorch_accelerated.checks import finite, positive
-from pytorch_accelerated.schedules.lengths import Length
 from pytorch_accelerated.schedules.phase import Custom, End, Entry, Phase, Shape
 from pytorch_accelerated.schedules.ratios import RATIOS
 from pytorch_accelerated.schedules.schedule import Schedule
+from pytorch_accelerated.schedules.terms import Affine, Fixed, Length
 from pytorch_accelerated.schedules.track import Curve
-from pytorch_accelerated.schedules.value import Affine, Fixed
 
 _HALF_PI = math.pi / 2.0
 

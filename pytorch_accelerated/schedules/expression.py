@@ -14,11 +14,10 @@ from typing import Any
 from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.schedules.compose import Sequence, num_pieces
 from pytorch_accelerated.schedules.curves import CURVES
-from pytorch_accelerated.schedules.lengths import epochs
 from pytorch_accelerated.schedules.phase import constant
 from pytorch_accelerated.schedules.points import milestones
 from pytorch_accelerated.schedules.schedule import Schedule
-from pytorch_accelerated.schedules.value import Affine, absolute
+from pytorch_accelerated.schedules.terms import Affine, absolute, epochs
 
 #: What an expression may call. A user's own functions cannot be written as text.
 VOCABULARY: Mapping[str, Callable[..., Any]] = {

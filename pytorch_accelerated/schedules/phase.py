@@ -14,26 +14,24 @@ from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from pytorch_accelerated.checks import finite
-from pytorch_accelerated.schedules.lengths import (
-    Epochs,
-    Exact,
-    Horizon,
-    Length,
-    checked,
-    is_relative,
-    updates_between,
-)
 from pytorch_accelerated.schedules.schedule import Schedule, not_yet
-from pytorch_accelerated.schedules.track import Curve, PhaseRow, Piece, anything, between, holding
-from pytorch_accelerated.schedules.value import (
+from pytorch_accelerated.schedules.terms import (
     ONE,
     Absolute,
     Affine,
+    Epochs,
+    Exact,
     Fixed,
+    Horizon,
+    Length,
     Value,
     affine,
+    checked,
     endpoint,
+    is_relative,
+    updates_between,
 )
+from pytorch_accelerated.schedules.track import Curve, PhaseRow, Piece, anything, between, holding
 
 End: TypeAlias = float | Absolute | Affine | None
 

@@ -8,18 +8,23 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 from pytorch_accelerated.checks import finite
-from pytorch_accelerated.schedules.lengths import (
+from pytorch_accelerated.schedules.schedule import Schedule
+from pytorch_accelerated.schedules.terms import (
+    ONE,
+    Absolute,
+    Affine,
     Epochs,
     Exact,
+    Fixed,
     Horizon,
     Length,
+    affine,
     checked,
+    endpoint,
     is_relative,
     updates_between,
 )
-from pytorch_accelerated.schedules.schedule import Schedule
 from pytorch_accelerated.schedules.track import Coefficients, Piece, holding
-from pytorch_accelerated.schedules.value import ONE, Absolute, Affine, Fixed, affine, endpoint
 
 EndGiven: TypeAlias = float | Absolute | Affine
 

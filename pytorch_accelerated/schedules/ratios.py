@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 
-from pytorch_accelerated.schedules.lengths import (
+from pytorch_accelerated.schedules.phase import End, Entry, Phase, Shape
+from pytorch_accelerated.schedules.schedule import Schedule
+from pytorch_accelerated.schedules.terms import (
+    Affine,
     Exact,
+    Fixed,
     Horizon,
     Length,
     checked,
     is_relative,
     nearest,
 )
-from pytorch_accelerated.schedules.phase import End, Entry, Phase, Shape
-from pytorch_accelerated.schedules.schedule import Schedule
 from pytorch_accelerated.schedules.track import Curve
-from pytorch_accelerated.schedules.value import Affine, Fixed
 
 _LEAST = 1e-120  # the ratio of such ends, times the updates of any phase, is still finite
 

@@ -9,9 +9,8 @@ from typing import Any, NoReturn
 
 from pytorch_accelerated import door
 from pytorch_accelerated.checks import finite, whole
-from pytorch_accelerated.schedules.lengths import Exact, Horizon
+from pytorch_accelerated.schedules.terms import ONE, Affine, Exact, Horizon, Value
 from pytorch_accelerated.schedules.track import PhaseRow, Piece, Track, phase_table
-from pytorch_accelerated.schedules.value import ONE, Affine, Value
 
 #: What each operator builds. ``compose.py``, which stands on this file, puts its classes in here.
 OPERATORS: dict[str, Callable[..., Schedule]] = {}

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from pytorch_accelerated.checks import whole
-from pytorch_accelerated.schedules.value import ONE, Affine
+from pytorch_accelerated.schedules.terms import ONE, Affine
 
 _CHUNK = 4096  # keeps what is in flight small; the values themselves are packed
 _MOST_ROWS = 40  # of a table

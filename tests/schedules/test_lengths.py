@@ -19,7 +19,7 @@ from pytorch_accelerated.schedules import (
     linear,
     milestones,
 )
-from pytorch_accelerated.schedules.lengths import exact
+from pytorch_accelerated.schedules.terms import exact
 from tests.catalogue import halving
 
 HORIZONS = (0, 1, 2, 3, 6, 7, 10, 100, 101)
