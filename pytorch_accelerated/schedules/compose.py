@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from itertools import accumulate
 
 from pytorch_accelerated.checks import finite, kind_of, positive, whole
@@ -46,8 +46,9 @@ class Sequence(Fixed, Schedule):
                     f"{part!r} never ends, so nothing can follow it. Give it a length, for "
                     "example from_function(f, length=1_000)."
                 )
-        self._try()
+        # What cannot follow something else is found here, not when a run begins.
         if not self.is_relative:
+            self.track  # noqa: B018
             return
         demands = [part._demand(_FAR) for part in self.parts]
         pairs = zip(self.parts, demands, strict=True)
@@ -58,17 +59,9 @@ class Sequence(Fixed, Schedule):
                 "Give all but one of them a length."
             )
         _check_shares(self, _known(demands))
+        self._fit(0, _FAR.num_updates if resting else _known(demands), _FAR)
 
-    def _try(self) -> None:
-        """Find what cannot follow something else here, not when a run begins."""
-        tail = ONE
-        for part in self.parts:
-            demand = part._demand(_FAR)
-            tried = _fitted(part, 0, _FAR.num_updates if demand is None else demand, _FAR)
-            for piece in tried._pieces(tail):
-                tail = tail if piece.end is None else piece.end
-
-    @property
+    @cached_property
     def is_relative(self) -> bool:
         return any(part.is_relative for part in self.parts)
 

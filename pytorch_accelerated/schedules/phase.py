@@ -10,7 +10,7 @@ updates.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from pytorch_accelerated.checks import finite
@@ -28,7 +28,6 @@ from pytorch_accelerated.schedules.terms import (
     affine,
     checked,
     endpoint,
-    is_relative,
     updates_between,
 )
 from pytorch_accelerated.schedules.track import Curve, PhaseRow, Piece, anything, between, holding
@@ -45,6 +44,7 @@ class Shape(Value):
 
     name: ClassVar[str]
     is_bounded: ClassVar[bool] = False
+    is_relative: bool = False  # it has a length of its own that needs a horizon
     is_ratio: ClassVar[bool] = False  # both ends are of one kind and sign, and none of them is 0
 
     def __init_subclass__(cls, is_bounded: bool = False, **options: Any) -> None:
@@ -85,11 +85,6 @@ class Shape(Value):
 
     def check(self, start: Affine, end: Affine) -> None:
         """Raise ``ValueError`` if this shape cannot lead from ``start`` to ``end``."""
-
-    @property
-    def is_relative(self) -> bool:
-        """Whether the shape itself has a length that needs a horizon."""
-        return False
 
     def over(self, horizon: Horizon, growth: Exact = 1) -> Shape:
         """Return this shape with its own lengths in updates, ``growth`` times as long."""
@@ -197,9 +192,9 @@ class Phase(Fixed, Schedule):
         own = ", ".join(self.shape.arguments())
         return f"{self.shape.name} ({own})" if own else self.shape.name
 
-    @property
+    @cached_property
     def is_relative(self) -> bool:
-        return is_relative(self.length) or self.shape.is_relative
+        return not isinstance(self.length, int) or self.shape.is_relative
 
     def _sketch(self) -> Iterator[PhaseRow]:
         start, end = (None if end is None else affine(end) for end in (self.start, self.end))

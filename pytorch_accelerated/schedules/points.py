@@ -21,7 +21,6 @@ from pytorch_accelerated.schedules.terms import (
     affine,
     checked,
     endpoint,
-    is_relative,
     updates_between,
 )
 from pytorch_accelerated.schedules.track import Coefficients, Piece, holding
@@ -55,7 +54,7 @@ class Milestones(Fixed, Schedule):
 
     @property
     def is_relative(self) -> bool:
-        return any(is_relative(at) for at, _ in self.points)
+        return any(not isinstance(at, int) for at, _ in self.points)
 
     def _pieces(self, previous: Affine) -> Iterator[Piece]:
         position, held = 0, ONE
@@ -136,7 +135,7 @@ class FromFunction(Fixed, Schedule):
 
     @property
     def is_relative(self) -> bool:
-        return self.length is not None and is_relative(self.length)
+        return isinstance(self.length, float | Epochs)
 
     def _demand(self, horizon: Horizon) -> Exact | None:
         return horizon.updates(self.length) if self.length is not None else 0

@@ -13,7 +13,6 @@ from pytorch_accelerated.schedules.terms import (
     Horizon,
     Length,
     checked,
-    is_relative,
     nearest,
 )
 from pytorch_accelerated.schedules.track import Curve
@@ -173,8 +172,8 @@ class InverseSqrt(Fixed, Shape, is_bounded=True):
         return self.timescale
 
     @property
-    def is_relative(self) -> bool:
-        return is_relative(self.timescale)
+    def is_relative(self) -> bool:  # type: ignore[override]
+        return not isinstance(self.timescale, int)
 
     def over(self, horizon: Horizon, growth: Exact = 1) -> Shape:
         return InverseSqrt(max(1, nearest((horizon.updates(self.timescale) or 1) * growth)))

@@ -151,6 +151,7 @@ class Epochs(Fixed):
         return f"epochs({number!r})"
 
 
+#: Only an integer, a number of updates, needs no horizon.
 Length: TypeAlias = int | float | Epochs | None
 
 
@@ -234,11 +235,6 @@ def exact(number: float) -> Fraction:
     simple = decimal.limit_denominator(1000)
     is_near = abs(simple - decimal) <= max(1e-15, math.ulp(number))
     return simple if simple and is_near else decimal
-
-
-def is_relative(length: Length) -> bool:
-    """Say whether ``length`` needs a horizon to become updates."""
-    return not isinstance(length, int)
 
 
 def nearest(updates: Exact) -> int:

@@ -143,13 +143,10 @@ class Track:
         """Values that the schedule has at some update, the extremes if they are known."""
         return {value for piece in self.pieces for value in piece.reached}
 
-    @cached_property
-    def _bounds(self) -> set[Bounds]:
-        return {piece.bounds for piece in self.pieces}
-
     def bounds(self, base: float) -> tuple[float, float]:
         """Return between which values the schedule stays, for a base value."""
-        found = [value for bounds in self._bounds for value in bounds(base)]
+        each = {piece.bounds for piece in self.pieces}  # of the periods of a repeat, once
+        found = [value for bounds in each for value in bounds(base)]
         return (min(found), max(found)) if all(map(math.isfinite, found)) else anything(base)
 
 
