@@ -132,7 +132,7 @@ def same(one: Any, other: Any, rel_tol: float = 0.0) -> bool:
     A list is the same as a tuple of the same entries. A NaN is the same as a NaN, and 0.0 is not
     the same as −0.0, unless ``rel_tol`` allows floats to differ by that share of the larger one.
     """
-    one, other = _plain(one), _plain(other)
+    one, other = (x.tolist() if hasattr(x, "tolist") else x for x in (one, other))
     if one is other:
         return True
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
@@ -153,7 +153,3 @@ def same(one: Any, other: Any, rel_tol: float = 0.0) -> bool:
         return bool(one == other)
     except (TypeError, ValueError, OverflowError):  # such as of a table with several truth values
         return False
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else value

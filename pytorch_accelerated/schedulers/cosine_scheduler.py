@@ -11,7 +11,7 @@ from pytorch_accelerated.checks import finite, whole
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.for_runs import PER_EPOCH, given, in_epochs, show_arguments
 from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler
-from pytorch_accelerated.schedules import Absolute, absolute, constant, cosine, linear
+from pytorch_accelerated.schedules import absolute, constant, cosine, linear
 from pytorch_accelerated.schedules.terms import exact
 
 
@@ -114,8 +114,12 @@ class CosineLrScheduler(ParamScheduler):
                 f"{num_cooldown_epochs!r} are longer than total_num_epochs={total_num_epochs}, "
                 "which includes both."
             )
-        minimum = _end(self.lr_min_ratio, self.lr_min)
-        start = _end(self.warmup_lr_ratio, self.warmup_lr_init)
+        minimum: Any = self.lr_min_ratio
+        if minimum is None:
+            minimum = absolute(self.lr_min)
+        start: Any = self.warmup_lr_ratio
+        if start is None:
+            start = absolute(self.warmup_lr_init)
         super().__init__(
             optimizer,
             lr=linear(self.warmup_iterations, start=start, end=1.0)
@@ -195,7 +199,3 @@ def share(name: str, value: object) -> float:
     if number > 1.0:
         raise ValueError(f"{name}={value!r} is above 1; it is a share and has to be in [0, 1].")
     return number
-
-
-def _end(ratio: float | None, value: float) -> float | Absolute:
-    return absolute(value) if ratio is None else ratio

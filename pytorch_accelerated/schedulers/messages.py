@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 _PACKAGE = __name__.partition(".")[0] + "."
@@ -15,16 +15,13 @@ class SchedulerWarning(UserWarning):
     """Something that a scheduler noticed about an optimizer or a checkpoint, and what it did."""
 
 
-def check_arguments(cls: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Raise, with what to write, if a class does not take these arguments."""
-    signature = inspect.signature(cls)
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as error:
-        shown = [name for name, one in signature.parameters.items() if one.default is one.empty]
-        if any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values()):
-            shown[-1] = "field=schedule"
-        raise TypeError(f"{error}. Write {cls.__name__}({', '.join(shown)}).") from None
+def wrong_arguments(cls: Any, error: TypeError) -> TypeError:
+    """Return the error for arguments that a class does not take, with what to write."""
+    parameters = inspect.signature(cls).parameters.values()
+    shown = [one.name for one in parameters if one.default is one.empty]
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        shown[-1] = "field=schedule"
+    return TypeError(f"{error}. Write {cls.__name__}({', '.join(shown)}).")
 
 
 def raise_named(where: str, error: TypeError | ValueError) -> NoReturn:

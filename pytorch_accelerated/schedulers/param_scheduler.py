@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import re
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
 
-from pytorch_accelerated.checks import bounds, out_of_range, whole, wrong_kind
+from pytorch_accelerated.checks import bounds, out_of_range, same, whole, wrong_kind
 from pytorch_accelerated.schedulers import quick, state
 from pytorch_accelerated.schedulers.for_runs import for_the_run, schedules_in
 from pytorch_accelerated.schedulers.groups import Field, Group, plain, starting
@@ -77,16 +76,6 @@ class FieldSchedules:
                 "load it into the new one."
             )
         return found
-
-    def planned(self, groups: Sequence[Group]) -> Iterator[tuple[str, int | None, Schedule]]:
-        """Yield the schedule of all groups, or each group's own, with its field and group."""
-        if isinstance(self.plan, Schedule):
-            yield self.field.name, None, self.plan
-            return
-        for index, group in enumerate(groups):
-            # A group that came since may have none yet; what needs it says so.
-            with contextlib.suppress(ValueError):
-                yield self.field.name, index, self._of_one(index, group)
 
     def check_names(self, groups: Sequence[Group]) -> None:
         """Raise if a schedule is meant for a group that there is not."""
@@ -275,9 +264,18 @@ class _Scheduled(SchedulerBase):
 
     # State ---------------------------------------------------------------------------------
 
-    def _planned_rows(self) -> Iterator[tuple[str, int | None, Schedule]]:
-        groups = self.optimizer.param_groups
-        return itertools.chain.from_iterable(own.planned(groups) for own in self._schedules)
+    def _planned_rows(self) -> list[state.Row]:
+        rows: list[state.Row] = []
+        for own in self._schedules:
+            if isinstance(own.plan, Schedule):
+                rows.append([own.field.name, None, repr(own.plan)])
+                continue
+            for index, group in enumerate(self.optimizer.param_groups):
+                # A group that came since may have none yet; what needs it says so.
+                with contextlib.suppress(ValueError):
+                    rows.append([own.field.name, index, repr(own._of_one(index, group))])
+        # Where an object lies in memory is another place in each process.
+        return [[*place, re.sub(r" at 0x[0-9a-fA-F]+", "", text)] for *place, text in rows]
 
     def _due_from(self, checked: dict[str, Any]) -> Due:
         """Return what is due at the state's position by the schedules given now, and warn of both.
@@ -289,7 +287,7 @@ class _Scheduled(SchedulerBase):
         lines = list(state.differences(checked["plan"], self._planned_rows()))
         due: Due = []
         if num_updates is not None and (lines or not self._has_values_of_its_own):
-            due = self._due(num_updates)
+            due = self._checked(self.get_updated_values(num_updates), num_updates)
         due = due or super()._due_from(checked)
         groups = self.optimizer.param_groups
         for field, values in due:
@@ -298,7 +296,7 @@ class _Scheduled(SchedulerBase):
                 f"{starting(groups[i], i)}: {field.name}={plain(value)!r} is due by the schedule "
                 f"given now, but the checkpoint held {plain(saved)!r}."
                 for i, (value, saved) in enumerate(zip(values, before, strict=False))
-                if not state.alike(value, saved)
+                if not same(value, saved, state.PRECISION)
             ]
         if lines:
             since = " from the next update on" if num_updates is None else ""

@@ -26,7 +26,10 @@ class SchedulerMeta(ABCMeta):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         scheduler: Any = cls.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]
-        messages.check_arguments(cls, args, kwargs)
+        try:
+            inspect.signature(cls.__init__).bind(scheduler, *args, **kwargs)  # type: ignore[misc]
+        except TypeError as error:
+            raise messages.wrong_arguments(cls, error) from None
         try:
             scheduler.__init__(*args, **kwargs)
             scheduler._finish_construction()
@@ -125,8 +128,16 @@ class SchedulerBase(metaclass=SchedulerMeta):
                 f"{type(self).__name__}.__init__ has to call "
                 "super().__init__(optimizer, param_group_field=…)."
             )
+        groups = self.optimizer.param_groups
         for field in self._fields.values():
-            field.seen = field.bases(self.optimizer.param_groups)
+            field.seen = field.bases(groups)
+        # A subclass may have stepped or loaded a state in its own constructor already.
+        is_in_force = self._num_updates or any(field.last for field in self._fields.values())
+        if self._is_counting and not is_in_force:
+            due = self._checked(self.get_updated_values(0), 0)
+            for field, values in due:
+                field.find(groups, values, [group for group, _ in self._new_groups])
+            self._write(due)
 
     @property
     def base_lr_values(self) -> list[Any]:
@@ -248,11 +259,8 @@ class SchedulerBase(metaclass=SchedulerMeta):
     def _planned(self, num_updates: int, groups: Sequence[Group]) -> Planned | None:
         """Return the first values by field and group; None if only running the scheduler tells."""
 
-    def _due(self, num_updates: int) -> Due:
-        """Return the checked values for update ``num_updates``, for every field that changes."""
-        return self._checked(self.get_updated_values(num_updates), num_updates)
-
     def _checked(self, returned: Any, num_updates: int | None) -> Due:
+        """Return what ``get_updated_values`` returned, checked, for every field that changes."""
         rows = returned if isinstance(returned, Mapping) else {self.param_group_field: returned}
         groups = self.optimizer.param_groups
         due: Due = []
@@ -314,9 +322,9 @@ class SchedulerBase(metaclass=SchedulerMeta):
         """What a state has to be of, to be loaded here."""
         return type(self).__qualname__
 
-    def _planned_rows(self) -> state.Planned:
-        """Return field, group (None for all) and schedule of all that is planned."""
-        return ()
+    def _planned_rows(self) -> list[state.Row]:
+        """Return field, group (None for all) and the schedule's text for all that is planned."""
+        return []
 
     def _restore(self, checked: dict[str, Any]) -> None:
         """Continue from a checked state."""
@@ -370,18 +378,6 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
     def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
         # LRScheduler.__init__ patches optimizer.step, so it is left out on purpose.
         SchedulerBase.__init__(self, optimizer, param_group_field)
-
-    def _finish_construction(self) -> None:
-        super()._finish_construction()
-        # A subclass may have stepped or loaded a state in its own constructor already.
-        if self._num_updates or any(field.last for field in self._fields.values()):
-            return
-        due = self._due(0)
-        for field, values in due:
-            field.find(
-                self.optimizer.param_groups, values, [group for group, _ in self._new_groups]
-            )
-        self._write(due)
 
     @property
     def num_updates(self) -> int:

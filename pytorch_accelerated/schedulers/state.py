@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import (
     Iterable,
     Iterator,
@@ -18,14 +17,14 @@ from typing import Any, TypeAlias, TypeVar
 
 from pytorch_accelerated.checks import same
 from pytorch_accelerated.schedulers.groups import plain, starting
-from pytorch_accelerated.schedules import Schedule
 
 T = TypeVar("T")
 
-# What a scheduler plans: field, group (None for all), schedule.
-Planned: TypeAlias = "Iterable[tuple[str, int | None, Schedule]]"
-# The same in a state: field, group, the schedule's text.
+# What a scheduler plans: field, group (None for all), the schedule's text.
 Row: TypeAlias = "list[Any]"
+
+#: What a tensor's precision does to a value.
+PRECISION = 1e-6
 
 _FORMAT = 1
 _KEYS = {"format", "kind", "num_updates", "base_values", "values", "attributes", "plan"}
@@ -53,7 +52,7 @@ def saved(scheduler: Any) -> dict[str, Any]:
         "base_values": to_pairs(bases),
         "values": to_pairs(values),
         "attributes": to_pairs(plain_attributes(scheduler)),
-        "plan": [[field, group, _text(plan)] for field, group, plan in scheduler._planned_rows()],
+        "plan": scheduler._planned_rows(),
     }
 
 
@@ -125,18 +124,27 @@ def _checked(scheduler: Any, state_dict: Any) -> dict[str, Any]:
         )
     if type(state["format"]) is not int or state["format"] != _FORMAT:
         raise damaged("format", state["format"], f"{_FORMAT} for this version")
-    if not isinstance(state["plan"], list | tuple) or not all(map(_is_row, state["plan"])):
-        raise damaged(
-            "plan", state["plan"], "a list with a field, a group or None, and a text for each"
-        )
+    plan = state["plan"]
+    for row in plan if isinstance(plan, list | tuple) else [None]:
+        match row:
+            case [str(), group, str()] if group is None or type(group) is int:
+                continue
+        raise damaged("plan", plan, "a list with a field, a group or None, and a text for each")
     if state["num_updates"] is not None or scheduler._is_counting:
         check_count("num_updates", state["num_updates"])
     for key in ("base_values", "values", "attributes"):
         state[key] = _from_pairs(key, state[key])
-    for key in ("base_values", "values"):
-        for field, values in state[key].items():
-            _check_row(scheduler, key, field, values)
-    has, own = state["values"].keys(), scheduler._fields.keys()
+    groups, fields = scheduler.optimizer.param_groups, scheduler._fields
+    rows = [(key, name) for key in ("base_values", "values") for name in state[key]]
+    try:
+        for key, name in rows:
+            for index, (value, group) in enumerate(zip(state[key][name], groups, strict=False)):
+                if name in fields:
+                    fields[name].checked_one(value, index, group)
+    except (TypeError, ValueError) as error:
+        expected = "a list with what each parameter group holds, in finite numbers"
+        raise damaged(key, {name: state[key][name]}, expected) from error
+    has, own = state["values"].keys(), fields.keys()
     # Another plan of schedules may be one for other fields.
     if own - has if scheduler._has_values_of_its_own else own and not has:
         raise damaged("values", state["values"], f"those of {', '.join(map(repr, own))}")
@@ -164,25 +172,6 @@ def check_count(entry: str, value: Any) -> None:
         raise damaged(entry, value, "a count, an integer of at least 0")
 
 
-def _is_row(row: Any) -> bool:
-    match row:
-        case [str(), group, str()]:
-            return group is None or type(group) is int
-    return False
-
-
-def _check_row(scheduler: Any, key: str, name: str, values: Any) -> None:
-    """Raise if a field's values are of another kind than what the groups hold."""
-    groups, field = scheduler.optimizer.param_groups, scheduler._fields.get(name)
-    try:
-        for index, (value, group) in enumerate(zip(values, groups, strict=False)):
-            if field is not None:
-                field.checked_one(value, index, group)
-    except (TypeError, ValueError) as error:
-        expected = "a list with what each parameter group holds, in finite numbers"
-        raise damaged(key, {name: values}, expected) from error
-
-
 def _bring_back_bases(scheduler: Any, state: Mapping[str, Any]) -> None:
     """Put the state's base values where a restored optimizer came without.
 
@@ -196,7 +185,8 @@ def _bring_back_bases(scheduler: Any, state: Mapping[str, Any]) -> None:
         for i, (group, found, value, base) in enumerate(
             zip(groups, field.bases(groups), *rows, strict=False)
         ):
-            is_lost = (id(group), field.initial_key) in new and alike(found, value)
+            is_new = (id(group), field.initial_key) in new
+            is_lost = is_new and same(found, value, PRECISION)
             if is_lost or not scheduler._bases_live_in_groups:
                 field.set_base(i, group, plain(base))
             if is_lost:
@@ -219,7 +209,7 @@ def warn_of_replaced(scheduler: Any, due: Iterable[Any], state: Mapping[str, Any
             held = field.found.get(i, plain(now))
             is_as_left = i not in field.found and i < len(last) and last[i] == now
             known = [bases[i], values[i], *before[i : i + 1]]
-            if not is_as_left and not any(alike(held, value) for value in known):
+            if not is_as_left and not any(same(held, value, PRECISION) for value in known):
                 lines.append(
                     f"{starting(groups[i], i)} held {field.name}={held!r}, set by hand since; "
                     f"{plain(values[i])!r} replaces it."
@@ -229,11 +219,6 @@ def warn_of_replaced(scheduler: Any, due: Iterable[Any], state: Mapping[str, Any
         scheduler._warn(scheduler._num_updates, lines, advice)
 
 
-def alike(one: Any, other: Any) -> bool:
-    """Say whether two held values are the same, up to what a tensor's precision does to them."""
-    return same(plain(one), plain(other), rel_tol=1e-6)
-
-
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
@@ -241,14 +226,13 @@ def _listed(value: Any) -> Any:
 # The plan ------------------------------------------------------------------------------------
 
 
-def differences(rows: Sequence[Row], planned: Planned) -> Iterator[str]:
+def differences(rows: Sequence[Row], planned: Sequence[Row]) -> Iterator[str]:
     """Yield a line for each schedule whose text is not that of the rows.
 
     Two functions of one name have one text. That they differ is seen by the values in force.
     """
-    before = {(field, group): text for field, group, text in rows}
-    for field, group, schedule in planned:
-        text = _text(schedule)
+    before: dict[Any, Any] = {(field, group): text for field, group, text in rows}
+    for field, group, text in planned:
         was = before.get((field, group), before.get((field, None), text))
         if was != text:
             where = field if group is None else f"{field} of parameter group {group}"
@@ -256,11 +240,6 @@ def differences(rows: Sequence[Row], planned: Planned) -> Iterator[str]:
                 f"{where}: the checkpoint's schedule was {_short(was)}, but the one given now is "
                 f"{_short(text)}."
             )
-
-
-def _text(schedule: Schedule) -> str:
-    # Where an object lies in memory is another place in each process.
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(schedule))
 
 
 def _short(text: str) -> str:
@@ -283,7 +262,7 @@ def to_pairs(entry: Mapping[str, T]) -> list[list[Any]]:
 
 def _from_pairs(key: str, entry: Any) -> dict[str, Any]:
     """Return what :func:`to_pairs` was given, or a dictionary itself; raise for anything else."""
-    pairs = to_pairs(entry) if isinstance(entry, Mapping) else entry
+    pairs = list(entry.items()) if isinstance(entry, Mapping) else entry
     are_pairs = isinstance(pairs, list | tuple) and all(
         isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)
         for pair in pairs
