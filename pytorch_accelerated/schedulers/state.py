@@ -231,9 +231,9 @@ def differences(rows: Sequence[Row], planned: Sequence[Row]) -> Iterator[str]:
 
     Two functions of one name have one text. That they differ is seen by the values in force.
     """
-    before: dict[Any, Any] = {(field, group): text for field, group, text in rows}
+    before = {(field, group): text for field, group, text in rows}
     for field, group, text in planned:
-        was = before.get((field, group), before.get((field, None), text))
+        was = before.get((field, group)) or before.get((field, None)) or text
         if was != text:
             where = field if group is None else f"{field} of parameter group {group}"
             yield (
