@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -25,7 +24,7 @@ from pytorch_accelerated.placeholders import (
     TrainerPlaceholderValues,
     replace_trainer_placeholder_values,
 )
-from pytorch_accelerated.run import data, loop, preparing, processes, resuming, saving
+from pytorch_accelerated.run import checkpointing, data, loop, preparing, processes
 from pytorch_accelerated.run.run import NumUpdates, Run
 from pytorch_accelerated.run.schedulers import RunSchedulers, make_schedulers
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
@@ -235,10 +234,10 @@ class Trainer:
         self.create_scheduler_fn = create_scheduler_fn
         self.collate_fn = collate_fn
         run = self.run = self._training = self._new_run()
-        with preparing.on(run, self), saving.to(run, folder, checkpoint_every, keep_last):
+        with preparing.on(run, self), checkpointing.to(run, folder, checkpoint_every, keep_last):
             # A folder of that name is meant by resume_from="auto".
             start = resume if resume_from is None else Path(resume_from)
-            saved = resuming.find(run, start, folder)
+            saved = checkpointing.find(run, start, folder)
             preparing.seed_all(run, seed)
             self._train_dataloader = self.create_train_dataloader(
                 batch_size=per_device_batch_size, train_dl_kwargs=train_dataloader_kwargs
@@ -254,7 +253,8 @@ class Trainer:
                 gradient_clip_value=gradient_clip_value,
             )
             preparing.make_plan(run, config, gradient_clip_norm, max_num_train_steps, saved)
-            preparing.start_trackers(run)
+            if self._log_with is not None:
+                preparing.start_trackers(run)
             run.scheduler_metric = scheduler_metric
             keeps_history = not reset_run_history or resume_from is not None
             preparing.take_up(run, saved, keeps_history, remembers_stop=resume == "auto")
@@ -315,7 +315,8 @@ class Trainer:
                 max_num_train_steps=None,
                 gradient_clip_value=None,
             )
-            preparing.start_trackers(run)
+            if self._log_with is not None:
+                preparing.start_trackers(run)
             self._run_evaluation()
 
     # Steps that are made to be overridden
@@ -593,7 +594,7 @@ class Trainer:
             OSError: The folder could not be written.
         """
         with self._training.of(self) as run:
-            saving.ask_for(run, Path(output_dir), dict(checkpoint_kwargs or {}))
+            checkpointing.ask_for(run, Path(output_dir), dict(checkpoint_kwargs or {}))
 
     def load_training_state(self, input_dir: str | os.PathLike[str]) -> dict[str, Any]:
         """Restore model, optimizer, schedulers and generators from `save_training_state`.
@@ -614,12 +615,20 @@ class Trainer:
             ValueError: It holds the state of another kind of optimizer.
         """
         with self._training.of(self) as run:
-            return resuming.load(run, Path(input_dir))
+            return checkpointing.load(run, Path(input_dir))
 
     # What older scripts override, or call
 
-    def _create_accelerator(self) -> Accelerator:
-        return preparing.make_accelerator(self._log_with, self._project_dir)
+    _create_accelerator = preparing.make_accelerator
+    _prepare_model_optimizer_and_dataloaders = preparing.prepare_objects
+    _create_run_config = preparing.make_config
+    _check_eval_batch_size = preparing.check_eval_data
+    _run_training = loop.run_training
+    _run_train_epoch = loop.train_epoch
+    _perform_forward_and_backward_passes = loop.forward_and_backward
+    _clip_gradients = loop.clip
+    _run_evaluation = loop.run_evaluation
+    _run_eval_epoch = loop.evaluate_epoch
 
     def _create_callback_handler(self) -> CallbackHandler:
         limit = get_limit_batches_from_env()
@@ -630,50 +639,6 @@ class Trainer:
         ):
             handler.add_callback(LogToTrackersCallback)
         return handler
-
-    def _prepare_model_optimizer_and_dataloaders(self) -> None:
-        preparing.prepare_objects(self.run)
-
-    def _create_run_config(
-        self,
-        per_device_batch_size: int,
-        num_epochs: int,
-        gradient_accumulation_steps: int,
-        max_num_train_steps: int | None,
-        gradient_clip_value: float | None,
-    ) -> run_config.TrainerRunConfig:
-        return preparing.make_config(
-            self.run,
-            per_device_batch_size,
-            num_epochs,
-            gradient_accumulation_steps,
-            max_num_train_steps,
-            gradient_clip_value,
-        )
-
-    def _check_eval_batch_size(self) -> None:
-        """Refuse evaluation data that no batch can be made of."""
-        preparing.check_eval_data(self.run)
-
-    def _run_training(self) -> None:
-        loop.run_training(self, self.run)
-
-    def _run_train_epoch(self, train_dl: Any) -> bool:
-        return loop.train_epoch(self, self.run, train_dl)
-
-    def _perform_forward_and_backward_passes(self, batch: Any, step: int) -> dict[str, Any]:
-        return loop.forward_and_backward(self, self.run, batch)
-
-    def _clip_gradients(self) -> None:
-        loop.clip(self.model, self.run)
-
-    def _run_evaluation(self) -> None:
-        loop.run_evaluation(self, self.run)
-
-    def _run_eval_epoch(
-        self, valid_dl: Any, is_training: bool = True, is_intermediate: bool = False
-    ) -> None:
-        loop.evaluate_epoch(self, self.run, valid_dl, is_training, is_intermediate)
 
 
 class TrainerWithTimmScheduler(Trainer):

@@ -67,14 +67,6 @@ class Part(Protocol):
         """Take up what `state_dict` returned; warn of what differs from it on purpose."""
 
 
-class SavedState(dict[str, Any]):
-    """The states of a checkpoint's parts, by name, and the folder that they were read from."""
-
-    def __init__(self, folder: Path, contents: Mapping[str, Any]) -> None:
-        super().__init__(contents)
-        self.folder = folder
-
-
 def files_of(states: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return the files of a checkpoint; tensors are copied to host memory."""
     trees = {name: (states[name], where) for name, where in _OWN_FILES.items()}
@@ -88,8 +80,8 @@ def files_of(states: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {**files, _STATE_FILE: [to_json(skeletons)]}
 
 
-def read_state(folder: Path) -> SavedState:
-    """Read a checkpoint whose files were verified, if it is what `files_of` makes."""
+def read_state(folder: Path) -> dict[str, Any]:
+    """Return the states in a checkpoint whose files were verified, and its folder with them."""
     path = folder / _STATE_FILE
     try:
         skeletons, _ = read_json(path)
@@ -98,7 +90,7 @@ def read_state(folder: Path) -> SavedState:
             for name in (*_OWN_FILES, _SHARED)
         }
         shared = trees.pop(_SHARED)
-        return SavedState(folder, {**trees, **shared})
+        return {**trees, **shared, "folder": folder}
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {error!r}") from None
 

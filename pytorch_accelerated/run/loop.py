@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
-from pytorch_accelerated.run import preparing, saving
+from pytorch_accelerated.run import checkpointing, preparing
 from pytorch_accelerated.run.data import accumulation_windows, batches_after, length, tell_epoch
 from pytorch_accelerated.run.loop_state import Stage
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, no_buffer_broadcast, warn
@@ -20,8 +20,9 @@ from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.tracking import LossTracker
 
 
-def run_training(trainer: Any, run: Run) -> None:
+def run_training(trainer: Any) -> None:
     """Make a training run whose objects are prepared."""
+    run = trainer.run
     with _ending(run, trainer.training_run_end, "on_training_run_end"):
         trainer.optimizer_zero_grad()
         run.announce(trainer.training_run_start, "on_training_run_start")
@@ -34,13 +35,14 @@ def run_training(trainer: Any, run: Run) -> None:
             except StopTrainingError as stop:
                 run.window.is_open = False  # what a stop came within is done again
                 trainer._loss_tracker = run.window.losses_before or trainer._loss_tracker
-                saving.at_end(run, stopped=str(stop))
+                checkpointing.at_end(run, stopped=str(stop))
                 raise
-            saving.at_end(run)
+            checkpointing.at_end(run)
 
 
-def run_evaluation(trainer: Any, run: Run) -> None:
+def run_evaluation(trainer: Any) -> None:
     """Make an evaluation run whose objects are prepared."""
+    run = trainer.run
     with _ending(run, trainer.evaluation_run_end, "on_evaluation_run_end"):
         run.announce(trainer.evaluation_run_start, "on_evaluation_run_start")
         trainer._run_eval_epoch(trainer._eval_dataloader, is_training=False)
@@ -87,9 +89,10 @@ def train_epochs(trainer: Any, run: Run) -> None:
         )
 
 
-def train_epoch(trainer: Any, run: Run, loader: Any) -> bool:
+def train_epoch(trainer: Any, train_dl: Any) -> bool:
     """Make a training epoch; return whether the limit on updates is reached."""
-    loop, history = run.loop, trainer.run_history
+    run, history = trainer.run, trainer.run_history
+    loop = run.loop
     trainer.model.train()
     run.mode.train(trainer.optimizer)
     keep_frozen_modules_in_eval(trainer.model)
@@ -101,7 +104,7 @@ def train_epoch(trainer: Any, run: Run, loader: Any) -> bool:
         run.announce(trainer.train_epoch_start, "on_train_epoch_start")
     if run.exchanged is not None:
         preparing.check_nothing_was_unfrozen(run, run.exchanged)
-    train_batches(trainer, run, loader)
+    train_batches(trainer, run, train_dl)
     run.processes.agree_on_stop()
 
     run.call(trainer.train_epoch_end)
@@ -110,7 +113,8 @@ def train_epoch(trainer: Any, run: Run, loader: Any) -> bool:
         history.update_metric("train_grad_norm_epoch", run.norms.average)
     loop.stage = Stage.EVALUATE
     run.announce(None, "on_train_epoch_end")
-    return run.has_reached_limit()
+    is_over: bool = run.has_reached_limit()
+    return is_over
 
 
 def train_batches(trainer: Any, run: Run, loader: Any) -> None:
@@ -160,11 +164,11 @@ def train_pass(trainer: Any, run: Run, loader: Any) -> None:
         if was_made:
             run.fire("on_update_end")
         if run.asked_for:
-            saving.save_what_was_asked_for(run)
+            checkpointing.save_what_was_asked_for(run)
         if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
             run.processes.agree_on_stop()
         if run.checkpoints is not None:
-            saving.after_update(run, was_made)
+            checkpointing.after_update(run, was_made)
         if run.is_pass_over():
             break
         if may_stop_within:
@@ -173,7 +177,7 @@ def train_pass(trainer: Any, run: Run, loader: Any) -> None:
         if window.is_open:  # the loader has fewer batches than its length says
             trainer.optimizer_zero_grad()
             loop.batch, window.is_open, window.items = step + 1, False, []
-            saving.save_what_was_asked_for(run)
+            checkpointing.save_what_was_asked_for(run)
     run.forget()
 
 
@@ -190,8 +194,9 @@ def batches_left(run: Run, loader: Any) -> Any:
         return batches_after(loader, loop.batch) if loop.batch else loader
 
 
-def forward_and_backward(trainer: Any, run: Run, batch: Any) -> dict[str, Any]:
+def forward_and_backward(trainer: Any, batch: Any, step: int) -> dict[str, Any]:
     """Add the gradients of a batch; return what `Trainer.calculate_train_batch_loss` did."""
+    run = trainer.run
     run.fire("on_train_step_start")
     batch_output: dict[str, Any] = trainer.calculate_train_batch_loss(batch)
     loss, batch_size = loss_and_size(batch_output, "calculate_train_batch_loss")
@@ -266,8 +271,9 @@ def divide_by_items(model: nn.Module, run: Run) -> None:
             parameter.grad.mul_(factor)
 
 
-def clip(model: nn.Module, run: Run) -> None:
+def clip(trainer: Any) -> None:
     """Clip the gradients by norm, then by value."""
+    model, run = trainer.model, trainer.run
     norm, value = run.config.gradient_clip_norm, run.config.gradient_clip_value
     if norm is not None:
         run.window.gradient_norm = run.accelerator.clip_grad_norm_(model.parameters(), norm)
@@ -279,9 +285,10 @@ def clip(model: nn.Module, run: Run) -> None:
 
 
 def evaluate_epoch(
-    trainer: Any, run: Run, loader: Any, is_training: bool, is_intermediate: bool
+    trainer: Any, valid_dl: Any, is_training: bool = True, is_intermediate: bool = False
 ) -> None:
     """Evaluate for an epoch; each module then returns to the mode that it was in."""
+    run = trainer.run
     modes = [(module, module.training) for module in trainer.model.modules()]
     name = "eval_loss_epoch" if is_training else "evaluation_loss"
     name = "intermediate_eval_loss" if is_intermediate else name
@@ -295,7 +302,7 @@ def evaluate_epoch(
             run.announce(
                 trainer.eval_epoch_start, "on_eval_epoch_start", is_intermediate=is_intermediate
             )
-            _evaluate_batches(trainer, run, loader)
+            _evaluate_batches(trainer, run, valid_dl)
             run.processes.agree_on_stop()
             run.call(trainer.eval_epoch_end)
             loss = run.processes.mean_loss(trainer._loss_tracker)
@@ -338,7 +345,7 @@ def end_epoch(trainer: Any, run: Run) -> None:
         trainer.run_history.increment_epoch()
     if is_enough and loop.epoch < run.config.num_epochs:
         trainer.print(f"max_num_train_steps is reached: {loop.num_updates} updates")
-    saving.after_epoch(run)
+    checkpointing.after_epoch(run)
 
 
 def batch_loss(trainer: Any, batch: Any) -> dict[str, Any]:

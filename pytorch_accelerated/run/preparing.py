@@ -21,9 +21,8 @@ from accelerate.utils import (
 from torch.nn.parallel import DistributedDataParallel
 
 from pytorch_accelerated.callbacks.base import CallbackHandler, StopTrainingError
-from pytorch_accelerated.checkpoints.contents import SavedState
 from pytorch_accelerated.checkpoints.scheduler_states import class_name
-from pytorch_accelerated.run import resuming
+from pytorch_accelerated.run import checkpointing
 from pytorch_accelerated.run.data import (
     batch_size_of,
     check_not_empty,
@@ -31,7 +30,7 @@ from pytorch_accelerated.run.data import (
     own_generators,
     prepare_loader,
 )
-from pytorch_accelerated.run.loop_state import Plan
+from pytorch_accelerated.run.loop_state import Plan, Stage
 from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
@@ -102,8 +101,9 @@ def within(run: Run, outer: Run, **shown: Any) -> Iterator[Run]:
             run.eval_generator.take_back()
 
 
-def make_accelerator(log_with: Any, project_dir: Any) -> Accelerator:
+def make_accelerator(trainer: Any) -> Accelerator:
     """Return what knows the processes and their devices, with the trackers."""
+    log_with, project_dir = trainer._log_with, trainer._project_dir
     try:
         return Accelerator(
             cpu=runs_on_cpu(),
@@ -156,7 +156,8 @@ def prepare(run: Run) -> None:
         check_not_empty(
             trainer._train_dataloader, trainer.train_dataset, "train_dataset", run.processes.count
         )
-    trainer._check_eval_batch_size()
+    if trainer._eval_dataloader is not None:
+        trainer._check_eval_batch_size()
 
 
 def name_of_eval_data(trainer: Any) -> str:
@@ -164,18 +165,17 @@ def name_of_eval_data(trainer: Any) -> str:
     return "dataset" if trainer.train_dataset is None else "eval_dataset"
 
 
-def check_eval_data(run: Run) -> None:
+def check_eval_data(trainer: Any) -> None:
     """Refuse evaluation data that no batch can be made of."""
-    trainer = run.trainer
-    if trainer._eval_dataloader is not None:
-        # With fewer batches than processes, some have nothing to evaluate.
-        loader = trainer._eval_dataloader if run.processes.count == 1 else None
-        check_not_empty(loader, trainer.eval_dataset, name_of_eval_data(trainer))
+    # With fewer batches than processes, some have nothing to evaluate.
+    loader = trainer._eval_dataloader if trainer.run.processes.count == 1 else None
+    check_not_empty(loader, trainer.eval_dataset, name_of_eval_data(trainer))
 
 
-def prepare_objects(run: Run) -> None:
-    """Model, optimizer and data loaders, unless the Trainer's subclass does it in its way."""
-    trainer, accelerator = run.trainer, run.accelerator
+def prepare_objects(trainer: Any) -> None:
+    """Prepare model, optimizer and data loaders, unless a Trainer's subclass does it in its way."""
+    run = trainer.run
+    accelerator = run.accelerator
     is_training = trainer._train_dataloader is not None
     if run.is_plain:
         # Without training there are no gradients to exchange.
@@ -264,16 +264,15 @@ def check_nothing_was_unfrozen(run: Run, exchanged: set[int]) -> None:
 
 
 def make_config(
-    run: Run,
+    trainer: Any,
     per_device_batch_size: int,
     num_epochs: int,
     gradient_accumulation_steps: int,
     max_num_train_steps: int | None,
     gradient_clip_value: float | None,
 ) -> TrainerRunConfig:
-    """What the run was asked to do, and what follows from it."""
-    trainer, accelerator = run.trainer, run.accelerator
-    num_processes = run.processes.count
+    """Return what the run was asked to do, and what follows from it."""
+    accelerator, num_processes = trainer.run.accelerator, trainer.run.processes.count
     train_size = batch_size_of(trainer._train_dl_kwargs or {}, per_device_batch_size)
     eval_size = batch_size_of(trainer._eval_dl_kwargs or {}, train_size)
     updates: int | None = 0
@@ -306,7 +305,7 @@ def make_plan(
     config: TrainerRunConfig,
     gradient_clip_norm: float | None,
     max_num_train_steps: int | None,
-    saved: SavedState | None,
+    saved: dict[str, Any] | None,
 ) -> None:
     """Plan the run, and go to the position of a checkpoint in terms of its batches."""
     config = replace(config, gradient_clip_norm=gradient_clip_norm)
@@ -324,7 +323,7 @@ def make_plan(
         optimizer=class_name(getattr(run.trainer.optimizer, "optimizer", run.trainer.optimizer)),
     )
     if saved is not None:
-        resuming.take_position(run, saved, run.plan)
+        checkpointing.take_position(run, saved, run.plan)
         updates = horizon(
             config.num_epochs,
             config.num_update_steps_per_epoch,
@@ -335,17 +334,18 @@ def make_plan(
 
 
 def start_trackers(run: Run) -> None:
-    """Start the experiment trackers, if there are any."""
-    if run.trainer._log_with is not None:
-        config = {
-            name: value
-            for name, value in run.config.to_dict().items()
-            if isinstance(value, (bool, int, float, str))
-        }
-        run.accelerator.init_trackers(run.trainer._project_name, config=config)
+    """Start the experiment trackers."""
+    config = {
+        name: value
+        for name, value in run.config.to_dict().items()
+        if isinstance(value, (bool, int, float, str))
+    }
+    run.accelerator.init_trackers(run.trainer._project_name, config=config)
 
 
-def take_up(run: Run, saved: SavedState | None, keeps_history: bool, remembers_stop: bool) -> None:
+def take_up(
+    run: Run, saved: dict[str, Any] | None, keeps_history: bool, remembers_stop: bool
+) -> None:
     """Make the schedulers, and restore what a checkpoint holds, if there is one."""
     trainer, loop = run.trainer, run.loop
     state, trainer._scheduler_state_to_load = trainer._scheduler_state_to_load, None
@@ -366,7 +366,13 @@ def take_up(run: Run, saved: SavedState | None, keeps_history: bool, remembers_s
     if saved is None:
         loop.first_history_epoch = history.current_epoch
     else:
-        resuming.take_up(run, saved, remembers_stop)
+        checkpointing.restore(run, saved)
+        if loop.is_cut_short and not run.has_reached_limit():
+            loop.is_cut_short, loop.stage = False, min(loop.stage, Stage.TRAIN)
+        # An epoch that the limit on updates ended early counts, unless it is to be continued.
+        is_over = loop.is_cut_short and loop.stage is Stage.BEGIN
+        history.set_epoch(loop.history_epoch + is_over)
+        run.stopped = saved["stopped"] if remembers_stop else None
     for name, values in new.items():
         for value in values:
             history.update_metric(name, value)

@@ -1,23 +1,35 @@
-"""The checkpoints of a run: what goes into them, and when they are written."""
+"""The checkpoints of a run: what they hold, when they are written, how a run continues."""
 
 from __future__ import annotations
 
+import math
+import os
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from accelerate.utils import DistributedType
 
-from pytorch_accelerated.checkpoints.contents import Part, SavedState, Weights, files_of
-from pytorch_accelerated.checkpoints.folders import checkpoints_in, recover_all, write_folder
+from pytorch_accelerated.checkpoints import folders
+from pytorch_accelerated.checkpoints.contents import Part, Weights, files_of, read_state
+from pytorch_accelerated.checkpoints.folders import CheckpointError, checkpoints_in
+from pytorch_accelerated.checkpoints.scheduler_states import class_name
 from pytorch_accelerated.checkpoints.single_file import check_not_reserved
 from pytorch_accelerated.checkpoints.writer import Preempted, Questions, RunCheckpoints
 from pytorch_accelerated.checks import same
-from pytorch_accelerated.run.loop_state import Stage, TrainedWeights
+from pytorch_accelerated.run.loop_state import (
+    LoopState,
+    Plan,
+    Stage,
+    TrainedWeights,
+    check_not_behind,
+    transferred,
+)
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, warn
 from pytorch_accelerated.run.run import Run
 
@@ -75,7 +87,7 @@ def files_of_run(run: Run, extra: dict[str, Any] | None = None) -> dict[str, lis
             return files_of(states) if is_main else {}
 
 
-def of_this_process(run: Run, saved: SavedState) -> SavedState:
+def of_this_process(run: Run, saved: dict[str, Any]) -> dict[str, Any]:
     """Return a checkpoint's states for this process, also if it is of more or fewer of them."""
     processes, index = saved["processes"], run.accelerator.process_index
     own = dict(processes[index]) if index < len(processes) else {"callbacks": {}}
@@ -90,7 +102,7 @@ def of_this_process(run: Run, saved: SavedState) -> SavedState:
         if run.processes.is_main:
             losses = [one["losses"] for one in processes]
             own["losses"] = [sum(numbers) for numbers in zip(*losses, strict=True)]
-    return SavedState(saved.folder, {**saved, **own})
+    return {**saved, **own}
 
 
 # What the user asks for
@@ -118,7 +130,7 @@ def save_what_was_asked_for(run: Run) -> None:
         files = files_of_run(run, extra)
         with run.processes.main_for_all() as is_main:
             if is_main:
-                write_folder(folder, files, run.loop.position())
+                folders.write_folder(folder, files, run.loop.position())
 
 
 # What the run saves by itself
@@ -133,7 +145,7 @@ def to(run: Run, folder: Path | None, every: int | None, keep_last: int | None) 
     with run.processes.main_for_all() as is_main:
         if is_main:
             folder.mkdir(parents=True, exist_ok=True)
-            recover_all(folder)
+            folders.recover_all(folder)
     run.checkpoints = RunCheckpoints(folder, every, keep_last, Questions(STOP_CHECK_INTERVAL))
     try:
         with run.checkpoints.open():
@@ -229,6 +241,156 @@ def _save(run: Run, checkpoints: RunCheckpoints, is_end: bool = False) -> None:
             checkpoints.write(files, {**position, "in_epoch": position["in_epoch"] * (not is_end)})
     run.saved_loop = replace(run.loop)
 
+
+# How a run continues
+
+
+def find(
+    run: Run, resume: str | os.PathLike[str] | None, checkpoint_dir: Path | None
+) -> dict[str, Any] | None:
+    """Read the state that a run is to continue from, if any; all processes find the same."""
+    processes = run.processes
+    found: list[Any] = [None, []]
+    with processes.main_for_all() as is_main:
+        if is_main:
+            found = [*folders.find(resume, checkpoint_dir)]
+    folder, problems = processes.from_main(found)
+    if processes.is_main and problems:
+        warn(
+            f"the newest checkpoint cannot be used: {'; '.join(problems)}. Continuing from "
+            f"{folder} instead"
+        )
+    return None if folder is None else _checked(read_state(Path(folder)))
+
+
+def take_position(run: Run, saved: dict[str, Any], now: Plan) -> None:
+    """Go to the place in the data, in terms of this run's batches."""
+    run.trainer.print(f"continuing from {saved['folder']}")
+    loop = LoopState(**saved["loop"])
+    check_not_behind(loop, now)
+    _check_fits(run, saved)
+    loop = transferred(loop, Plan(**saved["plan"]), now)
+    saved["loop"] = vars(loop)
+    run.loop.load_state_dict(saved["loop"])
+    run.saved_loop = loop
+
+
+def load(run: Run, folder: Path) -> dict[str, Any]:
+    """Restore model, optimizer, schedulers and generators; the run stays where it is."""
+    if run.plan is None:
+        raise RuntimeError(
+            f"no training run has prepared the model yet, so the state in {folder} cannot "
+            f"be restored: call train(…, resume_from={os.fspath(folder)!r})"
+        )
+    saved = find(run, folder, None)
+    assert saved is not None
+    _check_fits(run, saved)
+    at_epoch_start = run.random.at_epoch_start
+    restore(
+        run, saved, only={"model", "optimizer", "trained_weights", "schedulers", "scaler", "random"}
+    )
+    run.random.put_back()
+    run.random.at_epoch_start = at_epoch_start  # the pass at hand began as it did
+    told = {name: saved[name] for name in ("loop", "history", "callbacks")}
+    epoch = LoopState(**saved["loop"]).history_epoch
+    return {"current_epoch": epoch, **told, **saved["extra"]}
+
+
+def restore(run: Run, saved: dict[str, Any], only: Container[str] | None = None) -> None:
+    """Have parts take up their states; what differs is said in one warning.
+
+    The generators follow when the first batch is due.
+    """
+    folder = saved["folder"]
+    optimizer = getattr(run.trainer.optimizer, "optimizer", run.trainer.optimizer)
+    there, held = (
+        [len(group["params"]) for group in groups]
+        for groups in (optimizer.param_groups, saved["optimizer"]["param_groups"])
+    )
+    if there != held:
+        raise ValueError(
+            f"the optimizer has {len(there)} parameter groups, with {there} parameters, but in "
+            f"the checkpoint {folder} it has {len(held)}, with {held}: make it with the same "
+            f"groups, or add those that were added on the way in a callback's on_resume_start"
+        )
+    name = "processes"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            states = of_this_process(run, saved)
+            for name, part in parts(run).items():
+                state = states[name] if only is None or name in only else None
+                # A part without a state has nothing to remember, or was not there.
+                if part is not None and state not in (None, {}):
+                    part.load_state_dict(state)
+        except CheckpointError:
+            raise
+        except Exception as error:
+            raise CheckpointError(
+                f"what {folder} holds of {name!r} cannot be taken up: {error!r}"
+            ) from error
+    if run.mode.is_training:
+        run.mode.train(optimizer)
+    differences = [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
+    for one in caught:
+        if not issubclass(one.category, UserWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    if differences and run.processes.is_main:
+        warn(
+            f"this run differs from the one that {folder} is from; its position is "
+            f"kept:\n" + "\n".join(differences),
+        )
+
+
+# What is refused before anything has changed
+
+
+def _checked(saved: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what no run writes, however well it is sealed."""
+    try:
+        "".join(saved["model"].keys())
+        saved["stopped"]
+        for group in saved["optimizer"]["param_groups"]:
+            len(group["params"])
+        for name in ("schedulers", "history", "callbacks", "extra"):
+            saved[name].keys()
+        for process in [saved["processes"][0], *saved["processes"]]:
+            for total, count in (process["losses"], process["gradient_norms"]):
+                math.fsum((total, count))
+        if saved["loop"].keys() != vars(LoopState()).keys():
+            raise TypeError(f"loop={saved['loop']}")
+        for instance, least in (LoopState(**saved["loop"]), 0), (Plan(**saved["plan"]), 1):
+            for name, hint in get_type_hints(type(instance)).items():
+                value = getattr(instance, name)
+                is_whole = type(value) is int
+                is_right = isinstance(value, hint) or (is_whole and isinstance(0.5, hint))
+                is_low = is_whole and value < least and name not in ("num_replanned", "data_seed")
+                if not is_right or is_low or isinstance(value, bool) != (hint is bool):
+                    raise TypeError(f"{name}={value!r}")
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{saved['folder'] / 'state.json'} is damaged: no run writes such a state ({error!r})"
+        ) from error
+    return saved
+
+
+def _check_fits(run: Run, saved: dict[str, Any]) -> None:
+    """Refuse the state of another model, or of another kind of optimizer."""
+    model = run.trainer.get_model(keep_torch_compile=False)
+    Weights(model).check(saved["model"], str(saved["folder"]))
+    optimizer = getattr(run.trainer.optimizer, "optimizer", run.trainer.optimizer)
+    before = saved["plan"]["optimizer"]
+    # The module may be another, such as that of a script which is imported now.
+    if before.rpartition(".")[2] not in {kind.__name__ for kind in type(optimizer).__mro__}:
+        raise ValueError(
+            f"the optimizer is a {class_name(optimizer)}, but the checkpoint "
+            f"{saved['folder']} holds the state of a {before}: give the Trainer such an optimizer "
+            f"again; or, to continue from the weights alone, load its model.safetensors into the "
+            f"model with safetensors.torch.load_file, and begin a new run in another folder"
+        )
+
+
+# The optimizer as a part
 
 _NUMBERS = (int, float, torch.Tensor)
 
