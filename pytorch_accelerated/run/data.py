@@ -26,6 +26,7 @@ from torch.utils.data import (
 )
 
 from pytorch_accelerated.checks import kind_of
+from pytorch_accelerated.run.in_memory import by_rows
 from pytorch_accelerated.run.loop_state import EpochGenerator, Randomness, seed_generators
 from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.run.workers import (
@@ -139,7 +140,7 @@ def prepare_loader(
     inner = getattr(prepared, "base_dataloader", prepared)
     if type(inner) is DataLoader and inner.num_workers:
         if even_batches or inner.persistent_workers:
-            inner = with_seeds(inner, generator, accelerator)
+            inner = with_seeds(by_rows(inner), generator, accelerator)
         if inner is loader:
             inner = rebuilt(loader)  # the user's own stays as it is
         shared = generator.shared.share_memory_()  # type: ignore[no-untyped-call]

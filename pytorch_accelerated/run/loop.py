@@ -14,6 +14,7 @@ from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
 from pytorch_accelerated.run import checkpointing, preparing
 from pytorch_accelerated.run.data import accumulation_windows, batches_after, length, tell_epoch
+from pytorch_accelerated.run.in_memory import by_rows
 from pytorch_accelerated.run.loop_state import Stage
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, no_buffer_broadcast, warn
 from pytorch_accelerated.run.run import Run
@@ -191,6 +192,7 @@ def batches_left(run: Run, loader: Any) -> Any:
         run.train_generator.manual_seed(loop.epoch_seed)
         tell_epoch(loader, loop.epoch + loop.num_repeats)
         run.processes.before_workers_start(loader)
+        loader = by_rows(loader)
         return batches_after(loader, loop.batch) if loop.batch else loader
 
 
@@ -320,7 +322,7 @@ def _evaluate_batches(trainer: Any, run: Run, loader: Any) -> None:
     """Go through the batches, whose number may differ between processes."""
     run.eval_generator.manual_seed(run.loop.epoch_seed)
     run.processes.before_workers_start(loader)
-    for batch in loader:
+    for batch in by_rows(loader):
         run.fire("on_eval_step_start")
         with torch.no_grad():
             batch_output = trainer.calculate_eval_batch_loss(batch)
