@@ -26,8 +26,6 @@ from pytorch_accelerated.schedules import Schedule
 
 Plan: TypeAlias = "Schedule | Mapping[str | int, Schedule] | Sequence[Schedule]"
 
-_NONE_YET: Any = (0, 0, None)
-
 
 def field_of(name: str) -> Field:
     """Return the field that users call ``name``: a key, or ``beta1`` for an entry of betas."""
@@ -46,12 +44,6 @@ class FieldSchedules:
         self.legal = bounds(field.name) if group == "parameter group" else (-math.inf, math.inf)
         self._bases: list[Any] = []
         self._is_safe = False
-        #: The stretch of updates that the curve at hand covers.
-        self.segment = _NONE_YET
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The curve at hand, a closure, cannot be pickled; it is found again.
-        return {**vars(self), "segment": _NONE_YET}
 
     @property
     def is_safe_for_all(self) -> bool:
