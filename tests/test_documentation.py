@@ -63,6 +63,7 @@ def test_the_blocks_of_a_page_run_one_after_another(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [page.name])  # LightningCLI reads it
     names: dict[str, object] = {"__name__": page.stem}
     for block in blocks_of(page):
         if block.caption:

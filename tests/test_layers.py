@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "schedules schedulers checkpoints callbacks",
     "trainer": "borrowed checks ema finetuning placeholders run_config tracking utils "
     "schedules schedulers checkpoints callbacks run",
+    "integrations": "schedules schedulers",
     "__init__": "placeholders trainer",
     "cli": "__init__ preview checkpoints",
     "__main__": "cli",

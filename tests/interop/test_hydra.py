@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import (
     absolute,
     constant,
@@ -20,6 +23,8 @@ from pytorch_accelerated.schedules import (
     milestones,
 )
 from pytorch_accelerated.schedules.curves import CURVES
+from tests.interop.plan import BASE, NUM_UPDATES, planned
+from tests.recording import Recorder, held, sgd, train
 
 WARMUP = "{_target_: pytorch_accelerated.schedules.linear, length: 0.1, start: 0.0}"
 DECAY = "{_target_: pytorch_accelerated.schedules.cosine, end: 0.1}"
@@ -127,3 +132,40 @@ def test_a_schedule_for_each_group_by_place_and_by_name(plans: str, expected: An
         rates = [group["lr"] for group in scheduler.optimizer.param_groups]
         assert rates == [one.over(20)(update) for one in of_groups]
         scheduler.step()
+
+
+def test_a_configuration_file_says_the_plan(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(
+        """
+scheduler:
+  _target_: pytorch_accelerated.integrations.ConfiguredScheduler
+  schedules:
+    lr: linear(3, start=0.25) >> cosine(end=0.0)
+    momentum: linear(epochs(2), start=0.0)
+  horizon: 1_000
+  num_updates_per_epoch: 4
+"""
+    )
+    with initialize_config_dir(str(tmp_path), version_base=None):
+        config = compose("plan", [f"scheduler.horizon={NUM_UPDATES}"])
+
+    def run(state: Any, num_updates: int) -> Any:
+        optimizer = sgd([BASE], momentum=0.9)
+        scheduler = instantiate(config.scheduler, optimizer)
+        if state is not None:
+            scheduler.load_state_dict(state)
+        recorders = Recorder(optimizer), Recorder(optimizer, "momentum")
+        train(optimizer, scheduler, num_updates)
+        rates, momenta = ([values[0] for values in recorder.used] for recorder in recorders)
+        return scheduler, rates + held(optimizer), momenta
+
+    warmup = [linear(8, start=0.0)(k, base=0.9) for k in range(NUM_UPDATES)]
+    scheduler, rates, momenta = run(None, NUM_UPDATES)
+    assert (rates, momenta) == (planned(), warmup)
+    assert pickle.loads(pickle.dumps(scheduler)).state_dict() == scheduler.state_dict()
+    scheduler, rates, momenta = run(None, 3)
+    scheduler, rates, momenta = run(scheduler.state_dict(), NUM_UPDATES - 3)
+    assert (rates, momenta) == (planned(3), warmup[3:])
+    twin = ParamScheduler(sgd([BASE], momentum=0.9), **scheduler.schedules)
+    twin.load_state_dict(scheduler.state_dict())
+    assert twin.num_updates == NUM_UPDATES

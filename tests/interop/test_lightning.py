@@ -10,6 +10,7 @@ import lightning as L  # noqa: N812  the way its users write it
 import pytest
 import torch
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningCLI, LRSchedulerCallable
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -36,12 +37,15 @@ class Module(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.SGD(self.parameters(), lr=BASE, weight_decay=0.4)
+        return self.handed_over(optimizer, self.make(optimizer))
+
+    def handed_over(self, optimizer: Any, scheduler: Any) -> Any:
         self.recorder = Recorder(optimizer)
         self.decays = Recorder(optimizer, "weight_decay")
-        self.scheduler = self.make(optimizer)
+        self.scheduler = scheduler
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.scheduler, "interval": "step"},
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
     def used(self) -> list[float]:
@@ -142,6 +146,88 @@ def test_manual_optimization(tmp_path: Path) -> None:
     module = Manual()
     trainer(tmp_path, max_epochs=2).fit(module, batches(8))
     assert module.used() == planned()
+
+
+# LightningCLI ------------------------------------------------------------------------------
+
+CONFIGURED = """
+seed_everything: false
+trainer:
+  accelerator: cpu
+  max_epochs: 2
+  logger: false
+  enable_progress_bar: false
+  enable_model_summary: false
+  callbacks:
+    class_path: lightning.pytorch.callbacks.ModelCheckpoint
+    init_args: {dirpath: ., filename: "{step}", every_n_train_steps: 1, save_top_k: -1}
+"""
+SCHEDULER = """{
+  class_path: pytorch_accelerated.integrations.ConfiguredScheduler,
+  init_args: {
+    schedules: {lr: "linear(3, start=0.25) >> cosine(end=0.0)", weight_decay: linear(end=0.0)},
+    HORIZON
+  }
+}"""
+
+
+class AsksItsTrainer(Module):
+    def __init__(self, scheduler: LRSchedulerCallable) -> None:
+        super().__init__()
+        self.make = lambda optimizer: scheduler(
+            optimizer, horizon=self.trainer.estimated_stepping_batches
+        )
+
+    def train_dataloader(self) -> Any:
+        return batches(4)
+
+
+class IsTold(Module):
+    def __init__(self) -> None:
+        super().__init__()
+
+    def train_dataloader(self) -> Any:
+        return batches(4)
+
+
+class StepsWithEveryUpdate(LightningCLI):
+    @staticmethod
+    def configure_optimizers(
+        lightning_module: Any, optimizer: Any, lr_scheduler: Any = None
+    ) -> Any:
+        return lightning_module.handed_over(optimizer, lr_scheduler)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Checkpoint directory .* is not empty",
+    "ignore:.*configure_optimizers` will be overridden",
+)
+@pytest.mark.parametrize("is_told", [False, True])
+def test_a_configuration_file_says_the_plan(
+    is_told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if is_told:
+        cli, module = StepsWithEveryUpdate, IsTold
+        optimizer = f"{{class_path: torch.optim.SGD, init_args: {{lr: {BASE}, weight_decay: 0.4}}}}"
+        scheduler = SCHEDULER.replace("HORIZON", f"horizon: {NUM_UPDATES}")
+        text = f"optimizer: {optimizer}\nlr_scheduler: {scheduler}\n"
+    else:
+        cli, module = LightningCLI, AsksItsTrainer
+        text = f"model:\n  scheduler: {SCHEDULER.replace('HORIZON', '')}\n"
+    Path("plan.yaml").write_text(CONFIGURED + text)
+
+    def fitted(*more: str) -> Any:
+        monkeypatch.setattr("sys.argv", ["train.py", "fit", "--config", "plan.yaml", *more])
+        return cli(module, save_config_callback=None).model
+
+    decay = [linear(NUM_UPDATES, end=0.0)(k, base=0.4) for k in range(NUM_UPDATES)]
+    fresh = fitted()
+    assert fresh.used() == planned()
+    assert [values[0] for values in fresh.decays.used] == decay
+    resumed = fitted("--ckpt_path", "step=3.ckpt", "--weights_only", "true")
+    assert resumed.used() == planned(3)
+    assert [values[0] for values in resumed.decays.used] == decay[3:]
 
 
 # Fabric ------------------------------------------------------------------------------------
