@@ -114,13 +114,13 @@ def bounds(field: str) -> tuple[float, float]:
     return lower, 1.0 if field in _BELOW_ONE else math.inf
 
 
-def out_of_range(field: str, value: float, group: int, where: str) -> ValueError:
+def out_of_range(field: str, value: float, group: str, where: str) -> ValueError:
     """Return the error for a value that the field may not have."""
     if not math.isfinite(value):
-        return ValueError(f"{field}: {value!r} for parameter group {group} {where} is not finite.")
+        return ValueError(f"{field}: {value!r} for {group} {where} is not finite.")
     allowed = "at least 0 and below 1" if field in _BELOW_ONE else "0 or more"
     return ValueError(
-        f"{field}: {value!r} for parameter group {group} {where} is out of range; it has to be "
+        f"{field}: {value!r} for {group} {where} is out of range; it has to be "
         f"{allowed}. Plain numbers in a schedule are multiples of the group's base value; write "
         "absolute(…) for a value that is meant as it stands."
     )

@@ -134,7 +134,7 @@ def _check_range(
         for value, scale, where in found:
             is_too_large = value >= upper and (is_given or scale == 0.0)
             if not math.isfinite(value) or value < lower or is_too_large:
-                raise out_of_range(field, value, group, where)
+                raise out_of_range(field, value, f"parameter group {group}", where)
 
 
 # Schedulers -----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from pytorch_accelerated.preview.columns import Column, entries
 from pytorch_accelerated.preview.of_schedules import check_number, rows_within, updates_of
 from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedulers.groups import Field, Group, copied, plain
+from pytorch_accelerated.schedulers.naming import labels_of
 from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase
 
 _MOST_WRAPPERS = 5  # a mock has attributes without end
@@ -94,7 +95,9 @@ def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
     groups = [dict(group) for group in scheduler.optimizer.param_groups]
     names = [str(group.get("name", i)) for i, group in enumerate(groups)]
     if isinstance(scheduler, SchedulerBase):
+        labels = labels_of(scheduler.optimizer)
         for field in scheduler._fields.values():
+            field.choose(labels)
             field.adopt(groups)
         if scheduler._planned(1, groups) is not None:
             check_number(num_updates)
@@ -102,13 +105,18 @@ def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
         if planned is not None:
             columns = {
                 field.name: [
-                    _as_held(column, held)
-                    for column, held in zip(some, field.held(groups), strict=True)
+                    [field.entry(plain(group.get(field.key)))] * num_updates
+                    if column is None
+                    else _as_held(column, held)
+                    for column, held, group in zip(some, field.held(groups), groups, strict=True)
                 ]
                 for field, some in planned.items()
             }
             phases = {
-                own.field.name: [rows_within(schedule, num_updates) for schedule in own.of(groups)]
+                own.field.name: [
+                    () if schedule is None else rows_within(schedule, num_updates)
+                    for schedule in own.of(groups)
+                ]
                 for own in getattr(scheduler, "_schedules", ())
             }
             return Preview(

@@ -295,5 +295,7 @@ def _warn_of_another_length(scheduler: Any, num_updates: int, horizon: int) -> N
 def _rates(scheduler: Any, num_updates: int) -> list[float]:
     values = scheduler.get_updated_values(num_updates)
     if isinstance(values, Mapping):
-        return list(values.get("lr", ()))
-    return list(values) if scheduler.param_group_field == "lr" else []
+        values = values.get("lr", ())
+    elif scheduler.param_group_field != "lr":
+        return []
+    return [value for value in values if value is not None]

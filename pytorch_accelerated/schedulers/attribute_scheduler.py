@@ -24,12 +24,17 @@ class _Target(MutableMapping[str, Any]):
     def __init__(self, target: Any, names: frozenset[str], index: int) -> None:
         self.target = target
         self.names = names
+        self.kind = type(target).__name__
         #: What messages call it.
-        self.called = f"target {index} ({type(target).__name__})"
-        self.own: dict[str, Any] = {"params": [], "name": f"{type(target).__name__} {index}"}
+        self.text = f"target {index} ({self.kind})"
+        self.own: dict[str, Any] = {"params": [], "name": f"{self.kind} {index}"}
 
     def __getitem__(self, key: str) -> Any:
         return getattr(self.target, key) if key in self.names else self.own[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return an attribute that the target may not have, if no schedule is for it."""
+        return self[key] if key in self.own or hasattr(self.target, key) else default
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key not in self.names:
@@ -107,10 +112,10 @@ class AttributeScheduler(ParamScheduler):
 
     @staticmethod
     def _schedules_of(name: str, plan: Any) -> FieldSchedules:
-        return FieldSchedules(Field(name, keeps_integers=True), plan, "target")
+        return FieldSchedules(Field(name, keeps_integers=True), plan)
 
     @property
-    def schedules(self) -> dict[str, tuple[Schedule, ...]]:
+    def schedules(self) -> dict[str, tuple[Schedule | None, ...]]:
         """Attribute → the schedule of each target."""
         groups = self.optimizer.param_groups
         return {own.field.name: tuple(own.of(groups)) for own in self._schedules}
@@ -122,7 +127,12 @@ class AttributeScheduler(ParamScheduler):
 
     def _write(self, due: Due) -> None:
         groups = self.optimizer.param_groups
-        before = [(group, f.key, copied(group[f.key])) for f, _ in due for group in groups]
+        before = [
+            (group, field.key, copied(held))
+            for field, _ in due
+            for group, held in zip(groups, field.held(groups), strict=True)
+            if held is not None
+        ]
         last = [field.last for field, _ in due]
         try:
             super()._write(due)

@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from pytorch_accelerated.schedulers.naming import Label, chosen, keys_for
+
 Group: TypeAlias = dict[str, Any]
 Value: TypeAlias = Any  # a float, or a tuple of floats; user code may hand over tensors
 
@@ -38,6 +40,7 @@ class Field:
         index: int | None = None,
         name: str | None = None,
         keeps_integers: bool = False,
+        by_key: Mapping[str | int, Any] | None = None,
     ) -> None:
         self.key = key
         #: The entry of a tuple that is meant; None for the whole value.
@@ -47,6 +50,13 @@ class Field:
         #: Whether an integer that is held stays one, and so takes whole values only.
         self.keeps_integers = keeps_integers
         self.initial_key = f"initial_{key}"
+        #: What there is for some of the groups, by their keys; None if the field is for all.
+        self.by_key = by_key
+        #: Of that, what there is for each group; None for one that is left alone.
+        self.chosen: list[Any] = []
+        #: The places of the groups that are left alone.
+        self.left_out: frozenset[int] = frozenset()
+        self.labels: Sequence[Label] = ()
         self.last = []
         #: The base value of each group, as it was when they were last looked at one by one.
         self.seen: list[Value] = []
@@ -78,6 +88,29 @@ class Field:
         #: Offset and scale that made what was left, if the quick way may continue from there.
         self.formula: tuple[float, float] | None = None
 
+    # Groups --------------------------------------------------------------------------------
+
+    def choose(self, labels: Sequence[Label]) -> None:
+        """Find out which of the groups the field is for; some may have come since."""
+        if self.by_key is not None:
+            self.chosen = chosen(self.name, self.by_key, labels)
+            self.left_out = frozenset(i for i, one in enumerate(self.chosen) if one is None)
+        self.labels = labels
+
+    def called(self, index: int) -> str:
+        """Return what messages call a group."""
+        if index < len(self.labels):
+            return self.labels[index].text
+        return f"parameter group {index}"
+
+    def starting(self, index: int) -> str:
+        """Return the same, to start a line with."""
+        name = self.called(index)
+        return name[0].upper() + name[1:]
+
+    def _own(self, groups: Sequence[Group]) -> list[tuple[int, Group]]:
+        return [(i, group) for i, group in enumerate(groups) if i not in self.left_out]
+
     # Base values ---------------------------------------------------------------------------
 
     def adopt(self, groups: Sequence[Group]) -> list[Group]:
@@ -85,20 +118,35 @@ class Field:
 
         Return the groups that were new. If any group cannot be scheduled, none is changed.
         """
-        new = [(i, group) for i, group in enumerate(groups) if self.initial_key not in group]
+        own = self._own(groups)
+        self._check_all_have_it(own)
+        new = [(i, group) for i, group in own if self.initial_key not in group]
         bases = [self._base(i, group) for i, group in new]
         for (_, group), base in zip(new, bases, strict=True):
             group[self.initial_key] = base
         return [group for _, group in new]
 
-    def _base(self, index: int, group: Group) -> Value:
-        if self.key not in group:
-            known = ", ".join(sorted(key for key in group if key != "params"))
-            raise ParamGroupFieldError(
-                f"Parameter group {index} has no field {self.key!r} to schedule. It has: {known}."
+    def _check_all_have_it(self, own: Sequence[tuple[int, Group]]) -> None:
+        missing = [i for i, group in own if self.key not in group]
+        if not missing:
+            return
+        there = [self.labels[i] for i, _ in own if i not in missing and self.labels]
+        if there:
+            lacking = [self.labels[i] for i in missing]
+            keys = ", ".join(f"{key!r}: …" for key in keys_for(there, lacking))
+            text = (
+                f"{', '.join(repr(label.name) for label in lacking)} have no field {self.key!r} to "
+                f"schedule. To schedule it where it is, write {self.name}={{{keys}}}."
             )
+        else:
+            index, group = own[0]
+            known = ", ".join(sorted(key for key in group if key != "params"))
+            text = f"{self.starting(index)} has no field {self.key!r} to schedule. It has: {known}."
+        raise ParamGroupFieldError(text)
+
+    def _base(self, index: int, group: Group) -> Value:
         held = group[self.key]
-        where = f"{self.name}: field {self.key!r} of {called(group, index)} holds {held!r}"
+        where = f"{self.name}: field {self.key!r} of {self.called(index)} holds {held!r}"
         entries = held if isinstance(held, tuple | list) else (held,)
         if not entries or not all(map(_can_be_scheduled, entries)):
             raise TypeError(
@@ -110,7 +158,12 @@ class Field:
         return plain(held)
 
     def bases(self, groups: Sequence[Group]) -> list[Value]:
-        """Return the base value of each group, in plain numbers."""
+        """Return the base value of each group, in plain numbers; None if it is left alone."""
+        if self.left_out:
+            return [
+                None if i in self.left_out else self.entry(plain(group[self.initial_key]))
+                for i, group in enumerate(groups)
+            ]
         bases = list(map(self._base_in, groups))
         if bases == self.seen:
             return self.seen[:]
@@ -129,8 +182,13 @@ class Field:
     # Reading and comparing -----------------------------------------------------------------
 
     def held(self, groups: Sequence[Group]) -> list[Value]:
-        """Return what each group holds now, as it is."""
-        return [self.entry(group[self.key]) for group in groups]
+        """Return what each group holds now, as it is; None if it is left alone."""
+        if not self.left_out:
+            return [self.entry(group[self.key]) for group in groups]
+        return [
+            None if i in self.left_out else self.entry(group[self.key])
+            for i, group in enumerate(groups)
+        ]
 
     def entry(self, whole: Value) -> Value:
         """Return what is meant of the value of a key: all of it, or one entry."""
@@ -162,13 +220,13 @@ class Field:
             self.told.add(i)
             if i in self.found:
                 yield (
-                    f"{starting(groups[i], i)} held {self.name}={self.found[i]!r} when the "
+                    f"{self.starting(i)} held {self.name}={self.found[i]!r} when the "
                     "scheduler was made, but its base value counts, "
                     f"{self.initial_key}={bases[i]!r}."
                 )
             else:
                 yield (
-                    f"{starting(groups[i], i)} held {self.name}={plain(now)!r}, though the "
+                    f"{self.starting(i)} held {self.name}={plain(now)!r}, though the "
                     f"scheduler had put {plain(getattr(mark, 'value', mark))!r} there; "
                     f"{plain(values[i])!r} replaces it."
                 )
@@ -189,7 +247,10 @@ class Field:
                 "parameter groups. Return one value for all groups, or one for each."
             )
         rows = enumerate(zip(values, groups, strict=True))
-        return [self.checked_one(value, index, group) for index, (value, group) in rows]
+        return [
+            None if index in self.left_out else self.checked_one(value, index, group)
+            for index, (value, group) in rows
+        ]
 
     def _one_for_each(self, returned: Any, groups: Sequence[Group]) -> list[Any]:
         if is_number(returned):
@@ -199,8 +260,8 @@ class Field:
                 f"{returned!r} came for field {self.name!r}, which is not a number. Return one "
                 "value for all groups, an iterable with one for each, or None for no change."
             )
-        values = list(returned)
-        holds_tuples = any(isinstance(group[self.key], tuple | list) for group in groups)
+        values, own = list(returned), self._own(groups)
+        holds_tuples = any(isinstance(group[self.key], tuple | list) for _, group in own)
         if self.index is None and holds_tuples and values and all(map(is_number, values)):
             return [tuple(values)] * len(groups)
         return values
@@ -210,7 +271,7 @@ class Field:
         held = group[self.key]
         if self.index is not None or not isinstance(held, tuple | list):
             return self._checked_number(value, index, group, self.entry(held))
-        where = f"for field {self.name!r} of {called(group, index)}, which holds {len(held)}"
+        where = f"for field {self.name!r} of {self.called(index)}, which holds {len(held)}"
         if is_number(value) or isinstance(value, str | bytes) or not isinstance(value, Iterable):
             raise TypeError(f"{value!r} came {where} numbers.")
         entries = tuple(value)
@@ -223,7 +284,7 @@ class Field:
         if isinstance(target, Tensor) and isinstance(value, Tensor) and value.device.type != "cpu":
             # Looking at a value on an accelerator would stall it, so it is copied unseen.
             return value.detach().clone()
-        came = f"{value!r} came for field {self.name!r} of {called(group, index)}, which"
+        came = f"{value!r} came for field {self.name!r} of {self.called(index)}, which"
         if not is_number(value):
             raise TypeError(f"{came} is not a number.")
         value = plain(value)
@@ -280,7 +341,11 @@ class Field:
         taken: dict[int, Value] = {}
         with torch.no_grad():  # a rate may require a gradient
             for group, value in zip(groups, values, strict=True):
-                group[key] = self._filled(group[key], group[self.initial_key], taken, value)
+                held = group.get(key)
+                if value is not None:
+                    group[key] = self._filled(held, group[self.initial_key], taken, value)
+                elif isinstance(held, Tensor | tuple):  # of which others may hold the tensor
+                    group[key] = self._filled(held, held, taken)
             if taken and defaults and key in defaults:
                 defaults[key] = self._filled(held := defaults[key], held, taken)
         self.look_at(groups, values)
@@ -302,17 +367,6 @@ class Field:
         self.last = list(map(_mark, held, values))
         self.seen = self.bases(groups)
         self.holds_floats = self.index is None and all(type(value) is float for value in held)
-
-
-def called(group: Group, index: int) -> str:
-    """Return what messages call a group."""
-    return getattr(group, "called", f"parameter group {index}")
-
-
-def starting(group: Group, index: int) -> str:
-    """Return the same, to start a line with."""
-    name = called(group, index)
-    return name[0].upper() + name[1:]
 
 
 def plain(value: Any) -> Any:

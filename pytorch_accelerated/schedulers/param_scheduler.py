@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 from array import array
@@ -14,8 +13,9 @@ from torch.optim import Optimizer
 from pytorch_accelerated.checks import bounds, out_of_range, same, whole, wrong_kind
 from pytorch_accelerated.schedulers import quick, state
 from pytorch_accelerated.schedulers.for_runs import for_the_run, schedules_in
-from pytorch_accelerated.schedulers.groups import Field, Group, plain, starting
+from pytorch_accelerated.schedulers.groups import Field, Group, plain
 from pytorch_accelerated.schedulers.messages import raise_named
+from pytorch_accelerated.schedulers.naming import check_keys
 from pytorch_accelerated.schedulers.scheduler_base import (
     Due,
     Planned,
@@ -34,14 +34,15 @@ def field_of(name: str) -> Field:
 
 
 class FieldSchedules:
-    """The schedules of one field: one for all groups, or one for each."""
+    """The schedules of one field: one for all groups, or one for each that a key matches."""
 
-    def __init__(self, field: Field, plan: Plan, group: str = "parameter group") -> None:
+    def __init__(self, field: Field, plan: Plan) -> None:
         self.field = field
         self.plan: Any = checked_plan(field.name, plan)
-        self._by_group: Any = dict(enumerate(self.plan)) if type(self.plan) is tuple else self.plan
-        self._group = group
-        self.legal = bounds(field.name) if group == "parameter group" else (-math.inf, math.inf)
+        if not isinstance(self.plan, Schedule):
+            by_key: Any = self.plan
+            field.by_key = dict(enumerate(by_key)) if isinstance(by_key, tuple) else by_key
+        self.legal = (-math.inf, math.inf) if field.keeps_integers else bounds(field.name)
         self._bases: list[Any] = []
         self._is_safe = False
 
@@ -50,59 +51,55 @@ class FieldSchedules:
         """Whether one schedule is for all groups and its values need no checks with their bases."""
         return self._is_safe and isinstance(self.plan, Schedule)
 
-    def of(self, groups: Sequence[Group]) -> list[Schedule]:
-        """Return the schedule of each group."""
+    def of(self, groups: Sequence[Group]) -> list[Schedule | None]:
+        """Return the schedule of each group; None for one that is left alone."""
         if isinstance(self.plan, Schedule):
             return [self.plan] * len(groups)
-        return [self._of_one(i, group) for i, group in enumerate(groups)]
+        if isinstance(self.plan, tuple) and len(self.plan) < len(groups):
+            raise self._wrong_number()
+        return self.field.chosen
 
-    def _of_one(self, index: int, group: Group) -> Schedule:
-        name, plans = group.get("name"), self._by_group
-        found: Schedule | None = plans.get(name, plans.get(index))
-        if found is None:
-            raise ValueError(
-                f"{self.field.name}: parameter group {index} (name {name!r}) has no schedule; "
-                f"there are {len(plans)} schedules, for {[*plans]}. "
-                "Make the scheduler with one for it, too; constant(1) leaves the base value as it "
-                "is. If the group was added later, take this scheduler's state_dict() first, and "
-                "load it into the new one."
-            )
-        return found
-
-    def check_names(self, groups: Sequence[Group]) -> None:
+    def check_groups(self) -> None:
         """Raise if a schedule is meant for a group that there is not."""
-        if isinstance(self.plan, tuple) and len(self.plan) > len(groups):
-            raise ValueError(
-                f"{self.field.name}: {len(self.plan)} schedules came for {len(groups)} "
-                f"{self._group}s."
-            )
-        if isinstance(self.plan, Mapping):
-            known = {group.get("name") for group in groups} | set(range(len(groups)))
-            for key in self.plan:
-                if key not in known:
-                    names = ", ".join(repr(group.get("name")) for group in groups)
-                    raise ValueError(
-                        f"{self.field.name}: no parameter group is called {key!r}; the groups' "
-                        f"names are {names}. Name a group with {{'params': …, 'name': {key!r}}}."
-                    )
+        if isinstance(self.plan, tuple) and len(self.plan) > len(self.field.labels):
+            raise self._wrong_number()
+        check_keys(self.field.name, self.field.by_key or (), self.field.labels)
+
+    def _wrong_number(self) -> ValueError:
+        labels = self.field.labels
+        return ValueError(
+            f"{self.field.name}: {len(self.plan)} schedules came for {len(labels)} groups, which "
+            f"are called {', '.join(repr(label.name) for label in labels)}. Write one for each, or "
+            "a mapping with those that are to change. For groups that were added later, make the "
+            "scheduler anew, and load this one's state_dict() into it."
+        )
 
     def values(self, num_updates: int, bases: list[Any], groups: Sequence[Group]) -> list[Any]:
         """Return the value of each group at update ``num_updates``, for its base value."""
         if bases != self._bases:
             self.look_at(bases, groups)
+        values: list[Any]
         if isinstance(self.plan, Schedule):
             offset, scale = self._coefficients(self.plan, num_updates, "")
             values = [offset + scale * base for base in bases]
         else:
-            values = []
-            for index, (schedule, base) in enumerate(zip(self.of(groups), bases, strict=True)):
-                where = f" of {self._group} {index}"
+            values = [None] * len(bases)
+            for index, schedule, base in self._rows(bases, groups):
+                where = f" of {self.field.called(index)}"
                 offset, scale = self._coefficients(schedule, num_updates, where)
-                values.append(offset + scale * base)
+                values[index] = offset + scale * base
         if not self._is_safe:
             for index, value in enumerate(values):
                 self._check(value, index, "in its schedule")
         return values
+
+    def _rows(
+        self, bases: list[Any], groups: Sequence[Group]
+    ) -> Iterator[tuple[int, Schedule, Any]]:
+        """Yield place, schedule and base of each group that is scheduled."""
+        for index, (schedule, base) in enumerate(zip(self.of(groups), bases, strict=True)):
+            if schedule is not None:
+                yield index, schedule, base
 
     def _coefficients(
         self, schedule: Schedule, num_updates: int, group: str
@@ -112,17 +109,19 @@ class FieldSchedules:
         except (TypeError, ValueError) as error:
             raise_named(f"{self.field.name}{group}", error)
 
-    def columns(self, num_updates: int, groups: Sequence[Group]) -> list[array[float]]:
+    def columns(self, num_updates: int, groups: Sequence[Group]) -> list[array[float] | None]:
         """Return what :meth:`values` gives at updates 0 … ``num_updates`` − 1, for each group."""
         bases = self.field.bases(groups)
+        columns: list[array[float] | None]
         if isinstance(self.plan, Schedule):
-            columns = self.plan.track.columns(num_updates, bases)
+            columns = [*self.plan.track.columns(num_updates, bases)]
         else:
-            pairs = zip(self.of(groups), bases, strict=True)
-            columns = [one.track.columns(num_updates, [base])[0] for one, base in pairs]
+            columns = [None] * len(bases)
+            for index, schedule, base in self._rows(bases, groups):
+                (columns[index],) = schedule.track.columns(num_updates, [base])
         if bases != self._bases or not self._is_safe:
             for index, column in enumerate(columns):
-                for update, value in enumerate(column):
+                for update, value in enumerate(column or ()):
                     self._check(value, index, f"at update {update}")
         return columns
 
@@ -132,11 +131,11 @@ class FieldSchedules:
         With new groups, also raise if a phase starts or ends outside the field's legal range.
         """
         are_new, is_safe = len(bases) != len(self._bases), True
-        for index, (schedule, base) in enumerate(zip(self.of(groups), bases, strict=True)):
+        for index, schedule, base in self._rows(bases, groups):
             if not isinstance(base, float):
                 raise TypeError(
-                    f"{self.field.name}: the base value of {self._group} {index} is {base!r}, but "
-                    "a schedule gives single numbers. Put a number into the group's "
+                    f"{self.field.name}: the base value of {self.field.called(index)} is {base!r}, "
+                    "but a schedule gives single numbers. Put a number into the group's "
                     f"{self.field.initial_key}; for one entry of betas write beta1=… or beta2=…."
                 )
             for offset, scale in schedule.track.reached if are_new else ():
@@ -149,13 +148,9 @@ class FieldSchedules:
     def _is_allowed(self, value: float) -> bool:
         return math.isfinite(value) and self.legal[0] <= value < self.legal[1]
 
-    def _check(self, value: float, index: int, where: str) -> None:
-        if not math.isfinite(value):
-            raise ValueError(
-                f"{self.field.name}: {value!r} for {self._group} {index} {where} is not finite."
-            )
-        if not self._is_allowed(value):
-            raise out_of_range(self.field.name, value, index, where)
+    def _check(self, value: float | None, index: int, where: str) -> None:
+        if value is not None and not self._is_allowed(value):
+            raise out_of_range(self.field.name, value, self.field.called(index), where)
 
 
 class _Scheduled(SchedulerBase):
@@ -188,7 +183,7 @@ class _Scheduled(SchedulerBase):
         self._schedules = [self._schedules_of(name, plan) for name, plan in schedules.items()]
         self._attach(optimizer, [own.field for own in self._schedules])
         for own in self._schedules:
-            own.check_names(optimizer.param_groups)
+            own.check_groups()
             own.look_at(self._bases(own.field), optimizer.param_groups)
 
     @staticmethod
@@ -225,7 +220,7 @@ class _Scheduled(SchedulerBase):
 
         Raises:
             ValueError: If ``num_updates`` is negative or fractional, a value is out of its range,
-                or a group has no schedule.
+                or two patterns match a new group with schedules that differ.
             TypeError: If a base value is not a number.
         """
         if not self._may_be_quick:
@@ -262,10 +257,9 @@ class _Scheduled(SchedulerBase):
             if isinstance(own.plan, Schedule):
                 rows.append([own.field.name, None, repr(own.plan)])
                 continue
-            for index, group in enumerate(self.optimizer.param_groups):
-                # A group that came since may have none yet; what needs it says so.
-                with contextlib.suppress(ValueError):
-                    rows.append([own.field.name, index, repr(own._of_one(index, group))])
+            for index, schedule in enumerate(own.field.chosen):
+                if schedule is not None:
+                    rows.append([own.field.name, index, repr(schedule)])
         # Where an object lies in memory is another place in each process.
         return [[*place, re.sub(r" at 0x[0-9a-fA-F]+", "", text)] for *place, text in rows]
 
@@ -281,14 +275,13 @@ class _Scheduled(SchedulerBase):
         if num_updates is not None and (lines or not self._has_values_of_its_own):
             due = self._checked(self.get_updated_values(num_updates), num_updates)
         due = due or super()._due_from(checked)
-        groups = self.optimizer.param_groups
         for field, values in due:
             before = checked["values"].get(field.name, ())
             lines += [
-                f"{starting(groups[i], i)}: {field.name}={plain(value)!r} is due by the schedule "
+                f"{field.starting(i)}: {field.name}={plain(value)!r} is due by the schedule "
                 f"given now, but the checkpoint held {plain(saved)!r}."
                 for i, (value, saved) in enumerate(zip(values, before, strict=False))
-                if not same(value, saved, state.PRECISION)
+                if None not in (value, saved) and not same(value, saved, state.PRECISION)
             ]
         if lines:
             since = " from the next update on" if num_updates is None else ""
@@ -307,13 +300,17 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         optimizer: The optimizer whose parameter groups are scheduled.
         **schedules: Field → schedule: ``lr``, ``weight_decay``, ``momentum``, ``beta1``,
             ``beta2`` (entries of ``betas``), or any other key of the groups. Instead of one
-            schedule for all groups, a mapping from the groups' ``name`` (or index) to schedules,
-            or a sequence with one for each group.
+            schedule for all groups, a sequence with one for each, or a mapping, which leaves
+            groups alone that none of its keys matches. A key is a group's ``name``, its index,
+            the optimizer's class, a pattern as for :func:`fnmatch.fnmatch`, or ``"*"``; where
+            several match a group, the first in this order counts. A group without a name is
+            called after the optimizer's class and its index, ``AdamW/0``.
 
     Raises:
         KeyError: If a parameter group does not have a field (also a ``ValueError``).
         ValueError: If a schedule is still relative, leaves the field's legal range (rates and
-            decays are not negative; betas and momentum are in [0, 1)), or misses its group.
+            decays are not negative; betas and momentum are in [0, 1)), or matches no group, or two
+            patterns match one group with schedules that differ.
         TypeError: If something else comes in place of a schedule.
 
     Example:
@@ -405,5 +402,7 @@ def checked_plan(name: str, plan: object) -> Schedule | dict[Any, Schedule] | tu
                 f"{name}={schedule!r} has lengths that are shares, epochs or the rest. Write "
                 ".over(horizon, num_updates_per_epoch=…), or give it to create_scheduler_fn."
             )
+    if not schedules_in(result):
+        raise ValueError(f"{name}={plan!r} holds no schedule. Leave {name} out, or write one.")
     checked: Schedule | dict[Any, Schedule] | tuple[Schedule, ...] = result
     return checked

@@ -147,7 +147,7 @@ class PlateauLrScheduler(ParamScheduler):
         share = self.factor**self.num_reductions
         floors = self._floors(len(values))
         return [
-            max(value * share, min(value, floor))
+            None if value is None else max(value * share, min(value, floor))
             for value, floor in zip(values, floors, strict=True)
         ]
 

@@ -16,9 +16,10 @@ from pytorch_accelerated import door
 from pytorch_accelerated.checks import kind_of, whole
 from pytorch_accelerated.schedulers import messages, state
 from pytorch_accelerated.schedulers.groups import Field, Group, copied
+from pytorch_accelerated.schedulers.naming import labels_of
 
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
-Planned: TypeAlias = "dict[Field, list[array[float]]]"
+Planned: TypeAlias = "dict[Field, list[array[float] | None]]"
 
 
 class SchedulerMeta(ABCMeta):
@@ -110,10 +111,12 @@ class SchedulerBase(metaclass=SchedulerMeta):
 
     def _adopt(self, fields: Iterable[Field]) -> None:
         """Keep as its base value what each group holds that has none yet."""
-        self._num_groups = len(self.optimizer.param_groups)
+        groups, labels = self.optimizer.param_groups, labels_of(self.optimizer)
         for field in fields:
-            new = field.adopt(self.optimizer.param_groups)
+            field.choose(labels)
+            new = field.adopt(groups)
             self._new_groups += tuple((group, field.initial_key) for group in new)
+        self._num_groups = len(groups)
 
     def _forget_new_groups(self, known: tuple[tuple[Group, str], ...] = ()) -> None:
         """Take the base values out again that groups got, after something has failed."""

@@ -16,7 +16,8 @@ from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 
 from pytorch_accelerated.checks import same
-from pytorch_accelerated.schedulers.groups import plain, starting
+from pytorch_accelerated.schedulers.groups import plain
+from pytorch_accelerated.schedulers.naming import labels_of
 
 T = TypeVar("T")
 
@@ -37,14 +38,20 @@ _SHOWN = 160
 
 def saved(scheduler: Any) -> dict[str, Any]:
     """Return the state of a scheduler."""
-    groups = scheduler.optimizer.param_groups
+    groups, labels = scheduler.optimizer.param_groups, labels_of(scheduler.optimizer)
     bases: dict[str, list[Any]] = {}
     values: dict[str, list[Any]] = {}
     for name, field in scheduler._fields.items():
         # A group that was added since the last step has no base yet.
-        wholes = [group.get(field.initial_key, group[field.key]) for group in groups]
-        bases[name] = [_listed(field.entry(plain(base))) for base in wholes]
-        values[name] = [_listed(plain(held)) for held in field.held(groups)]
+        field.choose(labels)
+        held = field.held(groups)
+        bases[name] = [
+            _listed(plain(field.entry(group[field.initial_key])))
+            if field.initial_key in group and now is not None
+            else _listed(plain(now))
+            for group, now in zip(groups, held, strict=True)
+        ]
+        values[name] = [_listed(plain(now)) for now in held]
     return {
         "format": _FORMAT,
         "kind": scheduler._state_kind,
@@ -87,9 +94,11 @@ def _is_cached(scheduler: Any, name: str) -> bool:
 
 def load(scheduler: Any, state_dict: Mapping[str, Any]) -> None:
     """Check a state and have the scheduler continue from it; if that fails, nothing changes."""
+    fields, labels = list(scheduler._fields.values()), labels_of(scheduler.optimizer)
+    for field in fields:
+        field.choose(labels)
     state = _checked(scheduler, state_dict)
     groups, before = scheduler.optimizer.param_groups, dict(vars(scheduler))
-    fields = list(scheduler._fields.values())
     keys = {field.initial_key for field in fields}
     bases = [(group, key, group.get(key)) for group in groups for key in keys]
     try:
@@ -139,7 +148,9 @@ def _checked(scheduler: Any, state_dict: Any) -> dict[str, Any]:
     try:
         for key, name in rows:
             for index, (value, group) in enumerate(zip(state[key][name], groups, strict=False)):
-                if name in fields:
+                # A plan may have left groups alone that another one schedules.
+                is_none = value is None and not scheduler._has_values_of_its_own
+                if name in fields and index not in fields[name].left_out and not is_none:
                     fields[name].checked_one(value, index, group)
     except (TypeError, ValueError) as error:
         expected = "a list with what each parameter group holds, in finite numbers"
@@ -185,6 +196,8 @@ def _bring_back_bases(scheduler: Any, state: Mapping[str, Any]) -> None:
         for i, (group, found, value, base) in enumerate(
             zip(groups, field.bases(groups), *rows, strict=False)
         ):
+            if found is None or base is None:
+                continue  # a plan leaves this group alone
             is_new = (id(group), field.initial_key) in new
             is_lost = is_new and same(found, value, PRECISION)
             if is_lost or not scheduler._bases_live_in_groups:
@@ -199,7 +212,7 @@ def warn_of_replaced(scheduler: Any, due: Iterable[Any], state: Mapping[str, Any
     for field, values in due:
         bases, last = field.bases(groups), field.last
         lines += [
-            f"{starting(groups[i], i)} had {field.initial_key}={seen!r} when the scheduler was "
+            f"{field.starting(i)} had {field.initial_key}={seen!r} when the scheduler was "
             f"made; now it has {base!r}, which counts."
             for i, (seen, base) in enumerate(zip(field.seen, bases, strict=False))
             if seen != base
@@ -211,7 +224,7 @@ def warn_of_replaced(scheduler: Any, due: Iterable[Any], state: Mapping[str, Any
             known = [bases[i], values[i], *before[i : i + 1]]
             if not is_as_left and not any(same(held, value, PRECISION) for value in known):
                 lines.append(
-                    f"{starting(groups[i], i)} held {field.name}={held!r}, set by hand since; "
+                    f"{field.starting(i)} held {field.name}={held!r}, set by hand since; "
                     f"{plain(values[i])!r} replaces it."
                 )
     if lines:

@@ -457,7 +457,7 @@ def test_the_factory_gives_relative_schedules_the_runs_lengths() -> None:
         (SimpleNamespace(n=math.nan), {"n": DOWN}, ValueError, "nan"),
         (Weight(), {"value": 0.5}, TypeError, "value=0.5 is a float, but has to be a schedule"),
         (Weight(), {"value": linear(0.5, end=0.0)}, ValueError, "over"),
-        (Weight(), {"value": [DOWN, DOWN]}, ValueError, "1 targets"),
+        (Weight(), {"value": [DOWN, DOWN]}, ValueError, "2 schedules came for 1 groups"),
         (torch.ones(2), {"ndim": constant(1)}, AttributeError, "ndim"),
     ],
 )
