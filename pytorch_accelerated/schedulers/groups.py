@@ -134,9 +134,10 @@ class Field:
         if there:
             lacking = [self.labels[i] for i in missing]
             keys = ", ".join(f"{key!r}: …" for key in keys_for(there, lacking))
+            names = ", ".join(repr(label.name) for label in lacking)
             text = (
-                f"{', '.join(repr(label.name) for label in lacking)} have no field {self.key!r} to "
-                f"schedule. To schedule it where it is, write {self.name}={{{keys}}}."
+                f"There is no field {self.key!r} to schedule in {names}. To schedule it where it "
+                f"is, write {self.name}={{{keys}}}."
             )
         else:
             index, group = own[0]

@@ -129,8 +129,8 @@ def test_a_field_that_some_groups_lack_says_which_and_what_to_write() -> None:
         optimizer.param_groups[index]["clip"] = 1.0
     before = texts(optimizer)
     expected = (
-        "'decay', 'norm' have no field 'clip' to schedule. To schedule it where it is, write "
-        "clip={'muon': …, 'SGD/3': …}."
+        "There is no field 'clip' to schedule in 'decay', 'norm'. To schedule it where it is, "
+        "write clip={'muon': …, 'SGD/3': …}."
     )
     for plan in (DOWN, {"*": DOWN}):
         with pytest.raises(ParamGroupFieldError, match=re.escape(expected)):

@@ -220,7 +220,7 @@ def test_law_5_a_missing_field_is_found_before_any_group_is_touched() -> None:
     optimizer.param_groups[0]["dropout"] = 0.5
     before = copy.deepcopy(optimizer.state_dict())
     for error in (KeyError, ValueError):
-        with pytest.raises(error, match="group 1 has no field 'dropout'"):
+        with pytest.raises(error, match=r"no field 'dropout' .* in 'SGD/1'"):
             Returns(optimizer, 0.1, field="dropout")
     assert optimizer.state_dict() == before
 
