@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.checks import finite, whole
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
-from pytorch_accelerated.schedulers.for_runs import PER_EPOCH, given, in_epochs, show_arguments
+from pytorch_accelerated.schedulers.for_runs import PER_EPOCH, in_epochs, show_arguments
 from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler
 from pytorch_accelerated.schedules import absolute, constant, cosine, linear
 from pytorch_accelerated.schedules.terms import exact
@@ -154,7 +154,7 @@ class CosineLrScheduler(ParamScheduler):
             >>> from pytorch_accelerated.schedulers import CosineLrScheduler
             >>> create_scheduler_fn = CosineLrScheduler.create_scheduler_fn(num_warmup_epochs=5)
         """
-        own = given(cls, arguments, keywords)
+        own = _ARGUMENTS.bind_partial(*arguments, **keywords).arguments
         return in_epochs(cls, own, _OF_THE_RUN, ("num_warmup_epochs", "num_cooldown_epochs"))
 
 
@@ -162,7 +162,7 @@ _OF_THE_RUN = {
     "total_num_epochs": TrainerPlaceholderValues.NUM_EPOCHS,
     "num_update_steps_per_epoch": PER_EPOCH,
 }
-show_arguments(CosineLrScheduler, _OF_THE_RUN)
+_ARGUMENTS = show_arguments(CosineLrScheduler, _OF_THE_RUN)
 
 
 def updates_in(

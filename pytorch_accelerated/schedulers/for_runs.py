@@ -105,8 +105,10 @@ def arguments_of(init: Callable[..., None]) -> frozenset[str]:
     return frozenset(inspect.signature(init).parameters)
 
 
-def show_arguments(cls: Any, own: Mapping[str, Any], left_out: Sequence[str] = ()) -> None:
-    """Have ``create_scheduler_fn`` show the class's arguments, to help(), editors and ``given``.
+def show_arguments(
+    cls: Any, own: Mapping[str, Any], left_out: Sequence[str] = ()
+) -> inspect.Signature:
+    """Have ``create_scheduler_fn`` show the class's arguments, to help() and editors; return them.
 
     In place of the optimizer and of those that are ``left_out`` come its ``own``, with defaults.
     """
@@ -118,9 +120,4 @@ def show_arguments(cls: Any, own: Mapping[str, Any], left_out: Sequence[str] = (
     ]
     made = cls.create_scheduler_fn.__func__
     made.__signature__ = inspect.signature(made).replace(parameters=[first, *parameters])
-
-
-def given(cls: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``create_scheduler_fn`` was called with, by name; raise if it has no such."""
-    signature = inspect.signature(cls.create_scheduler_fn)
-    return dict(signature.bind_partial(*arguments, **keywords).arguments)
+    return inspect.signature(cls.create_scheduler_fn)

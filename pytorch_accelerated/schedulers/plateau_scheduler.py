@@ -14,7 +14,6 @@ from pytorch_accelerated.schedulers.cosine_scheduler import not_negative
 from pytorch_accelerated.schedulers.for_runs import (
     arguments_of,
     for_the_run,
-    given,
     schedules_in,
     show_arguments,
 )
@@ -256,11 +255,11 @@ class PlateauLrScheduler(ParamScheduler):
             ...     patience=2, warmup=linear(epochs(1), start=0.0)
             ... )
         """
-        own = given(cls, arguments, keywords)
+        own = _ARGUMENTS.bind_partial(*arguments, **keywords).arguments
         return for_the_run(cls, {"warmup": own.pop("warmup", None)}, **own)
 
 
-show_arguments(PlateauLrScheduler, {})
+_ARGUMENTS = show_arguments(PlateauLrScheduler, {})
 
 
 def _one_of(name: str, value: str, *allowed: str) -> str:

@@ -13,7 +13,6 @@ from pytorch_accelerated.placeholders import TrainerPlaceholderValues
 from pytorch_accelerated.schedulers.cosine_scheduler import not_negative, share, updates_in
 from pytorch_accelerated.schedulers.for_runs import (
     arguments_of,
-    given,
     in_epochs,
     show_arguments,
 )
@@ -256,7 +255,7 @@ class WSDLrScheduler(ParamScheduler):
             >>> from pytorch_accelerated.schedulers import WSDLrScheduler
             >>> create_scheduler_fn = WSDLrScheduler.create_scheduler_fn(num_checkpoints=2)
         """
-        own = given(cls, arguments, keywords)
+        own = _ARGUMENTS.bind_partial(*arguments, **keywords).arguments
         return in_epochs(partial(_in_updates, cls), own, _OF_THE_RUN, ("num_warmup_epochs",))
 
 
@@ -264,7 +263,7 @@ _OF_THE_RUN = {
     "total_num_epochs": TrainerPlaceholderValues.NUM_EPOCHS,
     "num_update_steps_per_epoch": TrainerPlaceholderValues.PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH,
 }
-show_arguments(
+_ARGUMENTS = show_arguments(
     WSDLrScheduler,
     {**_OF_THE_RUN, "num_warmup_epochs": None},
     left_out=("num_epochs", "total_steps", "num_warmup_steps"),
