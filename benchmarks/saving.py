@@ -48,7 +48,7 @@ class Pauses(TrainerCallback):
 
 
 class Full(TrainerCallback):
-    """Seconds of the copy to host memory, and of a training state that is waited for."""
+    """Seconds of the copy to memory that is there, and of a training state that is waited for."""
 
     def __init__(self, folder: Path, checkpoints: int) -> None:
         self.folder = folder
@@ -57,9 +57,12 @@ class Full(TrainerCallback):
         self.writes: list[float] = []
 
     def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
+        states = trainer.get_model().state_dict(), trainer.optimizer.state_dict()
+        kept = [split(state)[1] for state in states]
         for _ in range(self.checkpoints):
             began = time.perf_counter()
-            split(trainer.get_model().state_dict()), split(trainer.optimizer.state_dict())
+            for state, copies in zip(states, kept, strict=True):
+                split(state, kept=copies)
             self.copies.append(time.perf_counter() - began)
             began = time.perf_counter()
             trainer.save_training_state(self.folder / "state")
@@ -102,7 +105,7 @@ def pauses(millions: float, checkpoints: int) -> tuple[float, dict[str, list[flo
             keep_last=2,
         )
     return size, {
-        "the copy to host memory alone": full.copies,
+        "the copy to kept memory alone": full.copies,
         "pause with a checkpoint": between.with_checkpoint,
         "pause without a checkpoint": between.without,
         "an update": between.updates,

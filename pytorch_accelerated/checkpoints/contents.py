@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import safetensors
@@ -67,16 +68,25 @@ class Part(Protocol):
         """Take up what `state_dict` returned; warn of what differs from it on purpose."""
 
 
-def files_of(states: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return the files of a checkpoint; tensors are copied to host memory."""
+Copies = dict[str, dict[str, Tensor]]
+"""What tensors were copied to, by file and name."""
+
+
+def files_of(states: Mapping[str, Any], kept: Copies | None = None) -> dict[str, list[Any]]:
+    """Return the files of a checkpoint; tensors are copied to host memory.
+
+    ``kept`` holds the copies of the checkpoint before, which give their memory to those of this
+    one: new memory would take more than twice as long, as the system has to give each page of it.
+    """
+    kept = {} if kept is None else kept
     trees = {name: (states[name], where) for name, where in _OWN_FILES.items()}
     shared = {name: state for name, state in states.items() if name not in _OWN_FILES}
     trees[_SHARED] = (shared, "the state of the run")
     skeletons: dict[str, Any] = {}
     files: dict[str, list[Any]] = {}
     for name, (tree, where) in trees.items():
-        skeletons[name], tensors = split(tree, where)
-        files[f"{name}.safetensors"] = pieces(tensors)
+        skeletons[name], kept[name] = split(tree, where, kept.get(name, {}))
+        files[f"{name}.safetensors"] = pieces(kept[name])
     return {**files, _STATE_FILE: [to_json(skeletons)]}
 
 
@@ -98,14 +108,24 @@ def read_state(folder: Path) -> dict[str, Any]:
 # Nested states
 
 
-def split(tree: Any, where: str = "state") -> tuple[Any, dict[str, Tensor]]:
+def split(
+    tree: Any, where: str = "state", kept: Mapping[str, Tensor] = MappingProxyType({})
+) -> tuple[Any, dict[str, Tensor]]:
     """Separate a tree into what JSON can say and its tensors, which are copied to host memory.
 
     Where the tree had a tensor, the skeleton has its name. What could only be saved as code is
-    refused; ``where`` is what to call the tree in the message.
+    refused; ``where`` is what to call the tree in the message. A tensor is copied to the one of
+    its name in ``kept``, if that is like it.
     """
     tensors: dict[str, Tensor] = {}
-    return _plain(tree, where, (), tensors), tensors
+    skeleton = _plain(tree, where, (), tensors)
+    return skeleton, {name: _copied(one, kept.get(name)) for name, one in tensors.items()}
+
+
+def _copied(tensor: Tensor, kept: Tensor | None) -> Tensor:
+    if kept is None or (kept.dtype, kept.shape) != (tensor.dtype, tensor.shape):
+        kept = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+    return kept.copy_(tensor)
 
 
 def _plain(value: Any, where: str, path: tuple[str, ...], tensors: dict[str, Tensor]) -> Any:
@@ -159,7 +179,7 @@ def _add(value: Tensor, path: tuple[str, ...], tensors: dict[str, Tensor], where
     name = ".".join(path) or "tensor"
     while name in tensors:
         name += "#"
-    tensors[name] = value.detach().to("cpu", copy=True).resolve_conj().resolve_neg().contiguous()
+    tensors[name] = value.detach()
     return name
 
 

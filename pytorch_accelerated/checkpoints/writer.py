@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pytorch_accelerated.checkpoints.contents import Copies
 from pytorch_accelerated.checkpoints.folders import (
     OWN_NAME,
     CheckpointError,
@@ -115,6 +116,7 @@ class RunCheckpoints:
     writer: BackgroundWriter = field(default_factory=BackgroundWriter)
     is_told_to_leave: bool = False
     _told: set[Path] = field(default_factory=set)
+    _copies: Copies = field(default_factory=dict)
 
     @contextmanager
     def open(self) -> Iterator[RunCheckpoints]:
@@ -143,6 +145,11 @@ class RunCheckpoints:
             if is_main:
                 # None stands for a handler that was not set from Python.
                 signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+    def copies(self) -> Copies:
+        """Return what the checkpoint before was copied to, when that is written."""
+        self.writer.wait()
+        return self._copies
 
     def write(self, files: Mapping[str, Iterable[Any]], position: Mapping[str, int]) -> None:
         """Write a checkpoint in the background."""

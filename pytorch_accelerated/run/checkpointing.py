@@ -62,7 +62,9 @@ def parts(run: Run) -> dict[str, Part | None]:
     }
 
 
-def files_of_run(run: Run, extra: dict[str, Any] | None = None) -> dict[str, list[Any]]:
+def files_of_run(
+    run: Run, extra: dict[str, Any] | None = None, checkpoints: RunCheckpoints | None = None
+) -> dict[str, list[Any]]:
     """Return the files of a checkpoint; none on all processes but one."""
     processes = run.processes
     kind = run.accelerator.distributed_type
@@ -84,7 +86,9 @@ def files_of_run(run: Run, extra: dict[str, Any] | None = None) -> dict[str, lis
         own["callbacks"] = run.trainer.callback_handler.state_dict(of_each_process=True)
         states |= {"processes": processes.each(own), "stopped": run.stopped, "extra": extra or {}}
         with processes.main_for_all() as is_main:
-            return files_of(states) if is_main else {}
+            # First the job before ends, which may have failed.
+            kept = checkpoints.copies() if checkpoints is not None and is_main else None
+            return files_of(states, kept) if is_main else {}
 
 
 def of_this_process(run: Run, saved: dict[str, Any]) -> dict[str, Any]:
@@ -234,10 +238,10 @@ def _save(run: Run, checkpoints: RunCheckpoints, is_end: bool = False) -> None:
             f"NaN or infinity",
         )
         return
-    files = files_of_run(run)
+    files = files_of_run(run, checkpoints=checkpoints)
     position = run.loop.position()
     with run.processes.main_for_all() as is_main:
-        if is_main:  # first the job before ends, which may have failed
+        if is_main:
             checkpoints.write(files, {**position, "in_epoch": position["in_epoch"] * (not is_end)})
     run.saved_loop = replace(run.loop)
 

@@ -93,6 +93,24 @@ def test_tensors_are_copied_so_that_training_may_go_on():
     assert tensors["weight"].tolist() == [0, 0, 0]
 
 
+def test_copies_go_to_memory_that_is_kept_where_that_is_like_the_tensor():
+    before = {"same": torch.ones(2, 3), "turned": torch.ones(3, 2), "gone": torch.ones(4)}
+    _, kept = split(before)
+    now = {
+        "same": torch.arange(6.0).reshape(3, 2).T,
+        "turned": torch.arange(6.0).reshape(2, 3),
+        "new": torch.arange(4),
+    }
+    skeleton, copies = split(now, kept=kept)
+    assert copies["same"] is kept["same"]
+    assert copies["turned"] is not kept["turned"]
+    assert copies.keys() == now.keys()
+    for name, tensor in join(skeleton, copies).items():
+        assert torch.equal(tensor, now[name])
+    _, other = split({"same": torch.ones(2, 3, dtype=torch.float64)}, kept=copies)
+    assert other["same"].dtype is torch.float64
+
+
 def test_views_and_names_that_collide():
     matrix = torch.arange(6.0).view(2, 3)
     tree = {"a.b": matrix.T, "a": {"b": matrix[:, 1]}, ("a", 1): matrix.conj()}

@@ -3,11 +3,14 @@ import resource
 import shutil
 import signal
 import threading
+import time
+import weakref
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pytorch_accelerated.callbacks import SaveTrainingStateCallback, TrainerCallback
 from pytorch_accelerated.checkpoints import CheckpointError, verify
@@ -335,6 +338,38 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     assert names(tmp_path)[0] == "update_000000004"
     resumed = train(make(), tmp_path / "again", resume=tmp_path / "update_000000004")
     assert outcome(resumed) == outcome(trainer)
+
+
+class Note(TrainerCallback):
+    """Notes the weights after each update, and where checkpoints have copied them to."""
+
+    def __init__(self):
+        self.weights, self.copies = {}, {}
+
+    def on_update_end(self, trainer, **kwargs):
+        self.weights[trainer.num_updates] = trainer.get_model().first.weight.detach().clone()
+        copies = trainer.run.checkpoints._copies.get("model", {})
+        self.copies |= {one.data_ptr(): weakref.ref(one) for one in copies.values()}
+
+
+def test_all_checkpoints_of_a_run_are_copied_to_one_memory_when_it_is_written(
+    tmp_path, monkeypatch
+):
+    write = RunCheckpoints._write
+
+    def late(self, *arguments):
+        time.sleep(0.02)  # so that the next one would come first, if it did not wait
+        write(self, *arguments)
+
+    monkeypatch.setattr(RunCheckpoints, "_write", late)
+    note = Note()
+    trainer = make(note)
+    train(trainer, tmp_path, checkpoint_every=1, max_num_train_steps=4)
+    for update, weight in note.weights.items():
+        (path,) = tmp_path.glob(f"update_{update:09d}*" if update < 4 else "*4_end")
+        assert torch.equal(load_file(path / "model.safetensors")["first.weight"], weight)
+    assert len(note.copies) == len(trainer.model.state_dict())
+    assert all(reference() is None for reference in note.copies.values())  # given back
 
 
 @pytest.mark.parametrize(
