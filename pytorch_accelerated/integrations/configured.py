@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch.optim import Optimizer
 
 from pytorch_accelerated.schedulers import ParamScheduler
-from pytorch_accelerated.schedules.expression import parse_schedule
 
 
 class ConfiguredScheduler(ParamScheduler):
@@ -42,9 +41,6 @@ class ConfiguredScheduler(ParamScheduler):
         horizon: int | None = None,
         num_updates_per_epoch: int | None = None,
     ) -> None:
-        plans = {field: parse_schedule(text) for field, text in schedules.items()}
-        if horizon is not None:
-            plans = {
-                field: plan.over(horizon, num_updates_per_epoch) for field, plan in plans.items()
-            }
-        super().__init__(optimizer, **plans)
+        super().__init__(
+            optimizer, horizon=horizon, num_updates_per_epoch=num_updates_per_epoch, **schedules
+        )

@@ -162,7 +162,7 @@ def recorded_columns(planned: Columns, applied: Recorded) -> dict[str, list[Sequ
         raise wrong_kind("applied", applied, "a preview, or field → what each update ran with.")
     names = {}
     if any(field not in applied for field in planned.fields):
-        from pytorch_accelerated.schedulers.param_scheduler import field_of
+        from pytorch_accelerated.schedulers.plans import field_of
 
         owns = map(field_of, planned.fields)
         names = {(own.key, own.index): own.name for own in owns if own.index is not None}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
+from numbers import Number
 from types import SimpleNamespace
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
+from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.schedulers.for_runs import for_the_run
 from pytorch_accelerated.schedulers.groups import Field, copied, plain, put
-from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules, ParamScheduler
+from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler
+from pytorch_accelerated.schedulers.plans import Plan
 from pytorch_accelerated.schedulers.scheduler_base import Due
 from pytorch_accelerated.schedulers.state import damaged
 from pytorch_accelerated.schedules import Schedule
@@ -67,7 +70,11 @@ class AttributeScheduler(ParamScheduler):
 
     Args:
         target_or_targets: One object, or a list, tuple or iterator of several.
-        **schedules: Attribute → a schedule for all targets, or a sequence with one for each.
+        **schedules: Attribute → a schedule for all targets, a sequence with one for each, or a
+            mapping, as for :class:`ParamScheduler`, whose keys are classes, places, or both:
+            ``"Dropout"``, ``0``, ``"Dropout 0"``.
+        horizon: As for :class:`ParamScheduler`.
+        num_updates_per_epoch: As for :class:`ParamScheduler`.
 
     Raises:
         AttributeError: If a target does not have an attribute, or it cannot be set.
@@ -98,7 +105,13 @@ class AttributeScheduler(ParamScheduler):
     )
 
     def __init__(
-        self, target_or_targets: Any, /, **schedules: Schedule | Sequence[Schedule]
+        self,
+        target_or_targets: Any,
+        /,
+        *,
+        horizon: int | None = None,
+        num_updates_per_epoch: int | None = None,
+        **schedules: Plan,
     ) -> None:
         targets, names = _several(target_or_targets), frozenset(schedules)
         if not targets or not schedules:
@@ -108,11 +121,16 @@ class AttributeScheduler(ParamScheduler):
                 "AttributeScheduler(dropout, p=linear(1_000, end=0.0))."
             )
         groups = [_Target(target, names, index) for index, target in enumerate(targets)]
-        super().__init__(SimpleNamespace(param_groups=groups), **schedules)  # type: ignore[arg-type]
+        super().__init__(
+            SimpleNamespace(param_groups=groups),  # type: ignore[arg-type]
+            horizon=horizon,
+            num_updates_per_epoch=num_updates_per_epoch,
+            **schedules,
+        )
 
     @staticmethod
-    def _schedules_of(name: str, plan: Any) -> FieldSchedules:
-        return FieldSchedules(Field(name, keeps_integers=True), plan)
+    def _field_of(name: str) -> Field:
+        return Field(name, keeps_integers=True)
 
     @property
     def schedules(self) -> dict[str, tuple[Schedule | None, ...]]:
@@ -154,7 +172,13 @@ class AttributeScheduler(ParamScheduler):
 
     @classmethod
     def create_scheduler_fn(  # type: ignore[override]
-        cls, target_or_targets: Any, /, **schedules: Schedule | Sequence[Schedule]
+        cls,
+        target_or_targets: Any,
+        /,
+        *,
+        horizon: int | None = None,
+        num_updates_per_epoch: int | None = None,
+        **schedules: Any,
     ) -> Callable[[Optimizer], AttributeScheduler]:
         """Return a factory for :meth:`Trainer.train`; relative schedules get the run's horizon.
 
@@ -162,6 +186,8 @@ class AttributeScheduler(ParamScheduler):
             target_or_targets: As for the class.
             **schedules: As for the class; lengths may be shares of the run, ``epochs(n)``, or
                 the rest.
+            horizon: How many updates to plan for, instead of those of the run.
+            num_updates_per_epoch: How many updates to count an epoch as, instead of the run's.
 
         Example:
             >>> import torch
@@ -173,7 +199,7 @@ class AttributeScheduler(ParamScheduler):
             ... )
         """
         make = partial(_for_targets, cls, _several(target_or_targets))
-        return for_the_run(make, schedules)
+        return for_the_run(make, schedules, horizon, num_updates_per_epoch)
 
 
 def _for_targets(
@@ -183,6 +209,13 @@ def _for_targets(
 
 
 def _several(target_or_targets: Any) -> tuple[Any, ...]:
+    if target_or_targets is None or isinstance(target_or_targets, bool | str | bytes | Number):
+        raise wrong_kind(
+            "target_or_targets",
+            target_or_targets,
+            "an object whose attributes can be set. Hand over what has the attribute, such as a "
+            "module, and not the attribute's value: AttributeScheduler(dropout, p=…).",
+        )
     several = isinstance(target_or_targets, list | tuple | Iterator)
     targets = tuple(target_or_targets) if several else (target_or_targets,)
     if len({id(target) for target in targets}) < len(targets):

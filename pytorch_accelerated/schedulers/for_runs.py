@@ -10,6 +10,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
+from pytorch_accelerated.schedulers.plans import plan_over, read_plan, schedules_in
 from pytorch_accelerated.schedules import Schedule
 
 HORIZON = TrainerPlaceholderValues.MAX_NUM_TRAIN_STEPS
@@ -17,31 +18,31 @@ PER_EPOCH = TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH
 _FAR = 10**12
 
 
-def schedules_in(plan: Any) -> list[Any]:
-    """Return the schedules of a field's plan."""
-    if isinstance(plan, Mapping):
-        return list(plan.values())
-    return list(plan) if isinstance(plan, Sequence) and not isinstance(plan, str) else [plan]
-
-
 def for_the_run(
-    make: Callable[..., Any], plans: Mapping[str, Any], **more: Any
+    make: Callable[..., Any],
+    plans: Mapping[str, Any],
+    horizon: int | None = None,
+    num_updates_per_epoch: int | None = None,
+    **more: Any,
 ) -> Callable[[Optimizer], Any]:
     """Return a factory that calls ``make(optimizer, **plans, **more)`` with lengths in updates.
 
-    Shares of the run need its horizon, epochs also the updates in one. A factory that needs
-    neither serves where there is no Trainer to fill them in.
+    Shares of the run need its horizon, epochs also the updates in one, unless they are given. A
+    factory that needs neither serves where there is no Trainer to fill them in.
     """
+    read = {name: read_plan(name, plan) for name, plan in plans.items()}
     relative = [
         schedule
-        for plan in plans.values()
+        for plan in read.values()
         for schedule in schedules_in(plan)
         if isinstance(schedule, Schedule) and schedule.is_relative
     ]
-    lengths: dict[str, Any] = {"horizon": HORIZON} if relative else {}
-    if any(map(_needs_epochs, relative)):
-        lengths["num_updates_per_epoch"] = PER_EPOCH
-    return partial(_over_the_run, make, plans, **more, **lengths)
+    lengths: dict[str, Any] = {}
+    if relative:
+        lengths["horizon"] = HORIZON if horizon is None else horizon
+    if num_updates_per_epoch is not None or any(map(_needs_epochs, relative)):
+        lengths["num_updates_per_epoch"] = num_updates_per_epoch or PER_EPOCH
+    return partial(_over_the_run, make, read, **more, **lengths)
 
 
 def _needs_epochs(schedule: Schedule) -> bool:
@@ -60,17 +61,11 @@ def _over_the_run(
     num_updates_per_epoch: int | None = None,
     **more: Any,
 ) -> Any:
-    def over(plan: Any) -> Any:
-        if horizon is None:
-            return plan
-        if isinstance(plan, Schedule):
-            return plan.over(horizon, num_updates_per_epoch)
-        if isinstance(plan, Mapping):
-            return {key: over(one) for key, one in plan.items()}
-        is_several = isinstance(plan, Sequence) and not isinstance(plan, str)
-        return list(map(over, plan)) if is_several else plan
-
-    return make(optimizer, **{name: over(plan) for name, plan in plans.items()}, **more)
+    if horizon is not None:
+        plans = {
+            name: plan_over(plan, horizon, num_updates_per_epoch) for name, plan in plans.items()
+        }
+    return make(optimizer, **plans, **more)
 
 
 def in_epochs(

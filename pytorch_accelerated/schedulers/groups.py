@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from pytorch_accelerated.schedulers.naming import Label, chosen, keys_for
+from pytorch_accelerated.schedulers.naming import Label, chosen, field_missing
 
 Group: TypeAlias = dict[str, Any]
 Value: TypeAlias = Any  # a float, or a tuple of floats; user code may hand over tensors
@@ -130,20 +130,17 @@ class Field:
         missing = [i for i, group in own if self.key not in group]
         if not missing:
             return
-        there = [self.labels[i] for i, _ in own if i not in missing and self.labels]
-        if there:
-            lacking = [self.labels[i] for i in missing]
-            keys = ", ".join(f"{key!r}: …" for key in keys_for(there, lacking))
-            names = ", ".join(repr(label.name) for label in lacking)
-            text = (
-                f"There is no field {self.key!r} to schedule in {names}. To schedule it where it "
-                f"is, write {self.name}={{{keys}}}."
+        if self.labels and len(missing) < len(own):
+            there, lacking = (
+                [self.labels[i] for i, _ in own if (i in missing) == is_missing]
+                for is_missing in (False, True)
             )
-        else:
-            index, group = own[0]
-            known = ", ".join(sorted(key for key in group if key != "params"))
-            text = f"{self.starting(index)} has no field {self.key!r} to schedule. It has: {known}."
-        raise ParamGroupFieldError(text)
+            raise ParamGroupFieldError(field_missing(self.name, self.key, there, lacking))
+        index, group = own[0]
+        known = ", ".join(sorted(key for key in group if key != "params"))
+        raise ParamGroupFieldError(
+            f"{self.starting(index)} has no field {self.key!r} to schedule. It has: {known}."
+        )
 
     def _base(self, index: int, group: Group) -> Value:
         held = group[self.key]

@@ -73,10 +73,16 @@ def check_keys(field: str, keys: Iterable[Any], labels: Sequence[Label]) -> None
         )
 
 
-def keys_for(labels: Iterable[Label], others: Iterable[Label]) -> list[str]:
-    """Return keys that match these groups and none of the others."""
-    kinds = {label.kind for label in others}
-    return [*dict.fromkeys(label.name if label.kind in kinds else label.kind for label in labels)]
+def field_missing(name: str, key: str, there: Sequence[Label], lacking: Sequence[Label]) -> str:
+    """Return what to say of a field that some groups lack: which, and the mapping to write."""
+    kinds = {label.kind for label in lacking}
+    keys = dict.fromkeys(label.name if label.kind in kinds else label.kind for label in there)
+    names = ", ".join(repr(label.name) for label in lacking)
+    mapping = ", ".join(f"{one!r}: …" for one in keys)
+    return (
+        f"There is no field {key!r} to schedule in {names}. To schedule it where it is, write "
+        f"{name}={{{mapping}}}."
+    )
 
 
 def _exactness(key: Any, label: Label, names: Container[str]) -> int:

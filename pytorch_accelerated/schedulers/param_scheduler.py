@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import re
-from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch.optim import Optimizer
 
-from pytorch_accelerated.checks import bounds, out_of_range, same, whole, wrong_kind
+from pytorch_accelerated.checks import same, whole
 from pytorch_accelerated.schedulers import quick, state
-from pytorch_accelerated.schedulers.for_runs import for_the_run, schedules_in
+from pytorch_accelerated.schedulers.for_runs import for_the_run
 from pytorch_accelerated.schedulers.groups import Field, Group, plain
 from pytorch_accelerated.schedulers.messages import raise_named
-from pytorch_accelerated.schedulers.naming import check_keys
+from pytorch_accelerated.schedulers.plans import FieldSchedules, Plan, field_of, schedules_in
 from pytorch_accelerated.schedulers.scheduler_base import (
     Due,
     Planned,
@@ -23,134 +21,6 @@ from pytorch_accelerated.schedulers.scheduler_base import (
     StatefulSchedulerBase,
 )
 from pytorch_accelerated.schedules import Schedule
-
-Plan: TypeAlias = "Schedule | Mapping[str | int, Schedule] | Sequence[Schedule]"
-
-
-def field_of(name: str) -> Field:
-    """Return the field that users call ``name``: a key, or ``beta1`` for an entry of betas."""
-    entry = re.fullmatch(r"beta([1-9])", name)
-    return Field(name) if entry is None else Field("betas", int(entry[1]) - 1, name)
-
-
-class FieldSchedules:
-    """The schedules of one field: one for all groups, or one for each that a key matches."""
-
-    def __init__(self, field: Field, plan: Plan) -> None:
-        self.field = field
-        self.plan: Any = checked_plan(field.name, plan)
-        if not isinstance(self.plan, Schedule):
-            by_key: Any = self.plan
-            field.by_key = dict(enumerate(by_key)) if isinstance(by_key, tuple) else by_key
-        self.legal = (-math.inf, math.inf) if field.keeps_integers else bounds(field.name)
-        self._bases: list[Any] = []
-        self._is_safe = False
-
-    @property
-    def is_safe_for_all(self) -> bool:
-        """Whether one schedule is for all groups and its values need no checks with their bases."""
-        return self._is_safe and isinstance(self.plan, Schedule)
-
-    def of(self, groups: Sequence[Group]) -> list[Schedule | None]:
-        """Return the schedule of each group; None for one that is left alone."""
-        if isinstance(self.plan, Schedule):
-            return [self.plan] * len(groups)
-        if isinstance(self.plan, tuple) and len(self.plan) < len(groups):
-            raise self._wrong_number()
-        return self.field.chosen
-
-    def check_groups(self) -> None:
-        """Raise if a schedule is meant for a group that there is not."""
-        if isinstance(self.plan, tuple) and len(self.plan) > len(self.field.labels):
-            raise self._wrong_number()
-        check_keys(self.field.name, self.field.by_key or (), self.field.labels)
-
-    def _wrong_number(self) -> ValueError:
-        labels = self.field.labels
-        return ValueError(
-            f"{self.field.name}: {len(self.plan)} schedules came for {len(labels)} groups, which "
-            f"are called {', '.join(repr(label.name) for label in labels)}. Write one for each, or "
-            "a mapping with those that are to change. For groups that were added later, make the "
-            "scheduler anew, and load this one's state_dict() into it."
-        )
-
-    def values(self, num_updates: int, bases: list[Any], groups: Sequence[Group]) -> list[Any]:
-        """Return the value of each group at update ``num_updates``, for its base value."""
-        if bases != self._bases:
-            self.look_at(bases, groups)
-        values: list[Any]
-        if isinstance(self.plan, Schedule):
-            offset, scale = self._coefficients(self.plan, num_updates, "")
-            values = [offset + scale * base for base in bases]
-        else:
-            values = [None] * len(bases)
-            for index, schedule, base in self._rows(bases, groups):
-                where = f" of {self.field.called(index)}"
-                offset, scale = self._coefficients(schedule, num_updates, where)
-                values[index] = offset + scale * base
-        if not self._is_safe:
-            for index, value in enumerate(values):
-                self._check(value, index, "in its schedule")
-        return values
-
-    def _rows(
-        self, bases: list[Any], groups: Sequence[Group]
-    ) -> Iterator[tuple[int, Schedule, Any]]:
-        """Yield place, schedule and base of each group that is scheduled."""
-        for index, (schedule, base) in enumerate(zip(self.of(groups), bases, strict=True)):
-            if schedule is not None:
-                yield index, schedule, base
-
-    def _coefficients(
-        self, schedule: Schedule, num_updates: int, group: str
-    ) -> tuple[float, float]:
-        try:
-            return schedule.coefficients(num_updates)
-        except (TypeError, ValueError) as error:
-            raise_named(f"{self.field.name}{group}", error)
-
-    def columns(self, num_updates: int, groups: Sequence[Group]) -> list[array[float] | None]:
-        """Return what :meth:`values` gives at updates 0 … ``num_updates`` − 1, for each group."""
-        bases = self.field.bases(groups)
-        columns: list[array[float] | None]
-        if isinstance(self.plan, Schedule):
-            columns = [*self.plan.track.columns(num_updates, bases)]
-        else:
-            columns = [None] * len(bases)
-            for index, schedule, base in self._rows(bases, groups):
-                (columns[index],) = schedule.track.columns(num_updates, [base])
-        if bases != self._bases or not self._is_safe:
-            for index, column in enumerate(columns):
-                for update, value in enumerate(column or ()):
-                    self._check(value, index, f"at update {update}")
-        return columns
-
-    def look_at(self, bases: list[Any], groups: Sequence[Group]) -> None:
-        """Find out whether values can be illegal with these bases.
-
-        With new groups, also raise if a phase starts or ends outside the field's legal range.
-        """
-        are_new, is_safe = len(bases) != len(self._bases), True
-        for index, schedule, base in self._rows(bases, groups):
-            if not isinstance(base, float):
-                raise TypeError(
-                    f"{self.field.name}: the base value of {self.field.called(index)} is {base!r}, "
-                    "but a schedule gives single numbers. Put a number into the group's "
-                    f"{self.field.initial_key}; for one entry of betas write beta1=… or beta2=…."
-                )
-            for offset, scale in schedule.track.reached if are_new else ():
-                self._check(offset + scale * base, index, f"in {schedule!r}")
-            # A bound that is not a value of the schedule may well be illegal, and a user's own
-            # function can only be checked as it is evaluated.
-            is_safe &= all(map(self._is_allowed, schedule.track.bounds(base)))
-        self._bases, self._is_safe = bases, is_safe
-
-    def _is_allowed(self, value: float) -> bool:
-        return math.isfinite(value) and self.legal[0] <= value < self.legal[1]
-
-    def _check(self, value: float | None, index: int, where: str) -> None:
-        if value is not None and not self._is_allowed(value):
-            raise out_of_range(self.field.name, value, self.field.called(index), where)
 
 
 class _Scheduled(SchedulerBase):
@@ -174,21 +44,31 @@ class _Scheduled(SchedulerBase):
         # The library's own classes that make values say whose states they take.
         cls._has_values_of_its_own = "_kind_of_state" not in vars(maker)
 
-    def __init__(self, optimizer: Optimizer, **schedules: Plan) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        horizon: int | None = None,
+        num_updates_per_epoch: int | None = None,
+        **schedules: Plan,
+    ) -> None:
         if not schedules:
             raise ValueError(
                 f"{type(self).__name__} was given no schedule. Write, for example, "
                 "lr=cosine(1_000, end=0.0)."
             )
-        self._schedules = [self._schedules_of(name, plan) for name, plan in schedules.items()]
+        lengths = horizon, num_updates_per_epoch
+        self._schedules = [
+            FieldSchedules(self._field_of(name), plan, lengths) for name, plan in schedules.items()
+        ]
         self._attach(optimizer, [own.field for own in self._schedules])
         for own in self._schedules:
             own.check_groups()
             own.look_at(self._bases(own.field), optimizer.param_groups)
 
     @staticmethod
-    def _schedules_of(name: str, plan: Any) -> FieldSchedules:
-        return FieldSchedules(field_of(name), plan)
+    def _field_of(name: str) -> Field:
+        return field_of(name)
 
     @property
     def schedules(self) -> dict[str, Any]:
@@ -304,7 +184,10 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
             groups alone that none of its keys matches. A key is a group's ``name``, its index,
             the optimizer's class, a pattern as for :func:`fnmatch.fnmatch`, or ``"*"``; where
             several match a group, the first in this order counts. A group without a name is
-            called after the optimizer's class and its index, ``AdamW/0``.
+            called after the optimizer's class and its index, ``AdamW/0``. A schedule may also be
+            text, as :func:`~pytorch_accelerated.schedules.expression.parse_schedule` reads it.
+        horizon: How many updates the run has, for lengths that are shares of it, or the rest.
+        num_updates_per_epoch: How many updates an epoch has, for lengths in epochs.
 
     Raises:
         KeyError: If a parameter group does not have a field (also a ``ValueError``).
@@ -328,6 +211,9 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         ...     scheduler.step()
         >>> optimizer.param_groups[0]["lr"]
         0.1
+        >>> text = "linear(0.05, start=0.0) >> cosine()"
+        >>> ParamScheduler(optimizer, lr=text, horizon=10_000).schedules["lr"]
+        linear(500, start=0.0) >> cosine(9500)
     """
 
     _own_attributes = _Scheduled._own_attributes
@@ -337,12 +223,20 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         return super()._state_kind if self._has_values_of_its_own else self._kind_of_state
 
     @classmethod
-    def create_scheduler_fn(cls, **schedules: Any) -> Callable[[Optimizer], ParamScheduler]:
+    def create_scheduler_fn(
+        cls,
+        *,
+        horizon: int | None = None,
+        num_updates_per_epoch: int | None = None,
+        **schedules: Any,
+    ) -> Callable[[Optimizer], ParamScheduler]:
         """Return a factory for :meth:`Trainer.train`; relative schedules get the run's horizon.
 
         Args:
             **schedules: As for the class; lengths may be shares of the run, ``epochs(n)``, or
                 the rest.
+            horizon: How many updates to plan for, instead of those of the run.
+            num_updates_per_epoch: How many updates to count an epoch as, instead of the run's.
 
         Example:
             >>> from pytorch_accelerated.schedulers import ParamScheduler
@@ -351,7 +245,7 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
             ...     lr=linear(0.05, start=0.0) >> cosine()
             ... )
         """
-        return for_the_run(cls, schedules)
+        return for_the_run(cls, schedules, horizon, num_updates_per_epoch)
 
 
 class StatelessParamScheduler(_Scheduled):
@@ -363,6 +257,8 @@ class StatelessParamScheduler(_Scheduled):
     Args:
         optimizer: The optimizer whose parameter groups are scheduled.
         **schedules: Field → schedule, as for :class:`ParamScheduler`.
+        horizon: As for :class:`ParamScheduler`, in the unit that is counted.
+        num_updates_per_epoch: As for :class:`ParamScheduler`.
 
     Raises:
         KeyError: If a parameter group does not have a field (also a ``ValueError``).
@@ -379,30 +275,3 @@ class StatelessParamScheduler(_Scheduled):
         >>> optimizer.param_groups[0]["lr"]
         0.2
     """
-
-
-def checked_plan(name: str, plan: object) -> Schedule | dict[Any, Schedule] | tuple[Schedule, ...]:
-    """Return what came for a field as schedules; raise, saying what to write, if it is not one."""
-    result: Any = plan
-    if isinstance(plan, Mapping):
-        result = dict(plan)
-    elif isinstance(plan, Sequence) and not isinstance(plan, str):
-        result = tuple(plan)
-    for schedule in schedules_in(result):
-        if not isinstance(schedule, Schedule):
-            example = f"{name}=constant(1, value=absolute(0.1))"
-            raise wrong_kind(
-                name,
-                schedule,
-                f"a schedule. Write, for example, {example}, {name}=cosine(1_000, end=0.0), or "
-                "from_function(f).",
-            )
-        if schedule.is_relative:
-            raise ValueError(
-                f"{name}={schedule!r} has lengths that are shares, epochs or the rest. Write "
-                ".over(horizon, num_updates_per_epoch=…), or give it to create_scheduler_fn."
-            )
-    if not schedules_in(result):
-        raise ValueError(f"{name}={plan!r} holds no schedule. Leave {name} out, or write one.")
-    checked: Schedule | dict[Any, Schedule] | tuple[Schedule, ...] = result
-    return checked

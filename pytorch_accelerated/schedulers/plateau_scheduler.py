@@ -11,13 +11,9 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.checks import whole, wrong_kind
 from pytorch_accelerated.schedulers.cosine_scheduler import not_negative
-from pytorch_accelerated.schedulers.for_runs import (
-    arguments_of,
-    for_the_run,
-    schedules_in,
-    show_arguments,
-)
-from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler, Plan, checked_plan
+from pytorch_accelerated.schedulers.for_runs import arguments_of, for_the_run, show_arguments
+from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler
+from pytorch_accelerated.schedulers.plans import Plan, checked_plan, schedules_in
 from pytorch_accelerated.schedulers.state import check_count, damaged
 from pytorch_accelerated.schedules import constant
 
@@ -120,7 +116,8 @@ class PlateauLrScheduler(ParamScheduler):
             warmup = constant(0)
         if not isinstance(param_group_field, str):
             raise wrong_kind("param_group_field", param_group_field, "a name, such as 'lr'.")
-        super().__init__(optimizer, **{param_group_field: checked_plan("warmup", warmup)})
+        plans: dict[str, Any] = {param_group_field: checked_plan("warmup", warmup)}
+        super().__init__(optimizer, **plans)
         self._starts_at = 0
         for schedule in schedules_in(self.schedules[param_group_field]):
             if schedule.horizon is None:

@@ -16,7 +16,8 @@ from pytorch_accelerated.schedulers.for_runs import (
     in_epochs,
     show_arguments,
 )
-from pytorch_accelerated.schedulers.param_scheduler import FieldSchedules, ParamScheduler
+from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler
+from pytorch_accelerated.schedulers.plans import FieldSchedules
 from pytorch_accelerated.schedulers.state import check_count
 from pytorch_accelerated.schedules import (
     Schedule,

@@ -364,7 +364,7 @@ def test_a_field_that_is_missing_leaves_no_trace(kind: Any) -> None:
         ({"lr": 0.1}, TypeError, ["lr=0.1 is a float, but has to be a schedule", "constant("]),
         ({"lr": None}, TypeError, ["lr=None"]),
         ({"lr": sgd([0.1])}, TypeError, ["lr is a SGD, but has to be a schedule"]),
-        ({"lr": "cosine"}, TypeError, ["lr='cosine'"]),
+        ({"lr": "cosine"}, ValueError, ["lr: 'cosine' at column 1: write it with brackets"]),
         ({"lr": math.cos}, TypeError, ["from_function"]),
         ({"lr": [DOWN, 0.1]}, TypeError, ["lr=0.1"]),
         (
@@ -373,7 +373,7 @@ def test_a_field_that_is_missing_leaves_no_trace(kind: Any) -> None:
             ["lr=[] holds no schedule. Leave lr out"],
         ),
         ({"lr": {0: DOWN, "head": 0.1}}, TypeError, ["lr=0.1"]),
-        ({"lr": cosine()}, ValueError, ["lr=cosine()", ".over(", "create_scheduler_fn"]),
+        ({"lr": cosine()}, ValueError, ["lr=cosine()", "horizon=", "create_scheduler_fn"]),
         ({"lr": [DOWN, linear(0.5, end=0.0)]}, ValueError, ["linear(0.5, end=0.0)"]),
         ({"lr": [DOWN, DOWN, DOWN]}, ValueError, ["3 schedules", "2 groups"]),
         ({"lr": [DOWN]}, ValueError, ["1 schedules", "'backbone', 'head'"]),
