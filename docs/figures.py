@@ -24,6 +24,7 @@ KINDS = {
     "shape": "Shapes",
     "points": "Point by point",
     "composition": "Compositions",
+    "recipe": "Recipes",
 }
 
 

@@ -6,11 +6,15 @@ The gallery in the documentation and the tests of accuracy are made of these row
 from __future__ import annotations
 
 from pytorch_accelerated.schedules.compose import Product, Scaled, Sequence, Sum
-from pytorch_accelerated.schedules.curves import CURVES, cosine, linear, phase
+from pytorch_accelerated.schedules.averages import AVERAGES
+from pytorch_accelerated.schedules.curves import CURVES, cosine, linear, phase, sqrt
+from pytorch_accelerated.schedules.derived import maximum, minimum
 from pytorch_accelerated.schedules.phase import Entry, constant
 from pytorch_accelerated.schedules.points import from_function, milestones
 from pytorch_accelerated.schedules.ratios import exponential
+from pytorch_accelerated.schedules.recipes import RECIPES
 from pytorch_accelerated.schedules.schedule import Schedule
+from pytorch_accelerated.schedules.terms import absolute
 
 
 def smoothstep(progress: float) -> float:
@@ -40,6 +44,7 @@ CATALOGUE: tuple[Entry, ...] = (
         kind="points",
     ),
     Entry(from_function, from_function(halving, 100), "function(n)", r"f(n)", kind="points"),
+    *AVERAGES,
     Entry(
         Sequence,
         linear(10, start=0.0) >> constant(60) >> cosine(30, end=0.0),
@@ -54,6 +59,14 @@ CATALOGUE: tuple[Entry, ...] = (
         "a(n % a.horizon)",
         r"a(n \bmod N_a)",
         kind="composition",
+    ),
+    Entry(
+        Schedule.repeat,
+        (linear(12, start=0.2) >> linear(12, end=0.2)).repeat().until(60) >> sqrt(40, end=0.0),
+        "a(n % a.horizon)",
+        r"a(n \bmod N_a)",
+        kind="composition",
+        title="repeat()",
     ),
     Entry(
         Scaled,
@@ -79,4 +92,40 @@ CATALOGUE: tuple[Entry, ...] = (
         kind="composition",
         title="a * b",
     ),
+    Entry(
+        minimum,
+        minimum(linear(100, end=0.0), cosine(60, start=0.4, end=0.6)),
+        "min(a(n), b(n))",
+        r"\min(a(n), b(n))",
+        kind="composition",
+    ),
+    Entry(
+        maximum,
+        maximum(cosine(100, end=0.0), 0.1),
+        "max(a(n), b(n))",
+        r"\max(a(n), b(n))",
+        kind="composition",
+    ),
+    Entry(
+        Schedule.until,
+        cosine(100, end=0.0).until(60) >> linear(20, end=0.0),
+        "a(min(n, k))",
+        r"a(\min(n, k))",
+        kind="composition",
+    ),
+    Entry(
+        Schedule.stretched,
+        (linear(5, start=0.0) >> cosine(45, end=0.0)).stretched(2.0),
+        "a(n / factor)",
+        r"a(n / \mathrm{factor})",
+        kind="composition",
+    ),
+    Entry(
+        Schedule.rounded,
+        linear(100, start=absolute(0.0), end=absolute(1.0)).rounded(to=0.125),
+        "to * floor(a(n) / to + 1 / 2)",
+        r"\mathrm{to}\,\left\lfloor a(n) / \mathrm{to} + \tfrac12 \right\rfloor",
+        kind="composition",
+    ),
+    *RECIPES,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
@@ -16,7 +18,9 @@ from pytorch_accelerated.schedules import (
     constant,
     epochs,
     from_function,
+    maximum,
     milestones,
+    minimum,
     phase,
 )
 from pytorch_accelerated.schedules.curves import CURVES
@@ -74,13 +78,36 @@ def phases(
     """One phase of any shape."""
     length = draw(lengths)
     one = ends(plain) if ends_given else st.none() | ends(plain)
-    curve = draw(st.sampled_from([*CURVES, None]))
+    curve = draw(st.sampled_from([*(c for c in CURVES if not (plain and c.ends)), None]))
     if curve is not None:
-        start, end = draw(ratio_ends(plain) if is_ratio(curve) else st.tuples(one, one))
+        start, end = draw(both_ends(curve, one, ratio_ends(plain)))
         return curve.factory(length, start=start, end=end, **draw(own_arguments(curve)))
     if draw(st.booleans()):
         return constant(length, value=draw(one))
     return phase(length, shape=smoothstep, start=draw(one), end=draw(one))
+
+
+def both_ends(
+    curve: Entry, one: SearchStrategy[Any], ratio: SearchStrategy[Any]
+) -> SearchStrategy[tuple[Any, Any]]:
+    """Return a curve's two ends, if it does not need others: ``one`` for each, or a ``ratio``."""
+    if curve.ends is not None:
+        bounded = st.floats(*curve.ends).map(absolute)
+        return st.tuples(bounded, bounded)
+    return ratio if is_ratio(curve) else st.tuples(one, one)
+
+
+@st.composite
+def absolutes(draw: DrawFn) -> Schedule:
+    """One to three phases, of which all values are absolute."""
+    positive = POSITIVE.map(absolute)
+    parts = []
+    for curve in draw(st.lists(st.sampled_from(CURVES), min_size=1, max_size=3)):
+        one, ratio = MULTIPLES.map(absolute), st.tuples(positive, positive)
+        start, end = draw(both_ends(curve, one, ratio))
+        own = draw(own_arguments(curve))
+        parts.append(curve.factory(draw(LENGTHS), start=start, end=end, **own))
+    return _joined(draw, parts)
 
 
 def is_ratio(curve: Entry) -> bool:
@@ -131,16 +158,44 @@ def sequences(draw: DrawFn, plain: bool = False) -> Schedule:
 def restarts(draw: DrawFn, plain: bool = False) -> Schedule:
     """Phases in periods that grow or shrink, with peaks that shrink."""
     period = draw(st.one_of(phases(plain=plain, ends_given=True), sequences(plain)))
-    try:
-        return period.repeat(
+    return tried(
+        lambda: period.repeat(
             draw(st.integers(1, 4)),
             length=draw(st.sampled_from([1.0, 0.5, 1.5, 2.0])),
             peak=draw(st.sampled_from([1.0, 0.9, 0.5])),
         )
-    except ValueError as error:  # a peak may fall below its floor, or a ratio's end to 0
-        if "peak=" in str(error) or "ratio" in str(error):
+    )
+
+
+def tried(make: Callable[[], Schedule]) -> Schedule:
+    """Return what is made, unless it cannot be: then nothing is drawn."""
+    try:
+        return make()
+    except ValueError as error:
+        # A peak may fall below its floor, or a ratio's end to 0; a function cannot be stretched,
+        # nor can periods of anything but phases, unless they stay equal.
+        if re.search("peak=|ratio|no length to stretch|is not a phase", str(error)):
             reject()
         raise
+
+
+@st.composite
+def derived(draw: DrawFn, inner: SearchStrategy[Schedule], plain: bool = False) -> Schedule:
+    """A schedule that is cut, stretched or rounded, or the smaller or larger one of two."""
+    kinds = ["cut", "endless", "stretched", "chosen", *([] if plain else ["rounded"])]
+    kind = draw(st.sampled_from(kinds))
+    if kind == "rounded":
+        return draw(absolutes()).rounded(to=draw(st.sampled_from([1, 0.5, 8, 0.1])))
+    if kind == "chosen":
+        one = schedules(2, plain=True) if plain or draw(st.booleans()) else absolutes()
+        return draw(st.sampled_from([minimum, maximum]))(draw(one), draw(one))
+    schedule = draw(inner)
+    if kind == "stretched":
+        factor = draw(st.sampled_from([0.5, 1 / 3, 1.5, 2.0]))
+        return tried(lambda: schedule.stretched(factor))
+    if kind == "endless" and schedule.horizon:
+        schedule = schedule.repeat()
+    return schedule.until(draw(st.integers(0, 30)))
 
 
 @st.composite
@@ -151,7 +206,7 @@ def schedules(draw: DrawFn, depth: int = 4, plain: bool = False) -> Schedule:
     """
     kinds = ["phase", "points"]
     if depth > 1:
-        kinds += ["sequence", "repeat", "scaled", "sum", "product", "restarts"]
+        kinds += ["sequence", "repeat", "scaled", "sum", "product", "restarts", "derived"]
     kind = draw(st.sampled_from(kinds))
     inner = schedules(depth - 1, plain)
     if kind == "phase":
@@ -168,6 +223,8 @@ def schedules(draw: DrawFn, depth: int = 4, plain: bool = False) -> Schedule:
         return draw(inner) + draw(inner)
     if kind == "product":
         return draw(inner) * draw(schedules(depth - 1, plain=True))
+    if kind == "derived":
+        return draw(derived(inner, plain))
     return draw(restarts(plain))
 
 
@@ -201,7 +258,8 @@ def relative_schedules(draw: DrawFn, horizon: int) -> tuple[Schedule, int]:
 def _several(draw: DrawFn, length: Any, count: int) -> Schedule:
     """Return ``count`` times a length in one of the ways to compose that."""
     one = draw(phases(lengths=st.just(length)))
-    kind = draw(st.sampled_from(["repeat", "scaled", "sum", "product", "milestones"]))
+    kinds = ["repeat", "scaled", "sum", "product", "milestones", "stretched", "cut"]
+    kind = draw(st.sampled_from(kinds))
     if kind == "scaled":
         return 0.5 * one.repeat(count)
     if kind == "sum":
@@ -210,6 +268,10 @@ def _several(draw: DrawFn, length: Any, count: int) -> Schedule:
         return one.repeat(count) * constant(0)
     if kind == "milestones" and isinstance(length, float):
         return milestones({length: 0.5}) if count == 1 else one.repeat(count)
+    if kind == "stretched" and (length is None or isinstance(length, float)):
+        return one.repeat(count).stretched(1.5)
+    if kind == "cut" and count == 1 and length is not None:
+        return (one >> constant(3)).until(length)
     return one.repeat(count)
 
 

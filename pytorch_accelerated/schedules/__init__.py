@@ -5,8 +5,19 @@ Numbers are multiples of a group's base value unless marked with :func:`absolute
 
 from typing import TYPE_CHECKING
 
+from pytorch_accelerated.schedules.averages import EmaPower, EmaWarmup
 from pytorch_accelerated.schedules.compose import Product, Repeat, Scaled, Sequence, Sum
 from pytorch_accelerated.schedules.curves import phase
+from pytorch_accelerated.schedules.derived import (
+    Endless,
+    Maximum,
+    Minimum,
+    Rounded,
+    Stretched,
+    Until,
+    maximum,
+    minimum,
+)
 from pytorch_accelerated.schedules.phase import Phase, constant
 from pytorch_accelerated.schedules.points import (
     FromFunction,
@@ -14,6 +25,7 @@ from pytorch_accelerated.schedules.points import (
     from_function,
     milestones,
 )
+from pytorch_accelerated.schedules.recipes import one_cycle_with_momentum
 from pytorch_accelerated.schedules.schedule import Schedule
 from pytorch_accelerated.schedules.terms import Absolute, Affine, Epochs, absolute, epochs
 from pytorch_accelerated.schedules.track import PhaseRow
@@ -21,31 +33,45 @@ from pytorch_accelerated.schedules.track import PhaseRow
 __all__ = [
     "Absolute",
     "Affine",
+    "EmaPower",
+    "EmaWarmup",
+    "Endless",
     "Epochs",
     "FromFunction",
+    "Maximum",
     "Milestones",
+    "Minimum",
     "Phase",
     "PhaseRow",
     "Product",
     "Repeat",
+    "Rounded",
     "Scaled",
     "Schedule",
     "Sequence",
+    "Stretched",
     "Sum",
+    "Until",
     "absolute",
     "constant",
     "epochs",
     "from_function",
+    "maximum",
     "milestones",
+    "minimum",
+    "one_cycle_with_momentum",
     "phase",
 ]
 
 # A curve is named nowhere but in its file: type checkers read the names there.
 if TYPE_CHECKING:
+    from pytorch_accelerated.schedules.averages import *  # noqa: F403
+    from pytorch_accelerated.schedules.betas import *  # noqa: F403
     from pytorch_accelerated.schedules.curves import *  # noqa: F403
     from pytorch_accelerated.schedules.ratios import *  # noqa: F403
+    from pytorch_accelerated.schedules.recipes import *  # noqa: F403
 else:
-    from pytorch_accelerated.schedules.curves import CURVES
+    from pytorch_accelerated.schedules.recipes import NAMED
 
-    globals().update({curve.name: curve.factory for curve in CURVES})
-    __all__ += [curve.name for curve in CURVES]
+    globals().update({entry.name: entry.factory for entry in NAMED})
+    __all__ += [entry.name for entry in NAMED]

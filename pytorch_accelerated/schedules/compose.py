@@ -19,12 +19,13 @@ from pytorch_accelerated.schedules.terms import (
     Horizon,
     as_endpoint,
     exact,
+    nearest,
     rounded,
 )
 from pytorch_accelerated.schedules.track import Bounds, Coefficients, Curve, PhaseRow, Piece
 
 # Here relative lengths are tried out: so far that no phase a person writes is rounded to nothing.
-_FAR = Horizon(10**12, 10**6)
+FAR = Horizon(10**12, 10**6)
 _NONE = Horizon(0)  # for lengths in updates, which need none
 _MOST_PIECES = 10_000  # of a repeat
 
@@ -43,14 +44,14 @@ class Sequence(Fixed, Schedule):
         for part in flat[:-1]:
             if not part.is_relative and part.horizon is None:
                 raise ValueError(
-                    f"{part!r} never ends, so nothing can follow it. Give it a length, for "
-                    "example from_function(f, length=1_000)."
+                    f"{part!r} never ends, so nothing can follow it. Give it a length: write "
+                    "….until(1_000), or from_function(f, length=1_000)."
                 )
         # What cannot follow something else is found here, not when a run begins.
         if not self.is_relative:
             self.track  # noqa: B018
             return
-        demands = [part._demand(_FAR) for part in self.parts]
+        demands = [part._demand(FAR) for part in self.parts]
         pairs = zip(self.parts, demands, strict=True)
         resting = [part for part, demand in pairs if demand is None]
         if len(resting) > 1:
@@ -59,7 +60,7 @@ class Sequence(Fixed, Schedule):
                 "Give all but one of them a length."
             )
         _check_shares(self, _known(demands))
-        self._fit(0, _FAR.num_updates if resting else _known(demands), _FAR)
+        self._fit(0, FAR.num_updates if resting else _known(demands), FAR)
 
     @cached_property
     def is_relative(self) -> bool:
@@ -83,7 +84,7 @@ class Sequence(Fixed, Schedule):
         lengths = _filled([part._demand(horizon) for part in self.parts], length, self)
         starts = accumulate(lengths, initial=begin)
         parts = zip(self.parts, starts, lengths, strict=False)
-        return Sequence(_fitted(part, start, own, horizon) for part, start, own in parts)
+        return Sequence(fitted(part, start, own, horizon) for part, start, own in parts)
 
     def __repr__(self) -> str:
         return " >> ".join(map(repr, self.parts))
@@ -110,8 +111,8 @@ class Repeat(Fixed, Schedule):
                 f"{total:,}; at most {_MOST_PIECES:,} are allowed. Use a smaller count."
             )
         if self.is_relative:
-            _check_shares(self, self._demand(_FAR))
-            self._periods(0, _FAR.num_updates, _FAR)
+            _check_shares(self, self._demand(FAR))
+            self._periods(0, FAR.num_updates, FAR)
         else:
             self.track  # noqa: B018  a peak below its floor is found here
 
@@ -165,12 +166,15 @@ class Repeat(Fixed, Schedule):
 
     def _demand(self, horizon: Horizon) -> Exact | None:
         if not self.is_relative:
-            return self.horizon or 0
+            return super()._demand(horizon)
         period = self.schedule._demand(horizon)
         growth = exact(self.length)
         return None if period is None else period * sum(growth**i for i in range(self.count))
 
     def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
+        period = length / exact(self.count)
+        if horizon.stretch != 1 and self.length == self.peak == 1.0 and period == nearest(period):
+            return Repeat(fitted(self.schedule, begin, period, horizon), self.count)
         # Periods whose rounded lengths differ repeat no single one of them: all are written out.
         parts = self._periods(begin, length, horizon)
         return parts[0] if len(parts) == 1 else Sequence(parts)
@@ -178,7 +182,7 @@ class Repeat(Fixed, Schedule):
     def __repr__(self) -> str:
         length = "" if self.length == 1.0 else f", length={self.length!r}"
         peak = "" if self.peak == 1.0 else f", peak={self.peak!r}"
-        return f"{_in_brackets(self.schedule)}.repeat({self.count}{length}{peak})"
+        return f"{in_brackets(self.schedule)}.repeat({self.count}{length}{peak})"
 
 
 class Scaled(Fixed, Schedule):
@@ -230,7 +234,7 @@ class Scaled(Fixed, Schedule):
         return Scaled(self.factor, self.schedule._fit(begin, length, horizon))
 
     def __repr__(self) -> str:
-        return f"{self.factor!r} * {_in_brackets(self.schedule)}"
+        return f"{self.factor!r} * {in_brackets(self.schedule)}"
 
 
 class Pair(Fixed, Schedule):
@@ -297,11 +301,11 @@ class Pair(Fixed, Schedule):
             demand = part._demand(horizon)
             if demand is not None and demand > length:
                 raise too_long(self, demand, length)
-            parts.append(_fitted(part, begin, length if demand is None else demand, horizon))
+            parts.append(fitted(part, begin, length if demand is None else demand, horizon))
         return type(self)(*parts)
 
     def __repr__(self) -> str:
-        return f"{_in_brackets(self.left)} {self.symbol} {_in_brackets(self.right)}"
+        return f"{in_brackets(self.left)} {self.symbol} {in_brackets(self.right)}"
 
 
 class Sum(Pair):
@@ -344,7 +348,7 @@ class Product(Pair):
         return min(products), max(products)
 
 
-OPERATORS.update({">>": Sequence, "+": Sum, "*": Product, "number *": Scaled, "repeat": Repeat})
+OPERATORS.update({">>": Sequence, "+": Sum, "*": Product, "number *": Scaled})
 
 
 def _schedule(operator: str, part: object) -> Schedule:
@@ -361,8 +365,10 @@ def num_pieces(schedule: Schedule) -> int:
     return len(schedule.phases if schedule.is_relative else schedule.track.pieces)
 
 
-def _fitted(part: Schedule, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
-    return part._fit(begin, length, horizon) if part.is_relative else part
+def fitted(part: Schedule, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
+    """Return a part with its lengths in updates, or as it is if they all are."""
+    stays = not part.is_relative and horizon.stretch == 1
+    return part if stays else part._fit(begin, length, horizon)
 
 
 def _known(demands: Iterable[Exact | None]) -> Exact:
@@ -371,8 +377,8 @@ def _known(demands: Iterable[Exact | None]) -> Exact:
 
 def _check_shares(schedule: Schedule, demand: Exact | None) -> None:
     """Raise if ``schedule`` takes ``demand`` of the far horizon, and that is more than all."""
-    if demand is not None and demand > _FAR.num_updates:
-        percent = float(100 * demand / _FAR.num_updates)
+    if demand is not None and demand > FAR.num_updates:
+        percent = float(100 * demand / FAR.num_updates)
         raise ValueError(
             f"The lengths of {schedule!r} add up to {percent:g} % of the horizon, but 100 % is all "
             "there is. Make a share smaller, or leave one out: it takes the rest."
@@ -434,6 +440,7 @@ def _peak_change(ends: list[Affine], peak: float, count: int) -> Callable[[int, 
     return change
 
 
-def _in_brackets(schedule: Schedule) -> str:
-    compound = isinstance(schedule, Sequence | Scaled | Pair)
+def in_brackets(schedule: Schedule) -> str:
+    """Return a schedule's code as it is written before a method or beside an operator."""
+    compound = isinstance(schedule, Sequence | Scaled | Sum | Product)
     return f"({schedule!r})" if compound else repr(schedule)

@@ -1,7 +1,8 @@
 """The curves, and the one table of them: a class, a factory and a row for each.
 
 The text language, the exports, the documentation and the tests of accuracy are made of
-:data:`CURVES`. Curves that depend on the ratio of their ends are in ``ratios.py``.
+:data:`CURVES`. Curves that depend on the ratio of their ends are in ``ratios.py``, and those of
+betas in ``betas.py``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from collections.abc import Callable
 
 from pytorch_accelerated.checks import finite, positive
+from pytorch_accelerated.schedules.betas import BETAS
 from pytorch_accelerated.schedules.phase import Custom, End, Entry, Phase, Shape
 from pytorch_accelerated.schedules.ratios import RATIOS
 from pytorch_accelerated.schedules.schedule import Schedule
@@ -55,12 +57,13 @@ def linear(length: Length = None, start: End = None, end: End = None) -> Schedul
 
 
 class Cosine(Fixed, Shape, is_bounded=True):
-    """Half a cosine: shape(p) = (1 − cos(π · p^k)) / 2."""
+    """Half a cosine, to a power: shape(p) = 1 − ((1 + cos(π · p^k)) / 2)^exponent."""
 
     name = "cosine"
 
-    def __init__(self, k: float = 1.0) -> None:
+    def __init__(self, k: float = 1.0, exponent: float = 1.0) -> None:
         self.k = positive("k", k)
+        self.exponent = positive("exponent", exponent)
 
     def weights(self, done: float, left: float) -> tuple[float, float]:
         # (1 − cos x) / 2 = sin²(x / 2) keeps its digits where the cosine is close to 1.
@@ -68,10 +71,12 @@ class Cosine(Fixed, Shape, is_bounded=True):
             done, left = _power(done, left, self.k)
         of_start = math.sin(_HALF_PI * left)
         of_end = math.sin(_HALF_PI * done)
-        return of_start * of_start, of_end * of_end
+        if self.exponent == 1.0:
+            return of_start * of_start, of_end * of_end
+        return _power(of_start * of_start, of_end * of_end, self.exponent)
 
     def curve(self, start: Affine, end: Affine, length: int) -> Curve:
-        if self.k != 1.0 or type(self) is not Cosine:
+        if (self.k, self.exponent) != (1.0, 1.0) or type(self) is not Cosine:
             return super().curve(start, end, length)
         # The most common curve of all, with the same operations in one function instead of two.
         start_offset, start_scale = start
@@ -96,16 +101,23 @@ class Cosine(Fixed, Shape, is_bounded=True):
         return mixed if start_offset or end_offset else relative
 
 
-def cosine(length: Length = None, start: End = None, end: End = None, k: float = 1.0) -> Schedule:
+def cosine(
+    length: Length = None,
+    start: End = None,
+    end: End = None,
+    k: float = 1.0,
+    exponent: float = 1.0,
+) -> Schedule:
     """Go from start to end along half a cosine: slowly, fast, slowly.
 
-    ``value(p) = end + (start − end) · (1 + cos(π · p^k)) / 2`` at progress p.
+    ``value(p) = end + (start − end) · ((1 + cos(π · p^k)) / 2)^exponent`` at progress p.
 
     Args:
         length: Updates, a share in (0, 1), ``epochs(n)``, or None for the rest.
         start: A multiple of the base, ``absolute(…)``, or None for what is found (1 at first).
         end: The same; None means 1 where a start is given, else 0.
         k: The power of the progress, above 0 (k-decay); more than 1 stays high for longer.
+        exponent: The power of the cosine, above 0; more than 1 falls earlier.
 
     References:
         SGDR, Loshchilov and Hutter, arXiv:1608.03983; k-decay, Zhang and Li, arXiv:2004.05909.
@@ -115,7 +127,7 @@ def cosine(length: Length = None, start: End = None, end: End = None, k: float =
         >>> [round(cosine(4, end=0.0)(n), 4) for n in range(5)]
         [1.0, 0.8536, 0.5, 0.1464, 0.0]
     """
-    return Phase(length, Cosine(k), start, end)
+    return Phase(length, Cosine(k, exponent), start, end)
 
 
 class Polynomial(Fixed, Shape, is_bounded=True):
@@ -172,7 +184,8 @@ def power(
 ) -> Schedule:
     """Go from start to end along a power of progress: ``sqrt`` is the one with exponent 1/2.
 
-    ``value(p) = start + (end − start) · p^exponent`` at progress p = position / length.
+    ``value(p) = start + (end − start) · p^exponent`` at progress p = position / length; so
+    ``power(end=0.0, exponent=0.4)`` is the cooldown ``1 − p^0.4``.
 
     Args:
         length: Updates, a share in (0, 1), ``epochs(n)``, or None for the rest.
@@ -344,9 +357,9 @@ CURVES: tuple[Entry, ...] = (
     Entry(
         cosine,
         cosine(100, end=0.0),
-        "end + (start - end) * (1 + cos(pi * p**k)) / 2",
-        r"e + (s - e)\,\tfrac12\left(1 + \cos(\pi p^k)\right)",
-        own={"k": (0.1, 10.0)},
+        "end + (start - end) * ((1 + cos(pi * p**k)) / 2) ** exponent",
+        r"e + (s - e)\left(\tfrac12 + \tfrac12\cos(\pi p^k)\right)^{\mathrm{exponent}}",
+        own={"k": (0.1, 10.0), "exponent": (0.1, 10.0)},
     ),
     Entry(
         polynomial,
@@ -378,4 +391,5 @@ CURVES: tuple[Entry, ...] = (
         r"e + (s - e)\,\frac{1 - p}{\frac12 + \frac12 (1 - p)}",
     ),
     *RATIOS,
+    *BETAS,
 )

@@ -13,9 +13,10 @@ from typing import Any
 
 from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.schedules.compose import Sequence, num_pieces
-from pytorch_accelerated.schedules.curves import CURVES
+from pytorch_accelerated.schedules.derived import maximum, minimum
 from pytorch_accelerated.schedules.phase import constant
 from pytorch_accelerated.schedules.points import milestones
+from pytorch_accelerated.schedules.recipes import NAMED
 from pytorch_accelerated.schedules.schedule import Schedule
 from pytorch_accelerated.schedules.terms import Affine, absolute, epochs
 
@@ -24,9 +25,11 @@ VOCABULARY: Mapping[str, Callable[..., Any]] = {
     "absolute": absolute,
     "constant": constant,
     "epochs": epochs,
+    "maximum": maximum,
     "milestones": milestones,
+    "minimum": minimum,
     "Affine": Affine,
-    **{curve.name: curve.factory for curve in CURVES},
+    **{entry.name: entry.factory for entry in NAMED},
 }
 # Of a minus and a division of schedules, the operators themselves say what to write instead.
 _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -45,11 +48,17 @@ _MOST_EXPANDED = 100  # phases whose lengths are fractions
 _LARGEST = 1e15
 
 
-def repeat(schedule: Schedule, count: Any, length: Any = 1.0, peak: Any = 1.0) -> Schedule:
-    """Repeat a schedule, but not with periods that take long to compute."""
-    for name, growth in (("length", length), ("peak", peak)):
+def _modest(**growths: Any) -> None:
+    for name, growth in growths.items():
         if isinstance(growth, int | float) and not 0.01 <= growth <= 100:
             raise ValueError(f"{name}={growth!r} has to be between 0.01 and 100")
+
+
+def repeat(
+    schedule: Schedule, count: Any = None, length: Any = 1.0, peak: Any = 1.0
+) -> Schedule:
+    """Repeat a schedule, but not with periods that take long to compute."""
+    _modest(length=length, peak=peak)
     is_expanded = schedule.is_relative or length != 1.0 or peak != 1.0
     most = _MOST_EXPANDED / num_pieces(schedule) if is_expanded else math.inf
     if isinstance(count, int | float) and count > most:
@@ -57,7 +66,22 @@ def repeat(schedule: Schedule, count: Any, length: Any = 1.0, peak: Any = 1.0) -
     return schedule.repeat(count, length, peak)
 
 
-_METHODS: Mapping[str, Callable[..., Any]] = {"repeat": repeat, "over": Schedule.over}
+def stretched(schedule: Schedule, factor: Any) -> Schedule:
+    """Stretch a schedule, but not one that has so many phases that this takes long."""
+    _modest(factor=factor)
+    if num_pieces(schedule) > _MOST_EXPANDED:
+        raise ValueError(f"it has more than {_MOST_EXPANDED} phases")
+    return schedule.stretched(factor)
+
+
+_METHODS: Mapping[str, Callable[..., Any]] = {
+    "repeat": repeat,
+    "over": Schedule.over,
+    "until": Schedule.until,
+    "stretched": stretched,
+    "rounded": Schedule.rounded,
+}
+_MAY_FOLLOW = ", ".join(f".{name}(…)" for name in _METHODS)
 
 
 class ExpressionError(ValueError):
@@ -68,8 +92,8 @@ def parse_schedule(text: str) -> Schedule:
     """Return the schedule that ``text`` describes, in the notation of Python code.
 
     It may use the vocabulary's names, numbers and their arithmetic, ``>>``, ``*`` and ``+``, calls
-    with keywords, ``.repeat(…)``, ``.over(…)``, and a dictionary for milestones. Nothing is
-    evaluated as code, and what would be large is refused. The ``repr`` of a schedule reads back as
+    with keywords, the methods ``repeat``, ``over``, ``until``, ``stretched`` and ``rounded``, and a
+    dictionary for milestones. Nothing is evaluated as code, and what would be large is refused. The ``repr`` of a schedule reads back as
     itself, unless it holds a function.
 
     Args:
@@ -87,7 +111,7 @@ def parse_schedule(text: str) -> Schedule:
         Traceback (most recent call last):
         ...
         pytorch_accelerated.schedules.expression.ExpressionError: 'cosine.__class__' at column 1: \
-only .repeat(…) and .over(…) can follow a schedule.
+only .repeat(…), .over(…), .until(…), .stretched(…), .rounded(…) can follow a schedule.
     """
     if not isinstance(text, str):
         raise wrong_kind("text", text, "a string.")
@@ -172,7 +196,7 @@ class _Reader:
                 raise self._error(node, f"write it with brackets, {node.id}(…)")
             raise self._error(node, f"it is not known; known are {', '.join(VOCABULARY)}")
         if isinstance(node, ast.Attribute):
-            raise self._error(node, "only .repeat(…) and .over(…) can follow a schedule")
+            raise self._error(node, f"only {_MAY_FOLLOW} can follow a schedule")
         if isinstance(node, ast.Dict):
             raise self._error(node, "a dictionary is only allowed as milestones({30: 0.1, …})")
         raise self._error(

@@ -92,14 +92,19 @@ class Shape(Value):
 
     def arguments(self) -> list[str]:
         """Return the shape's own arguments as they are written in code."""
-        contents = self._contents()
-        kind: Any = type(self)
-        defaults = _defaults(kind) if contents else {}
-        return [
-            f"{name}={value!r}"
-            for name, value in contents.items()
-            if name not in defaults or value != defaults[name]
-        ]
+        return arguments_of(self)
+
+
+def arguments_of(value: Value) -> list[str]:
+    """Return what a value was made of as it is written in code, without defaults."""
+    contents = value._contents()
+    kind: Any = type(value)
+    defaults = _defaults(kind) if contents else {}
+    return [
+        f"{name}={one!r}"
+        for name, one in contents.items()
+        if name not in defaults or one != defaults[name]
+    ]
 
 
 @lru_cache
@@ -230,8 +235,9 @@ class Entry(NamedTuple):
     formula: str  # in Python, of start, end, progress p, position n and the factory's arguments
     latex: str
     own: Mapping[str, tuple[float, float]] = {}  # the least and the most that tests try
-    kind: str = "shape"  # or "points", or "composition"
+    kind: str = "shape"  # or "points", "composition", "recipe"
     title: str = ""  # what it is called, if not as its factory
+    ends: tuple[float, float] | None = None  # of absolute ends, if it takes no others
 
     @property
     def name(self) -> str:

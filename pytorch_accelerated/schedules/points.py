@@ -141,6 +141,8 @@ class FromFunction(Fixed, Schedule):
         return horizon.updates(self.length) if self.length is not None else 0
 
     def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
+        if horizon.stretch != 1:
+            return super()._fit(begin, length, horizon)
         return self._with(length=updates_between(begin, length))
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from pytorch_accelerated.checks import finite
 from pytorch_accelerated.schedules.phase import End, Entry, Phase, Shape
 from pytorch_accelerated.schedules.schedule import Schedule
 from pytorch_accelerated.schedules.terms import (
@@ -131,36 +132,45 @@ def inverse_proportional(length: Length = None, start: End = None, end: End = No
     return Phase(length, InverseProportional(), start, end)
 
 
-class InverseSqrt(Fixed, Shape, is_bounded=True):
-    """Proportional to 1/√(1 + position / timescale), scaled to the phase's ends."""
+class PowerLaw(Fixed, Shape, is_bounded=True):
+    """Proportional to (1 + position / timescale)^exponent, scaled to the phase's ends."""
 
-    name = "inverse_sqrt"
+    name = "power_law"
 
-    def __init__(self, timescale: Length = None) -> None:
+    def __init__(self, timescale: Length = None, exponent: float = -0.5) -> None:
+        self.timescale = self._checked(timescale)
+        self.exponent = finite("exponent", exponent)
+        if not -10.0 <= self.exponent < 0.0:
+            raise ValueError(
+                f"exponent={exponent!r} has to be below 0 and at least -10, as the curve falls. "
+                "For one that rises write power(start=0.0, exponent=0.5)."
+            )
+
+    def _checked(self, timescale: Length) -> Length:
         if timescale is None or timescale == 0:
             raise ValueError(
-                f"inverse_sqrt(timescale={timescale!r}): write the number of updates after "
-                "which the value has fallen to 1/√2, for example timescale=1000; often the "
-                "length of the warmup before it."
+                f"{self.name}(timescale={timescale!r}): write after how many updates the value "
+                "has fallen to 2^exponent of its start (1/√2 for inverse_sqrt), for example "
+                "timescale=1000; often the length of the warmup before it."
             )
-        self.timescale = checked(timescale, "timescale")
+        return checked(timescale, "timescale")
 
     def open_end(self, start: Affine, is_given: bool, length: int) -> Affine:
-        fall = 1.0 / math.sqrt(1.0 + length / self._updates)
+        fall = (1.0 + length / self._updates) ** self.exponent
         return Affine(start.offset * fall, start.scale * fall)
 
     def curve(self, start: Affine, end: Affine, length: int) -> Curve:
-        timescale = self._updates
+        timescale, exponent = self._updates, self.exponent
         total = length / timescale
-        drop = -math.expm1(-0.5 * math.log1p(total))
-        scaled_drop = math.sqrt(1.0 + total) * drop
+        drop = -math.expm1(exponent * math.log1p(total))
+        scaled_drop = (1.0 + total) ** -exponent * drop
 
         def at(position: int) -> tuple[float, float]:
             if position == 0:
                 return start
             x, rest = position / timescale, (length - position) / timescale
-            of_end = -math.expm1(-0.5 * math.log1p(x)) / drop
-            of_start = math.expm1(0.5 * math.log1p(rest / (1.0 + x))) / scaled_drop
+            of_end = -math.expm1(exponent * math.log1p(x)) / drop
+            of_start = math.expm1(-exponent * math.log1p(rest / (1.0 + x))) / scaled_drop
             return start[0] * of_start + end[0] * of_end, start[1] * of_start + end[1] * of_end
 
         return at
@@ -176,7 +186,55 @@ class InverseSqrt(Fixed, Shape, is_bounded=True):
         return not isinstance(self.timescale, int)
 
     def over(self, horizon: Horizon, growth: Exact = 1) -> Shape:
-        return InverseSqrt(max(1, nearest((horizon.updates(self.timescale) or 1) * growth)))
+        updates = nearest((horizon.updates(self.timescale) or 1) * growth)
+        return self._with(timescale=max(1, updates))
+
+
+def power_law(
+    length: Length = None,
+    timescale: Length = None,
+    start: End = None,
+    end: End = None,
+    exponent: float = -0.5,
+) -> Schedule:
+    """Fall with a power of the updates made, which need no horizon to be known.
+
+    ``value(n) = start · (1 + n / timescale)^exponent`` at position n. With an ``end``, the same
+    curve is scaled to reach it at the phase's end. A law a · k^exponent in all updates k, held at 1
+    until it is below, is ``constant(T) >> power_law(timescale=T, exponent=…)`` with
+    T = a^(−1/exponent).
+
+    Args:
+        length: Updates, a share in (0, 1), ``epochs(n)``, or None for the rest.
+        timescale: After so many updates the value is start · 2^exponent; a length, usually what
+            came before the phase. It has to be given.
+        start: A multiple of the base, ``absolute(…)``, or None for what is found (1 at first).
+        end: The same, or None for where the curve gets to.
+        exponent: Below 0 and at least -10; -1/2 is ``inverse_sqrt``.
+
+    Raises:
+        ValueError: If the timescale is missing or zero, or the exponent out of its range.
+
+    References:
+        Power scheduler, Shen et al., arXiv:2408.13359.
+
+    Example:
+        >>> from pytorch_accelerated.schedules import constant, power_law
+        >>> schedule = constant(100) >> power_law(900, timescale=100, exponent=-0.51)
+        >>> schedule(100), round(schedule(1_000), 12) == round(10**-0.51, 12)
+        (1.0, True)
+    """
+    return Phase(length, PowerLaw(timescale, exponent), start, end)
+
+
+class InverseSqrt(PowerLaw, is_bounded=True):
+    """The power law with an exponent of −1/2."""
+
+    name = "inverse_sqrt"
+    exponent = -0.5
+
+    def __init__(self, timescale: Length = None) -> None:
+        self.timescale = self._checked(timescale)
 
 
 def inverse_sqrt(
@@ -219,6 +277,13 @@ RATIOS: tuple[Entry, ...] = (
         "start / sqrt(1 + n / timescale)",
         r"s \,/ \sqrt{1 + n / \mathrm{timescale}}",
         own={"timescale": (1, 10**6)},
+    ),
+    Entry(
+        power_law,
+        power_law(100, timescale=10, exponent=-0.8),
+        "start * (1 + n / timescale) ** exponent",
+        r"s\,(1 + n / \mathrm{timescale})^{\mathrm{exponent}}",
+        own={"timescale": (1, 10**6), "exponent": (-10.0, -0.1)},
     ),
     Entry(
         inverse_proportional,

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from pytorch_accelerated import door
 from pytorch_accelerated.checks import finite, whole
-from pytorch_accelerated.schedules.terms import ONE, Affine, Exact, Horizon, Value
+from pytorch_accelerated.schedules.terms import ONE, Affine, Exact, Horizon, Length, Value
 from pytorch_accelerated.schedules.track import PhaseRow, Piece, Track, phase_table
 
 #: What each operator builds. ``compose.py``, which stands on this file, puts its classes in here.
@@ -123,15 +123,18 @@ class Schedule(Value):
 
     def _demand(self, horizon: Horizon) -> Exact | None:
         """Return how many updates this takes, before rounding; None for all that is left."""
-        return self.horizon or 0
+        return (self.horizon or 0) * horizon.stretch
 
     def _fit(self, begin: Exact, length: Exact, horizon: Horizon) -> Schedule:
-        """Return this schedule, if a length is relative, with all lengths in updates.
+        """Return this schedule, if relative or to be stretched, with all lengths in updates.
 
         It lies from ``begin`` on and takes ``length``, both before rounding: joints inside a part
         have to be rounded where they are in the whole, or the parts would not add up.
         """
-        return self
+        raise ValueError(
+            f"{self!r} is a function of the updates made, which has no length to stretch. Write "
+            "the slower function instead."
+        )
 
     def _sketch(self) -> Iterator[PhaseRow]:
         """Yield the rows of the table while lengths are still relative."""
@@ -163,7 +166,7 @@ class Schedule(Value):
         """The rows of the schedule's table."""
         return tuple(self._sketch()) if self.is_relative else self.track.rows
 
-    def over(self, horizon: int, num_updates_per_epoch: int | None = None) -> Schedule:
+    def over(self, horizon: float, num_updates_per_epoch: int | None = None) -> Schedule:
         """Return this schedule with shares, epochs and the rest turned into whole updates.
 
         Joints are rounded to the nearest update, so the lengths add up to the horizon exactly. A
@@ -184,6 +187,8 @@ class Schedule(Value):
             >>> relative.over(10_000)
             linear(500, start=0.0) >> constant(7500) >> linear(2000, end=0.0)
         """
+        if isinstance(horizon, float) and horizon.is_integer():
+            horizon = int(horizon)  # 2e10 is a float
         total = whole("horizon", horizon)
         if num_updates_per_epoch is not None:
             num_updates_per_epoch = whole("num_updates_per_epoch", num_updates_per_epoch, 1)
@@ -197,8 +202,10 @@ class Schedule(Value):
             raise too_long(self, demand, total)
         return self._fit(0, total if demand is None else demand, context)
 
-    def repeat(self, count: int, length: float = 1.0, peak: float = 1.0) -> Schedule:
-        """Return this schedule run ``count`` times, each period starting anew.
+    def repeat(
+        self, count: int | None = None, length: float = 1.0, peak: float = 1.0
+    ) -> Schedule:
+        """Return this schedule run ``count`` times, or for ever, each period starting anew.
 
         Period *i* = 0, 1, … takes ``length**i`` times as many updates as the first, and its
         highest value is ``peak**i`` times the first one's, while its lowest stays. Where values
@@ -206,7 +213,8 @@ class Schedule(Value):
         ones stay. Open ends are closed first, so each period starts at its own peak.
 
         Args:
-            count: How many periods, at least one; they may have 10,000 phases in all.
+            count: How many periods, at least one; they may have 10,000 phases in all. None for
+                equal periods without an end.
             length: Growth of the period from one to the next, above zero.
             peak: Growth of the highest value from one period to the next, above zero.
 
@@ -222,6 +230,74 @@ class Schedule(Value):
             ([1.0, 0.5, 0.25, 0.125], 15000)
         """
         return OPERATORS["repeat"](self, count, length, peak)
+
+    def until(self, length: Length) -> Schedule:
+        """Return the first part of this schedule, at whose end its value there is kept.
+
+        ``value(k) = self(k)`` up to update k = ``length``, that one included, and ``self(length)``
+        from there on. So ``plan.until(k) >> linear(500, end=0.0)`` decays from where ``plan`` is
+        after k updates. What has no end gets one.
+
+        Args:
+            length: Updates, a share in (0, 1) of the horizon, or ``epochs(n)``. A plan with shares
+                is laid out over the whole horizon first. To cut the plan of a run that was laid
+                out over another one, write ``plan.over(10_000).until(6_000)``.
+
+        Raises:
+            TypeError: If ``length`` is not a length.
+            ValueError: If it is negative, or a fraction outside (0, 1).
+
+        Example:
+            >>> from pytorch_accelerated.schedules import cosine, linear
+            >>> decayed = cosine(1_000, end=0.0).until(500) >> linear(100, end=0.0)
+            >>> [round(decayed(k), 12) for k in (500, 550, 600)]
+            [0.5, 0.25, 0.0]
+        """
+        return OPERATORS["until"](self, length)
+
+    def stretched(self, factor: float) -> Schedule:
+        """Return the same schedule in ``factor`` times as many updates.
+
+        Each joint at update k moves to the update nearest to ``factor`` · k, halves up. Lengths in
+        epochs and timescales grow alike; shares and the rest grow with the run and stay.
+
+        Args:
+            factor: Above 0; 2.0 takes twice the time.
+
+        Raises:
+            TypeError: If ``factor`` is not a number.
+            ValueError: If it is not above 0, or the schedule has a function of the updates made.
+
+        Example:
+            >>> from pytorch_accelerated.schedules import cosine, linear
+            >>> (linear(5, start=0.0) >> cosine(100)).stretched(1.5)
+            linear(8, start=0.0) >> cosine(150)
+        """
+        return OPERATORS["stretched"](self, factor)
+
+    def rounded(self, to: float = 1) -> Schedule:
+        """Return this schedule with its values rounded to multiples of ``to``, halves up.
+
+        ``value(k) = to · ⌊self(k) / to + ½⌋``, for attributes that have to be whole, such as a
+        batch size: :class:`~pytorch_accelerated.schedulers.AttributeScheduler` gives an integer
+        attribute an integer. The values have to be absolute, as a multiple of a base is a whole
+        number for one group and not for another.
+
+        Args:
+            to: Above 0.
+
+        Raises:
+            TypeError: If ``to`` is not a number.
+            ValueError: If it is not above 0, or (for a user's function, when asked) a value is a
+                multiple of the base.
+
+        Example:
+            >>> from pytorch_accelerated.schedules import absolute, linear
+            >>> batch_size = linear(8, start=absolute(16), end=absolute(64)).rounded(to=8)
+            >>> [batch_size(k) for k in range(9)]
+            [16.0, 24.0, 32.0, 32.0, 40.0, 48.0, 56.0, 56.0, 64.0]
+        """
+        return OPERATORS["rounded"](self, to)
 
     def __rshift__(self, other: object) -> Schedule:
         return OPERATORS[">>"]((self, other))

@@ -189,6 +189,8 @@ def checked(value: object, name: str = "length") -> Length:
     if isinstance(value, numbers.Integral):
         return whole(name, value)
     share = float(value)
+    if share > 1.0 and share.is_integer():
+        return int(share)  # 2e10 is a float
     if not 0.0 < share < 1.0:
         hint = ""
         if name == "length" and share == 1.0:
@@ -204,6 +206,7 @@ class Horizon(NamedTuple):
 
     num_updates: int
     num_updates_per_epoch: int | None = None
+    stretch: Exact = 1  # how many times as long whatever is not a share of the horizon becomes
 
     def updates(self, length: Length) -> Exact | None:
         """Return the exact number of updates, before any rounding; None for the rest."""
@@ -215,9 +218,9 @@ class Horizon(NamedTuple):
                     f"{length!r} needs to know how many updates an epoch has: "
                     "write .over(horizon, num_updates_per_epoch=…)."
                 )
-            return exact(length.number) * self.num_updates_per_epoch
+            return exact(length.number) * self.num_updates_per_epoch * self.stretch
         if isinstance(length, int):
-            return length
+            return length * self.stretch
         return exact(length) * self.num_updates
 
 

@@ -7,18 +7,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pytorch_accelerated.schedules import constant, inverse_sqrt, phase
+from pytorch_accelerated.schedules import absolute, constant, inverse_sqrt, phase, power_law
+from pytorch_accelerated.schedules.averages import AVERAGES
 from pytorch_accelerated.schedules.curves import CURVES
 from tests.catalogue import CATALOGUE, smoothstep
 from tests.strategies import is_ratio, own_arguments
 
 SHAPES = {entry.name: entry for entry in CATALOGUE if entry.kind == "shape"}
+NAMES = ("sqrt", "cos", "tanh", "exp", "log", "pi")
 # 1 − tanh(150) is 1e-130, and it has to come out with 50 digits.
 DIGITS = 200
-# With a given end, the inverse square root is scaled to reach it.
-SCALED_INVERSE_SQRT = (
-    "start + (end - start) * (1 - 1 / sqrt(1 + n / timescale))"
-    " / (1 - 1 / sqrt(1 + length / timescale))"
+# With a given end, a power law is scaled to reach it.
+SCALED_POWER_LAW = (
+    "start + (end - start) * (1 - (1 + n / timescale) ** exponent)"
+    " / (1 - (1 + length / timescale) ** exponent)"
 )
 
 
@@ -26,12 +28,13 @@ def exact(formula, length, n, **arguments):
     """Evaluate a formula of the catalogue with many digits."""
     with mpmath.workdps(DIGITS):
         names = {
-            **{name: getattr(mpmath, name) for name in ("sqrt", "cos", "tanh", "pi")},
+            **{name: getattr(mpmath, name) for name in NAMES},
             **{name: mpmath.mpf(value) for name, value in arguments.items()},
             "n": mpmath.mpf(n),
             "length": mpmath.mpf(length),
             "p": mpmath.mpf(n) / length,
             "shape": smoothstep,
+            "min": min,
         }
         return eval(formula, {"__builtins__": {}}, names)
 
@@ -56,6 +59,9 @@ by_curve = pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name
 
 def ends(curve):
     """Return what a curve may lead between; with no end, if its formula has none."""
+    if curve.ends is not None:
+        bounded = st.floats(*curve.ends)
+        return st.fixed_dictionaries({"start": bounded, "end": bounded})
     other = POSITIVE if is_ratio(curve) else st.one_of(st.just(0.0), POSITIVE)
     falling = st.fixed_dictionaries({"start": POSITIVE, "end": other})
     rising = st.fixed_dictionaries({"start": other, "end": POSITIVE})
@@ -68,8 +74,10 @@ def ends(curve):
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), length=LENGTHS, at=SHARES)
 def test_a_curve_is_its_formula(curve, data, length, at):
-    arguments = data.draw(ends(curve)) | data.draw(own_arguments(curve, modest=False))
-    schedule = curve.factory(length, **arguments)
+    own, both = data.draw(own_arguments(curve, modest=False)), data.draw(ends(curve))
+    kind = float if curve.ends is None else absolute
+    schedule = curve.factory(length, **own, **{name: kind(end) for name, end in both.items()})
+    arguments = own | both
     for n in positions(length, at):
         expected = exact(curve.formula, length, n, **arguments)
         assert agree(schedule(n), expected), (n, schedule(n), mpmath.nstr(expected, 20))
@@ -82,15 +90,31 @@ def test_a_curve_is_its_formula(curve, data, length, at):
     start=st.just(0.0) | POSITIVE,
     end=st.just(0.0) | POSITIVE,
     timescale=st.integers(1, 10**6),
+    exponent=st.just(-0.5) | st.floats(-10.0, -0.1),
 )
-@example(length=10**6, at=[0.5], start=1.0, end=0.0, timescale=1)
-def test_an_inverse_square_root_is_scaled_to_the_end_that_is_given(
-    length, at, start, end, timescale
+@example(length=10**6, at=[0.5], start=1.0, end=0.0, timescale=1, exponent=-0.5)
+def test_a_power_law_is_scaled_to_the_end_that_is_given(
+    length, at, start, end, timescale, exponent
 ):
     arguments = {"start": start, "end": end, "timescale": timescale}
-    schedule = inverse_sqrt(length, **arguments)
+    schedule = (
+        inverse_sqrt(length, **arguments)
+        if exponent == -0.5
+        else power_law(length, **arguments, exponent=exponent)
+    )
     for n in positions(length, at):
-        assert agree(schedule(n), exact(SCALED_INVERSE_SQRT, length, n, **arguments))
+        expected = exact(SCALED_POWER_LAW, length, n, **arguments, exponent=exponent)
+        assert agree(schedule(n), expected)
+
+
+@pytest.mark.parametrize("entry", AVERAGES, ids=lambda entry: entry.name)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), updates=st.lists(st.integers(0, 10**6), min_size=1))
+def test_a_decay_of_an_average_is_its_formula(entry, data, updates):
+    arguments = data.draw(own_arguments(entry, modest=False))
+    schedule = entry.factory(**arguments)
+    for n in {0, 1, 2, *updates}:
+        assert agree(schedule(n), exact(entry.formula, 1, n, **arguments))
 
 
 @settings(max_examples=60, deadline=None)
@@ -112,6 +136,6 @@ def test_a_constant_is_its_value(length, value):
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_formula_has_the_names_of_the_factorys_arguments(name):
-    known = set(inspect.signature(SHAPES[name].factory).parameters) | {"p", "n", "pi"}
+    known = set(inspect.signature(SHAPES[name].factory).parameters) | {"p", "n"}
     code = compile(SHAPES[name].formula, name, "eval")
-    assert set(code.co_names) <= known | {"sqrt", "cos", "tanh"}
+    assert set(code.co_names) <= known | set(NAMES)
