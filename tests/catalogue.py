@@ -5,8 +5,8 @@ The gallery in the documentation and the tests of accuracy are made of these row
 
 from __future__ import annotations
 
-from pytorch_accelerated.schedules.compose import Product, Scaled, Sequence, Sum
 from pytorch_accelerated.schedules.averages import AVERAGES
+from pytorch_accelerated.schedules.compose import Product, Scaled, Sequence, Sum
 from pytorch_accelerated.schedules.curves import CURVES, cosine, linear, phase, sqrt
 from pytorch_accelerated.schedules.derived import maximum, minimum
 from pytorch_accelerated.schedules.phase import Entry, constant

@@ -172,9 +172,9 @@ def tried(make: Callable[[], Schedule]) -> Schedule:
     try:
         return make()
     except ValueError as error:
-        # A peak may fall below its floor, or a ratio's end to 0; a function cannot be stretched,
-        # nor can periods of anything but phases, unless they stay equal.
-        if re.search("peak=|ratio|no length to stretch|is not a phase", str(error)):
+        # A peak may fall below its floor, a ratio's end to 0 and a beta's below it; a function
+        # cannot be stretched, nor can periods of anything but phases, unless they stay equal.
+        if re.search("peak=|ratio|half-life|no length to stretch|is not a phase", str(error)):
             reject()
         raise
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from pytorch_accelerated.checks import finite, positive
+from pytorch_accelerated.schedules.derived import Until
 from pytorch_accelerated.schedules.phase import Entry, arguments_of
 from pytorch_accelerated.schedules.schedule import Schedule
 from pytorch_accelerated.schedules.terms import Affine, Fixed
@@ -98,7 +99,7 @@ class EmaPower(Fixed, Schedule):
 def ema_power(gamma: float = 6.94) -> Schedule:
     """Give the decay with which an average weighs update t by t^gamma, at every length of a run.
 
-    ``value(n) = (1 − 1 / (n + 1))^(gamma + 1)`` at update n. All values are absolute. It has no end.
+    ``value(n) = (1 − 1 / (n + 1))^(gamma + 1)`` at update n, absolute, without an end.
 
     Args:
         gamma: Above 0. The average's width, as a share σ of the run, is
@@ -126,12 +127,17 @@ AVERAGES: tuple[Entry, ...] = (
         ema_warmup(0.9),
         "min(decay, 1 - (1 - start) * (1 + n / timescale) ** -power)",
         r"\min\left(d,\; 1 - (1 - s)(1 + n / \mathrm{timescale})^{-\mathrm{power}}\right)",
-        own={"decay": (0.5, 0.99999), "start": (0.0, 0.5), "timescale": (0.1, 1e4), "power": (0.1, 3.0)},
+        own={
+            "decay": (0.5, 0.99999),
+            "start": (0.0, 0.5),
+            "timescale": (0.1, 1e4),
+            "power": (0.1, 3.0),
+        },
         kind="points",
     ),
     Entry(
         ema_power,
-        ema_power().until(100),
+        Until(EmaPower(), 100),
         "(1 - 1 / (n + 1)) ** (gamma + 1)",
         r"\left(1 - \tfrac{1}{n + 1}\right)^{\gamma + 1}",
         own={"gamma": (0.1, 100.0)},

@@ -1,4 +1,4 @@
-"""What is made of whole schedules: endless, cut, stretched, rounded, the smaller or larger of two."""
+"""What is made of whole schedules: endless, cut, stretched, rounded ones, the larger of two."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from pytorch_accelerated.schedules.terms import (
     Length,
     checked,
     exact,
-    is_relative,
     updates_between,
 )
 from pytorch_accelerated.schedules.track import (
@@ -95,7 +94,7 @@ class Until(Fixed, Schedule):
 
     @property
     def is_relative(self) -> bool:
-        return self.schedule.is_relative or is_relative(self.length)
+        return self.schedule.is_relative or not isinstance(self.length, int)
 
     def _pieces(self, previous: Affine) -> Iterator[Piece]:
         assert isinstance(self.length, int)

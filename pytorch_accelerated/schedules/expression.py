@@ -54,9 +54,7 @@ def _modest(**growths: Any) -> None:
             raise ValueError(f"{name}={growth!r} has to be between 0.01 and 100")
 
 
-def repeat(
-    schedule: Schedule, count: Any = None, length: Any = 1.0, peak: Any = 1.0
-) -> Schedule:
+def repeat(schedule: Schedule, count: Any = None, length: Any = 1.0, peak: Any = 1.0) -> Schedule:
     """Repeat a schedule, but not with periods that take long to compute."""
     _modest(length=length, peak=peak)
     is_expanded = schedule.is_relative or length != 1.0 or peak != 1.0
@@ -93,8 +91,8 @@ def parse_schedule(text: str) -> Schedule:
 
     It may use the vocabulary's names, numbers and their arithmetic, ``>>``, ``*`` and ``+``, calls
     with keywords, the methods ``repeat``, ``over``, ``until``, ``stretched`` and ``rounded``, and a
-    dictionary for milestones. Nothing is evaluated as code, and what would be large is refused. The ``repr`` of a schedule reads back as
-    itself, unless it holds a function.
+    dictionary for milestones. Nothing is evaluated as code, and what would be large is refused. The
+    ``repr`` of a schedule reads back as itself, unless it holds a function.
 
     Args:
         text: The expression.

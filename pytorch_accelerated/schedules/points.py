@@ -60,7 +60,8 @@ class Milestones(Fixed, Schedule):
         position, held = 0, ONE
         for at, value in self.points:
             assert isinstance(at, int)
-            yield holding(held, at - position, "constant")
+            if at > position:
+                yield holding(held, at - position, "constant")
             position, held = at, affine(value)
         yield holding(held, 0, "constant")
 

@@ -183,6 +183,7 @@ class PowerLaw(Fixed, Shape, is_bounded=True):
 
     @property
     def is_relative(self) -> bool:  # type: ignore[override]
+        """Whether the timescale needs a horizon."""
         return not isinstance(self.timescale, int)
 
     def over(self, horizon: Horizon, growth: Exact = 1) -> Shape:

@@ -13,9 +13,7 @@ def _over(length: float | None, plan: Schedule) -> Schedule:
     return plan if length is None else plan.over(length)
 
 
-def warmup_cosine(
-    length: float | None = None, warmup: Length = 0.05, end: End = 0.0
-) -> Schedule:
+def warmup_cosine(length: float | None = None, warmup: Length = 0.05, end: End = 0.0) -> Schedule:
     """Rise in a line, then fall along half a cosine.
 
     It is ``linear(warmup, start=0.0) >> cosine(end=end)``.

@@ -202,9 +202,7 @@ class Schedule(Value):
             raise too_long(self, demand, total)
         return self._fit(0, total if demand is None else demand, context)
 
-    def repeat(
-        self, count: int | None = None, length: float = 1.0, peak: float = 1.0
-    ) -> Schedule:
+    def repeat(self, count: int | None = None, length: float = 1.0, peak: float = 1.0) -> Schedule:
         """Return this schedule run ``count`` times, or for ever, each period starting anew.
 
         Period *i* = 0, 1, … takes ``length**i`` times as many updates as the first, and its

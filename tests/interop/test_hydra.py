@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import (
+    Absolute,
     absolute,
     constant,
     cosine,
@@ -104,11 +105,18 @@ def test_every_curve(curve: Any) -> None:
         for name, value in {"length": phase.length, "start": phase.start, "end": phase.end}.items()
         if value is not None
     }
+    arguments = {name: written(value) for name, value in arguments.items()}
     target = {"_target_": f"pytorch_accelerated.schedules.{curve.name}"}
     one = target | arguments | phase.shape._contents()
     assert instantiate(OmegaConf.create(one)) == phase
     after = {"_target_": "operator.rshift", "_args_": [one, one]}
     assert instantiate(OmegaConf.create(after)) == phase >> phase
+
+
+def written(value: Any) -> Any:
+    if isinstance(value, Absolute):
+        return {"_target_": "pytorch_accelerated.schedules.absolute", "value": value.value}
+    return value
 
 
 GROUPS = [

@@ -22,7 +22,9 @@ from pytorch_accelerated.schedules import (
     cosine,
     from_function,
     linear,
+    maximum,
     milestones,
+    minimum,
     phase,
     rex,
 )
@@ -31,6 +33,7 @@ from pytorch_accelerated.schedules.phase import Shape
 from tests.strategies import (
     BASES,
     NAMES,
+    absolutes,
     phases,
     relative_schedules,
     restarts,
@@ -176,10 +179,68 @@ def test_brackets_make_no_difference_to_a_sequence(a, b, c):
 def test_a_repeat_is_the_schedule_again_and_again(one, count, num_updates):
     repeated = one.repeat(count)
     assert repeated.horizon == count * one.horizon
+    if one.horizon:
+        assert one.repeat()(num_updates, 0.3) == one(num_updates % one.horizon, 0.3)
+        assert one.repeat().horizon is None
     if num_updates < repeated.horizon:
         assert repeated(num_updates, 0.3) == one(num_updates % one.horizon, 0.3)
     else:
         assert repeated(num_updates, 0.3) == one(one.horizon, 0.3)
+
+
+@many
+@given(schedules(), st.integers(0, 30), BASES, UPDATES)
+def test_a_cut_plan_is_the_plan_up_to_the_cut_and_stays_there(plan, cut, base, k):
+    first = plan.until(cut)
+    assert first.horizon == cut
+    assert first(k, base) == plan(min(k, cut), base)
+    after = first >> linear(5, end=0.0)
+    assert after(min(k, cut), base) == plan(min(k, cut), base)
+    assert after(cut + 5, base) == 0.0
+
+
+@many
+@given(
+    sequences() | sequences().map(lambda plan: plan.repeat(3)),
+    st.sampled_from([0.5, 1 / 3, 1.5, 2.0, 7.0]),
+)
+def test_every_joint_of_a_stretched_plan_is_at_the_nearest_update(plan, factor):
+    slower = plan.stretched(factor)
+    numerator, denominator = {0.5: (1, 2), 1 / 3: (1, 3), 1.5: (3, 2)}.get(factor, (int(factor), 1))
+    moved = [(2 * k * numerator + denominator) // (2 * denominator) for k in plan.track.starts]
+    assert slower.horizon == moved[-1]
+    assert set(slower.track.starts) == set(moved)
+    for before, k in zip(plan.track.starts, moved, strict=True):
+        if moved.count(k) == 1:
+            assert slower(k, 0.3) == pytest.approx(plan(before, 0.3), rel=1e-12)
+
+
+@many
+@given(st.sampled_from([minimum, maximum]), schedules(3, plain=True), schedules(3, plain=True))
+def test_of_two_schedules_the_smaller_or_larger_multiple_counts(choose, one, other):
+    chosen = choose(one, other)
+    for k in range(40):
+        expected = {minimum: min, maximum: max}[choose](one(k), other(k))
+        assert chosen(k) == expected
+
+
+@many
+@given(absolutes(), st.sampled_from([1, 8, 0.5, 0.1]))
+def test_a_rounded_value_is_the_nearest_multiple(plan, to):
+    rounded = plan.rounded(to=to)
+    for k in range(30):
+        steps = rounded(k, 0.3) / to
+        assert steps == pytest.approx(round(steps), abs=1e-9)
+        assert -0.5 - 1e-9 <= steps - plan(k) / to <= 0.5 + 1e-9
+
+
+def test_halves_are_rounded_up_and_the_largest_float_below_one_is_not():
+    plan = milestones({k: absolute(x) for k, x in enumerate([0.5, 1.5, -0.5, -1.5, 4.0, 3.9999])})
+    assert plan.rounded().values(6).tolist() == [1.0, 2.0, 0.0, -1.0, 4.0, 4.0]
+    assert plan.rounded(to=8)(4) == 8.0
+    assert plan.rounded(to=8)(5) == 0.0
+    below = constant(1, value=absolute(0.49999999999999994)).rounded()
+    assert (below(0), constant(1, value=absolute(1e300)).rounded(to=1e-9)(0)) == (0.0, 1e300)
 
 
 @many
