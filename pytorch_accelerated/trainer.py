@@ -19,6 +19,7 @@ from pytorch_accelerated.callbacks import (
     LogToTrackersCallback,
     get_default_callbacks,
 )
+from pytorch_accelerated.callbacks.limit import get_limit_batches_from_env
 from pytorch_accelerated.checkpoints import single_file
 from pytorch_accelerated.placeholders import (
     TrainerPlaceholderValues,
@@ -28,7 +29,6 @@ from pytorch_accelerated.run import checkpointing, data, loop, preparing, proces
 from pytorch_accelerated.run.run import NumUpdates, Run
 from pytorch_accelerated.run.schedulers import RunSchedulers, make_schedulers
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
-from pytorch_accelerated.utils import get_limit_batches_from_env
 
 __all__ = [
     "DEFAULT_CALLBACKS",

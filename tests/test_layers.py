@@ -28,20 +28,20 @@ MAY_IMPORT = {
     "placeholders": "checks",
     "ema": "borrowed checks",
     "run_config": "checks",
-    "utils": "checks ema",
     "finetuning": "borrowed checks",
-    "tracking": "checks utils",
+    "tracking": "checks",
     "schedules": "checks door",
     "schedulers": "checks door placeholders schedules",
     "preview": "borrowed checks schedules schedulers",
     "checkpoints": "borrowed checks placeholders schedules schedulers",
-    "callbacks": "borrowed checks ema finetuning run_config terminal tracking utils "
+    "callbacks": "borrowed checks ema finetuning run_config terminal tracking "
     "schedules schedulers checkpoints",
-    "run": "checks ema finetuning placeholders run_config tracking utils "
+    "run": "checks ema finetuning placeholders run_config tracking "
     "schedules schedulers checkpoints callbacks",
-    "trainer": "borrowed checks ema finetuning placeholders run_config tracking utils "
+    "trainer": "borrowed checks ema finetuning placeholders run_config tracking "
     "schedules schedulers checkpoints callbacks run",
     "integrations": "schedules schedulers",
+    "utils": "ema callbacks run",
     "__init__": "placeholders trainer",
     "cli": "__init__ preview checkpoints",
     "__main__": "cli",

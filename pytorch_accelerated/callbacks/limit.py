@@ -2,12 +2,108 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.checks import whole
-from pytorch_accelerated.utils import DataLoaderSlice
+
+LIMIT_BATCHES_ENV_VAR = "PT_ACC_LIMIT_BATCHES"
+
+
+def get_limit_batches_from_env() -> int | None:
+    """How many batches an epoch may have by the environment; ``None`` for no limit.
+
+    Raises:
+        ValueError: The variable holds neither a positive whole number nor ``none``.
+    """
+    text = os.environ.get(LIMIT_BATCHES_ENV_VAR, "none").strip()
+    if text.lower() == "none":
+        return None
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise ValueError(
+        f"the environment variable {LIMIT_BATCHES_ENV_VAR} is {text!r}: set it to a positive "
+        f"whole number of batches, or to none"
+    )
+
+
+class LimitBatches:
+    """Trainers made inside this context train and evaluate on a few batches an epoch.
+
+    Contexts nest; leaving one restores what was set before.
+
+    Args:
+        num_batches: Number of batches of each epoch, per process.
+
+    Raises:
+        TypeError: It is not a whole number.
+        ValueError: It is not positive.
+
+    Example:
+        >>> with LimitBatches(3):
+        ...     get_limit_batches_from_env()
+        3
+        >>> get_limit_batches_from_env() is None
+        True
+    """
+
+    def __init__(self, num_batches: int) -> None:
+        self.num_batches = whole("num_batches", num_batches, minimum=1)
+        self._before: list[str | None] = []
+
+    def __enter__(self) -> LimitBatches:
+        self._before.append(os.environ.get(LIMIT_BATCHES_ENV_VAR))
+        os.environ[LIMIT_BATCHES_ENV_VAR] = str(self.num_batches)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        before = self._before.pop()
+        if before is None:
+            os.environ.pop(LIMIT_BATCHES_ENV_VAR, None)
+        else:
+            os.environ[LIMIT_BATCHES_ENV_VAR] = before
+
+
+class DataLoaderSlice:
+    """The first batches of a data loader, in every respect else like the loader itself.
+
+    Args:
+        dl: The data loader.
+        slice_size: How many of its batches to give.
+
+    Raises:
+        TypeError: ``slice_size`` is not a whole number.
+        ValueError: It is not positive.
+
+    Example:
+        >>> from torch.utils.data import DataLoader
+        >>> loader = DataLoader(range(10), batch_size=2)
+        >>> few, many = DataLoaderSlice(loader, 2), DataLoaderSlice(loader, 100)
+        >>> [batch.tolist() for batch in few]
+        [[0, 1], [2, 3]]
+        >>> len(few), len(many)
+        (2, 5)
+    """
+
+    def __init__(self, dl: Any, slice_size: int) -> None:
+        self.dl = dl
+        self.slice_size = whole("slice_size", slice_size, minimum=1)
+
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.islice(self.dl, self.slice_size)
+
+    def __len__(self) -> int:
+        return min(self.slice_size, len(self.dl))
+
+    def __getattr__(self, name: str) -> Any:
+        # While being copied or unpickled there is no loader yet.
+        if name == "dl":
+            raise AttributeError(name)
+        return getattr(self.dl, name)
 
 
 class LimitBatchesCallback(TrainerCallback):

@@ -1,45 +1,35 @@
-"""From data sets to the batches of one process, in an order that can be repeated."""
+"""From data sets to batches, in an order that can be repeated."""
 
 from __future__ import annotations
 
+import copy
+import inspect
 import itertools
 import os
+import random
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
-from accelerate import Accelerator, skip_first_batches
-from accelerate.data_loader import (
-    BatchSamplerShard,
-    DataLoaderShard,
-    IterableDatasetShard,
-    prepare_data_loader,
-)
+from accelerate import skip_first_batches
+from torch import Tensor
 from torch.utils.data import (
-    BatchSampler,
+    ChainDataset,
+    ConcatDataset,
     DataLoader,
-    DistributedSampler,
+    Dataset,
     IterableDataset,
+    Subset,
     TensorDataset,
+    default_collate,
+    get_worker_info,
 )
 
 from pytorch_accelerated.checks import kind_of
-from pytorch_accelerated.run.in_memory import by_rows
-from pytorch_accelerated.run.loop_state import EpochGenerator, Randomness, seed_generators
+from pytorch_accelerated.run.loop_state import EpochGenerator
 from pytorch_accelerated.run.processes import warn
-from pytorch_accelerated.run.workers import (
-    Batches,
-    Wrapper,
-    indices_of,
-    init_worker,
-    innermost,
-    rebuilt,
-    tell_epoch_to,
-    with_seeds,
-)
-from pytorch_accelerated.utils import worker_init_fn
 
 MAX_DEFAULT_WORKERS = 4
 
@@ -61,6 +51,26 @@ def default_loader_kwargs(dataset: Any, batch_size: int, shuffle: bool) -> dict[
         "num_workers": num_workers,
         "worker_init_fn": worker_init_fn,
     }
+
+
+def worker_init_fn(worker_id: int) -> None:
+    """Give a data loader's worker random streams that no worker of another process shares.
+
+    PyTorch seeds each worker from the loader's generator, so a run that was seeded repeats its
+    augmentations exactly. Processes of a distributed run that were seeded alike would draw the
+    same ones, however; here the process's rank is mixed in. Outside a worker nothing happens.
+
+    Args:
+        worker_id: The worker's index; unused, since PyTorch's seed of the worker contains it.
+    """
+    worker, rank = get_worker_info(), int(os.environ.get("RANK", "0"))
+    if worker is None or rank == 0:
+        return
+    # An odd constant near 2⁶⁴ divided by the golden ratio keeps the ranks' seeds far apart.
+    seed = (worker.seed + rank * 0x9E3779B97F4A7C15) % 2**63
+    random.seed(seed)
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
 
 
 def merge_loader_kwargs(
@@ -123,135 +133,34 @@ def check_not_empty(loader: Any, dataset: Any, name: str, at_least: int = 1) -> 
         )
 
 
-def prepare_loader(
-    loader: Any, accelerator: Accelerator, generator: EpochGenerator, even_batches: bool
-) -> Any:
-    """Return the data loader for this process, made of one over the whole data set.
-
-    The generator replaces PyTorch's global one as the source of the order and of the workers'
-    seeds. With even batches all processes get batches of the same number and size, for which some
-    samples are used twice. Otherwise each sample is used exactly once.
-    """
-    for owner in _owners(loader):
-        if getattr(owner, "generator", "none to give") is None:
-            generator.lend(owner)
-
-    prepared = _of_this_process(loader, accelerator, generator, even_batches)
-    inner = getattr(prepared, "base_dataloader", prepared)
-    if type(inner) is DataLoader and inner.num_workers:
-        if even_batches or inner.persistent_workers:
-            inner = with_seeds(by_rows(inner), generator, accelerator)
-        if inner is loader:
-            inner = rebuilt(loader)  # the user's own stays as it is
-        shared = generator.shared.share_memory_()  # type: ignore[no-untyped-call]
-        inner.worker_init_fn = partial(init_worker, inner.worker_init_fn, shared)
-        if hasattr(prepared, "base_dataloader"):
-            prepared.base_dataloader = inner
-        else:
-            prepared = inner
-    if not hasattr(prepared, "device"):
-        with suppress(AttributeError):  # of a list, say, which takes no attributes
-            prepared.device = accelerator.device
-    return prepared
+def rebuilt(loader: DataLoader[Any], indices: Any = None, **changes: Any) -> DataLoader[Any]:
+    """Return a loader like another one, but for other indices, and for what is changed."""
+    about_order = {"batch_size", "shuffle", "sampler", "batch_sampler", "drop_last"}
+    arguments = inspect.signature(DataLoader).parameters.keys() - about_order
+    kept = {name: getattr(loader, name) for name in arguments}
+    if isinstance(loader.dataset, IterableDataset):
+        kept |= {"batch_size": loader.batch_size, "drop_last": loader.drop_last}
+    elif loader.batch_sampler is not None:
+        kept["batch_sampler"] = loader.batch_sampler if indices is None else indices
+    else:
+        kept |= {"sampler": loader.sampler if indices is None else indices, "batch_size": None}
+    return DataLoader(**{**kept, **changes})
 
 
-def _of_this_process(
-    loader: Any, accelerator: Accelerator, generator: EpochGenerator, even_batches: bool
-) -> Any:
-    """Return the data loader for this process, with batches on its device."""
-    is_alone = accelerator.num_processes == 1
-    if is_alone and (accelerator.device.type == "cpu" or not isinstance(loader, DataLoader)):
-        return loader
-    if not isinstance(loader, DataLoader):
-        raise TypeError(
-            f"the data loader is a {type(loader).__name__}: with several processes it has to be a "
-            f"torch.utils.data.DataLoader, so that its batches can be shared among them"
-        )
-    is_stream = isinstance(loader.dataset, IterableDataset)
-    gives_samples = loader.batch_sampler is None and not isinstance(loader.sampler, BatchSampler)
-    is_shared = is_alone
-    if not is_alone:
-        loader = _drawn_alike(loader, generator)
-        if gives_samples or (is_stream and not even_batches):
-            loader, is_shared = _share_samples(loader, accelerator, even_batches), True
-    # Accelerate leaves out a sampler that is not within a batch sampler, or fails at it.
-    has_only_sampler = is_shared and loader.batch_sampler is None and not is_stream
-    config = accelerator.dataloader_config
-    prepared = prepare_data_loader(
-        rebuilt(loader, sampler=None) if has_only_sampler else loader,
-        accelerator.device,
-        num_processes=1 if is_shared else accelerator.num_processes,
-        process_index=0 if is_shared else accelerator.process_index,
-        split_batches=config.split_batches and not is_shared,
-        put_on_device=accelerator.device_placement,
-        # Otherwise the main process reads all data and sends each batch to the others.
-        dispatch_batches=bool(config.dispatch_batches) and not is_shared,
-        even_batches=even_batches,
-        non_blocking=config.non_blocking,
-        use_stateful_dataloader=config.use_stateful_dataloader,
-    )
-    if has_only_sampler:
-        prepared.base_dataloader = loader
-    if even_batches and accelerator.device.type == "cpu" and type(prepared) is DataLoaderShard:
-        # Nothing has to be moved, and Accelerate's loader reads a batch ahead: what a data set
-        # draws for that one would be drawn again when a run is resumed.
-        return prepared.base_dataloader
-    return prepared
+class Wrapper:
+    """Put around the user's data set, which has all attributes that it is asked for or given."""
 
+    def __init__(self, dataset: Any, **own: Any) -> None:
+        vars(self).update(own, _wrapped=dataset)
 
-def _drawn_alike(loader: DataLoader[Any], generator: EpochGenerator) -> DataLoader[Any]:
-    """Return a loader whose samplers give the same order on every process, which share it out."""
-    samplers = _owners(loader)[1:]
-    for sampler in samplers:
-        if isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1:
-            raise ValueError(
-                "a sampler is a DistributedSampler, which gives each process a share of the data: "
-                "the Trainer shares the batches itself, so leave the sampler out (training data "
-                "is shuffled by default) or give one that goes through all data"
-            )
-    is_known = all(type(one).__module__.startswith("torch.utils.data") for one in samplers)
-    if is_known or type(loader) is not DataLoader or isinstance(loader.dataset, IterableDataset):
-        return loader
-    return rebuilt(loader, Batches(indices_of(loader), partial(_in_own_state, generator)))
+    def __getattr__(self, name: str) -> Any:
+        # While being copied or unpickled there is no data set yet.
+        if name == "_wrapped" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._wrapped, name)
 
-
-def _in_own_state(generator: EpochGenerator, source: Any) -> Iterator[Any]:
-    """Go through indices; while they are drawn, the global generators are as the seed says."""
-    random = Randomness(torch.device("cpu"))
-    with random.kept():
-        seed_generators(generator.initial_seed())
-        own = random.now()
-    indices: Iterator[Any] | None = None
-    drawn: list[Any] = []
-    while indices is None or drawn:
-        yield from drawn
-        with random.kept():
-            random.put(own)
-            indices = iter(source) if indices is None else indices
-            drawn = list(itertools.islice(indices, 1))
-            own = random.now()
-
-
-def _share_samples(
-    loader: DataLoader[Any], accelerator: Accelerator, even_batches: bool
-) -> DataLoader[Any]:
-    """Return a loader of this process's samples: as if each sample were a batch."""
-    index, num = accelerator.process_index, accelerator.num_processes
-    if not isinstance(loader.dataset, IterableDataset):
-        ones = BatchSampler(loader.sampler, 1, drop_last=False)
-        shard = BatchSamplerShard(ones, num, index, even_batches=even_batches)
-        return rebuilt(loader, Batches(shard, itertools.chain.from_iterable))
-    if even_batches:
-        stream = IterableDatasetShard(loader.dataset, num_processes=num, process_index=index)
-        return rebuilt(loader, dataset=stream)
-    return rebuilt(loader, dataset=_EveryNth(loader.dataset, _start=index, _step=num))
-
-
-class _EveryNth(Wrapper, IterableDataset[Any]):
-    """Every n-th sample of a stream, beginning with the one of the process's index."""
-
-    def __iter__(self) -> Iterator[Any]:
-        return itertools.islice(self._wrapped, self._start, None, self._step)
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._wrapped, name, value)
 
 
 def batches_after(loader: Any, num_batches: int) -> Iterator[Any]:
@@ -278,7 +187,7 @@ def batches_after(loader: Any, num_batches: int) -> Iterator[Any]:
 
 def own_generators(loader: Any) -> list[torch.Generator]:
     """Return the user's own generators that a data loader, as the user made it, draws from."""
-    found = (getattr(owner, "generator", None) for owner in _owners(loader))
+    found = (getattr(owner, "generator", None) for owner in owners(loader))
     own = {
         id(one): one
         for one in found
@@ -287,7 +196,7 @@ def own_generators(loader: Any) -> list[torch.Generator]:
     return list(own.values())
 
 
-def _owners(loader: Any) -> list[Any]:
+def owners(loader: Any) -> list[Any]:
     """Return a data loader and its samplers, also those within others: they may draw numbers.
 
     A test double has a sampler within each sampler for ever, so this looks only so deep as
@@ -302,11 +211,29 @@ def _owners(loader: Any) -> list[Any]:
     return owners
 
 
+def innermost(dataset: Any) -> Any:
+    """Return the data set that subsets are taken of, if they are but that."""
+    while type(dataset) is Subset:
+        dataset = dataset.dataset
+    return dataset
+
+
+def tell_epoch_to(dataset: Any, epoch: int) -> None:
+    """Tell a data set that depends on the epoch, or those it is made of, which one is next."""
+    if callable(getattr(dataset, "set_epoch", None)):
+        dataset.set_epoch(epoch)
+    elif type(dataset) is Subset:
+        tell_epoch_to(dataset.dataset, epoch)
+    elif isinstance(dataset, ConcatDataset | ChainDataset):
+        for part in dataset.datasets:
+            tell_epoch_to(part, epoch)
+
+
 def tell_epoch(loader: Any, epoch: int) -> None:
     """Tell samplers and data sets that depend on the epoch which one is next."""
     if hasattr(loader, "iteration"):
         loader.iteration = epoch  # Accelerate's loaders tell it
-    for one in (*_owners(loader)[1:], getattr(loader, "dataset", None)):
+    for one in (*owners(loader)[1:], getattr(loader, "dataset", None)):
         tell_epoch_to(one, epoch)
 
 
@@ -340,3 +267,72 @@ def accumulation_windows(
             f"{remaining}: the updates of this run were planned for the latter"
             + (f", and the last {num_dropped} batches make no update" if num_dropped else ""),
         )
+
+
+# Tensors in memory: one index for each tensor, not one for each sample
+
+
+def by_rows(loader: Any) -> Any:
+    """Return what gives a loader's batches at once, if its data are tensors in memory.
+
+    That is so for a `TensorDataset`, or `Subset` of one, whose samples PyTorch stacks. What is
+    returned is for one pass: the loader itself, with the user's data set, stays as it is.
+    """
+    # Slices, and Accelerate's loaders, have another one within.
+    for name in {"dl", "base_dataloader"} & getattr(loader, "__dict__", {}).keys():
+        inner = getattr(loader, name)
+        quick = by_rows(inner)
+        if quick is inner:
+            return loader
+        around = copy.copy(loader)
+        setattr(around, name, quick)
+        if hasattr(loader, "iteration"):
+            loader.iteration += 1  # as the pass itself would have counted
+        return around
+    is_stacked = (
+        type(loader) is DataLoader
+        and loader.batch_sampler is not None
+        and loader.collate_fn is default_collate
+    )
+    if not is_stacked or not _has_plain_rows(loader.dataset):
+        return loader
+    return rebuilt(loader, dataset=_Rows(loader.dataset), collate_fn=_as_it_is)
+
+
+def _has_plain_rows(dataset: Any) -> bool:
+    """Return whether stacking samples gives the very rows that an index would."""
+    tensors = innermost(dataset)
+    return type(tensors) is TensorDataset and all(
+        type(one) is Tensor
+        and one.layout is torch.strided
+        and not (one.requires_grad or one.is_nested or one.is_quantized)
+        and not (one.is_conj() or one.is_neg())
+        for one in tensors.tensors
+    )
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+class _Rows(Wrapper, Dataset[Any]):
+    """Tensors in memory, which give batches instead of lists of samples."""
+
+    def __len__(self) -> int:
+        return len(self._wrapped)
+
+    def __getitems__(self, indices: Any) -> list[Tensor]:
+        dataset: Any = self._wrapped
+        rows = indices = list(indices)
+        try:
+            while type(dataset) is Subset:
+                dataset, rows = dataset.dataset, [dataset.indices[i] for i in rows]
+            if type(rows[0]) is not bool:
+                # An array takes whole numbers of any kind; it is made of a list six times as
+                # fast as a tensor is.
+                index = torch.frombuffer(array("q", rows), dtype=torch.int64)
+                return [one.index_select(0, index.to(one.device)) for one in dataset.tensors]
+        except (IndexError, RuntimeError, TypeError, ValueError):
+            pass  # what one index cannot do, or an error that is to be that of a sample
+        batch: list[Tensor] = default_collate([self._wrapped[i] for i in indices])
+        return batch

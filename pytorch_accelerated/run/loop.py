@@ -13,8 +13,13 @@ from torch import Tensor, nn
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
 from pytorch_accelerated.run import checkpointing, preparing
-from pytorch_accelerated.run.data import accumulation_windows, batches_after, length, tell_epoch
-from pytorch_accelerated.run.in_memory import by_rows
+from pytorch_accelerated.run.data import (
+    accumulation_windows,
+    batches_after,
+    by_rows,
+    length,
+    tell_epoch,
+)
 from pytorch_accelerated.run.loop_state import Stage
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, no_buffer_broadcast, warn
 from pytorch_accelerated.run.run import Run

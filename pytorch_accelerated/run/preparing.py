@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,22 +19,22 @@ from accelerate.utils import (
     set_seed,
 )
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 
 from pytorch_accelerated.callbacks.base import CallbackHandler, StopTrainingError
 from pytorch_accelerated.checkpoints.scheduler_states import class_name
-from pytorch_accelerated.run import checkpointing
+from pytorch_accelerated.run import checkpointing, sharing
 from pytorch_accelerated.run.data import (
     batch_size_of,
     check_not_empty,
     length,
     own_generators,
-    prepare_loader,
+    owners,
 )
-from pytorch_accelerated.run.loop_state import Plan, Stage
-from pytorch_accelerated.run.processes import warn
+from pytorch_accelerated.run.loop_state import EpochGenerator, Plan, Stage
+from pytorch_accelerated.run.processes import runs_on_cpu, warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
-from pytorch_accelerated.utils import runs_on_cpu
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -190,7 +190,7 @@ def prepare_objects(trainer: Any) -> None:
         trainer.model, trainer.optimizer = accelerator.prepare(trainer.model, trainer.optimizer)
     if is_training:
         trainer._train_dataloader = prepare_loader(
-            trainer._train_dataloader, accelerator, run.train_generator, even_batches=True
+            run, trainer._train_dataloader, run.train_generator, even_batches=True
         )
     if trainer._eval_dataloader is not None:
         prepare_eval_loader(run)
@@ -200,8 +200,8 @@ def prepare_eval_loader(run: Run) -> None:
     """Share the evaluation data among the processes."""
     trainer = run.trainer
     trainer._eval_dataloader = prepare_loader(
+        run,
         trainer._eval_dataloader,
-        run.accelerator,
         run.eval_generator,
         even_batches=trainer._pad_uneven_eval_batches,
     )
@@ -215,6 +215,29 @@ def prepare_limited_eval_loader(run: Run) -> None:
         if limited is not None:
             run.eval_loader = limited(run.trainer, run.eval_loader)
     run.trainer._check_eval_batch_size()
+
+
+def prepare_loader(run: Run, loader: Any, generator: EpochGenerator, even_batches: bool) -> Any:
+    """Return the data loader for this process, made of one over the whole data set.
+
+    The generator replaces PyTorch's global one as the source of the order and of the workers'
+    seeds. With even batches all processes get batches of the same number and size, for which some
+    samples are used twice. Otherwise each sample is used exactly once.
+    """
+    for owner in owners(loader):
+        if getattr(owner, "generator", "none to give") is None:
+            generator.lend(owner)
+
+    accelerator, prepared, is_one = run.accelerator, loader, isinstance(loader, DataLoader)
+    if run.processes.count > 1 or (is_one and accelerator.device.type != "cpu"):
+        prepared = sharing.of_this_process(loader, accelerator, generator, even_batches)
+    inner = getattr(prepared, "base_dataloader", prepared)
+    if type(inner) is DataLoader and inner.num_workers:
+        prepared = sharing.with_workers(prepared, loader, accelerator, generator, even_batches)
+    if not hasattr(prepared, "device"):
+        with suppress(AttributeError):  # of a list, say, which takes no attributes
+            prepared.device = accelerator.device
+    return prepared
 
 
 # Accelerate's wrappers around the model

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+import threading
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object, recursively_apply
+from accelerate.utils import (
+    broadcast_object_list,
+    gather_object,
+    is_torch_xla_available,
+    parse_flag_from_env,
+    recursively_apply,
+)
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.tracking import LossTracker
-from pytorch_accelerated.utils import leave_group_at_exit, remove_padding
 
 # Updates between two exchanges in which several processes agree on whether one of them stopped.
 STOP_CHECK_INTERVAL = 16
@@ -32,6 +40,19 @@ def warn(message: str) -> None:
     while frame.f_back is not None and frame.f_globals["__name__"].startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, stacklevel=level)
+
+
+def runs_on_cpu() -> bool:
+    """Whether Accelerate has to be told that this process computes on CPU.
+
+    That is so if the user says it, by ``ACCELERATE_USE_CPU``, and for each of several processes
+    on a machine that has nothing else: not told, Accelerate would have each of them train alone.
+    """
+    if parse_flag_from_env("ACCELERATE_USE_CPU"):
+        return True
+    accelerator = getattr(torch, "accelerator", torch.cuda)  # since PyTorch 2.6
+    has_accelerator = accelerator.is_available() or is_torch_xla_available()
+    return "LOCAL_RANK" in os.environ and not has_accelerator
 
 
 class Processes:
@@ -156,6 +177,28 @@ def gather(accelerator: Accelerator, tensor: Any, padding_value: float | None) -
     return recursively_apply(joined, tensor)
 
 
+def remove_padding(tensor: torch.Tensor, pad_value: float) -> torch.Tensor:
+    """Drop the entries of the first dimension that hold nothing but a padding value.
+
+    Args:
+        tensor: What was padded.
+        pad_value: What it was padded with; may be NaN.
+
+    Example:
+        >>> remove_padding(torch.tensor([[1, 2], [-1, 3], [-1, -1]]), -1)
+        tensor([[ 1,  2],
+                [-1,  3]])
+    """
+    # An unsigned 255 is not −1, though PyTorch compares them as equal.
+    numbers = tensor if tensor.is_floating_point() or tensor.is_complex() else tensor.long()
+    is_padding = numbers.isnan() if pad_value != pad_value else numbers == pad_value
+    if tensor.shape[1:].numel() == 0:
+        return tensor  # entries that hold nothing hold no padding
+    if tensor.dim() > 1:
+        is_padding = is_padding.flatten(start_dim=1).all(dim=1)
+    return tensor[~is_padding]
+
+
 @contextmanager
 def no_buffer_broadcast(model: nn.Module) -> Iterator[None]:
     """Let processes evaluate different numbers of batches.
@@ -176,3 +219,46 @@ def no_buffer_broadcast(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         model.broadcast_buffers, model.require_forward_param_sync = before
+
+
+# Seconds that the end of the interpreter waits for operations which other processes never join.
+LEAVE_TIMEOUT = 10.0
+
+
+def leave_group_at_exit() -> None:
+    """Have the end of the interpreter destroy the process group, if nobody else does so before.
+
+    A thread of gloo gives back the tensors of an operation a moment after the operation is done,
+    for which it takes a lock of the interpreter. Before Python 3.14 a thread that does so while
+    the interpreter ends is terminated, and with it the process, by SIGABRT: under load, one in
+    some ten launches that did all their work. Destroying the group joins its threads.
+    """
+    is_gloo = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if is_gloo and torch.distributed.get_backend() == "gloo":
+        _register_leaving()
+
+
+@functools.cache
+def _register_leaving() -> None:
+    is_over = threading.Event()
+
+    def leave() -> None:
+        is_over.wait()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+    # No thread can be started while the interpreter ends, and the threads of gloo may wait for
+    # processes that are busy or confused, so one that can be left behind waits from now on.
+    thread = threading.Thread(target=leave, name="leave_group_at_exit", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        is_over.set()
+        thread.join(LEAVE_TIMEOUT)  # at once in a forked process, which has no such thread
+        # What a script holds, such as a distributed model or a group of its own, keeps threads
+        # alive, but not busy: this is long enough to give back what they were working on.
+        time.sleep(0.1)
+
+    # Finalizers run after the functions that scripts register with atexit, which may still need
+    # the group: weakref has registered its own since torch was imported.
+    weakref.finalize(torch.distributed, end)

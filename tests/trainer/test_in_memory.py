@@ -16,7 +16,7 @@ from torch.utils.data import (
 )
 
 from pytorch_accelerated.callbacks import LimitBatchesCallback, TrainerCallback
-from pytorch_accelerated.run.in_memory import by_rows
+from pytorch_accelerated.run.data import by_rows
 from pytorch_accelerated.trainer import Trainer
 from pytorch_accelerated.utils import DataLoaderSlice
 from tests.checkpoints.runs import DieAt, Interrupted

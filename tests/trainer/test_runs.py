@@ -19,8 +19,7 @@ from torch.utils.data import (
 
 from pytorch_accelerated import Trainer
 from pytorch_accelerated.callbacks import LimitBatchesCallback, TrainerCallback
-from pytorch_accelerated.run.data import MAX_DEFAULT_WORKERS, default_loader_kwargs
-from pytorch_accelerated.run.workers import rebuilt
+from pytorch_accelerated.run.data import MAX_DEFAULT_WORKERS, default_loader_kwargs, rebuilt
 from pytorch_accelerated.utils import LimitBatches
 from tests.trainer.tiny import (
     Mixed,
