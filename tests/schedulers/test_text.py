@@ -79,7 +79,7 @@ def test_a_factory_asks_the_run_for_what_was_not_given(own: Any, expected: Any) 
         (AttributeScheduler.create_scheduler_fn(dropout, p=TEXT, **own), "p"),
     ):
         scheduler = replace_trainer_placeholder_values(run_of(100, 10), factory)(sgd())
-        assert str(expected) in str(scheduler.schedules[field])
+        assert repr(expected) in repr(scheduler.schedules[field])
         assert scheduler._num_planned_updates() == expected.horizon
 
 
