@@ -170,7 +170,7 @@ class Field:
 
     def set_base(self, index: int, group: Group, base: Any) -> None:
         """Check a base value and put it in the place of the one that the group has."""
-        base = self.checked_one(base, index, group)
+        base = self.checked_one(base, index, self.entry(group[self.key]))
         if self.index is not None:
             entries = [*group[self.initial_key]]
             entries[self.index] = base
@@ -237,66 +237,64 @@ class Field:
 
         That is one value for all groups, or an iterable with one for each.
         """
-        self.is_as_left = not self.found and self.last == self.held(groups)
-        values = self._one_for_each(returned, groups)
+        held = self.held(groups)
+        self.is_as_left = not self.found and self.last == held
+        if is_number(returned):
+            values = [returned] * len(groups)
+        elif isinstance(returned, str | bytes | Mapping) or not isinstance(returned, Iterable):
+            raise TypeError(
+                f"{returned!r} came for field {self.name!r}, which is not a number. Return one "
+                "value for all groups, an iterable with one for each, or None for no change."
+            )
+        else:
+            values = list(returned)
+            holds_tuples = any(isinstance(now, tuple | list) for now in held)
+            if holds_tuples and values and all(map(is_number, values)):
+                values = [tuple(values)] * len(groups)
         if len(values) != len(groups):
             raise ValueError(
                 f"{len(values)} values came for field {self.name!r}, but there are {len(groups)} "
                 "parameter groups. Return one value for all groups, or one for each."
             )
-        rows = enumerate(zip(values, groups, strict=True))
         return [
-            None if index in self.left_out else self.checked_one(value, index, group)
-            for index, (value, group) in rows
+            None if index in self.left_out else self.checked_one(value, index, now)
+            for index, (value, now) in enumerate(zip(values, held, strict=True))
         ]
 
-    def _one_for_each(self, returned: Any, groups: Sequence[Group]) -> list[Any]:
-        if is_number(returned):
-            return [returned] * len(groups)
-        if isinstance(returned, str | bytes | Mapping) or not isinstance(returned, Iterable):
-            raise TypeError(
-                f"{returned!r} came for field {self.name!r}, which is not a number. Return one "
-                "value for all groups, an iterable with one for each, or None for no change."
-            )
-        values, own = list(returned), self._own(groups)
-        holds_tuples = any(isinstance(group[self.key], tuple | list) for _, group in own)
-        if self.index is None and holds_tuples and values and all(map(is_number, values)):
-            return [tuple(values)] * len(groups)
-        return values
-
-    def checked_one(self, value: Any, index: int, group: Group) -> Value:
+    def checked_one(self, value: Any, index: int, held: Any) -> Value:
         """Return a value for one group, as what the group holds has to be."""
-        held = group[self.key]
-        if self.index is not None or not isinstance(held, tuple | list):
-            return self._checked_number(value, index, group, self.entry(held))
-        where = f"for field {self.name!r} of {self.called(index)}, which holds {len(held)}"
-        if is_number(value) or isinstance(value, str | bytes) or not isinstance(value, Iterable):
-            raise TypeError(f"{value!r} came {where} numbers.")
-        entries = tuple(value)
-        if len(entries) != len(held):
-            raise ValueError(f"{len(entries)} numbers came {where}.")
-        rows = zip(entries, held, strict=True)
-        return tuple(self._checked_number(entry, index, group, target) for entry, target in rows)
-
-    def _checked_number(self, value: Any, index: int, group: Group, target: Any) -> Value:
-        if isinstance(target, Tensor) and isinstance(value, Tensor) and value.device.type != "cpu":
+        if isinstance(held, tuple | list):
+            is_one = is_number(value) or isinstance(value, str | bytes)
+            if is_one or not isinstance(value, Iterable):
+                raise TypeError(self._refused(repr(value), index, f"holds {len(held)} numbers."))
+            entries = tuple(value)
+            if len(entries) != len(held):
+                came = f"{len(entries)} numbers"
+                raise ValueError(self._refused(came, index, f"holds {len(held)}."))
+            rows = zip(entries, held, strict=True)
+            return tuple(self.checked_one(entry, index, target) for entry, target in rows)
+        if isinstance(held, Tensor) and isinstance(value, Tensor) and value.device.type != "cpu":
             # Looking at a value on an accelerator would stall it, so it is copied unseen.
             return value.detach().clone()
-        came = f"{value!r} came for field {self.name!r} of {self.called(index)}, which"
         if not is_number(value):
-            raise TypeError(f"{came} is not a number.")
-        value = plain(value)
-        largest = torch.finfo(target.dtype).max if isinstance(target, Tensor) else math.inf
-        if not math.isfinite(value) or abs(value) > largest:
-            raise ValueError(f"{came} has to be finite, also as what the group holds.")
-        if not (self.keeps_integers and isinstance(target, numbers.Integral)):
-            return value
-        if not math.isclose(value, round(value), rel_tol=1e-9, abs_tol=1e-9):
-            raise ValueError(
-                f"{came} holds the integer {target!r}, so it has to be whole. Write round(…) in a "
+            raise TypeError(self._refused(repr(value), index, "is not a number."))
+        number = plain(value)
+        largest = torch.finfo(held.dtype).max if isinstance(held, Tensor) else math.inf
+        if not math.isfinite(number) or abs(number) > largest:
+            why = "has to be finite, also as what the group holds."
+            raise ValueError(self._refused(repr(value), index, why))
+        if not (self.keeps_integers and isinstance(held, numbers.Integral)):
+            return number
+        if not math.isclose(number, round(number), rel_tol=1e-9, abs_tol=1e-9):
+            why = (
+                f"holds the integer {held!r}, so it has to be whole. Write round(…) in a "
                 "from_function, or make it a float before."
             )
-        return round(value)
+            raise ValueError(self._refused(repr(value), index, why))
+        return round(number)
+
+    def _refused(self, came: str, index: int, why: str) -> str:
+        return f"{came} came for field {self.name!r} of {self.called(index)}, which {why}"
 
     # Writing -------------------------------------------------------------------------------
 

@@ -20,8 +20,6 @@ Plan: TypeAlias = "One | Mapping[str | int, One] | Sequence[One]"
 # How many updates a run and an epoch have.
 Lengths: TypeAlias = "tuple[int | None, int | None]"
 
-_NONE_YET: Any = (0, 0, None)
-
 
 def schedules_in(plan: Any) -> list[Any]:
     """Return the schedules of a field's plan."""
@@ -126,7 +124,8 @@ class FieldSchedules:
         """Raise if a schedule is meant for a group that there is not."""
         if isinstance(self.plan, tuple) and len(self.plan) > len(self.field.labels):
             raise self._wrong_number()
-        check_keys(self.field.name, self.field.by_key or (), self.field.labels)
+        if self.field.by_key:
+            check_keys(self.field.name, self.field.by_key, self.field.labels)
 
     def _wrong_number(self) -> ValueError:
         labels = self.field.labels
@@ -141,16 +140,19 @@ class FieldSchedules:
         """Return the value of each group at update ``num_updates``, for its base value."""
         if bases != self._bases:
             self.look_at(bases, groups)
-        values: list[Any]
-        if isinstance(self.plan, Schedule):
-            offset, scale = self._coefficients(self.plan, num_updates, "")
-            values = [offset + scale * base for base in bases]
-        else:
-            values = [None] * len(bases)
-            for index, schedule, base in self._rows(bases, groups):
+        values: list[Any] = [None] * len(bases)
+        where, is_for_all = "", isinstance(self.plan, Schedule)
+        rows = [] if is_for_all else list(self._rows(bases, groups))
+        try:
+            if is_for_all:
+                offset, scale = self.plan.coefficients(num_updates)
+                values = [offset + scale * base for base in bases]
+            for index, schedule, base in rows:
                 where = f" of {self.field.called(index)}"
-                offset, scale = self._coefficients(schedule, num_updates, where)
+                offset, scale = schedule.coefficients(num_updates)
                 values[index] = offset + scale * base
+        except (TypeError, ValueError) as error:
+            raise_named(f"{self.field.name}{where}", error)
         if not self._is_safe:
             for index, value in enumerate(values):
                 self._check(value, index, "in its schedule")
@@ -163,14 +165,6 @@ class FieldSchedules:
         for index, (schedule, base) in enumerate(zip(self.of(groups), bases, strict=True)):
             if schedule is not None:
                 yield index, schedule, base
-
-    def _coefficients(
-        self, schedule: Schedule, num_updates: int, group: str
-    ) -> tuple[float, float]:
-        try:
-            return schedule.coefficients(num_updates)
-        except (TypeError, ValueError) as error:
-            raise_named(f"{self.field.name}{group}", error)
 
     def columns(self, num_updates: int, groups: Sequence[Group]) -> list[array[float] | None]:
         """Return what :meth:`values` gives at updates 0 … ``num_updates`` − 1, for each group."""

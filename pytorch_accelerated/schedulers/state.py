@@ -147,11 +147,13 @@ def _checked(scheduler: Any, state_dict: Any) -> dict[str, Any]:
     rows = [(key, name) for key in ("base_values", "values") for name in state[key]]
     try:
         for key, name in rows:
-            for index, (value, group) in enumerate(zip(state[key][name], groups, strict=False)):
+            field = fields.get(name)
+            held = groups if field is None else field.held(groups)
+            for index, (value, now) in enumerate(zip(state[key][name], held, strict=False)):
                 # A plan may have left groups alone that another one schedules.
                 is_none = value is None and not scheduler._has_values_of_its_own
-                if name in fields and index not in fields[name].left_out and not is_none:
-                    fields[name].checked_one(value, index, group)
+                if field is not None and index not in field.left_out and not is_none:
+                    field.checked_one(value, index, now)
     except (TypeError, ValueError) as error:
         expected = "a list with what each parameter group holds, in finite numbers"
         raise damaged(key, {name: state[key][name]}, expected) from error
