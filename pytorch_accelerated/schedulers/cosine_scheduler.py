@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch.optim import Optimizer
 
 from pytorch_accelerated.checks import finite, whole
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
-from pytorch_accelerated.schedulers.for_runs import PER_EPOCH, in_epochs, show_arguments
+from pytorch_accelerated.schedulers.for_runs import HORIZON, PER_EPOCH, show_arguments
 from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler
 from pytorch_accelerated.schedules import absolute, constant, cosine, linear
 from pytorch_accelerated.schedules.terms import exact
@@ -163,6 +164,33 @@ _OF_THE_RUN = {
     "num_update_steps_per_epoch": PER_EPOCH,
 }
 _ARGUMENTS = show_arguments(CosineLrScheduler, _OF_THE_RUN)
+
+
+def in_epochs(
+    make: Callable[..., Any],
+    own: dict[str, Any],
+    of_the_run: Mapping[str, Any],
+    others: Sequence[str],
+) -> Callable[[Optimizer], Any]:
+    """Return a factory that calls ``make`` with lengths in epochs, those of the run by default.
+
+    A whole run needs no more than its horizon, unless there are ``others`` in epochs, too.
+    """
+    if any(own.get(name, default) != default for name, default in of_the_run.items()):
+        return partial(make, **{**of_the_run, **own})
+    own = {name: value for name, value in own.items() if name not in of_the_run}
+    steps = PER_EPOCH if any(own.get(name) for name in others) else 1
+    return partial(_over_epochs, make, horizon=HORIZON, steps=steps, **own)
+
+
+def _over_epochs(make: Any, optimizer: Optimizer, *, horizon: Any, steps: Any, **own: Any) -> Any:
+    from fractions import Fraction  # on use: its import takes 5 ms
+
+    lengths = {
+        "total_num_epochs": Fraction(horizon, steps),
+        "num_update_steps_per_epoch": steps,
+    }
+    return make(optimizer, **lengths, **own)
 
 
 def updates_in(

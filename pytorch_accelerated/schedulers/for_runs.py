@@ -68,33 +68,6 @@ def _over_the_run(
     return make(optimizer, **plans, **more)
 
 
-def in_epochs(
-    make: Callable[..., Any],
-    own: dict[str, Any],
-    of_the_run: Mapping[str, Any],
-    others: Sequence[str],
-) -> Callable[[Optimizer], Any]:
-    """Return a factory that calls ``make`` with lengths in epochs, those of the run by default.
-
-    A whole run needs no more than its horizon, unless there are ``others`` in epochs, too.
-    """
-    if any(own.get(name, default) != default for name, default in of_the_run.items()):
-        return partial(make, **{**of_the_run, **own})
-    own = {name: value for name, value in own.items() if name not in of_the_run}
-    steps = PER_EPOCH if any(own.get(name) for name in others) else 1
-    return partial(_over_epochs, make, horizon=HORIZON, steps=steps, **own)
-
-
-def _over_epochs(make: Any, optimizer: Optimizer, *, horizon: Any, steps: Any, **own: Any) -> Any:
-    from fractions import Fraction  # on use: its import takes 5 ms
-
-    lengths = {
-        "total_num_epochs": Fraction(horizon, steps),
-        "num_update_steps_per_epoch": steps,
-    }
-    return make(optimizer, **lengths, **own)
-
-
 def arguments_of(init: Callable[..., None]) -> frozenset[str]:
     """Return the names of what a constructor is given: the plan, which no state has."""
     return frozenset(inspect.signature(init).parameters)

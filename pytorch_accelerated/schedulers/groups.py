@@ -108,9 +108,6 @@ class Field:
         name = self.called(index)
         return name[0].upper() + name[1:]
 
-    def _own(self, groups: Sequence[Group]) -> list[tuple[int, Group]]:
-        return [(i, group) for i, group in enumerate(groups) if i not in self.left_out]
-
     # Base values ---------------------------------------------------------------------------
 
     def adopt(self, groups: Sequence[Group]) -> list[Group]:
@@ -118,42 +115,45 @@ class Field:
 
         Return the groups that were new. If any group cannot be scheduled, none is changed.
         """
-        own = self._own(groups)
-        self._check_all_have_it(own)
+        own = [(i, group) for i, group in enumerate(groups) if i not in self.left_out]
+        missing = [i for i, group in own if self.key not in group]
+        if missing:
+            raise self._missing_in(missing, own)
         new = [(i, group) for i, group in own if self.initial_key not in group]
         bases = [self._base(i, group) for i, group in new]
         for (_, group), base in zip(new, bases, strict=True):
             group[self.initial_key] = base
         return [group for _, group in new]
 
-    def _check_all_have_it(self, own: Sequence[tuple[int, Group]]) -> None:
-        missing = [i for i, group in own if self.key not in group]
-        if not missing:
-            return
+    def _missing_in(self, missing: list[int], own: list[tuple[int, Group]]) -> Exception:
         if self.labels and len(missing) < len(own):
             there, lacking = (
                 [self.labels[i] for i, _ in own if (i in missing) == is_missing]
                 for is_missing in (False, True)
             )
-            raise ParamGroupFieldError(field_missing(self.name, self.key, there, lacking))
+            return ParamGroupFieldError(field_missing(self.name, self.key, there, lacking))
         index, group = own[0]
         known = ", ".join(sorted(key for key in group if key != "params"))
-        raise ParamGroupFieldError(
+        return ParamGroupFieldError(
             f"{self.starting(index)} has no field {self.key!r} to schedule. It has: {known}."
         )
 
     def _base(self, index: int, group: Group) -> Value:
         held = group[self.key]
-        where = f"{self.name}: field {self.key!r} of {self.called(index)} holds {held!r}"
         entries = held if isinstance(held, tuple | list) else (held,)
-        if not entries or not all(map(_can_be_scheduled, entries)):
-            raise TypeError(
-                f"{where}: only numbers, float tensors of no dimensions, and tuples of them can be "
-                "scheduled."
+        are_floats = [not isinstance(x, Tensor) or x.is_floating_point() for x in entries]
+        if not entries or not all(are_floats) or not all(map(is_number, entries)):
+            why = (
+                "only numbers, float tensors of no dimensions, and tuples of them can be scheduled."
             )
+            raise TypeError(f"{self._holding(held, index)}: {why}")
         if self.index is not None and (entries is not held or self.index >= len(entries)):
+            where = self._holding(held, index)
             raise ParamGroupFieldError(f"{where}, which has no entry {self.index}.")
         return plain(held)
+
+    def _holding(self, held: Any, index: int) -> str:
+        return f"{self.name}: field {self.key!r} of {self.called(index)} holds {held!r}"
 
     def bases(self, groups: Sequence[Group]) -> list[Value]:
         """Return the base value of each group, in plain numbers; None if it is left alone."""
@@ -423,10 +423,6 @@ def is_number(value: Any) -> bool:
         return not isinstance(value, bool)
     # NumPy's and other libraries' scalars and 0-d arrays.
     return getattr(value, "shape", None) == () and hasattr(value, "__float__")
-
-
-def _can_be_scheduled(entry: Any) -> bool:
-    return is_number(entry) and not (isinstance(entry, Tensor) and not entry.is_floating_point())
 
 
 def _own(held: Any, base: Value, taken: dict[int, Value]) -> Any:

@@ -22,14 +22,10 @@ Lengths: TypeAlias = "tuple[int | None, int | None]"
 
 
 def schedules_in(plan: Any) -> list[Any]:
-    """Return the schedules of a field's plan."""
+    """Return the schedules of a field's plan that was read."""
     if isinstance(plan, Mapping):
         return list(plan.values())
-    return list(plan) if _is_several(plan) else [plan]
-
-
-def _is_several(plan: Any) -> bool:
-    return isinstance(plan, Sequence) and not isinstance(plan, str | bytes)
+    return list(plan) if isinstance(plan, tuple) else [plan]
 
 
 def read_plan(name: str, plan: Any) -> Any:
@@ -41,7 +37,7 @@ def read_plan(name: str, plan: Any) -> Any:
             raise ExpressionError(f"{name}: {error}") from None
     if isinstance(plan, Mapping):
         return {key: read_plan(f"{name}[{key!r}]", one) for key, one in plan.items()}
-    if _is_several(plan):
+    if isinstance(plan, Sequence) and not isinstance(plan, bytes):
         return tuple(read_plan(f"{name}[{index}]", one) for index, one in enumerate(plan))
     return plan
 

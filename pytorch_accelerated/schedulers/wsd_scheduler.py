@@ -10,10 +10,14 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.checks import whole
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
-from pytorch_accelerated.schedulers.cosine_scheduler import not_negative, share, updates_in
+from pytorch_accelerated.schedulers.cosine_scheduler import (
+    in_epochs,
+    not_negative,
+    share,
+    updates_in,
+)
 from pytorch_accelerated.schedulers.for_runs import (
     arguments_of,
-    in_epochs,
     show_arguments,
 )
 from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler

@@ -84,7 +84,7 @@ class Shape(Value):
         return Affine(0.0, 1.0 if is_given else 0.0)
 
     def check(self, start: Affine, end: Affine) -> None:
-        """Raise ``ValueError`` if this shape cannot lead from ``start`` to ``end``."""
+        """Raise ``ValueError`` if these ends have no ratio; it is asked where ``is_ratio``."""
 
     def over(self, horizon: Horizon, growth: Exact = 1) -> Shape:
         """Return this shape with its own lengths in updates, ``growth`` times as long."""
@@ -179,7 +179,8 @@ class Phase(Fixed, Schedule):
             end = affine(self.end)
         else:
             end = self.shape.open_end(start, self.start is not None, self.length)
-        self.shape.check(start, end)
+        if self.shape.is_ratio:
+            self.shape.check(start, end)
         return start, end
 
     def _pieces(self, previous: Affine) -> Iterator[Piece]:
