@@ -11,16 +11,25 @@ if TYPE_CHECKING:
     from accelerate import notebook_launcher
     from accelerate.utils import set_seed
 
+    from pytorch_accelerated.integrations.monitors import monitor
     from pytorch_accelerated.placeholders import TrainerPlaceholderValues
     from pytorch_accelerated.trainer import Trainer
 
     __version__: str
 
-__all__ = ["Trainer", "TrainerPlaceholderValues", "__version__", "notebook_launcher", "set_seed"]
+__all__ = [
+    "Trainer",
+    "TrainerPlaceholderValues",
+    "__version__",
+    "monitor",
+    "notebook_launcher",
+    "set_seed",
+]
 
 _HOME = {
     "Trainer": "pytorch_accelerated.trainer",
     "TrainerPlaceholderValues": "pytorch_accelerated.placeholders",
+    "monitor": "pytorch_accelerated.integrations.monitors",
     "notebook_launcher": "accelerate",
     "set_seed": "accelerate.utils",
 }

@@ -40,9 +40,9 @@ MAY_IMPORT = {
     "schedules schedulers checkpoints callbacks",
     "trainer": "borrowed checks ema finetuning placeholders run_config tracking "
     "schedules schedulers checkpoints callbacks run",
-    "integrations": "schedules schedulers",
+    "integrations": "borrowed checks schedules schedulers preview",
     "utils": "ema callbacks run",
-    "__init__": "placeholders trainer",
+    "__init__": "placeholders integrations trainer",
     "cli": "__init__ preview checkpoints",
     "__main__": "cli",
 }

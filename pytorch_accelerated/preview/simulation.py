@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import inspect
 from array import array
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import reduce
+from itertools import zip_longest
 from operator import or_
 from typing import Any
 
@@ -38,6 +39,10 @@ class Stub(Optimizer):
         self.stands_for: dict[int, Any] = {id(real): self, id(real.param_groups): self.param_groups}
         self.param_groups[:] = [self._copied(group) for group in real.param_groups]
 
+    def add_group(self, group: Group) -> None:
+        """Take a copy of a group that the other optimizer got since."""
+        self.param_groups.append(self._copied(group))
+
     def _copied(self, group: Group) -> Group:
         result: Group = {}
         for key, value in group.items():
@@ -63,7 +68,7 @@ def of_schedulers(schedulers: Sequence[Any], num_updates: int | None) -> Preview
     """Return the preview of all schedulers of one optimizer together."""
     if not schedulers:
         raise ValueError("scheduler=[] is empty: there is nothing to preview.")
-    bare = [_unwrapped(scheduler) for scheduler in schedulers]
+    bare = [unwrapped(scheduler) for scheduler in schedulers]
     horizons = [one._num_planned_updates() for one in bare if isinstance(one, SchedulerBase)]
     horizon = max((h for h in horizons if h is not None), default=None)
     total = updates_of(bare[0], num_updates, horizon)
@@ -79,7 +84,7 @@ def of_schedulers(schedulers: Sequence[Any], num_updates: int | None) -> Preview
     return reduce(or_, (one._since(first) for one in made))
 
 
-def _unwrapped(scheduler: Any) -> Any:
+def unwrapped(scheduler: Any) -> Any:
     """Return the scheduler inside a wrapper such as Accelerate's."""
     inner = scheduler
     for _ in range(_MOST_WRAPPERS):
@@ -93,7 +98,7 @@ def _unwrapped(scheduler: Any) -> Any:
 def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
     # Copies, as a group that was added since gets its base value here.
     groups = [dict(group) for group in scheduler.optimizer.param_groups]
-    names = [str(group.get("name", i)) for i, group in enumerate(groups)]
+    names = group_names(groups)
     if isinstance(scheduler, SchedulerBase):
         labels = labels_of(scheduler.optimizer)
         for field in scheduler._fields.values():
@@ -125,6 +130,11 @@ def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
     return _simulated(scheduler, num_updates, names, is_asked)
 
 
+def group_names(groups: Sequence[Group]) -> list[str]:
+    """Return what a preview calls the groups."""
+    return [str(group.get("name", i)) for i, group in enumerate(groups)]
+
+
 def _as_held(column: array[float], held: Any) -> array[float]:
     """Return the values as a group holds them: a float32 tensor rounds what is put into it."""
     if not isinstance(held, Tensor) or held.dtype == torch.float64:
@@ -135,9 +145,8 @@ def _as_held(column: array[float], held: Any) -> array[float]:
 
 @randomness_kept()
 def _simulated(scheduler: Any, num_updates: int, names: list[str], is_asked: bool) -> Preview:
-    is_ours = isinstance(scheduler, SchedulerBase)
-    is_counting = not is_ours or isinstance(scheduler, StatefulSchedulerBase)
-    position = _position_of(scheduler) if is_counting else 0
+    twin = Twin([scheduler])
+    position = 0 if is_told(scheduler) else twin.position
     if num_updates <= position and not is_asked:
         # Past its horizon, as after a warmup, the default is to look as far ahead once more.
         num_updates = position + max(num_updates, _FEW)
@@ -147,30 +156,83 @@ def _simulated(scheduler: Any, num_updates: int, names: list[str], is_asked: boo
             "already, and its preview starts from there. Write a larger number."
         )
     check_number(num_updates - position)
-    if is_counting:
-        _refuse_metrics(scheduler)
-    twin = _twin_of(scheduler)
-    groups = twin.optimizer.param_groups
-    if not is_counting:
-        for field in twin._fields.values():
-            field.write(groups, field.bases(groups))
-    record = Record(groups)
     for update in range(position, num_updates):
-        if not is_counting:
-            twin.step_update(update)
-        elif update > position:
-            twin.step()
-        record.note()
-    fields = list(twin._fields.values()) if is_ours else record.changed()
-    return Preview(
-        {field.name: record.columns(field) for field in fields}, position, names, position=position
-    )
+        twin.go_to(update)
+        twin.record.note(twin.stub.param_groups)
+    columns = {name: twin.record.columns(field) for name, (field, _) in twin.fields.items()}
+    return Preview(columns, position, names, position=position)
 
 
-def _position_of(scheduler: Any) -> int:
+class Twin:
+    """Copies of one optimizer's schedulers, on copies of its groups, that run in their place.
+
+    ``record`` is of what they plan, for the updates that somebody noted.
+    """
+
+    def __init__(self, schedulers: Sequence[Any]) -> None:
+        for scheduler in schedulers:
+            if not is_told(scheduler):
+                _refuse_metrics(scheduler)
+        #: How many updates had been made when the schedulers were copied.
+        self.position = max(map(num_made, schedulers))
+        self.schedulers, self.stub = _copies_of(schedulers)
+        self.record = Record(self.stub.param_groups)
+        self._is_planned = [_is_planned(twin, self.stub.param_groups) for twin in self.schedulers]
+        #: Whether schedules alone say the values, and no code of somebody else runs.
+        self.is_planned = all(self._is_planned)
+        self._at = self.position
+        for twin in filter(is_told, self.schedulers):
+            for field in twin._fields.values():
+                field.write(self.stub.param_groups, field.bases(self.stub.param_groups))
+
+    def go_to(self, update: int) -> None:
+        """Put the values for ``update`` in force, which is the update at hand or a later one."""
+        for twin, is_planned in zip(self.schedulers, self._is_planned, strict=True):
+            if is_planned or is_told(twin):
+                twin.step_update(update)
+            else:
+                for _ in range(self._at, update):
+                    twin.step()
+        self._at = update
+
+    @property
+    def fields(self) -> dict[str, tuple[Field, frozenset[int]]]:
+        """By name each planned field, with the places of the groups that no plan is for.
+
+        These are the schedulers' own fields, and what other schedulers have changed.
+        """
+        ours = [twin for twin in self.schedulers if isinstance(twin, SchedulerBase)]
+        found: dict[str, tuple[Field, frozenset[int]]] = {}
+        for field in (field for twin in ours for field in twin._fields.values()):
+            _, left_out = found.get(field.name, (field, field.left_out))
+            found[field.name] = field, left_out & field.left_out
+        if len(ours) < len(self.schedulers):
+            keys = {field.key for field, _ in found.values()}
+            others = (field for field in self.record.changed() if field.key not in keys)
+            found |= {field.name: (field, frozenset()) for field in others}
+        return found
+
+
+def is_told(scheduler: Any) -> bool:
+    """Say whether a scheduler is told the number of updates, and does not count them itself."""
+    return isinstance(scheduler, SchedulerBase) and not isinstance(scheduler, StatefulSchedulerBase)
+
+
+def num_made(scheduler: Any) -> int:
+    """Return how many updates a scheduler has counted, or was told of last."""
+    if isinstance(scheduler, SchedulerBase):
+        return scheduler._num_updates or 0
     while not hasattr(scheduler, "last_epoch"):  # a ChainedScheduler does not count itself
         scheduler = scheduler._schedulers[0]
     return int(scheduler.last_epoch)
+
+
+def _is_planned(scheduler: Any, groups: list[Group]) -> bool:
+    if not isinstance(scheduler, SchedulerBase):
+        return False
+    for field in scheduler._fields.values():
+        field.adopt(groups)
+    return scheduler._planned(1, groups) is not None
 
 
 def _refuse_metrics(scheduler: Any) -> None:
@@ -182,64 +244,86 @@ def _refuse_metrics(scheduler: Any) -> None:
         )
 
 
-def _twin_of(scheduler: Any) -> Any:
-    """Return a copy of the scheduler whose optimizer is a stub."""
+def _copies_of(schedulers: Sequence[Any]) -> tuple[list[Any], Stub]:
+    """Return copies of the schedulers of one optimizer, and the stub that is theirs."""
     memo: dict[int, Any] = {}
-    optimizer = scheduler.optimizer
+    optimizer = schedulers[0].optimizer
     stub = Stub(optimizer)
     memo.update(stub.stands_for)
     while hasattr(optimizer, "optimizer"):  # Accelerate's wrapper
         optimizer = optimizer.optimizer
         memo[id(optimizer)] = stub
-    try:
-        twin = copy.deepcopy(scheduler, memo)
-    except Exception as error:
-        raise TypeError(
-            f"{type(scheduler).__name__} is previewed by running a copy, but it cannot be copied: "
-            f"{error} Keep what cannot be copied out of the scheduler's attributes, or give the "
-            "class a __deepcopy__."
-        ) from error
-    if isinstance(twin, SchedulerBase):
-        # What was changed by hand since is for the real one to warn of.
-        for field in twin._fields.values():
-            field.last = []
-    return twin
+    copies = []
+    for scheduler in schedulers:
+        try:
+            twin = copy.deepcopy(scheduler, memo)
+        except Exception as error:
+            raise TypeError(
+                f"{type(scheduler).__name__} is previewed by running a copy, but it cannot be "
+                f"copied: {error} Keep what cannot be copied out of the scheduler's attributes, or "
+                "give the class a __deepcopy__."
+            ) from error
+        if isinstance(twin, SchedulerBase):
+            # What was changed by hand since is for the real one to warn of.
+            for field in twin._fields.values():
+                field.last = []
+        copies.append(twin)
+    return copies, stub
 
 
 class Record:
-    """What the parameter groups hold, update by update."""
+    """What parameter groups hold, update by update, with 8 bytes for a number."""
 
-    def __init__(self, groups: list[Group]) -> None:
-        self.groups = groups
-        self.held: dict[str, list[list[Any]]] = {
-            key: [[] for _ in groups]
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.num_updates = 0
+        self._changed = {"lr"}
+        self._columns: dict[str, list[Any]] = {
+            key: [array("d") for _ in groups]
             for key in dict.fromkeys(key for group in groups for key in group)
             if key == "lr" or not key.startswith("initial_")
             if any(_is_scheduled_kind(group.get(key)) for group in groups)
         }
 
-    def note(self) -> None:
-        """Write down what is held now."""
-        for key, columns in self.held.items():
-            for group, column in zip(self.groups, columns, strict=True):
-                column.append(plain(group.get(key)))
+    def held(self, groups: Sequence[Group]) -> list[Group]:
+        """Return what is to be noted of the groups, in plain numbers."""
+        return [{key: plain(group.get(key)) for key in self._columns} for group in groups]
+
+    def note(self, groups: Sequence[Group]) -> None:
+        """Write down what is held now; groups that were not there before have None so far."""
+        for key, columns in self._columns.items():
+            new = len(groups) - len(columns)
+            columns += [[None] * self.num_updates for _ in range(new)]
+            values = [plain(group.get(key)) for group in groups]
+            for i, (value, column) in enumerate(zip_longest(values, columns)):
+                if type(value) is not float and type(column) is array:
+                    columns[i] = column = list(column)
+                column.append(value)
+                if value != column[0]:
+                    self._changed.add(key)
+        self.num_updates += 1
 
     def changed(self) -> list[Field]:
         """Return the learning rate, and the fields that did not stay as they were."""
-        return [
-            Field(key)
-            for key, columns in self.held.items()
-            if key == "lr" or any(value != column[0] for column in columns for value in column)
-        ]
+        return [Field(key) for key in self._columns if key in self._changed]
 
-    def columns(self, field: Field) -> list[Column]:
-        """Return the values of a field, for each group."""
+    def columns(self, field: Field, left_out: Container[int] = ()) -> list[Column]:
+        """Return the values of a field, for each group; None for those that are left out."""
         result: list[Column] = []
-        for column in self.held[field.key]:
+        for i, column in enumerate(self._columns[field.key]):
+            if i in left_out:
+                column = [None] * self.num_updates
             values = column if field.index is None else entries(column, field.index)
-            is_plain = all(type(value) is float for value in values)
+            is_plain = type(values) is not array and all(type(value) is float for value in values)
             result.append(array("d", values) if is_plain else values)
         return result
+
+    def last(self, field: Field, left_out: Container[int] = ()) -> list[Any]:
+        """Return the values that were noted last, as :meth:`columns` does."""
+        values = (
+            None if i in left_out else column[-1]
+            for i, column in enumerate(self._columns[field.key])
+        )
+        return [None if value is None else field.entry(value) for value in values]
 
 
 def _is_scheduled_kind(value: Any) -> bool:

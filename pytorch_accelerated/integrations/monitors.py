@@ -1,0 +1,345 @@
+"""Whether a loop runs each update with what is planned for it; the core of all monitors."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from typing import Any
+
+from torch.optim import Optimizer
+
+from pytorch_accelerated.borrowed import randomness_kept
+from pytorch_accelerated.checks import same, wrong_kind
+from pytorch_accelerated.preview import Difference, Preview, compare
+from pytorch_accelerated.preview.simulation import (
+    Record,
+    Twin,
+    group_names,
+    is_told,
+    num_made,
+    unwrapped,
+)
+from pytorch_accelerated.schedulers import messages
+from pytorch_accelerated.schedulers.groups import Group
+
+logger = logging.getLogger(__name__)
+
+
+class Monitor:
+    """Records what each optimizer update ran with, beside what the schedulers' plan says.
+
+    :func:`monitor` makes one for a loop of one's own; the monitors of other frameworks are
+    subclasses, which call :meth:`begin` and :meth:`end`.
+
+    The plan is what copies of the schedulers say, which are run beside the real ones. At the first
+    update that ran with another value, a warning gives the update, the groups and both values, and
+    says which mistake it looks like.
+    """
+
+    def __init__(self) -> None:
+        self._optimizers: list[Optimizer] = []
+        self._schedulers: list[Any] = []
+        self._handles: list[Any] = []
+        self._twin: Twin | None = None
+        self._mistake = ""
+
+    def begin(self, optimizer: Any, scheduler: Any) -> None:
+        """Begin to record, from the update that comes next.
+
+        Args:
+            optimizer: The optimizer, or several that make each update together.
+            scheduler: The scheduler, or all schedulers of these groups.
+
+        Raises:
+            TypeError: If one of them is something else, or a scheduler cannot be copied.
+            ValueError: If a scheduler follows a metric, so that it has no plan, or is for other
+                groups.
+        """
+        self._detach()
+        self._optimizers = list(map(_bare_optimizer, _several(optimizer)))
+        self._schedulers = list(map(unwrapped, _several(scheduler)))
+        if not self._schedulers:
+            raise ValueError("scheduler=[] is empty: there is no plan to compare with.")
+        ids = list(map(id, self._groups))
+        for one in self._schedulers:
+            if list(map(id, one.optimizer.param_groups)) != ids:
+                raise ValueError(
+                    f"{type(one).__name__} schedules other parameter groups than those of the "
+                    "optimizer. Hand over the optimizer that the scheduler was made with."
+                )
+        self._twin = twin = Twin(self._schedulers)
+        self.first_update = twin.position
+        self._started_at = list(map(num_made, self._schedulers))
+        self._steps_before = [0 for _ in self._schedulers]
+        self._applied = Record(self._groups)
+        #: For each optimizer, by place, what its groups held in the update at hand.
+        self._ran: dict[int, list[Group]] = {}
+        self._mistake = ""
+        self._handles = [
+            one.register_step_pre_hook(partial(self._note, place))
+            for place, one in enumerate(self._optimizers)
+        ]
+
+    def end(self) -> None:
+        """Stop recording, take the hooks away, and log the summary."""
+        if self._handles:
+            if self._ran:
+                self._finish_update()
+            self._detach()
+            logger.info(self.summary())
+
+    def _detach(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    # What was found ------------------------------------------------------------------------
+
+    @property
+    def planned(self) -> Preview:
+        """What the plan says of the recorded updates."""
+        return self._columns(self._begun.record)
+
+    @property
+    def applied(self) -> dict[str, list[list[Any]]]:
+        """By planned field, for each recorded update in order: the values of all groups."""
+        return self._columns(self._applied).to_dict() if self._twin else {}
+
+    @property
+    def differences(self) -> list[Difference]:
+        """Every value that an update ran with and that was not the planned one, in order."""
+        if self._twin is None:
+            return []
+        planned, applied = self.planned, self._columns(self._applied)
+        return [
+            Difference(update, field, group, mine[at], theirs[at])
+            for at, update in enumerate(planned.updates)
+            for field in planned.fields
+            for group, mine, theirs in zip(
+                planned.groups, planned[field], applied[field], strict=True
+            )
+            if not same(mine[at], theirs[at])
+        ]
+
+    def summary(self) -> str:
+        """Return one line: ``applied == planned (N updates, …)``, or where they first differ."""
+        if self._twin is None or not self._applied.num_updates:
+            return "no update was recorded"
+        comparison = compare(self.planned, self._columns(self._applied))
+        return f"{comparison}. {self._mistake}" if self._mistake else str(comparison)
+
+    @property
+    def text(self) -> dict[str, str]:
+        """By field, the plan as text, for the configuration of a run."""
+        texts: dict[str, str] = {}
+        for one in self._schedulers:
+            plans = getattr(one, "schedules", None)
+            plans = plans or {getattr(one, "param_group_field", "lr"): _Call(one)}
+            texts |= {field: repr(plan) for field, plan in plans.items()}
+        return texts
+
+    def metrics(self) -> dict[str, float]:
+        """Return what was planned for the last update and what it ran with, to be logged.
+
+        The keys are ``plan/lr`` and ``applied/lr``, with the group's name behind it where there
+        are several.
+        """
+        result: dict[str, float] = {}
+        if self._twin is None or not self._applied.num_updates:
+            return result
+        groups = group_names(self._groups)
+        for title, record in (("plan", self._twin.record), ("applied", self._applied)):
+            for field_name, (field, left_out) in self._twin.fields.items():
+                for group, value in zip(groups, record.last(field, left_out), strict=True):
+                    name = f"{title}/{field_name}{f'/{group}' if len(groups) > 1 else ''}"
+                    if isinstance(value, tuple):
+                        result |= {f"{name}[{i}]": entry for i, entry in enumerate(value)}
+                    elif value is not None:
+                        result[name] = value
+        return result
+
+    # Recording -----------------------------------------------------------------------------
+
+    @property
+    def _begun(self) -> Twin:
+        if self._twin is None:
+            raise ValueError("Nothing is planned before the monitor has begun.")
+        return self._twin
+
+    @property
+    def _groups(self) -> list[Group]:
+        return [group for one in self._optimizers for group in one.param_groups]
+
+    def _columns(self, record: Record) -> Preview:
+        fields = self._begun.fields.items()
+        columns = {name: record.columns(field, left_out) for name, (field, left_out) in fields}
+        return Preview(columns, self.first_update, group_names(self._groups))
+
+    def _note(self, place: int, optimizer: Any, *_: Any) -> None:
+        found_inf = getattr(optimizer, "found_inf", None)
+        if found_inf is not None and bool(found_inf):
+            return  # a gradient scaler has a fused optimizer skip the update itself
+        if place in self._ran:  # the others made no update meanwhile
+            self._finish_update()
+        self._ran[place] = self._applied.held(optimizer.param_groups)
+        if len(self._ran) == len(self._optimizers):
+            self._finish_update()
+
+    def _finish_update(self) -> None:
+        update = self.first_update + self._applied.num_updates
+        steps = [
+            num_made(one) - start
+            for one, start in zip(self._schedulers, self._started_at, strict=True)
+        ]
+        if not self._applied.num_updates:
+            self._steps_before = steps
+        rows = [
+            row
+            for place, one in enumerate(self._optimizers)
+            for row in self._ran.get(place) or self._applied.held(one.param_groups)
+        ]
+        self._ran = {}
+        self._applied.note(rows)
+        self._plan(update)
+        if not self._mistake:
+            lines = list(self._differing())
+            if lines:
+                made = self._applied.num_updates - 1
+                self._mistake = self._what_it_looks_like(made, steps)
+                messages.warn(type(self).__name__, update, lines, self._mistake)
+
+    def _plan(self, update: int) -> None:
+        twin = self._begun
+        groups = twin.stub.param_groups
+        # One whose steps were counted out, as of OneCycleLR, holds; its real step says the same.
+        with nullcontext() if twin.is_planned else randomness_kept(), suppress(ValueError):
+            twin.go_to(update)
+        for group in self._groups[len(groups) :]:
+            twin.stub.add_group(group)
+        twin.record.note(groups)
+
+    def _differing(self) -> Iterator[str]:
+        twin = self._begun
+        for name, (field, left_out) in twin.fields.items():
+            both = (record.last(field, left_out) for record in (twin.record, self._applied))
+            for index, (planned, applied) in enumerate(zip(*both, strict=True)):
+                if planned != applied:
+                    yield (
+                        f"{field.starting(index)}: {name}={planned!r} was planned, but the update "
+                        f"ran with {applied!r}."
+                    )
+
+    def _what_it_looks_like(self, made: int, all_steps: list[int]) -> str:
+        """Return which mistake explains that so many steps were made in ``made`` updates."""
+        updates = "1 update" if made == 1 else f"{made} updates"
+        rows = zip(self._schedulers, all_steps, self._steps_before, strict=True)
+        for scheduler, steps, before in rows:
+            name = type(scheduler).__name__
+            if is_told(scheduler):
+                if (told := scheduler._num_updates) != self.first_update + made:
+                    return (
+                        f"{name} was last told num_updates={told}, after {updates}: call "
+                        "step_update(num_updates) with the number of updates made so far, after "
+                        "each update and before the first. A plan in another unit, such as "
+                        "tokens, has no value for an update."
+                    )
+                continue
+            if steps == made:
+                continue
+            if before and steps - made == before:
+                return (
+                    f"{name} was stepped before the first update: call its step() after the "
+                    "optimizer's. If it was restored since, begin to monitor after that."
+                )
+            if steps < made:
+                return (
+                    f"{name} was stepped {steps} times in {updates}, as if once an epoch: "
+                    "call its step() after each update."
+                )
+            if made and steps % made == 0:
+                return (
+                    f"{name} was stepped {steps // made} times an update: call its step() once. "
+                    "Accelerate steps a prepared scheduler once for each process; leave it out of "
+                    "accelerator.prepare(…)."
+                )
+            return f"{name} was stepped {steps} times in {updates}, but once an update counts."
+        return (
+            "The schedulers were stepped once an update, so something else writes to the field: "
+            "another scheduler, a restored optimizer, or code of yours."
+        )
+
+
+class _Call:
+    """A scheduler as the call that made it, as far as its arguments are plain."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self.scheduler = scheduler
+
+    def __repr__(self) -> str:
+        held = vars(self.scheduler)
+        shown = ", ".join(
+            f"{name}={held[name]!r}"
+            for name in inspect.signature(type(self.scheduler)).parameters
+            if name != "last_epoch" and isinstance(held.get(name), int | float | str | list | tuple)
+        )
+        return f"{type(self.scheduler).__name__}({shown})"
+
+
+def _several(one: Any) -> Sequence[Any]:
+    return one if isinstance(one, list | tuple) else [one]
+
+
+def _bare_optimizer(optimizer: Any) -> Optimizer:
+    bare = optimizer
+    while hasattr(bare, "optimizer"):  # a wrapper of Accelerate or Lightning
+        bare = bare.optimizer
+    if not isinstance(bare, Optimizer):
+        raise wrong_kind("optimizer", optimizer, "an optimizer of PyTorch, or a list of them.")
+    return bare
+
+
+@contextmanager
+def monitor(optimizer: Any, scheduler: Any) -> Iterator[Monitor]:
+    """Watch whether each update of a loop runs with what is planned for it.
+
+    The values are read by a hook of the optimizer as an update begins; the hook is taken away at
+    the end of the block. A rate that is a tensor on a device is read with each update, which waits
+    for that device.
+
+    Args:
+        optimizer: The optimizer, or a list of several that make each update together.
+        scheduler: The scheduler of these groups, of this library or of PyTorch, or a list of all.
+
+    Yields:
+        The :class:`Monitor`: ``applied``, ``planned``, ``differences`` and ``summary()`` tell what
+        was found, also afterwards.
+
+    Raises:
+        TypeError: If one of them is something else, or a scheduler cannot be copied.
+        ValueError: If a scheduler follows a metric, so that it has no plan, or is for other groups.
+
+    Example:
+        >>> import torch
+        >>> from pytorch_accelerated import monitor
+        >>> from pytorch_accelerated.schedulers import ParamScheduler
+        >>> from pytorch_accelerated.schedules import linear
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.4)
+        >>> scheduler = ParamScheduler(optimizer, lr=linear(4, end=0.0))
+        >>> with monitor(optimizer, scheduler) as m:
+        ...     for _ in range(4):
+        ...         optimizer.step()
+        ...         scheduler.step()
+        >>> print(m.summary())
+        applied == planned (4 updates, 4 values)
+        >>> m.applied
+        {'lr': [[0.4], [0.30000000000000004], [0.2], [0.1]]}
+    """
+    result = Monitor()
+    result.begin(optimizer, scheduler)
+    try:
+        yield result
+    finally:
+        result.end()
