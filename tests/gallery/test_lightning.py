@@ -57,7 +57,7 @@ def test_f30_peer_lightning_divides_a_short_window_by_the_full_length(tmp_path: 
         def on_before_optimizer_step(self, optimizer: Any) -> None:
             self.gradients.append(float(self.layer.weight.grad))
 
-    module = Gradients()
+    module = Gradients(halving)
     trainer(tmp_path, max_epochs=1, accumulate_grad_batches=3).fit(module, batches(5))
     assert module.gradients == pytest.approx([1.0, 2 / 3])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,19 @@ import torch
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI, LRSchedulerCallable
 from lightning.pytorch.loggers import CSVLogger
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from pytorch_accelerated.schedulers import ParamScheduler
-from pytorch_accelerated.schedules import linear
-from tests.interop.plan import BASE, NUM_UPDATES, make_scheduler, planned
+from pytorch_accelerated.integrations.lightning import scheduled
+from pytorch_accelerated.schedules import constant, cosine, linear
+from tests.interop.plan import (
+    BASE,
+    DECAY,
+    NUM_UPDATES,
+    TEXTS,
+    make_scheduler,
+    planned,
+    planned_decay,
+)
 from tests.recording import Recorder
 
 pytestmark = pytest.mark.filterwarnings(
@@ -27,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 class Module(L.LightningModule):
-    def __init__(self, make: Any = make_scheduler) -> None:
+    def __init__(self, make: Any = None) -> None:
         super().__init__()
         self.layer = torch.nn.Linear(1, 1)
         self.make = make
@@ -36,20 +45,24 @@ class Module(L.LightningModule):
         return self.layer(batch[0]).square().mean()
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.SGD(self.parameters(), lr=BASE, weight_decay=0.4)
-        return self.handed_over(optimizer, self.make(optimizer))
+        optimizer = torch.optim.SGD(self.parameters(), lr=BASE, weight_decay=DECAY)
+        if self.make is None:
+            return self.recorded(scheduled(self, optimizer, **TEXTS))
+        settings = {"scheduler": self.make(optimizer), "interval": "step"}
+        return self.recorded({"optimizer": optimizer, "lr_scheduler": settings})
 
-    def handed_over(self, optimizer: Any, scheduler: Any) -> Any:
-        self.recorder = Recorder(optimizer)
-        self.decays = Recorder(optimizer, "weight_decay")
-        self.scheduler = scheduler
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+    def recorded(self, configured: Any) -> Any:
+        self.recorder = Recorder(configured["optimizer"])
+        self.decays = Recorder(configured["optimizer"], "weight_decay")
+        self.scheduler = configured["lr_scheduler"]["scheduler"]
+        return configured
 
     def used(self) -> list[float]:
         return [values[0] for values in self.recorder.used] + self.scheduler.get_last_lr()
+
+    def used_decay(self) -> list[float]:
+        groups = self.scheduler.optimizer.param_groups
+        return [values[0] for values in self.decays.used] + [groups[0]["weight_decay"]]
 
 
 def batches(count: int) -> Any:
@@ -78,6 +91,7 @@ def test_each_update_runs_with_the_planned_value(
     fit = trainer(tmp_path, max_epochs=epochs, accumulate_grad_batches=accumulation)
     fit.fit(module, batches(NUM_UPDATES // epochs * accumulation))
     assert module.used() == planned()
+    assert module.used_decay() == planned_decay()
     assert module.scheduler.num_updates == fit.global_step == NUM_UPDATES
 
 
@@ -95,13 +109,13 @@ def test_going_on_from_a_checkpoint(position: int, tmp_path: Path) -> None:
     trainer(tmp_path, max_epochs=2, enable_checkpointing=True, callbacks=[keep]).fit(
         straight, batches(4)
     )
-    assert straight.used() == planned()
+    assert (straight.used(), straight.used_decay()) == (planned(), planned_decay())
 
     resumed = Module()
     trainer(tmp_path, max_epochs=2).fit(
         resumed, batches(4), ckpt_path=tmp_path / f"step={position}.ckpt", weights_only=True
     )
-    assert resumed.used() == planned(position)
+    assert (resumed.used(), resumed.used_decay()) == (planned(position), planned_decay(position))
 
 
 def test_the_monitor_logs_what_is_in_force(tmp_path: Path) -> None:
@@ -121,31 +135,90 @@ def read_column(logger: CSVLogger, name: str) -> list[str]:
     return [line.split(",")[column] for line in lines if line.split(",")[column]]
 
 
-def test_several_fields_at_once(tmp_path: Path) -> None:
-    decay = linear(NUM_UPDATES, end=0.0)
-    module = Module(lambda optimizer: ParamScheduler(optimizer, lr=decay, weight_decay=decay))
+def test_epochs_are_those_of_the_trainer_unless_told(tmp_path: Path) -> None:
+    class InEpochs(Module):
+        def configure_optimizers(self) -> Any:
+            optimizer = torch.optim.SGD(self.parameters(), lr=BASE, weight_decay=DECAY)
+            text = "linear(epochs(1), start=0.0) >> constant()"
+            assert plan(scheduled(self, optimizer, lr=text)) == linear(2, start=0.0) >> constant(6)
+            given = scheduled(self, optimizer, lr=text, horizon=7, num_updates_per_epoch=3)
+            assert plan(given) == linear(3, start=0.0) >> constant(4)
+            return optimizer
+
+    def plan(configured: Any) -> Any:
+        return configured["lr_scheduler"]["scheduler"].schedules["lr"]
+
+    fit = trainer(tmp_path, max_epochs=4, accumulate_grad_batches=2)
+    fit.fit(InEpochs(), batches(3))
+    assert fit.global_step == NUM_UPDATES
+
+
+class Stream(IterableDataset):
+    def __iter__(self) -> Any:
+        return iter([(torch.ones(1),)] * 100)
+
+
+def test_a_run_whose_length_is_not_known_needs_a_horizon(tmp_path: Path) -> None:
+    stream = DataLoader(Stream(), batch_size=2)
+    with pytest.raises(ValueError, match="horizon="):
+        trainer(tmp_path, max_epochs=1).fit(Module(), stream)
+    limited = Module()
+    trainer(tmp_path, max_steps=NUM_UPDATES, max_epochs=-1).fit(limited, stream)
+    assert limited.used() == planned()
+
+
+class Adversaries(L.LightningModule):
+    """Two optimizers, of which one makes an update every second time."""
+
+    def __init__(self, is_told: bool) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.layers = torch.nn.ModuleList(torch.nn.Linear(1, 1) for _ in range(2))
+        self.is_told = is_told
+
+    def configure_optimizers(self) -> Any:
+        optimizers = [torch.optim.SGD(layer.parameters(), lr=BASE) for layer in self.layers]
+        self.recorders = list(map(Recorder, optimizers))
+        horizons = [NUM_UPDATES, NUM_UPDATES // 2] if self.is_told else [None, None]
+        return [
+            scheduled(self, one, lr=TEXTS["lr"], horizon=horizon)
+            for one, horizon in zip(optimizers, horizons, strict=True)
+        ]
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        pairs = zip(self.layers, self.optimizers(), self.lr_schedulers(), strict=True)
+        for place, (layer, optimizer, scheduler) in enumerate(pairs):
+            if batch_idx % (place + 1) == 0:
+                self.manual_backward(layer(batch[0]).square().mean())
+                optimizer.step()
+                scheduler.step()
+                optimizer.zero_grad()
+
+
+def test_manual_optimization_of_several_optimizers(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="horizon="):
+        trainer(tmp_path, max_epochs=2).fit(Adversaries(is_told=False), batches(4))
+    module = Adversaries(is_told=True)
     trainer(tmp_path, max_epochs=2).fit(module, batches(4))
-    assert [values[0] for values in module.decays.used] == [
-        decay(k, base=0.4) for k in range(NUM_UPDATES)
-    ]
+    first, second = ([values[0] for values in one.used] for one in module.recorders)
+    assert first == planned()[:-1]
+    short = linear(3, start=0.25) >> cosine(1, end=0.0)
+    assert second == [short(k, base=BASE) for k in range(4)]
 
 
-def test_manual_optimization(tmp_path: Path) -> None:
-    class Manual(Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.automatic_optimization = False
+class WritesDown(Module):
+    def on_train_end(self) -> None:
+        path = Path(self.trainer.default_root_dir) / f"{self.global_rank}.json"
+        path.write_text(json.dumps([self.used(), self.used_decay()]))
 
-        def training_step(self, batch: Any, batch_idx: int) -> None:
-            self.manual_backward(super().training_step(batch, batch_idx))
-            if batch_idx % 2:
-                self.optimizers().step()
-                self.lr_schedulers().step()
-                self.optimizers().zero_grad()
 
-    module = Manual()
-    trainer(tmp_path, max_epochs=2).fit(module, batches(8))
-    assert module.used() == planned()
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_two_processes(tmp_path: Path) -> None:
+    options = {"strategy": "ddp_fork", "devices": 2, "max_epochs": 2, "accumulate_grad_batches": 2}
+    trainer(tmp_path, **options).fit(WritesDown(), batches(16))
+    for rank in (0, 1):
+        used = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert used == [planned(), planned_decay()]
 
 
 # LightningCLI ------------------------------------------------------------------------------
@@ -165,10 +238,10 @@ trainer:
 SCHEDULER = """{
   class_path: pytorch_accelerated.integrations.ConfiguredScheduler,
   init_args: {
-    schedules: {lr: "linear(3, start=0.25) >> cosine(end=0.0)", weight_decay: linear(end=0.0)},
+    schedules: SCHEDULES,
     HORIZON
   }
-}"""
+}""".replace("SCHEDULES", json.dumps(TEXTS))
 
 
 class AsksItsTrainer(Module):
@@ -195,7 +268,8 @@ class StepsWithEveryUpdate(LightningCLI):
     def configure_optimizers(
         lightning_module: Any, optimizer: Any, lr_scheduler: Any = None
     ) -> Any:
-        return lightning_module.handed_over(optimizer, lr_scheduler)
+        settings = {"scheduler": lr_scheduler, "interval": "step"}
+        return lightning_module.recorded({"optimizer": optimizer, "lr_scheduler": settings})
 
 
 @pytest.mark.filterwarnings(
@@ -221,13 +295,10 @@ def test_a_configuration_file_says_the_plan(
         monkeypatch.setattr("sys.argv", ["train.py", "fit", "--config", "plan.yaml", *more])
         return cli(module, save_config_callback=None).model
 
-    decay = [linear(NUM_UPDATES, end=0.0)(k, base=0.4) for k in range(NUM_UPDATES)]
     fresh = fitted()
-    assert fresh.used() == planned()
-    assert [values[0] for values in fresh.decays.used] == decay
+    assert (fresh.used(), fresh.used_decay()) == (planned(), planned_decay())
     resumed = fitted("--ckpt_path", "step=3.ckpt", "--weights_only", "true")
-    assert resumed.used() == planned(3)
-    assert [values[0] for values in resumed.decays.used] == decay[3:]
+    assert (resumed.used(), resumed.used_decay()) == (planned(3), planned_decay(3))
 
 
 # Fabric ------------------------------------------------------------------------------------
