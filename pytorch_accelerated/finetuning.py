@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import nn
 
 from pytorch_accelerated.borrowed import checked_module
-from pytorch_accelerated.checks import whole
+from pytorch_accelerated.checks import whole, wrong_kind
 
 BN_MODULES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 """What counts as batch normalisation."""
@@ -62,7 +62,9 @@ def keep_frozen_modules_in_eval(model: nn.Module) -> None:
     Raises:
         TypeError: ``model`` is not a module.
     """
-    for module in checked_module("model", model).modules():
+    if not isinstance(model, nn.Module):
+        raise wrong_kind("model", model, "a torch.nn.Module.")
+    for module in model.modules():
         if getattr(module, _KEPT_IN_EVAL, False):
             module.training = False
 

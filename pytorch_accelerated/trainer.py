@@ -20,12 +20,11 @@ from pytorch_accelerated.callbacks import (
     get_default_callbacks,
 )
 from pytorch_accelerated.callbacks.limit import get_limit_batches_from_env
-from pytorch_accelerated.checkpoints import single_file
 from pytorch_accelerated.placeholders import (
     TrainerPlaceholderValues,
     replace_trainer_placeholder_values,
 )
-from pytorch_accelerated.run import checkpointing, data, loop, preparing, processes
+from pytorch_accelerated.run import checkpointing, data, loop, preparing, processes, single_file
 from pytorch_accelerated.run.run import NumUpdates, Run
 from pytorch_accelerated.run.schedulers import RunSchedulers, make_schedulers
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
@@ -333,7 +332,9 @@ class Trainer:
         defaults, dataset = self.get_default_train_dl_kwargs(batch_size), self.train_dataset
         self._train_dl_kwargs = data.merge_loader_kwargs(defaults, train_dl_kwargs, dataset)
         data.check_is_data(dataset, "train_dataset")
-        return self._dataloader(dataset, self._train_dl_kwargs)
+        # By this module's name: scripts and tests replace DataLoader here.
+        kwargs = {"dataset": dataset, "collate_fn": self.collate_fn, **self._train_dl_kwargs}
+        return DataLoader(**kwargs)
 
     def create_eval_dataloader(
         self, batch_size: int, eval_dl_kwargs: dict[str, Any] | None = None
@@ -347,11 +348,8 @@ class Trainer:
         defaults, dataset = self.get_default_eval_dl_kwargs(batch_size), self.eval_dataset
         self._eval_dl_kwargs = data.merge_loader_kwargs(defaults, eval_dl_kwargs, dataset)
         data.check_is_data(dataset, preparing.name_of_eval_data(self))
-        return self._dataloader(dataset, self._eval_dl_kwargs)
-
-    def _dataloader(self, dataset: Any, kwargs: dict[str, Any]) -> Any:
-        # By this module's name: scripts and tests replace DataLoader here.
-        return DataLoader(**{"dataset": dataset, "collate_fn": self.collate_fn, **kwargs})
+        kwargs = {"dataset": dataset, "collate_fn": self.collate_fn, **self._eval_dl_kwargs}
+        return DataLoader(**kwargs)
 
     def get_default_train_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
         """Arguments of the training data loader if the user says nothing.

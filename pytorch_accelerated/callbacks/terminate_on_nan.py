@@ -69,6 +69,9 @@ class TerminateOnNaNCallback(TrainerCallback):
     ) -> None:
         self.check_for_nan_after_batch(batch_output)
 
+    def on_eval_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
+        self._look_now(trainer, "training")  # what came before is not the evaluation's
+
     def on_train_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         self._look_now(trainer, "training")
 

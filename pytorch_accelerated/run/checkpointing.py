@@ -18,8 +18,6 @@ from accelerate.utils import DistributedType
 from pytorch_accelerated.checkpoints import folders
 from pytorch_accelerated.checkpoints.contents import Part, Weights, files_of, read_state
 from pytorch_accelerated.checkpoints.folders import CheckpointError, checkpoints_in
-from pytorch_accelerated.checkpoints.scheduler_states import class_name
-from pytorch_accelerated.checkpoints.single_file import check_not_reserved
 from pytorch_accelerated.checkpoints.writer import Preempted, Questions, RunCheckpoints
 from pytorch_accelerated.checks import same
 from pytorch_accelerated.run.loop_state import (
@@ -32,6 +30,8 @@ from pytorch_accelerated.run.loop_state import (
 )
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, warn
 from pytorch_accelerated.run.run import Run
+from pytorch_accelerated.run.schedulers import class_name
+from pytorch_accelerated.run.single_file import check_not_reserved
 
 # No process has all of the weights, so that it could save them.
 _SPLIT = {DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM}

@@ -86,8 +86,8 @@ def merge_loader_kwargs(
     return {**{k: v for k, v in defaults.items() if k not in excluded}, **given}
 
 
-def batch_size_of(kwargs: Mapping[str, Any], default: int) -> int:
-    """Return the batch size that a data loader with these arguments has."""
+def batch_size_of(kwargs: Mapping[str, Any], default: int | None) -> int | None:
+    """Return the batch size that a data loader with these arguments has, if it is known."""
     if kwargs.get("batch_sampler") is not None:
         return getattr(kwargs["batch_sampler"], "batch_size", default)
     return kwargs.get("batch_size") or default

@@ -213,6 +213,7 @@ class Window:
     losses_before: Any = None
 
 
+@dataclass
 class Randomness:
     """The states of all generators that training draws from, also of the loader's own.
 
@@ -225,12 +226,11 @@ class Randomness:
         to_restore: What a checkpoint holds, until it is put back.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self.own: list[torch.Generator] = []
-        self.at_epoch_start: dict[str, Any] = {}
-        self.held: dict[str, Any] | None = None
-        self.to_restore: dict[str, Any] | None = None
+    _device: torch.device
+    own: list[torch.Generator] = field(default_factory=list)
+    at_epoch_start: dict[str, Any] = field(default_factory=dict)
+    held: dict[str, Any] | None = None
+    to_restore: dict[str, Any] | None = None
 
     def now(self) -> dict[str, Any]:
         """Return the states as they are, in plain values and tensors."""
@@ -331,6 +331,7 @@ class EpochGenerator(torch.Generator):
             self._borrowers.pop().generator = None
 
 
+@dataclass
 class OptimizerMode:
     """Switches an optimizer that has ``train()`` and ``eval()`` along with the model.
 
@@ -343,9 +344,8 @@ class OptimizerMode:
         trained: These weights while others are in the model, in the order of the groups.
     """
 
-    def __init__(self) -> None:
-        self.is_training = False
-        self.trained: list[Tensor] | None = None
+    is_training: bool = False
+    trained: list[Tensor] | None = None
 
     def train(self, optimizer: Any) -> None:
         """Have the model hold the weights that are trained."""

@@ -22,7 +22,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from pytorch_accelerated.callbacks.base import CallbackHandler, StopTrainingError
-from pytorch_accelerated.checkpoints.scheduler_states import class_name
 from pytorch_accelerated.run import checkpointing, sharing
 from pytorch_accelerated.run.data import (
     batch_size_of,
@@ -34,6 +33,7 @@ from pytorch_accelerated.run.data import (
 from pytorch_accelerated.run.loop_state import EpochGenerator, Plan, Stage
 from pytorch_accelerated.run.processes import runs_on_cpu, warn
 from pytorch_accelerated.run.run import Run
+from pytorch_accelerated.run.schedulers import class_name
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
 
 _PACKAGE = __name__.partition(".")[0]
@@ -89,7 +89,8 @@ def within(run: Run, outer: Run, **shown: Any) -> Iterator[Run]:
     run.limits = tuple(trainer.callback_handler)
     shown |= {"run": run, "callback_handler": CallbackHandler()}
     shown |= {"_eval_dataloader": None, "_eval_dl_kwargs": None}
-    with run.of(trainer), run.showing(**shown):
+    # Its data may draw random numbers, which are not those of training.
+    with run.of(trainer), run.showing(**shown), outer.random.kept():
         try:
             if is_bare:
                 note_marks(run)
@@ -288,7 +289,7 @@ def check_nothing_was_unfrozen(run: Run, exchanged: set[int]) -> None:
 
 def make_config(
     trainer: Any,
-    per_device_batch_size: int,
+    per_device_batch_size: int | None,
     num_epochs: int,
     gradient_accumulation_steps: int,
     max_num_train_steps: int | None,
@@ -310,8 +311,10 @@ def make_config(
         eval_dl_kwargs=trainer._eval_dl_kwargs,
         gradient_accumulation_steps=gradient_accumulation_steps,
         gradient_clip_value=gradient_clip_value,
-        train_total_batch_size=train_size * num_processes * gradient_accumulation_steps,
-        eval_total_batch_size=eval_size * num_processes,
+        train_total_batch_size=(
+            None if train_size is None else train_size * num_processes * gradient_accumulation_steps
+        ),
+        eval_total_batch_size=None if eval_size is None else eval_size * num_processes,
         num_update_steps_per_epoch=updates,
         num_local_update_steps_per_epoch=updates,
         max_num_train_steps=horizon(num_epochs, updates, max_num_train_steps),

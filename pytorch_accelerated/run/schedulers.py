@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from pytorch_accelerated.checkpoints import scheduler_states
-from pytorch_accelerated.checkpoints.scheduler_states import each
 from pytorch_accelerated.checks import kind_of, same
 from pytorch_accelerated.placeholders import (
     ONLY_IN_PARTIALS,
@@ -27,11 +27,47 @@ from pytorch_accelerated.schedulers import (
     SchedulerBase,
     WSDLrScheduler,
 )
+from pytorch_accelerated.schedulers.state import plain_attributes, to_pairs
 from pytorch_accelerated.schedules import Schedule
 
 _STEPS = ("step", "step_update")
 
+# What differs at the start without being a plan: it comes from the parameter groups, whose
+# differences are told of the optimizer.
+_OF_GROUPS = {"_last_lr", "base_lrs", "base_values", "values"}
 
+_ONLY_OURS = "only schedulers of this library can change their plan on the way"
+
+
+def each(scheduler: Any) -> Iterator[Any]:
+    """Yield the schedulers in what a Trainer has as ``scheduler``: one, several, or ``None``."""
+    if isinstance(scheduler, (list, tuple)):
+        yield from scheduler
+    elif scheduler is not None:
+        yield scheduler
+
+
+def is_pytorchs(scheduler: Any) -> bool:
+    """Return whether it is one of PyTorch's, or a user's subclass of those."""
+    return isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)) and not isinstance(
+        scheduler, SchedulerBase
+    )
+
+
+def set_lr(group: dict[str, Any], value: Any) -> None:
+    """Put a learning rate in force; a tensor is filled in place."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(value)
+    else:
+        group["lr"] = value
+
+
+def class_name(instance: Any) -> str:
+    """Return the name of an object's class, with its module."""
+    return f"{type(instance).__module__}.{type(instance).__qualname__}"
+
+
+@dataclass(eq=False)
 class RunSchedulers:
     """What a Trainer has as ``scheduler`` while a run is on.
 
@@ -39,13 +75,12 @@ class RunSchedulers:
     they come with is noted then: where that differs between two runs, their plans differ.
     """
 
-    def __init__(self, tells_epochs: bool, are_stepped_by_updates: bool) -> None:
-        self._tells_epochs = tells_epochs
-        self._are_stepped_by_updates = are_stepped_by_updates
-        self._loop = LoopState()
-        self._of: Any = None
-        self._ways: list[tuple[Any, bool]] = []
-        self._at_start: list[Any] = []
+    _tells_epochs: bool
+    _are_stepped_by_updates: bool
+    _loop: LoopState = field(default_factory=LoopState)
+    _of: Any = None
+    _ways: list[tuple[Any, bool]] = field(default_factory=list)
+    _at_start: list[Any] = field(default_factory=list)
 
     def make(self, trainer: Any, state: Any, loop: LoopState) -> None:
         """Make the run's schedulers; ``state`` is one that was loaded for them before."""
@@ -67,13 +102,13 @@ class RunSchedulers:
             if not hasattr(one, "step"):
                 one.step_update(loop.num_updates)
         if state is not None:
-            scheduler_states.restore(trainer.scheduler, state)
+            restore(trainer.scheduler, state)
 
     def look(self, scheduler: Any) -> RunSchedulers:
         """Take notice of the schedulers, also of those that a callback has exchanged."""
         if self._of is not scheduler:
             self._of = scheduler
-            self._at_start = [scheduler_states.start_of(one) for one in each(scheduler)]
+            self._at_start = [start_of(one) for one in each(scheduler)]
             self._ways = [
                 (one, not hasattr(one, "step") or self._is_told_epochs(one))
                 for one in each(scheduler)
@@ -111,7 +146,7 @@ class RunSchedulers:
         """Return the state of each, and the position that they may have to be told."""
         states = [
             {
-                "class": scheduler_states.class_name(one),
+                "class": class_name(one),
                 "state": one.state_dict() if hasattr(one, "state_dict") else None,
                 "at_start": start,
             }
@@ -128,7 +163,7 @@ class RunSchedulers:
             warn(f"scheduler: {one['class']} before, none now")
         saved = saved + [{}] * (len(schedulers) - len(saved))
         for one, start, its_state in zip(schedulers, self._at_start, saved, strict=False):
-            for line in scheduler_states.take_up(one, start, its_state, num_updates):
+            for line in take_up(one, start, its_state, num_updates):
                 warn(line)
             if self._is_told_epochs(one) and not its_state.get("state"):
                 one.step(state["epoch"])
@@ -157,11 +192,104 @@ def _put_bases_back(scheduler: Any) -> None:
     for one in each(scheduler):
         if isinstance(one, SchedulerBase):
             one._put_bases_back()
-        elif scheduler_states.is_pytorchs(one):
+        elif is_pytorchs(one):
             last_lr = getattr(one, "_last_lr", ())
             for group, left in zip(one.optimizer.param_groups, last_lr, strict=False):
                 if "initial_lr" in group and same(group["lr"], left):
-                    scheduler_states.set_lr(group, group["initial_lr"])
+                    set_lr(group, group["initial_lr"])
+
+
+# What a checkpoint holds of them, and how they take it up
+
+
+def restore(scheduler: Any, state: Any) -> None:
+    """Restore the state of a scheduler, or a list of the states of several."""
+    schedulers = list(each(scheduler))
+    states = state if isinstance(state, list) else [state]
+    if len(schedulers) != len(states):
+        raise ValueError(
+            f"the checkpoint holds the states of {len(states)} schedulers, but there are "
+            f"{len(schedulers)}"
+        )
+    for one, its_state in zip(schedulers, states, strict=True):
+        _load(one, its_state)
+
+
+def _load(scheduler: Any, state: Any) -> None:
+    scheduler.load_state_dict(state)
+    if is_pytorchs(scheduler):
+        # Theirs count on the optimizer to have the values, which making them may have changed.
+        last_lr = state.get("_last_lr", ())
+        for group, value in zip(scheduler.optimizer.param_groups, last_lr, strict=False):
+            set_lr(group, value)
+
+
+def start_of(scheduler: Any) -> Any:
+    """Return what a scheduler came with, of which all that differs from another's is its plan."""
+    if isinstance(scheduler, SchedulerBase):
+        return plain_attributes(scheduler)
+    try:
+        return copy.deepcopy(scheduler.state_dict())
+    except Exception:
+        # Whoever saves it is told what is wrong; others need no state.
+        return None
+
+
+def take_up(scheduler: Any, start: Any, saved: dict[str, Any], num_updates: int) -> list[str]:
+    """Go to a checkpoint's position; return what differs from the checkpoint.
+
+    A scheduler of this library goes there with the plan that it was made with, which ``start``
+    tells; one of another library takes its state up as it is.
+    """
+    name, before = class_name(scheduler), saved.get("class", "none")
+    is_ours = isinstance(scheduler, SchedulerBase)
+    if _takes(scheduler, saved):
+        old = saved["at_start"]
+        are_known = isinstance(old, dict) and isinstance(start, dict)
+        changes = {
+            key: value
+            for key, value in (start.items() if are_known else ())
+            if key not in _OF_GROUPS and not same(_plan(old.get(key)), _plan(value))
+        }
+        lines = [
+            f"{key} of {name}: {old.get(key)!r} before, {value!r} now"
+            for key, value in changes.items()
+        ]
+        state = saved["state"]
+        if not is_ours or "attributes" not in state:
+            _load(scheduler, state)
+            return [f"{line}; the former counts: {_ONLY_OURS}" for line in lines]
+        attributes = to_pairs(dict(state["attributes"]) | changes)
+        scheduler.load_state_dict({**state, "attributes": attributes})
+        if changes:
+            scheduler.step_update(getattr(scheduler, "num_updates", num_updates))
+        return lines
+    if is_ours:
+        scheduler.step_update(num_updates)
+        return [f"scheduler: {before} before, {name} now"]
+    if is_pytorchs(scheduler):
+        _load(scheduler, scheduler.state_dict())  # the optimizer has another one's values
+    if name == before:
+        return [f"{name} stays where it is: it has no state_dict() and load_state_dict()"]
+    return [f"scheduler: {before} before, {name} now, which begins at its start: {_ONLY_OURS}"]
+
+
+def _takes(scheduler: Any, saved: dict[str, Any]) -> bool:
+    """Return whether a saved state is one for this scheduler."""
+    state = saved.get("state")
+    if state is None or not hasattr(scheduler, "load_state_dict"):
+        return False
+    if isinstance(scheduler, SchedulerBase) and "kind" in state:
+        return bool(state["kind"] == scheduler._state_kind)
+    names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(scheduler).__mro__]
+    return saved["class"] in names
+
+
+def _plan(entry: Any) -> Any:
+    """Return an entry of a state without what comes from the parameter groups, at any depth."""
+    if isinstance(entry, dict):
+        return {key: _plan(item) for key, item in entry.items() if key not in _OF_GROUPS}
+    return [_plan(item) for item in entry] if isinstance(entry, (list, tuple)) else entry
 
 
 # Made for a run

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pytorch_accelerated.callbacks import TerminateOnNaNCallback
+from pytorch_accelerated.callbacks import StepBasedEvaluationCallback, TerminateOnNaNCallback
 
 
 class LossWith(nn.Module):
@@ -107,3 +107,12 @@ def test_losses_do_not_keep_their_graph():
 def test_an_interval_below_1_is_refused():
     with pytest.raises(ValueError, match="check_every=0 "):
         TerminateOnNaNCallback(check_every=0)
+
+
+def test_a_bad_loss_of_training_is_told_as_one_before_an_evaluation_within_the_epoch(
+    make_trainer, train, capsys
+):
+    nan = TerminateOnNaNCallback()
+    train(make_trainer(nan, StepBasedEvaluationCallback(2), loss=LossWith(1)))
+    assert nan.triggered
+    assert "a loss in training is NaN" in capsys.readouterr().out

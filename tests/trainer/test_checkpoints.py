@@ -111,6 +111,16 @@ def test_what_could_not_be_loaded_is_refused_when_saving(tmp_path, value):
     assert os.listdir(tmp_path) == []
 
 
+def test_an_optimizer_without_a_state_is_refused_when_saving_unless_it_is_left_out(tmp_path):
+    trainer = make_trainer()
+    trainer.optimizer = [trainer.optimizer]
+    with pytest.raises(TypeError, match=r"a list, .* pass save_optimizer=False"):
+        trainer.save_checkpoint(tmp_path / "file.pt")
+    assert [*tmp_path.iterdir()] == []
+    trainer.save_checkpoint(tmp_path / "file.pt", save_optimizer=False)
+    assert "optimizer_state_dict" not in trainer.load_checkpoint(tmp_path / "file.pt")
+
+
 def test_the_trainers_own_names_are_reserved(tmp_path):
     trainer = momentum_trainer()
     trainer.train(**RUN, num_epochs=1)

@@ -123,6 +123,14 @@ def test_a_run_that_evaluates_other_data_is_resumed_exactly(tmp_path):
     assert outcome(run("died")) == outcome(straight)
 
 
+def test_other_data_may_draw_random_numbers_without_changing_what_training_draws():
+    def run(*callbacks):
+        torch.manual_seed(0)
+        return outcome(train(make(*callbacks)))["weights"]
+
+    assert run(EvaluateAt("on_update_end", "on_train_epoch_end", data=Data(3))) == run()
+
+
 @pytest.mark.parametrize("event", ["on_train_epoch_end", "on_eval_epoch_end"])
 def test_a_state_saved_after_it_is_as_without_it(event, tmp_path):
     """What is still to be evaluated is, and what was evaluated is not evaluated again."""

@@ -96,3 +96,19 @@ def test_a_dict_is_made_without_evaluation_and_without_training():
     assert trainer.run_config.to_dict()["train_dl_kwargs"] is None
     trainer.train(ones(4), 1)
     assert trainer.run_config.to_dict()["eval_dl_kwargs"] is None
+
+
+def test_a_batch_size_that_nobody_tells_is_unknown_and_no_error():
+    trainer = make_trainer()
+    trainer.train(
+        ones(4),
+        1,
+        eval_dataset=ones(4),
+        per_device_batch_size=None,
+        train_dataloader_kwargs={"batch_sampler": [[0, 1], [2, 3]]},
+        eval_dataloader_kwargs={"batch_sampler": [[0], [1, 2, 3]]},
+    )
+    config = trainer.run_config
+    assert trainer.num_updates == config.max_num_train_steps == 2
+    assert config.train_per_device_batch_size is config.train_total_batch_size is None
+    assert config.eval_per_device_batch_size is config.eval_total_batch_size is None

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
-from pytorch_accelerated.checkpoints import scheduler_states
 from pytorch_accelerated.checkpoints.contents import Weights
 from pytorch_accelerated.checkpoints.folders import CheckpointError, flush
+from pytorch_accelerated.checks import kind_of
+from pytorch_accelerated.run.schedulers import each, restore
 
 _ITEMS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
 
@@ -60,6 +61,11 @@ def contents_of(
     elif scheduler is not None:
         extra["scheduler_state_dict"] = scheduler.state_dict()
     _check_loadable(extra)
+    if optimizer is not None and not hasattr(optimizer, "state_dict"):
+        raise TypeError(
+            f"the optimizer is {kind_of(optimizer)}, which has no state_dict() to save: pass "
+            f"save_optimizer=False, and save what is in it in a way of your own"
+        )
     contents = {"model_state_dict": Weights(model).state_dict()}
     if optimizer is not None:
         contents["optimizer_state_dict"] = optimizer.state_dict()
@@ -123,7 +129,7 @@ def load(
             optimizer.load_state_dict(of_optimizer)
         if of_scheduler is not None:
             part = "scheduler"
-            scheduler_states.restore(scheduler, of_scheduler)
+            restore(scheduler, of_scheduler)
     except Exception as error:
         put_back()
         without = "" if part == "model" else f", or pass load_{part}=False"
@@ -142,7 +148,7 @@ def _as_it_is(model: Any, optimizer: Any, scheduler: Any) -> Callable[[], None]:
     state = getattr(optimizer, "state", None)
     schedulers = [
         (one, copy.deepcopy(one.state_dict()))
-        for one in scheduler_states.each(scheduler)
+        for one in each(scheduler)
         if hasattr(one, "state_dict")
     ]
 
