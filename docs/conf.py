@@ -49,7 +49,7 @@ nitpick_ignore_regex = [
     ("py:class", r".*\.(_\w+|[A-Z])"),
     (
         "py:class",
-        r"pytorch_accelerated\.schedules\.(phase\.Shape|track\.Track|value\.\w+)",
+        r"pytorch_accelerated\.schedules\.(phase\.Shape|track\.Track|terms\.\w+)",
     ),
     ("py:class", r"pytorch_accelerated\.preview\.columns\.Columns"),
     ("py:obj", r"(torch|accelerate|collections|fractions|functools|math)\..*|abs|round"),

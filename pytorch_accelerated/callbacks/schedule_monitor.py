@@ -13,7 +13,7 @@ import torch
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.checks import entries
-from pytorch_accelerated.schedulers.groups import plain
+from pytorch_accelerated.schedulers.held import plain
 
 Applied = dict[str, list[list[Any]]]
 """By field: for each update, the values of all parameter groups."""

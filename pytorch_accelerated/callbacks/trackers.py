@@ -18,7 +18,7 @@ from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.callbacks.log_metrics import NewMetrics, numbers_in
 from pytorch_accelerated.callbacks.schedule_monitor import copy_of_value, scheduled_fields
 from pytorch_accelerated.checks import entries, whole
-from pytorch_accelerated.schedulers.groups import plain
+from pytorch_accelerated.schedulers.held import plain
 
 
 @dataclass(eq=False, repr=False)

@@ -150,7 +150,7 @@ class Monitor:
         result: dict[str, float] = {}
         if self._twin is None or not self._applied.num_updates:
             return result
-        groups = group_names(self._groups)
+        groups = group_names(self._schedulers[0].optimizer)
         for title, record in (("plan", self._twin.record), ("applied", self._applied)):
             for field_name, (field, left_out) in self._twin.fields.items():
                 for group, value in zip(groups, record.last(field, left_out), strict=True):
@@ -176,7 +176,7 @@ class Monitor:
     def _columns(self, record: Record) -> Preview:
         fields = self._begun.fields.items()
         columns = {name: record.columns(field, left_out) for name, (field, left_out) in fields}
-        return Preview(columns, self.first_update, group_names(self._groups))
+        return Preview(columns, self.first_update, group_names(self._schedulers[0].optimizer))
 
     def _note(self, place: int, optimizer: Any, *_: Any) -> None:
         found_inf = getattr(optimizer, "found_inf", None)
@@ -213,13 +213,11 @@ class Monitor:
 
     def _plan(self, update: int) -> None:
         twin = self._begun
-        groups = twin.stub.param_groups
         # One whose steps were counted out, as of OneCycleLR, holds; its real step says the same.
         with nullcontext() if twin.is_planned else randomness_kept(), suppress(ValueError):
             twin.go_to(update)
-        for group in self._groups[len(groups) :]:
-            twin.stub.add_group(group)
-        twin.record.note(groups)
+        twin.meet_groups_of(self._optimizers)
+        twin.record.note(twin.stub.param_groups)
 
     def _differing(self) -> Iterator[str]:
         twin = self._begun

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from pytorch_accelerated.borrowed import checked_module, randomness_kept, tables_of, tensors_kept
 from pytorch_accelerated.checks import finite, whole, wrong_kind
 from pytorch_accelerated.schedulers import ParamScheduler
-from pytorch_accelerated.schedulers.groups import plain
+from pytorch_accelerated.schedulers.held import plain
 from pytorch_accelerated.schedules import exponential
 
 if TYPE_CHECKING:

@@ -20,8 +20,10 @@ from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.preview.columns import Column, entries
 from pytorch_accelerated.preview.of_schedules import check_number, rows_within, updates_of
 from pytorch_accelerated.preview.values import Preview
-from pytorch_accelerated.schedulers.groups import Field, Group, copied, plain
+from pytorch_accelerated.schedulers.groups import Field, Group
+from pytorch_accelerated.schedulers.held import copied, plain
 from pytorch_accelerated.schedulers.naming import labels_of
+from pytorch_accelerated.schedulers.optimizers import Optimizers, class_of, each_of
 from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase
 
 _MOST_WRAPPERS = 5  # a mock has attributes without end
@@ -35,6 +37,7 @@ class Stub(Optimizer):
 
     def __init__(self, real: Any) -> None:
         super().__init__([torch.nn.Parameter(torch.empty(0))], {})
+        self.kind = class_of(real)
         self.defaults = dict(getattr(real, "defaults", {}))
         self.stands_for: dict[int, Any] = {id(real): self, id(real.param_groups): self.param_groups}
         self.param_groups[:] = [self._copied(group) for group in real.param_groups]
@@ -98,9 +101,8 @@ def unwrapped(scheduler: Any) -> Any:
 def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
     # Copies, as a group that was added since gets its base value here.
     groups = [dict(group) for group in scheduler.optimizer.param_groups]
-    names = group_names(groups)
+    labels, names = labels_of(scheduler.optimizer), group_names(scheduler.optimizer)
     if isinstance(scheduler, SchedulerBase):
-        labels = labels_of(scheduler.optimizer)
         for field in scheduler._fields.values():
             field.choose(labels)
             field.adopt(groups)
@@ -130,9 +132,12 @@ def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
     return _simulated(scheduler, num_updates, names, is_asked)
 
 
-def group_names(groups: Sequence[Group]) -> list[str]:
-    """Return what a preview calls the groups."""
-    return [str(group.get("name", i)) for i, group in enumerate(groups)]
+def group_names(optimizer: Any) -> list[str]:
+    """Return what a preview calls the groups of an optimizer, or of several as one."""
+    return [
+        str(group.get("name", label.place)) if label.is_index else label.name
+        for group, label in zip(optimizer.param_groups, labels_of(optimizer), strict=True)
+    ]
 
 
 def _as_held(column: array[float], held: Any) -> array[float]:
@@ -195,6 +200,12 @@ class Twin:
                     twin.step()
         self._at = update
 
+    def meet_groups_of(self, optimizers: Sequence[Any]) -> None:
+        """Take copies of the groups that the optimizers got since."""
+        for stub, real in zip(each_of(self.stub), optimizers, strict=True):
+            for group in real.param_groups[len(stub.param_groups) :]:
+                stub.add_group(group)
+
     @property
     def fields(self) -> dict[str, tuple[Field, frozenset[int]]]:
         """By name each planned field, with the places of the groups that no plan is for.
@@ -244,12 +255,16 @@ def _refuse_metrics(scheduler: Any) -> None:
         )
 
 
-def _copies_of(schedulers: Sequence[Any]) -> tuple[list[Any], Stub]:
+def _copies_of(schedulers: Sequence[Any]) -> tuple[list[Any], Stub | Optimizers]:
     """Return copies of the schedulers of one optimizer, and the stub that is theirs."""
     memo: dict[int, Any] = {}
     optimizer = schedulers[0].optimizer
-    stub = Stub(optimizer)
-    memo.update(stub.stands_for)
+    stubs = [Stub(one) for one in each_of(optimizer)]
+    stub = Optimizers(stubs) if isinstance(optimizer, Optimizers) else stubs[0]
+    for one in stubs:
+        memo.update(one.stands_for)
+    for scheduler in schedulers:
+        memo[id(scheduler.optimizer)] = stub
     while hasattr(optimizer, "optimizer"):  # Accelerate's wrapper
         optimizer = optimizer.optimizer
         memo[id(optimizer)] = stub

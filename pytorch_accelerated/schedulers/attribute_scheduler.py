@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.schedulers.for_runs import for_the_run
-from pytorch_accelerated.schedulers.groups import Field, copied, plain, put
+from pytorch_accelerated.schedulers.groups import Field
+from pytorch_accelerated.schedulers.held import copied, plain, put
 from pytorch_accelerated.schedulers.param_scheduler import ParamScheduler
 from pytorch_accelerated.schedulers.plans import Plan
 from pytorch_accelerated.schedulers.scheduler_base import Due

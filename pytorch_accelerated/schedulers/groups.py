@@ -16,10 +16,18 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from pytorch_accelerated.schedulers.held import (
+    ANYTHING,
+    Value,
+    is_number,
+    mark_of,
+    own_tensor,
+    plain,
+    put,
+)
 from pytorch_accelerated.schedulers.naming import Label, chosen, field_missing
 
 Group: TypeAlias = dict[str, Any]
-Value: TypeAlias = Any  # a float, or a tuple of floats; user code may hand over tensors
 
 
 class ParamGroupFieldError(KeyError, ValueError):
@@ -92,10 +100,22 @@ class Field:
 
     def choose(self, labels: Sequence[Label]) -> None:
         """Find out which of the groups the field is for; some may have come since."""
+        known = {(label.owner, label.place): i for i, label in enumerate(self.labels)}
+        order = [known.get((label.owner, label.place)) for label in labels]
+        if len(self.last) == len(known) and [*range(len(known))] != order[: len(known)]:
+            self._follow(order)
         if self.by_key is not None:
             self.chosen = chosen(self.name, self.by_key, labels)
             self.left_out = frozenset(i for i, one in enumerate(self.chosen) if one is None)
         self.labels = labels
+
+    def _follow(self, order: list[int | None]) -> None:
+        """Follow groups to other places: one was added to an optimizer before the last."""
+        last, seen, found, told = self.last, self.seen, self.found, self.told
+        self.last = [ANYTHING if was is None else last[was] for was in order]
+        self.seen = [None if was is None else seen[was] for was in order]
+        self.found = {i: found[was] for i, was in enumerate(order) if was in found}
+        self.told = {i for i, was in enumerate(order) if was in told}
 
     def called(self, index: int) -> str:
         """Return what messages call a group."""
@@ -325,7 +345,7 @@ class Field:
         return True
 
     def write(
-        self, groups: Sequence[Group], values: list[Value], defaults: Group | None = None
+        self, groups: Sequence[Group], values: list[Value], all_defaults: Iterable[Group] = ()
     ) -> None:
         """Put a checked value into each group; a tensor stays the tensor it is.
 
@@ -342,17 +362,22 @@ class Field:
                     group[key] = self._filled(held, group[self.initial_key], taken, value)
                 elif isinstance(held, Tensor | tuple):  # of which others may hold the tensor
                     group[key] = self._filled(held, held, taken)
-            if taken and defaults and key in defaults:
-                defaults[key] = self._filled(held := defaults[key], held, taken)
+            for defaults in all_defaults if taken else ():
+                if key in defaults:
+                    defaults[key] = self._filled(held := defaults[key], held, taken)
         self.look_at(groups, values)
 
     def _filled(self, held: Any, base: Value, taken: dict[int, Value], value: Value = None) -> Any:
         """Return what a group has to hold for a value, or without one, with tensors of its own."""
         if not isinstance(held, tuple | list):
-            return _own(held, base, taken) if value is None else put(_own(held, base, taken), value)
+            return (
+                own_tensor(held, base, taken)
+                if value is None
+                else put(own_tensor(held, base, taken), value)
+            )
         entries = [*held]
         for i in range(len(held)) if self.index is None else (self.index,):
-            entries[i] = _own(held[i], base[i], taken)
+            entries[i] = own_tensor(held[i], base[i], taken)
             if value is not None:
                 entries[i] = put(entries[i], value[i] if self.index is None else value)
         return tuple(entries)
@@ -360,83 +385,6 @@ class Field:
     def look_at(self, groups: Sequence[Group], values: Sequence[Value]) -> None:
         """Remember what was written just now, the bases, and whether all groups hold floats."""
         held = self.held(groups)
-        self.last = list(map(_mark, held, values))
+        self.last = list(map(mark_of, held, values))
         self.seen = self.bases(groups)
         self.holds_floats = self.index is None and all(type(value) is float for value in held)
-
-
-def plain(value: Any) -> Any:
-    """Return a held value as plain Python numbers: a float, or a tuple of them."""
-    if type(value) is float:
-        return value
-    if isinstance(value, tuple | list):
-        return tuple(map(plain, value))
-    if isinstance(value, Tensor):
-        value = value.detach()
-    if not is_number(value):
-        return value
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
-
-
-def copied(value: Any) -> Any:
-    """Return a held value so that later updates do not change it."""
-    return value.detach().clone() if isinstance(value, Tensor) else value
-
-
-class TensorMark:
-    """A tensor, what was written to it, and its version, which grows with each write in place.
-
-    It equals what still holds that value. The version is compared without making the host wait
-    for a device.
-    """
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __init__(self, tensor: Tensor, value: Any) -> None:
-        self.tensor = tensor
-        self.value = value
-        self.version = tensor._version
-
-    def __eq__(self, held: object) -> bool:
-        if held is self.tensor and self.tensor._version == self.version:
-            return True
-        # Replaced (by restoring the optimizer) or written to: rare, so looking at it is fine.
-        value = torch.as_tensor(self.value, dtype=self.tensor.dtype)
-        return bool(torch.equal(torch.as_tensor(held).cpu(), value.cpu()))
-
-
-def _mark(held: Any, value: Any) -> Any:
-    """Return what equals ``held`` for as long as it holds what was written there just now."""
-    if isinstance(held, Tensor):
-        return TensorMark(held, value)
-    return tuple(map(_mark, held, value)) if isinstance(held, tuple | list) else held
-
-
-def is_number(value: Any) -> bool:
-    """Say whether ``value`` is one number, also NumPy's or a tensor's."""
-    if isinstance(value, Tensor):
-        return value.ndim == 0 and value.dtype != torch.bool
-    if type(value) is float or isinstance(value, numbers.Real):
-        return not isinstance(value, bool)
-    # NumPy's and other libraries' scalars and 0-d arrays.
-    return getattr(value, "shape", None) == () and hasattr(value, "__float__")
-
-
-def _own(held: Any, base: Value, taken: dict[int, Value]) -> Any:
-    """Return ``held``, or a copy that holds the base if it is a tensor that is ``taken``."""
-    if not isinstance(held, Tensor):
-        return held
-    if id(held) not in taken:
-        taken[id(held)] = base
-        return held
-    return put(copied(held).requires_grad_(held.requires_grad), taken[id(held)])
-
-
-def put(held: Any, value: Value) -> Value:
-    """Return what a group has to hold for ``value``: the tensor it held, filled, or the value."""
-    if not isinstance(held, Tensor):
-        return value
-    return held.copy_(value) if isinstance(value, Tensor) else held.fill_(value)

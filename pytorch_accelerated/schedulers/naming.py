@@ -7,28 +7,45 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from pytorch_accelerated.schedulers.optimizers import Optimizers, class_of, each_of
+
 
 class Label(NamedTuple):
-    """What a parameter group is called: by keys of mappings, and in messages."""
+    """What a parameter group is called: by keys of mappings, and in messages.
+
+    Attributes:
+        name: Its own name, or that of its optimizer and its place there.
+        kind: The class of its optimizer.
+        owner: What its optimizer is called.
+        place: Its place in the optimizer; this and the owner tell it from all others.
+        is_index: Whether the place is also its index among all groups.
+        text: What messages call it.
+    """
 
     name: str
     kind: str
+    owner: str
     place: int
+    is_index: bool
     text: str
 
 
 def labels_of(optimizer: Any) -> list[Label]:
-    """Return what the groups of an optimizer are called.
+    """Return what the groups of an optimizer, or of several as one, are called.
 
-    One without a name is called after the optimizer's class and its place there: ``AdamW/0``.
+    One without a name is called after its optimizer and its place there: ``AdamW/0``.
     """
-    own = getattr(optimizer, "optimizer", optimizer)  # Accelerate's wrapper
+    is_several = isinstance(optimizer, Optimizers)
     labels = []
-    for index, group in enumerate(optimizer.param_groups):
-        kind = getattr(group, "kind", type(own).__name__)
-        name = str(group.get("name") or f"{kind}/{index}")
-        text = getattr(group, "text", f"parameter group {index}")
-        labels.append(Label(name, kind, index, text))
+    for one, owner in zip(
+        each_of(optimizer), optimizer.names if is_several else [class_of(optimizer)], strict=True
+    ):
+        for place, group in enumerate(one.param_groups):
+            kind = getattr(group, "kind", class_of(one))
+            name = str(group.get("name") or f"{owner}/{place}")
+            text = f"parameter group {name!r}" if is_several else f"parameter group {place}"
+            text = getattr(group, "text", text)
+            labels.append(Label(name, kind, owner, place, not is_several, text))
     return labels
 
 
@@ -37,8 +54,8 @@ def chosen(
 ) -> list[Any | None]:
     """Return what there is for each group under its most exact key; None where no key matches.
 
-    A name is more exact than an index, that than the class of an optimizer, a pattern of
-    :func:`fnmatch.fnmatch` less, and ``"*"`` least.
+    A name is more exact than an index, that than an optimizer and that than its class; a pattern
+    of Python's ``fnmatch`` is less exact, and ``"*"`` least.
     """
     result: list[Any | None] = []
     names = {label.name for label in labels}
@@ -59,7 +76,7 @@ def chosen(
 def check_keys(field: str, keys: Iterable[Any], labels: Sequence[Label]) -> None:
     """Raise for a key that matches no group, and say what it may be meant for."""
     names = [*dict.fromkeys(label.name for label in labels)]
-    known = [*names, *dict.fromkeys(label.kind for label in labels)]
+    known = [*names, *dict.fromkeys(name for label in labels for name in (label.kind, label.owner))]
     for key in keys:
         if key == "*" or any(_exactness(key, label, names) for label in labels):
             continue
@@ -87,9 +104,11 @@ def field_missing(name: str, key: str, there: Sequence[Label], lacking: Sequence
 
 def _exactness(key: Any, label: Label, names: Container[str]) -> int:
     if not isinstance(key, str):
-        return 4 if type(key) is int and key == label.place else 0
+        return 5 if type(key) is int and key == label.place and label.is_index else 0
     if key == label.name:
-        return 5
+        return 6
+    if key == label.owner != label.kind:
+        return 4
     if key == label.kind:
         return 3
     if key == "*":

@@ -11,8 +11,10 @@ from torch.optim import Optimizer
 from pytorch_accelerated.checks import same, whole
 from pytorch_accelerated.schedulers import quick, state
 from pytorch_accelerated.schedulers.for_runs import for_the_run
-from pytorch_accelerated.schedulers.groups import Field, Group, plain
+from pytorch_accelerated.schedulers.groups import Field, Group
+from pytorch_accelerated.schedulers.held import plain
 from pytorch_accelerated.schedulers.messages import raise_named
+from pytorch_accelerated.schedulers.optimizers import OneOrMore
 from pytorch_accelerated.schedulers.plans import FieldSchedules, Plan, field_of, schedules_in
 from pytorch_accelerated.schedulers.scheduler_base import (
     Due,
@@ -46,7 +48,7 @@ class _Scheduled(SchedulerBase):
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizer: OneOrMore,
         *,
         horizon: int | None = None,
         num_updates_per_epoch: int | None = None,
@@ -64,7 +66,7 @@ class _Scheduled(SchedulerBase):
         self._attach(optimizer, [own.field for own in self._schedules])
         for own in self._schedules:
             own.check_groups()
-            own.look_at(self._bases(own.field), optimizer.param_groups)
+            own.look_at(self._bases(own.field), self.optimizer.param_groups)
 
     @staticmethod
     def _field_of(name: str) -> Field:
@@ -177,15 +179,17 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
     and the *n*-th ``step()`` puts those for update *n* in force.
 
     Args:
-        optimizer: The optimizer whose parameter groups are scheduled.
+        optimizer: The optimizer whose parameter groups are scheduled, or a list of several.
         **schedules: Field → schedule: ``lr``, ``weight_decay``, ``momentum``, ``beta1``,
             ``beta2`` (entries of ``betas``), or any other key of the groups. Instead of one
             schedule for all groups, a sequence with one for each, or a mapping, which leaves
-            groups alone that none of its keys matches. A key is a group's ``name``, its index,
-            the optimizer's class, a pattern as for :func:`fnmatch.fnmatch`, or ``"*"``; where
-            several match a group, the first in this order counts. A group without a name is
-            called after the optimizer's class and its index, ``AdamW/0``. A schedule may also be
-            text, as :func:`~pytorch_accelerated.schedules.expression.parse_schedule` reads it.
+            groups alone that none of its keys matches. A key is a group's ``name``, its index
+            (of a single optimizer's groups), its optimizer, the class of that, a pattern as for
+            Python's ``fnmatch``, or ``"*"``; where several match a group, the first in this
+            order counts. A group without a name is called after its optimizer and its place
+            there, ``AdamW/0``; an optimizer is called after its class, the second of a class
+            ``AdamW.1``. A schedule may also be text, as
+            :func:`~pytorch_accelerated.schedules.expression.parse_schedule` reads it.
         horizon: How many updates the run has, for lengths that are shares of it, or the rest.
         num_updates_per_epoch: How many updates an epoch has, for lengths in epochs.
 
@@ -255,7 +259,7 @@ class StatelessParamScheduler(_Scheduled):
     it is called. The unit may be anything that grows: samples or tokens seen, too.
 
     Args:
-        optimizer: The optimizer whose parameter groups are scheduled.
+        optimizer: The optimizer whose parameter groups are scheduled, or a list of several.
         **schedules: Field → schedule, as for :class:`ParamScheduler`.
         horizon: As for :class:`ParamScheduler`, in the unit that is counted.
         num_updates_per_epoch: As for :class:`ParamScheduler`.

@@ -118,6 +118,12 @@ class FieldSchedules:
 
     def check_groups(self) -> None:
         """Raise if a schedule is meant for a group that there is not."""
+        if isinstance(self.plan, tuple) and not all(one.is_index for one in self.field.labels):
+            raise ValueError(
+                f"{self.field.name}={[*self.plan]!r} is a list, but several optimizers may get "
+                "groups on the way, so places would be unclear. Write a mapping: "
+                f"{{{', '.join(f'{label.name!r}: …' for label in self.field.labels)}}}."
+            )
         if isinstance(self.plan, tuple) and len(self.plan) > len(self.field.labels):
             raise self._wrong_number()
         if self.field.by_key:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from pytorch_accelerated.schedulers.groups import Field, TensorMark
+from pytorch_accelerated.schedulers.groups import Field
+from pytorch_accelerated.schedulers.held import TensorMark
 
 
 def prepare(scheduler: Any) -> None:

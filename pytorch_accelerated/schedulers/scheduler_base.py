@@ -13,10 +13,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from pytorch_accelerated import door
-from pytorch_accelerated.checks import kind_of, whole
+from pytorch_accelerated.checks import whole
 from pytorch_accelerated.schedulers import messages, state
-from pytorch_accelerated.schedulers.groups import Field, Group, copied
+from pytorch_accelerated.schedulers.groups import Field, Group
+from pytorch_accelerated.schedulers.held import copied
 from pytorch_accelerated.schedulers.naming import labels_of
+from pytorch_accelerated.schedulers.optimizers import OneOrMore, as_one, check_optimizer, each_of
 
 Due: TypeAlias = "list[tuple[Field, list[Any]]]"
 Planned: TypeAlias = "dict[Field, list[array[float] | None]]"
@@ -55,7 +57,7 @@ class SchedulerBase(metaclass=SchedulerMeta):
     To make one of your own, override :meth:`get_updated_values`.
 
     Args:
-        optimizer: The optimizer whose parameter groups are scheduled.
+        optimizer: The optimizer whose parameter groups are scheduled, or a list of several.
         param_group_field: The key in the parameter groups, such as ``lr`` or ``weight_decay``.
 
     Raises:
@@ -95,16 +97,12 @@ class SchedulerBase(metaclass=SchedulerMeta):
     #: Groups that got a base value since the last step, and the key that it is under.
     _new_groups: tuple[tuple[Group, str], ...] = ()
 
-    def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
+    def __init__(self, optimizer: OneOrMore, param_group_field: str = "lr") -> None:
         self._attach(optimizer, [Field(param_group_field)])
 
-    def _attach(self, optimizer: Optimizer, fields: list[Field]) -> None:
-        if not isinstance(getattr(optimizer, "param_groups", None), list):
-            raise TypeError(
-                f"optimizer is {kind_of(optimizer)}, which has no list of param_groups. "
-                "Hand over the optimizer itself, for example torch.optim.AdamW(model.parameters())."
-            )
-        self.optimizer = optimizer
+    def _attach(self, optimizer: OneOrMore, fields: list[Field]) -> None:
+        self.optimizer: Optimizer = as_one(optimizer)
+        check_optimizer("optimizer", self.optimizer)
         self.param_group_field = fields[0].name
         self._fields = {field.name: field for field in fields}
         self._adopt(fields)
@@ -280,7 +278,8 @@ class SchedulerBase(metaclass=SchedulerMeta):
         return due
 
     def _write(self, due: Due) -> None:
-        groups, defaults = self.optimizer.param_groups, getattr(self.optimizer, "defaults", None)
+        groups = self.optimizer.param_groups
+        defaults = [getattr(one, "defaults", {}) for one in each_of(self.optimizer)]
         for field, values in due:
             self._fields.setdefault(field.name, field)
             field.write(groups, values, defaults)
@@ -352,7 +351,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
     To make one of your own, override :meth:`SchedulerBase.get_updated_values`.
 
     Args:
-        optimizer: The optimizer whose parameter groups are scheduled.
+        optimizer: The optimizer whose parameter groups are scheduled, or a list of several.
         param_group_field: The key in the parameter groups, such as ``lr`` or ``weight_decay``.
 
     Raises:
@@ -378,7 +377,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
     _is_counting = True
     _was_stepped = False
 
-    def __init__(self, optimizer: Optimizer, param_group_field: str = "lr") -> None:
+    def __init__(self, optimizer: OneOrMore, param_group_field: str = "lr") -> None:
         # LRScheduler.__init__ patches optimizer.step, so it is left out on purpose.
         SchedulerBase.__init__(self, optimizer, param_group_field)
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 
 from pytorch_accelerated.checks import same
-from pytorch_accelerated.schedulers.groups import plain
+from pytorch_accelerated.schedulers.held import plain
 from pytorch_accelerated.schedulers.naming import labels_of
 
 T = TypeVar("T")
@@ -217,7 +217,7 @@ def warn_of_replaced(scheduler: Any, due: Iterable[Any], state: Mapping[str, Any
             f"{field.starting(i)} had {field.initial_key}={seen!r} when the scheduler was "
             f"made; now it has {base!r}, which counts."
             for i, (seen, base) in enumerate(zip(field.seen, bases, strict=False))
-            if seen != base
+            if seen is not None and seen != base
         ]
         before = state["values"].get(field.name, values)
         for i, now in enumerate(field.held(groups)):

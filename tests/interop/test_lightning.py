@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from pytorch_accelerated.integrations.lightning import scheduled
+from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import constant, cosine, linear
 from tests.interop.plan import (
     BASE,
@@ -344,3 +345,41 @@ def test_fabric_takes_the_optimizer_before_or_after_its_setup() -> None:
     model, optimizer = fabric.setup(model, inner)
     after = make_scheduler(optimizer)
     assert before.get_last_lr() == after.get_last_lr() == twin.get_last_lr() == planned(0, 0)
+
+
+class TwoOptimizers(L.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.layers = torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 1))
+
+    def configure_optimizers(self) -> Any:
+        muon = torch.optim.Muon(self.layers[0].parameters(), lr=BASE, momentum=0.9)
+        adamw = torch.optim.AdamW(self.layers[1].parameters(), lr=2 * BASE)
+        self.recorders = Recorder(muon), Recorder(adamw)
+        plan = linear(NUM_UPDATES, end=0.0)
+        self.scheduler = ParamScheduler([muon, adamw], lr=plan, momentum={"Muon": plan})
+        return [muon, adamw], [self.scheduler]
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        loss = self.layers(batch[0].expand(-1, 2)).square().mean()
+        self.manual_backward(loss)
+        for optimizer in self.optimizers():
+            optimizer.step()
+            optimizer.zero_grad()
+        self.lr_schedulers().step()
+
+
+def test_one_scheduler_for_two_optimizers_resumes_with_them(tmp_path: Path) -> None:
+    plan = linear(NUM_UPDATES, end=0.0)
+    used: list[list[Any]] = [[], []]
+    path = None
+    for num_epochs in (1, 2):
+        module = TwoOptimizers()
+        fit = trainer(tmp_path, max_epochs=num_epochs)
+        fit.fit(module, batches(NUM_UPDATES // 2), ckpt_path=path)
+        for all_of_it, recorder in zip(used, module.recorders, strict=True):
+            all_of_it += recorder.used
+        fit.save_checkpoint(path := tmp_path / "between.ckpt")
+    for all_of_it, base in zip(used, (BASE, 2 * BASE), strict=True):
+        assert all_of_it == [[plan(k, base)] for k in range(NUM_UPDATES)]
