@@ -102,7 +102,8 @@ class Field:
         """Find out which of the groups the field is for; some may have come since."""
         known = {(label.owner, label.place): i for i, label in enumerate(self.labels)}
         order = [known.get((label.owner, label.place)) for label in labels]
-        if len(self.last) == len(known) and [*range(len(known))] != order[: len(known)]:
+        is_more = len(self.last) == len(known) < len(labels)
+        if is_more and [*range(len(known))] != order[: len(known)]:
             self._follow(order)
         if self.by_key is not None:
             self.chosen = chosen(self.name, self.by_key, labels)
