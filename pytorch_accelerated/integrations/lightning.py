@@ -1,18 +1,17 @@
-"""Lightning: what ``configure_optimizers`` returns, and a callback that compares."""
+"""What Lightning's ``configure_optimizers`` returns, and a callback that compares."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
+from pytorch_accelerated.integrations.monitors import Monitor
 from pytorch_accelerated.schedulers import ParamScheduler
 
-if TYPE_CHECKING:
-    from lightning.pytorch import LightningModule
-
-__all__ = ["scheduled"]
+__all__ = ["ScheduleMonitor", "scheduled"]
 
 
 def scheduled(
@@ -68,3 +67,56 @@ def scheduled(
 
 def _known(number: float) -> int | None:
     return math.ceil(number) if 0 < number < math.inf else None
+
+
+class ScheduleMonitor(Monitor, Callback):
+    """Records what each update of a Trainer ran with beside the plan, and warns where they part.
+
+    The Trainer's loggers get ``plan/…`` and ``applied/…`` every ``log_every_n_steps`` updates, and
+    the text of the plan with the hyperparameters, as ``schedules``.
+
+    Raises:
+        ValueError: When training starts, if the module has no scheduler, or several optimizers with
+            one each.
+
+    Example:
+        >>> from pytorch_accelerated.integrations.lightning import ScheduleMonitor
+        >>> monitor = ScheduleMonitor()  # Trainer(…, callbacks=[monitor])
+        >>> monitor.summary()
+        'no update was recorded'
+    """
+
+    _logged = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to record, where the checkpoint that was loaded left off."""
+        schedulers = [one.scheduler for one in trainer.lr_scheduler_configs]
+        if len(trainer.optimizers) > 1 and len(schedulers) > 1:
+            raise ValueError(
+                f"ScheduleMonitor is for one scheduler, but there are {len(schedulers)} for "
+                f"{len(trainer.optimizers)} optimizers. Make one ParamScheduler([…], lr=…) for all "
+                "that make each update together. Else make a Monitor of "
+                "pytorch_accelerated.integrations.monitors for each, and call its "
+                "begin(optimizer, scheduler) in on_train_start, and its end() in on_train_end."
+            )
+        self.begin(trainer.optimizers, schedulers)
+        self._logged = trainer.global_step
+        for logger in trainer.loggers:
+            logger.log_hyperparams({"schedules": self.text})
+
+    def on_train_batch_end(self, trainer: Any, *args: Any, **kwargs: Any) -> None:
+        """Log the planned and applied values of an update, under its number."""
+        if trainer.global_step == self._logged:
+            return  # the batch only accumulated gradients
+        self._logged = trainer.global_step
+        if trainer.log_every_n_steps and self._logged % trainer.log_every_n_steps == 0:
+            for logger in trainer.loggers:
+                logger.log_metrics(self.metrics(), step=self._logged - 1)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop recording, and log the summary."""
+        self.end()
+
+    def on_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Stop recording, and log the summary."""
+        self.end()

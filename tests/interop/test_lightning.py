@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,20 @@ from typing import Any
 import lightning as L  # noqa: N812  the way its users write it
 import pytest
 import torch
+import yaml
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI, LRSchedulerCallable
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from pytorch_accelerated.integrations.lightning import scheduled
-from pytorch_accelerated.schedulers import ParamScheduler
+from pytorch_accelerated.integrations.lightning import ScheduleMonitor, scheduled
+from pytorch_accelerated.schedulers import ParamScheduler, SchedulerWarning
 from pytorch_accelerated.schedules import constant, cosine, linear
 from tests.interop.plan import (
     BASE,
     DECAY,
     NUM_UPDATES,
+    PLAN,
     TEXTS,
     make_scheduler,
     planned,
@@ -89,10 +92,13 @@ def test_each_update_runs_with_the_planned_value(
     accumulation: int, epochs: int, tmp_path: Path
 ) -> None:
     module = Module()
-    fit = trainer(tmp_path, max_epochs=epochs, accumulate_grad_batches=accumulation)
+    options = {"accumulate_grad_batches": accumulation, "callbacks": [ScheduleMonitor()]}
+    fit = trainer(tmp_path, max_epochs=epochs, **options)
     fit.fit(module, batches(NUM_UPDATES // epochs * accumulation))
     assert module.used() == planned()
     assert module.used_decay() == planned_decay()
+    (watch,) = (one for one in fit.callbacks if isinstance(one, ScheduleMonitor))
+    assert watch.summary() == "applied == planned (8 updates, 16 values)"
     assert module.scheduler.num_updates == fit.global_step == NUM_UPDATES
 
 
@@ -113,27 +119,91 @@ def test_going_on_from_a_checkpoint(position: int, tmp_path: Path) -> None:
     assert (straight.used(), straight.used_decay()) == (planned(), planned_decay())
 
     resumed = Module()
-    trainer(tmp_path, max_epochs=2).fit(
+    watch = ScheduleMonitor()
+    trainer(tmp_path, max_epochs=2, callbacks=[watch]).fit(
         resumed, batches(4), ckpt_path=tmp_path / f"step={position}.ckpt", weights_only=True
     )
     assert (resumed.used(), resumed.used_decay()) == (planned(position), planned_decay(position))
+    assert watch.applied["lr"] == [[value] for value in planned(position)[:-1]]
+    assert watch.differences == []
 
 
-def test_the_monitor_logs_what_is_in_force(tmp_path: Path) -> None:
+def test_both_monitors_log_what_each_update_ran_with(tmp_path: Path) -> None:
     module = Module()
     logger = CSVLogger(tmp_path)
-    monitor = LearningRateMonitor(logging_interval="step", log_weight_decay=True)
-    trainer(tmp_path, max_epochs=2, logger=logger, callbacks=[monitor], log_every_n_steps=1).fit(
-        module, batches(4)
+    theirs = LearningRateMonitor(logging_interval="step", log_weight_decay=True)
+    options = {"log_every_n_steps": 1, "callbacks": [theirs, ScheduleMonitor()]}
+    trainer(tmp_path, max_epochs=2, logger=logger, accumulate_grad_batches=2, **options).fit(
+        module, batches(8)
     )
-    logged = [float(value) for value in read_column(logger, "lr-SGD")]
-    assert logged == planned()[:-1]
+    for column, values in (
+        ("lr-SGD", planned()),
+        ("plan/lr", planned()),
+        ("applied/lr", planned()),
+        ("plan/weight_decay", planned_decay()),
+        ("applied/weight_decay", planned_decay()),
+    ):
+        # Lightning's own logs each batch.
+        assert list(dict.fromkeys(read_column(logger, column))) == values[:-1]
+    assert len(read_column(logger, "plan/lr")) == NUM_UPDATES
+    steps = read_column(logger, "step", where="plan/lr")
+    assert steps == list(range(NUM_UPDATES))
+    hparams = yaml.safe_load((Path(logger.log_dir) / "hparams.yaml").read_text())
+    assert hparams["schedules"]["lr"] == repr(PLAN)
 
 
-def read_column(logger: CSVLogger, name: str) -> list[str]:
-    header, *lines = (Path(logger.log_dir) / "metrics.csv").read_text().splitlines()
-    column = header.split(",").index(name)
-    return [line.split(",")[column] for line in lines if line.split(",")[column]]
+def read_column(logger: CSVLogger, name: str, where: str = "") -> list[float]:
+    with (Path(logger.log_dir) / "metrics.csv").open() as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row[where or name]]
+
+
+class OnceAnEpoch(Module):
+    def configure_optimizers(self) -> Any:
+        configured = super().configure_optimizers()
+        del configured["lr_scheduler"]["interval"]
+        return configured
+
+
+class TwiceAnUpdate(Module):
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        scheduler.step()
+        scheduler.step()
+
+
+class BeforeTheOptimizer(Module):
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        self.scheduler.step()
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("module", "diagnosis"),
+    [
+        (OnceAnEpoch, "as if once an epoch"),
+        (TwiceAnUpdate, "2 times an update"),
+        (BeforeTheOptimizer, "before the first update"),
+    ],
+)
+def test_the_monitor_finds_a_mistake(module: Any, diagnosis: str, tmp_path: Path) -> None:
+    watch = ScheduleMonitor()
+    with pytest.warns(SchedulerWarning, match=diagnosis) as caught:
+        trainer(tmp_path, max_epochs=2, callbacks=[watch]).fit(module(), batches(4))
+    assert [one.category for one in caught].count(SchedulerWarning) == 1
+    assert diagnosis in watch.summary()
+
+
+def test_the_monitor_leaves_no_hook_after_an_exception(tmp_path: Path) -> None:
+    class Failing(Module):
+        def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+            raise RuntimeError("the disk is full")
+
+    module = Failing()
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        trainer(tmp_path, max_epochs=2, callbacks=[ScheduleMonitor()]).fit(module, batches(4))
+    hooks = module.scheduler.optimizer._optimizer_step_pre_hooks
+    assert len(hooks) == 2  # those of the recorders
 
 
 def test_epochs_are_those_of_the_trainer_unless_told(tmp_path: Path) -> None:
@@ -199,6 +269,10 @@ class Adversaries(L.LightningModule):
 def test_manual_optimization_of_several_optimizers(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="horizon="):
         trainer(tmp_path, max_epochs=2).fit(Adversaries(is_told=False), batches(4))
+    with pytest.raises(ValueError, match="there are 2 for 2 optimizers"):
+        trainer(tmp_path, max_epochs=2, callbacks=[ScheduleMonitor()]).fit(
+            Adversaries(is_told=True), batches(4)
+        )
     module = Adversaries(is_told=True)
     trainer(tmp_path, max_epochs=2).fit(module, batches(4))
     first, second = ([values[0] for values in one.used] for one in module.recorders)
@@ -375,11 +449,12 @@ def test_one_scheduler_for_two_optimizers_resumes_with_them(tmp_path: Path) -> N
     used: list[list[Any]] = [[], []]
     path = None
     for num_epochs in (1, 2):
-        module = TwoOptimizers()
-        fit = trainer(tmp_path, max_epochs=num_epochs)
+        module, watch = TwoOptimizers(), ScheduleMonitor()
+        fit = trainer(tmp_path, max_epochs=num_epochs, callbacks=[watch])
         fit.fit(module, batches(NUM_UPDATES // 2), ckpt_path=path)
         for all_of_it, recorder in zip(used, module.recorders, strict=True):
             all_of_it += recorder.used
         fit.save_checkpoint(path := tmp_path / "between.ckpt")
+        assert watch.summary().startswith("applied == planned (4 updates")
     for all_of_it, base in zip(used, (BASE, 2 * BASE), strict=True):
         assert all_of_it == [[plan(k, base)] for k in range(NUM_UPDATES)]
