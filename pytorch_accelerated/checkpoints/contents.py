@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from pytorch_accelerated.borrowed import COMPILED, uncompiled
-from pytorch_accelerated.checkpoints.folders import CheckpointError, opened, read_json, to_json
+from pytorch_accelerated.checkpoints.folders import (
+    CheckpointError,
+    opened,
+    part_name,
+    read_json,
+    to_json,
+)
 
 _STATE_FILE = "state.json"
 _OWN_FILES = {"model": "the model's state", "optimizer": "the optimizer's state"}
@@ -72,9 +78,10 @@ Copies = dict[str, dict[str, Tensor]]
 """What tensors were copied to, by file and name."""
 
 
-def files_of(states: Mapping[str, Any], kept: Copies | None = None) -> dict[str, list[Any]]:
+def files_of(states: Mapping[str, Any], kept: Copies | None = None) -> dict[str, Iterable[Any]]:
     """Return the files of a checkpoint; tensors are copied to host memory.
 
+    Each `bytes` in the states is a file of its own, which never changes.
     ``kept`` holds the copies of the checkpoint before, which give their memory to those of this
     one: new memory would take more than twice as long, as the system has to give each page of it.
     """
@@ -83,11 +90,13 @@ def files_of(states: Mapping[str, Any], kept: Copies | None = None) -> dict[str,
     shared = {name: state for name, state in states.items() if name not in _OWN_FILES}
     trees[_SHARED] = (shared, "the state of the run")
     skeletons: dict[str, Any] = {}
-    files: dict[str, list[Any]] = {}
+    files: dict[str, Iterable[Any]] = {}
+    parts: list[bytes] = []
     for name, (tree, where) in trees.items():
-        skeletons[name], kept[name] = split(tree, where, kept.get(name, {}))
+        skeletons[name], kept[name] = split(tree, where, kept.get(name, {}), parts)
         files[f"{name}.safetensors"] = pieces(kept[name])
-    return {**files, _STATE_FILE: [to_json(skeletons)]}
+    files[_STATE_FILE] = [to_json(skeletons)]
+    return {**files, **{part_name(index): part for index, part in enumerate(parts)}}
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -96,7 +105,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     try:
         skeletons, _ = read_json(path)
         trees = {
-            name: join(skeletons[name], read(folder / f"{name}.safetensors"))
+            name: join(skeletons[name], read(folder / f"{name}.safetensors"), folder)
             for name in (*_OWN_FILES, _SHARED)
         }
         shared = trees.pop(_SHARED)
@@ -109,16 +118,20 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def split(
-    tree: Any, where: str = "state", kept: Mapping[str, Tensor] = MappingProxyType({})
+    tree: Any,
+    where: str = "state",
+    kept: Mapping[str, Tensor] = MappingProxyType({}),
+    parts: list[bytes] | None = None,
 ) -> tuple[Any, dict[str, Tensor]]:
     """Separate a tree into what JSON can say and its tensors, which are copied to host memory.
 
     Where the tree had a tensor, the skeleton has its name. What could only be saved as code is
     refused; ``where`` is what to call the tree in the message. A tensor is copied to the one of
-    its name in ``kept``, if that is like it.
+    its name in ``kept``, if that is like it. Where the tree had `bytes`, the skeleton has the place
+    of these in ``parts``, which they are added to.
     """
     tensors: dict[str, Tensor] = {}
-    skeleton = _plain(tree, where, (), tensors)
+    skeleton = _plain(tree, where, (), tensors, [] if parts is None else parts)
     return skeleton, {name: _copied(one, kept.get(name)) for name, one in tensors.items()}
 
 
@@ -128,7 +141,13 @@ def _copied(tensor: Tensor, kept: Tensor | None) -> Tensor:
     return kept.copy_(tensor)
 
 
-def _plain(value: Any, where: str, path: tuple[str, ...], tensors: dict[str, Tensor]) -> Any:
+def _plain(
+    value: Any,
+    where: str,
+    path: tuple[str, ...],
+    tensors: dict[str, Tensor],
+    parts: list[bytes],
+) -> Any:
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, Tensor):
@@ -136,13 +155,16 @@ def _plain(value: Any, where: str, path: tuple[str, ...], tensors: dict[str, Ten
             value = torch.view_as_real(value.resolve_conj())
             return {"__complex__": _add(value, path, tensors, where)}
         return {"__tensor__": _add(value, path, tensors, where)}
+    if type(value) is bytes:
+        parts.append(value)
+        return {"__bytes__": len(parts) - 1}
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float) and type(value).__module__ != "numpy":
         return value if math.isfinite(value) else {"__float__": [repr(value)]}
 
     def inner(item: Any, key: object) -> Any:
-        return _plain(item, where, (*path, str(key)), tensors)
+        return _plain(item, where, (*path, str(key)), tensors, parts)
 
     if isinstance(value, list):
         return [inner(item, i) for i, item in enumerate(value)]
@@ -158,7 +180,7 @@ def _plain(value: Any, where: str, path: tuple[str, ...], tensors: dict[str, Ten
     raise TypeError(
         f"{_at(where, path)} is a {type(value).__module__}."
         f"{type(value).__qualname__}, which cannot go into a checkpoint: only tensors, numbers, "
-        f"strings, None and lists, tuples, sets and dicts of these can be read back without "
+        f"strings, bytes, None and lists, tuples, sets and dicts of these can be read back without "
         f"running code from the file. Convert it first, for example a path or a date with str(), "
         f"a NumPy number with float()"
     )
@@ -183,10 +205,13 @@ def _add(value: Tensor, path: tuple[str, ...], tensors: dict[str, Tensor], where
     return name
 
 
-def join(skeleton: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Return what `split` was given, from its two results; the first may have been JSON."""
+def join(skeleton: Any, tensors: Mapping[str, Tensor], folder: Path = Path()) -> Any:
+    """Return what `split` was given, from its two results; the first may have been JSON.
+
+    The `bytes` are in files of the folder.
+    """
     if isinstance(skeleton, list):
-        return [join(item, tensors) for item in skeleton]
+        return [join(item, tensors, folder) for item in skeleton]
     if not isinstance(skeleton, dict):
         return skeleton
     if len(skeleton) == 1:
@@ -195,9 +220,12 @@ def join(skeleton: Any, tensors: Mapping[str, Tensor]) -> Any:
             return tensors[content]
         if key == "__complex__":
             return torch.view_as_complex(tensors[content])
+        if key == "__bytes__":
+            with opened(folder / part_name(content)) as file:
+                return file.read()
         if key.startswith("__"):
-            return _KINDS[key[2:-2]]([join(item, tensors) for item in content])
-    return {key: join(item, tensors) for key, item in skeleton.items()}
+            return _KINDS[key[2:-2]]([join(item, tensors, folder) for item in content])
+    return {key: join(item, tensors, folder) for key, item in skeleton.items()}
 
 
 # Files of tensors: a JSON header, then the bytes of each tensor

@@ -39,6 +39,15 @@ class CheckpointError(Exception):
     """A checkpoint cannot be used: it is incomplete, damaged, or not what it has to be."""
 
 
+Written = dict[bytes, tuple[Path, dict[str, Any]]]
+"""What never changes: where it was written last, and the manifest's entry there."""
+
+
+def part_name(index: int) -> str:
+    """Return the name of a file that holds one of the `bytes` in a state."""
+    return f"{index:04d}.bin"
+
+
 def to_json(value: Any) -> bytes:
     """Return plain values as JSON, in the one way in which it is written."""
     return json.dumps(value, separators=(",", ":"), sort_keys=False, allow_nan=False).encode()
@@ -52,12 +61,15 @@ def write_folder(
     files: Mapping[str, Iterable[Any]],
     position: Mapping[str, int],
     replaces_any: bool = False,
+    written: Written | None = None,
 ) -> None:
     """Write a checkpoint's folder, with the bytes of its files in pieces, completely or not at all.
 
     A checkpoint that is there already is replaced; with ``replaces_any``, what was one once, too.
-    If it cannot be written, what was there before is unharmed.
+    If it cannot be written, what was there before is unharmed. What is ``bytes`` in one piece never
+    changes: where the checkpoint that was ``written`` before has it, the two share the file.
     """
+    written = {} if written is None else written
     recover(target)
     is_checkpoint = os.path.lexists(target / MANIFEST)
     is_used = target.exists() and not (target.is_dir() and not any(target.iterdir()))
@@ -68,7 +80,10 @@ def write_folder(
     aside, replaced = _aside(target, _IN_WORK), _aside(target, _REPLACED)
     try:
         aside.mkdir(parents=True)
-        entries = {name: _write_file(aside / name, pieces) for name, pieces in files.items()}
+        entries = {
+            name: _linked(aside / name, pieces, written) or _write_file(aside / name, pieces)
+            for name, pieces in files.items()
+        }
         manifest = {
             "format": FORMAT,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -97,12 +112,28 @@ def write_folder(
             f"another run uses the folder, give each run a folder of its own; then resume the run",
         ) from error
     _remove(replaced)
+    written.clear()
+    for name, pieces in files.items():
+        if isinstance(pieces, bytes):
+            written[pieces] = target / name, entries[name]
+
+
+def _linked(path: Path, pieces: Iterable[Any], written: Written) -> dict[str, Any] | None:
+    """Have a file at a second place; return the manifest's entry, or ``None`` if that cannot be."""
+    if not isinstance(pieces, bytes) or pieces not in written:
+        return None
+    there, entry = written[pieces]
+    try:
+        os.link(there, path)
+    except OSError:  # it was removed, or the file system has no links
+        return None
+    return entry
 
 
 def _write_file(path: Path, pieces: Iterable[Any]) -> dict[str, Any]:
     digest, size = hashlib.sha256(), 0
     with path.open("xb", buffering=0) as file:
-        for piece in pieces:
+        for piece in [pieces] if isinstance(pieces, bytes) else pieces:
             left = memoryview(piece).cast("B")
             digest.update(left)
             size += len(left)
@@ -221,12 +252,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     files, position = sealed.get("files"), sealed.get("position")
     if not isinstance(files, dict) or not isinstance(position, dict):
         raise CheckpointError(f"{path} is damaged: it does not list files and position")
-    for name in FILES:
+    names = [*FILES, *map(part_name, range(len(files) - len(FILES)))]
+    if not files.keys() <= set(names):
+        raise CheckpointError(f"{path} lists {[*files]}, but only {names} are read")
+    for name in names:
         entry = files.get(name)
         if not isinstance(entry, dict) or type(entry.get("size")) is not int:
             raise CheckpointError(f"{path} is damaged: it does not list {name} with its size")
-    if len(files) > len(FILES):
-        raise CheckpointError(f"{path} lists {[*files]}, but only {FILES} are read")
     if not all(type(value) is int for value in position.values()):
         raise CheckpointError(f"{path} is damaged: its position is {position!r}")
     return sealed

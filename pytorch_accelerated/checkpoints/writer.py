@@ -19,6 +19,7 @@ from pytorch_accelerated.checkpoints.contents import Copies
 from pytorch_accelerated.checkpoints.folders import (
     OWN_NAME,
     CheckpointError,
+    Written,
     checkpoints_in,
     place_of,
     problem_of,
@@ -117,6 +118,7 @@ class RunCheckpoints:
     is_told_to_leave: bool = False
     _told: set[Path] = field(default_factory=set)
     _copies: Copies = field(default_factory=dict)
+    _written: Written = field(default_factory=dict)
 
     @contextmanager
     def open(self) -> Iterator[RunCheckpoints]:
@@ -160,7 +162,7 @@ class RunCheckpoints:
     def _write(
         self, target: Path, files: Mapping[str, Iterable[Any]], position: Mapping[str, int]
     ) -> None:
-        write_folder(target, files, position, replaces_any=True)
+        write_folder(target, files, position, replaces_any=True, written=self._written)
         if self.keep_last is None:
             return
         # Those further on are damaged ones that this run has not come to yet.

@@ -6,7 +6,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,7 +64,7 @@ def parts(run: Run) -> dict[str, Part | None]:
 
 def files_of_run(
     run: Run, extra: dict[str, Any] | None = None, checkpoints: RunCheckpoints | None = None
-) -> dict[str, list[Any]]:
+) -> dict[str, Iterable[Any]]:
     """Return the files of a checkpoint; none on all processes but one."""
     processes = run.processes
     kind = run.accelerator.distributed_type

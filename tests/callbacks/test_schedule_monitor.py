@@ -1,12 +1,22 @@
 import json
+import tempfile
+import tracemalloc
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
-from pytorch_accelerated.callbacks import ScheduleMonitorCallback
+from pytorch_accelerated.callbacks import ScheduleMonitorCallback, schedule_monitor
+from pytorch_accelerated.checkpoints.contents import join, split
+from pytorch_accelerated.checkpoints.folders import part_name, to_json
 from pytorch_accelerated.preview import compare, preview
 from pytorch_accelerated.schedulers import ParamScheduler
+from pytorch_accelerated.schedulers.groups import plain
 from pytorch_accelerated.schedules import linear
 from pytorch_accelerated.trainer import Trainer
 
@@ -162,6 +172,62 @@ def test_a_field_that_a_resumed_run_adds_has_no_values_before(
     assert second.read_json(tmp_path / "applied.json")["momentum"] == expected
     assert all(type(value) is float for (value,) in second.applied["momentum"][6:])
     assert len(second.applied["lr"]) == 12
+
+
+values = st.floats() | st.none() | st.booleans() | st.text(max_size=3) | st.integers(-5, 5)
+groups = st.lists(values | st.tuples(st.floats(), values), max_size=3)
+updates = st.fixed_dictionaries({"lr": groups, "betas": groups})
+
+
+class Optimizer:
+    def __init__(self, update):
+        count = max(map(len, update.values()))
+        names = [name for name, of_groups in update.items() if of_groups]
+        self.param_groups = [
+            {name: update[name][i] for name in names if i < len(update[name])} for i in range(count)
+        ]
+
+
+@given(st.lists(st.tuples(updates, st.integers(1, 4)), max_size=6), st.integers(0, 8))
+def test_whatever_was_in_force_is_read_back_and_its_numbers_are_packed(plan, saved_after):
+    fields = ["lr", "betas"]
+    monitor, expected = ScheduleMonitorCallback(fields), {name: [] for name in fields}
+    with mock.patch.multiple(schedule_monitor, _OF_A_PART=3, _TOGETHER=2):
+        trainer, made = SimpleNamespace(), 0
+        for update, times in plan:
+            for _ in range(times):
+                trainer.optimizer = Optimizer(update)
+                monitor.on_optimizer_step_end(trainer)
+                for name in fields:
+                    held = [group.get(name) for group in trainer.optimizer.param_groups]
+                    expected[name].append([*map(plain, held)])
+                made += 1
+                if made == saved_after:
+                    skeleton, tensors = split(monitor.state_dict(), parts=(parts := []))
+                    assert not tensors
+                    assert [len(part) for part in parts[:-1]] == [3 * 8] * (len(parts) - 1)
+                    monitor = ScheduleMonitorCallback(fields)
+                    with tempfile.TemporaryDirectory() as folder:
+                        for index, part in enumerate(parts):
+                            Path(folder, part_name(index)).write_bytes(part)
+                        state = join(json.loads(to_json(skeleton)), tensors, Path(folder))
+                    monitor.load_state_dict(state)
+    assert repr(monitor.applied) == repr(expected)
+
+
+def test_a_record_takes_eight_bytes_for_a_number():
+    trainer = SimpleNamespace(
+        optimizer=SimpleNamespace(param_groups=[{"lr": 0.1 * i, "params": []} for i in range(8)])
+    )
+    monitor = ScheduleMonitorCallback(["lr"])
+    monitor.on_training_run_start(trainer)
+    tracemalloc.start()
+    for _ in range(12 * 1024):
+        monitor.on_optimizer_step_end(trainer)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 1.2 * 8 * 8 * 12 * 1024
+    assert len(monitor.state_dict()["parts"]) == 2
 
 
 def test_changing_what_was_read_changes_nothing_in_the_record(make_trainer, train):

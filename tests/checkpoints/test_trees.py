@@ -131,7 +131,7 @@ def test_views_and_names_that_collide():
         (torch.nn.Identity(), "Identity"),
         (torch.eye(2).to_sparse(), "sparse"),
         (torch.empty(2, device="meta"), "meta"),
-        (b"bytes", "bytes"),
+        (bytearray(b"bytes"), "bytearray"),
     ],
 )
 def test_what_could_only_be_read_back_as_code_is_refused(value, said):
