@@ -24,14 +24,21 @@ TITLES = {
     "optax": "optax",
     "timm": "timm.scheduler",
     "ignite": "ignite.handlers",
+    "olmo-core": "olmo_core.optim",
+    "megatron": "Megatron-LM's OptimizerParamScheduler",
+    "levanter": "Levanter's OptimizerConfig",
+    "mmengine": "mmengine.optim.scheduler",
+    "keras": "keras.optimizers.schedules",
+    "composer": "composer.optim",
 }
 INTRODUCTION = """\
 Coming from other libraries
 ===========================
 
 Each row has a call of another library on the left and, on the right, the one schedule that gives
-every update the same value, to 12 digits. The tests run both sides of each row. The pictures draw
-both curves over each other, for the first parameter group.
+every update the same value, to 12 digits. The tests run both sides of each row; of the libraries
+from OLMo-core on, which they do not install, they run the formula. The pictures draw both curves
+over each other, for the first parameter group.
 
 On the left, ``optimizer`` has two groups with learning rates 0.1 and 0.01 (optax has one, 0.1). A
 schedule on the right goes into a scheduler for any field, and one is enough for all groups, because

@@ -18,6 +18,7 @@ from torch.optim import SGD, Optimizer
 
 from pytorch_accelerated import schedules
 from pytorch_accelerated.schedulers import ParamScheduler
+from tests.conformance.formulas import NAMES, formula
 from tests.conformance.table import OPTAX, Row
 from tests.conformance.timm_parts import timm_part
 from tests.launching import printed_by
@@ -30,7 +31,9 @@ VOCABULARY = {name: getattr(schedules, name) for name in schedules.__all__ if na
 
 @cache
 def our_schedule(row: Row) -> schedules.Schedule:
-    schedule = eval(f"({row.ours})", {**VOCABULARY, "math": math, "__builtins__": {}})
+    schedule = eval(
+        f"({row.ours})", {**VOCABULARY, "math": math, "range": range, "__builtins__": {}}
+    )
     assert isinstance(schedule, schedules.Schedule)
     return schedule
 
@@ -53,6 +56,9 @@ def their_values(row: Row) -> Values:
     if row.library == "optax":
         values: Values = _optax()["values"][row.key]
         return values
+    if row.library in NAMES:
+        value = formula(row.library, row.theirs)
+        return [[value(k, base) for base in row.bases] for k in range(row.num_updates)]
     optimizer = _optimizer(row)
     for group, scale in zip(optimizer.param_groups, row.lr_scales, strict=False):
         group.update(lr=row.bases[0], lr_scale=scale)

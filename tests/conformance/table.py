@@ -556,11 +556,9 @@ OPTAX = (
         """optax.cosine_decay_schedule(
     init_value=0.1, decay_steps=100, alpha=0.05, exponent=2.0
 )""",
-        "constant(100, value=0.05) + 0.95 * (cosine(100, end=0.0) * cosine(100, end=0.0))",
+        "cosine(100, end=0.05, exponent=2.0)",
         bases=(0.1,),
         variant="squared",
-        note="A whole exponent is a product of cosines; any other is a shape of your own, "
-        "``phase(100, shape=…)``.",
     ),
     Row(
         "optax",
@@ -778,11 +776,12 @@ TIMM = (
         "timm",
         "CosineLRScheduler",
         "CosineLRScheduler(optimizer, t_initial=10)",
-        "from_function(lambda k: cosine(10)(k // 10))",
+        "milestones({epochs(e): cosine(10)(e) for e in range(11)}).over(110, 10)",
         variant="stepped once an epoch",
         updates_per_epoch=10,
-        note="``scheduler.step(epoch)`` changes the value once an epoch, here of 10 updates. What "
-        "is usually wanted is ``cosine(epochs(10))``, the same curve with a value for each update.",
+        note="``scheduler.step(epoch)`` changes the value once an epoch, here of 10 updates: a "
+        "milestone at each. What is usually wanted is ``cosine(epochs(10))``, the same curve with "
+        "a value for each update.",
     ),
     Row(
         "timm",
@@ -996,4 +995,317 @@ IGNITE = (
     ),
 )
 
-ROWS = (*TORCH, *TRANSFORMERS, *OPTAX, *TIMM, *IGNITE)
+_MAX_LR = "The base value is the group's ``max_lr``."
+
+OLMO = (
+    Row(
+        "olmo-core",
+        "ConstantWithWarmup",
+        "ConstantWithWarmup(warmup_steps=20)",
+        "linear(20, start=0.0) >> constant(80)",
+    ),
+    Row(
+        "olmo-core",
+        "WSD",
+        "WSD(warmup_steps=20, decay_steps=30, max_steps=100)",
+        "linear(20, start=0.0) >> constant(50) >> linear(30, end=0.0)",
+        note="Theirs is told ``max_steps`` when it is asked; so it is in the next rows.",
+    ),
+    Row(
+        "olmo-core",
+        "LinearWithWarmup",
+        "LinearWithWarmup(warmup_steps=20, alpha_f=0.1, t_max=100)",
+        "linear(20, start=0.0) >> linear(80, end=0.1)",
+    ),
+    Row(
+        "olmo-core",
+        "InvSqrtWithWarmup",
+        "InvSqrtWithWarmup(warmup_steps=20, alpha_f=0.1)",
+        """linear(20, start=0.0)
+>> constant(80, value=0.1) + 0.9 * inverse_sqrt(80, timescale=20)""",
+        num_updates=101,
+        note=_NOT_PAST_THE_END,
+    ),
+    Row(
+        "olmo-core",
+        "CosWithWarmup",
+        "CosWithWarmup(warmup_steps=20, alpha_f=0.1, t_max=100)",
+        "linear(20, start=0.0) >> cosine(80, end=0.1)",
+    ),
+    Row(
+        "olmo-core",
+        "CosWithWarmupAndLinearDecay",
+        """CosWithWarmupAndLinearDecay(
+    warmup_steps=20, alpha_f=0.1, decay_steps=30, max_steps=100
+)""",
+        "(linear(20, start=0.0) >> cosine(80, end=0.1)).until(70) >> linear(30, end=0.0)",
+        note="The cosine is cut short, and the decay leads on from where it was.",
+    ),
+    Row(
+        "olmo-core",
+        "SequentialScheduler",
+        """SequentialScheduler(
+    schedulers=[
+        CosWithWarmup(warmup_steps=20, alpha_f=0.5, t_max=60),
+        WSD(warmup_steps=10, decay_steps=10, max_steps=40),
+    ],
+    schedulers_max_steps=[60],
+)""",
+        """linear(20, start=0.0) >> cosine(40, end=0.5) >> constant(1)
+>> 0.5 * (linear(9, start=0.1) >> constant(20) >> linear(10, end=0.0))""",
+        note="At their joint, both begin and end count: the next one's update 0 is left out.",
+    ),
+)
+
+MEGATRON = (
+    Row(
+        "megatron",
+        "linear",
+        """OptimizerParamScheduler(
+    min_lr=0.001, lr_warmup_steps=20, lr_decay_steps=100, lr_decay_style="linear"
+)""",
+        "linear(20, start=0.0) >> linear(80, end=absolute(0.001))",
+        note=_MAX_LR,
+    ),
+    Row(
+        "megatron",
+        "cosine",
+        """OptimizerParamScheduler(
+    min_lr=0.001, lr_warmup_steps=20, lr_decay_steps=100, lr_decay_style="cosine"
+)""",
+        "linear(20, start=0.0) >> cosine(80, end=absolute(0.001))",
+        note=_MAX_LR,
+    ),
+    Row(
+        "megatron",
+        "inverse-square-root",
+        """OptimizerParamScheduler(
+    min_lr=0.05,
+    lr_warmup_steps=20,
+    lr_decay_steps=100,
+    lr_decay_style="inverse-square-root",
+)""",
+        "linear(20, start=0.0) >> maximum(inverse_sqrt(80, timescale=20), 0.5)",
+        bases=(0.1,),
+        note=_MAX_LR + " The floor is a multiple of it, as the curve is.",
+    ),
+    *(
+        Row(
+            "megatron",
+            "WSD",
+            f"""OptimizerParamScheduler(
+    min_lr=0.0,
+    lr_warmup_steps=20,
+    lr_decay_steps=100,
+    lr_decay_style="WSD",
+    wsd_decay_steps=30,
+    lr_wsd_decay_style="{style}",
+)""",
+            f"linear(20, start=0.0) >> constant(50) >> {decay}",
+            variant=style,
+            cancels=style == "minus_sqrt",
+        )
+        for style, decay in (
+            ("linear", "linear(30, end=0.0)"),
+            ("cosine", "cosine(30, end=0.0)"),
+            ("minus_sqrt", "sqrt(30, end=0.0)"),
+            ("exponential", "2.0 * exponential(30, end=0.5) + constant(30, value=-1.0)"),
+        )
+    ),
+    *(
+        Row(
+            "megatron",
+            "weight decay",
+            f"""OptimizerParamScheduler(
+    start_wd=0.01, end_wd=0.1, wd_incr_steps=100, wd_incr_style="{style}"
+)""",
+            f"{style}(100, start=absolute(0.01), end=absolute(0.1))",
+            field="weight_decay",
+            variant=style,
+        )
+        for style in ("linear", "cosine")
+    ),
+)
+
+LEVANTER = (
+    Row(
+        "levanter",
+        "cycles",
+        """AdamConfig(
+    warmup=10, cycles=3, rewarmup=5, decay=15, lr_schedule="linear"
+).lr_scheduler(90)""",
+        """linear(10, start=0.0) >> constant(5) >> linear(15, end=0.1)
+>> (
+    linear(5, start=0.1, end=1.0) >> constant(10) >> linear(15, end=0.1)
+).repeat(2)""",
+        num_updates=91,
+    ),
+    Row(
+        "levanter",
+        "cycles",
+        """AdamConfig(
+    warmup=10, cycles=3, rewarmup=10, cooldown=20, lr_schedule="linear"
+).lr_scheduler(110)""",
+        """linear(10, start=0.0) >> linear(20, end=0.1)
+>> (linear(10, start=0.1, end=1.0) >> linear(20, end=0.1)).repeat(2)
+>> constant(20)""",
+        num_updates=111,
+        variant="with a cooldown",
+    ),
+    Row(
+        "levanter",
+        "power",
+        """AdamConfig(
+    warmup=10,
+    cooldown=20,
+    lr_schedule=PowerLrSchedule(batch_size=1, seq_length=1, a=0.3, b=-0.51),
+).lr_scheduler(100)""",
+        """linear(10, start=0.0)
+>> constant(1)
+>> minimum(3.0 * power_law(69, timescale=1, exponent=-0.51), 1.0)
+>> linear(20, end=0.1)""",
+        bases=(0.1,),
+        variant="with a cooldown",
+        note="The law n^-0.51 begins at n = 1, as a ``power_law`` with a timescale of 1 does, and "
+        "``minimum`` keeps it under the base value.",
+    ),
+)
+
+_ENDS_EARLY = "Theirs leaves the value of update ``end - 1``: a plan that is cut there."
+
+MMENGINE = (
+    Row(
+        "mmengine",
+        "LinearLR",
+        '[dict(type="LinearLR", start_factor=0.1, by_epoch=False, end=20)]',
+        "linear(19, start=0.1)",
+        note="Of 20 updates, the last is update 19.",
+    ),
+    Row(
+        "mmengine",
+        "CosineAnnealingLR",
+        """[
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, end=20),
+    dict(
+        type="CosineAnnealingLR",
+        T_max=80,
+        eta_min=1e-4,
+        by_epoch=False,
+        begin=20,
+        end=100,
+    ),
+]""",
+        "(linear(19, start=0.1) >> constant(1) >> cosine(80, end=absolute(1e-4))).until(99)",
+        variant="after a warmup",
+        note=_ENDS_EARLY,
+    ),
+    Row(
+        "mmengine",
+        "PolyLR",
+        """[
+    dict(type="PolyLR", power=0.9, eta_min=1e-4, by_epoch=False, begin=20, end=100)
+]""",
+        "constant(20) >> polynomial(79, end=absolute(1e-4), power=0.9)",
+    ),
+    Row(
+        "mmengine",
+        "CosineRestartLR",
+        """[
+    dict(
+        type="CosineRestartLR",
+        periods=[20, 40],
+        restart_weights=[1, 0.5],
+        eta_min=1e-4,
+        by_epoch=False,
+    )
+]""",
+        """(
+    cosine(20, end=absolute(1e-4)) >> cosine(40, start=0.5, end=absolute(1e-4))
+).until(59)""",
+        note="Theirs leaves the value of its last update: a plan that is cut there.",
+    ),
+    Row(
+        "mmengine",
+        "LinearMomentum",
+        '[dict(type="LinearMomentum", start_factor=0.9, by_epoch=False, end=50)]',
+        "linear(49, start=0.9)",
+        bases=(0.95, 0.9),
+        field="momentum",
+    ),
+    Row(
+        "mmengine",
+        "PolyMomentum",
+        '[dict(type="PolyMomentum", power=2.0, eta_min=0.85, by_epoch=False, end=100)]',
+        "polynomial(99, end=absolute(0.85), power=2.0)",
+        bases=(0.95, 0.9),
+        field="momentum",
+    ),
+)
+
+KERAS = (
+    Row(
+        "keras",
+        "PolynomialDecay",
+        """PolynomialDecay(
+    initial_learning_rate=0.1,
+    decay_steps=20,
+    end_learning_rate=0.001,
+    power=2.0,
+    cycle=True,
+)""",
+        """constant(0, value=absolute(0.001))
++ 0.99
+* (
+    constant(1)
+    >> (polynomial(19, start=0.95**2, power=2.0, end=0.0) >> constant(1)).repeat(5)
+    * milestones({20 * i: 1 / (i + 1) ** 2 for i in range(5)})
+)""",
+        num_updates=101,
+        bases=(0.1,),
+        variant="cycle=True",
+        note="Cycle i begins at 1 / i² of the height, and has its end at the very update at which "
+        "a plain ``repeat`` begins anew: so the first update stands by itself, and a cycle begins "
+        "one later. " + _NOT_PAST_THE_END,
+    ),
+)
+
+_RATIO = "``scale_schedule_ratio`` stretches all times"
+
+COMPOSER = (
+    Row(
+        "composer",
+        "MultiStepScheduler",
+        """Trainer(
+    schedulers=MultiStepScheduler(["30ba", "60ba"], gamma=0.1),
+    scale_schedule_ratio=1.5,
+)""",
+        "milestones({30: 0.1, 60: 0.01}).stretched(1.5)",
+        note=_RATIO + ".",
+    ),
+    Row(
+        "composer",
+        "CosineAnnealingWarmRestartsScheduler",
+        """Trainer(
+    schedulers=CosineAnnealingWarmRestartsScheduler("20ba"),
+    scale_schedule_ratio=1.5,
+)""",
+        "cosine(20, end=0.0).repeat().stretched(1.5)",
+        note=_RATIO + ".",
+    ),
+    Row(
+        "composer",
+        "CosineAnnealingWithWarmupScheduler",
+        """Trainer(
+    schedulers=CosineAnnealingWithWarmupScheduler("20ba", "100ba", alpha_f=0.1),
+    scale_schedule_ratio=0.5,
+)""",
+        "warmup_cosine(100 * 0.5, warmup=20, end=0.1)",
+        note=_RATIO + " but the warmup's. ``warmup_cosine(100, warmup=20).stretched(0.5)`` is half "
+        "as long in both parts.",
+    ),
+)
+
+ROWS = (
+    *(*TORCH, *TRANSFORMERS, *OPTAX, *TIMM, *IGNITE),
+    *(*OLMO, *MEGATRON, *LEVANTER, *MMENGINE, *KERAS, *COMPOSER),
+)
