@@ -14,6 +14,7 @@ import figures  # noqa: E402
 from sphinx.util.nodes import make_refnode  # noqa: E402
 
 figures.gallery(HERE / "_generated")
+figures.cut_pictures(HERE / "_generated")
 coming_from.build(HERE / "_generated")
 
 project = "pytorch-accelerated"

@@ -1,7 +1,7 @@
 """Draws the pictures of the documentation from the code, and writes the pages that show them.
 
-``python docs/figures.py`` draws the picture of two groups; the gallery is drawn whenever the
-documentation is built.
+``python docs/figures.py`` draws the picture of two groups; the gallery and the pictures of tasks
+are drawn whenever the documentation is built.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
 
 from pytorch_accelerated.preview import preview
 from pytorch_accelerated.schedulers import CosineLrScheduler, ParamScheduler
-from pytorch_accelerated.schedules import constant, cosine
+from pytorch_accelerated.schedules import constant, cosine, linear, sqrt
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -71,6 +72,32 @@ def section(entry: Entry, folder: Path) -> list[str]:
         "   :width: 600px",
         "",
     ]
+
+
+def cut_pictures(folder: Path) -> None:
+    """Draw the plans of the page "Decay now"."""
+    stable = linear(500, start=0.0) >> constant()
+    plan = (stable >> sqrt(0.2, end=0.0)).over(10_000)
+    pictures = {
+        "decay_now": (plan, plan.until(6_000) >> sqrt(1_000, end=0.0)),
+        "continue_pretraining": (
+            plan,
+            plan.until(8_000) >> constant(6_000) >> sqrt(2_000, end=0.0),
+        ),
+    }
+    for name, (before, after) in pictures.items():
+        figure = Figure(figsize=(7.0, 2.4), layout="constrained")
+        axes = figure.add_subplot()
+        for schedule, label, width in ((before, "the plan", 5.0), (after, "what runs", 1.4)):
+            updates = range(0, (schedule.horizon or 0) + 1, 10)
+            axes.plot(updates, [schedule(k) for k in updates], linewidth=width, label=label)
+        axes.lines[0].set_color("#f2a65a")
+        axes.lines[1].set_color("#1f3b73")
+        axes.set_xlabel("update")
+        axes.set_ylabel("multiple of the base")
+        axes.legend(frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.savefig(folder / f"{name}.png", dpi=110)
 
 
 def groups_picture(path: Path) -> None:

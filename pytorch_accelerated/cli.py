@@ -23,7 +23,8 @@ _OUTPUTS = (*_PICTURES, ".html", ".csv")
 _DESCRIPTION = """\
 Show the exact values of a schedule, or of a scheduler of this library.
 
-SCHEDULE is written as in Python: a schedule such as "linear(500) >> cosine(9500)", several for
+SCHEDULE is written as in Python: a schedule such as "linear(500) >> cosine(9500)", a recipe, such
+as "warmup_cosine(10_000)", "wsd(…)", "one_cycle(…)", "sgdr(…)" or "linear_to_zero(…)", several for
 fields of their own, "lr=…; weight_decay=…", or a scheduler, CosineLrScheduler(…) or
 WSDLrScheduler(…), with the arguments of its class but for the optimizer.
 """

@@ -107,7 +107,11 @@ def _of_schedules(
                 )
             schedules[field] = schedule.over(num_updates, per_epoch)
     if num_updates is None:
-        num_updates = max(one.horizon or 1 for one in schedules.values())
+        horizons = [one.horizon for one in schedules.values() if one.horizon is not None]
+        if not horizons:
+            (endless, *_) = schedules.values()
+            raise ValueError(f"{endless!r} never ends: write --num_updates, how many to show.")
+        num_updates = max(1, *horizons)
     bases = _bases(base, list(schedules))
     result = of_fields(schedules, num_updates, bases)
     result.num_updates_per_epoch = per_epoch

@@ -64,7 +64,8 @@ class AttributeScheduler(ParamScheduler):
     what the target held when the scheduler was made. The values for update 0 are in force from
     construction, and the *n*-th ``step()`` puts those for update *n* in force, through the
     attribute's ordinary setter; a tensor is filled in place, and an integer stays an integer, for
-    which every value has to be whole. If a setter raises, all attributes get back what they held.
+    which every value has to be whole, as those of ``schedule.rounded(to=8)`` are. If a setter
+    raises, all attributes get back what they held.
 
     Unlike a parameter group, an object has no place for its base value, so that of a state that
     is loaded counts. The scheduler keeps its targets alive.

@@ -308,8 +308,8 @@ class Field:
             return number
         if not math.isclose(number, round(number), rel_tol=1e-9, abs_tol=1e-9):
             why = (
-                f"holds the integer {held!r}, so it has to be whole. Write round(…) in a "
-                "from_function, or make it a float before."
+                f"holds the integer {held!r}, so it has to be whole. Write .rounded() after a "
+                "schedule of absolute values, or make it a float before."
             )
             raise ValueError(self._refused(repr(value), index, why))
         return round(number)

@@ -15,7 +15,17 @@ from pytorch_accelerated.cli import main
 from pytorch_accelerated.preview import Preview, preview
 from pytorch_accelerated.preview.terminal import even_ticks, sketch
 from pytorch_accelerated.schedulers import CosineLrScheduler, ParamScheduler, WSDLrScheduler
-from pytorch_accelerated.schedules import constant, cosine, exponential, linear, milestones
+from pytorch_accelerated.schedules import (
+    absolute,
+    constant,
+    cosine,
+    ema_power,
+    exponential,
+    linear,
+    milestones,
+    one_cycle_momentum,
+    warmup_cosine,
+)
 from tests.recording import sgd
 
 EXPRESSION = "linear(500, start=0.0) >> cosine(9500, end=0.1)"
@@ -61,6 +71,26 @@ def test_csv_holds_the_exact_values(run):
     header, *rows = rows_of("a.csv")
     assert header == ["update", "lr"]
     assert [float(value) for _, value in rows] == [SCHEDULE(k, base=3e-4) for k in range(10_000)]
+
+
+def test_recipes_cuts_and_whole_numbers_are_shown(run):
+    text = (
+        "lr=warmup_cosine(100).until(60) >> linear(40, end=0.0); momentum=one_cycle_momentum(100);"
+        "size=linear(90, absolute(16), absolute(64)).rounded(to=8); ema=ema_power()"
+    )
+    plans = [
+        warmup_cosine(100).until(60) >> linear(40, end=0.0),
+        one_cycle_momentum(100),
+        linear(90, absolute(16), absolute(64)).rounded(to=8),
+        ema_power(),
+    ]
+    assert run("preview", text, "-o", "a.csv") == (0, "", "")
+    header, *rows = rows_of("a.csv")
+    assert header == ["update", "lr", "momentum", "size", "ema"]
+    shown = [[float(value) for value in row[1:]] for row in rows]
+    assert shown == [[plan(k) for plan in plans] for k in range(100)]
+    code, out, err = run("preview", "wsd()", "--num_updates", "1000")
+    assert (code, err, "constant  50    799" in out) == (0, "", True)
 
 
 def test_a_schedule_may_hold_a_mapping(run):
@@ -227,6 +257,7 @@ def test_options_that_cannot_count_are_refused(run, tmp_path, config, message):
         (["preview", "9**9**9"], "only the operators"),
         (["preview", "__import__('os').system('touch x')"], "only .repeat"),
         (["preview", "cosine(0.5)"], "write --num_updates"),
+        (["preview", "sgdr(5)"], "cosine(5, end=0.0).repeat() never ends: write --num_updates"),
         (["preview", "cosine(5); linear(3)"], "does not say for which field"),
         (["preview", "lr=cosine(5); lr=linear(3)"], "has 'lr' twice"),
         (["preview", "cosine(5)", "--base", "much"], "base: 'much' is not a plain value"),

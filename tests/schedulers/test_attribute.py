@@ -487,6 +487,19 @@ def test_an_integer_stays_one() -> None:
     assert resumed.base_values == {"batch_size": [2.0]}
 
 
+def test_a_rounded_schedule_gives_an_integer_its_multiples() -> None:
+    sampler = torch.utils.data.BatchSampler(range(96), batch_size=16, drop_last=False)
+    plan = linear(4, start=absolute(16), end=absolute(48)).rounded(to=8) >> constant(1)
+    scheduler = AttributeScheduler(sampler, batch_size=plan)
+    seen = [sampler.batch_size]
+    for _ in range(5):
+        scheduler.step()
+        seen.append(sampler.batch_size)
+    assert seen == [16, 24, 32, 40, 48, 48]
+    assert all(type(size) is int for size in seen)
+    assert [len(batch) for batch in sampler] == [48, 48]
+
+
 def test_arithmetic_that_rounds_leaves_an_integer_whole() -> None:
     target = SimpleNamespace(k=10)
     scheduler = AttributeScheduler(target, k=linear(3, end=0.7))
@@ -505,7 +518,7 @@ def test_a_value_that_is_not_whole_is_refused_for_an_integer_and_nothing_changes
         scheduler = AttributeScheduler(targets, **schedules)
         scheduler.step()
 
-    words = rf"update {at}: 1.5 came .* 'n' of target 1 .* integer 3.* Write round"
+    words = rf"update {at}: 1.5 came .* 'n' of target 1 .* integer 3.* Write \.rounded"
     with pytest.raises(ValueError, match=words):
         work()
     assert [vars(target) for target in targets] == [{"n": 4, "p": 1.0}, {"n": 3, "p": 1.0}]
