@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
 from pytorch_accelerated.integrations.monitors import Monitor
 from pytorch_accelerated.schedulers import ParamScheduler
+
+try:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+except ModuleNotFoundError:  # it is there under its other name
+    from pytorch_lightning import Callback, LightningModule, Trainer  # type: ignore[assignment]
 
 __all__ = ["ScheduleMonitor", "scheduled"]
 

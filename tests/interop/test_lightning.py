@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import runpy
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L  # noqa: N812  the way its users write it
@@ -17,6 +20,8 @@ from lightning.pytorch.cli import LightningCLI, LRSchedulerCallable
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from pytorch_accelerated import monitor
+from pytorch_accelerated.integrations import lightning as integration
 from pytorch_accelerated.integrations.lightning import ScheduleMonitor, scheduled
 from pytorch_accelerated.schedulers import ParamScheduler, SchedulerWarning
 from pytorch_accelerated.schedules import constant, cosine, linear
@@ -73,8 +78,8 @@ def batches(count: int) -> Any:
     return DataLoader(TensorDataset(torch.ones(2 * count, 1)), batch_size=2)
 
 
-def trainer(folder: Path, **options: Any) -> Any:
-    return L.Trainer(
+def trainer(folder: Path, kind: Any = L.Trainer, **options: Any) -> Any:
+    return kind(
         **{
             "accelerator": "cpu",
             "logger": False,
@@ -296,6 +301,29 @@ def test_two_processes(tmp_path: Path) -> None:
         assert used == [planned(), planned_decay()]
 
 
+def test_the_other_name_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pytorch_lightning
+
+    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
+    ours = SimpleNamespace(**runpy.run_path(integration.__file__))
+
+    class Other(pytorch_lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(1, 1)
+
+        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+            return self.layer(batch[0]).square().mean()
+
+        def configure_optimizers(self) -> Any:
+            return ours.scheduled(self, torch.optim.SGD(self.parameters(), lr=BASE), lr=TEXTS["lr"])
+
+    watch = ours.ScheduleMonitor()
+    kind = pytorch_lightning.Trainer
+    trainer(tmp_path, kind, max_epochs=2, callbacks=[watch]).fit(Other(), batches(4))
+    assert watch.applied["lr"] == [[value] for value in planned()[:-1]]
+
+
 # LightningCLI ------------------------------------------------------------------------------
 
 CONFIGURED = """
@@ -379,35 +407,39 @@ def test_a_configuration_file_says_the_plan(
 # Fabric ------------------------------------------------------------------------------------
 
 
-def test_fabric_and_its_checkpoint(tmp_path: Path) -> None:
-    def objects() -> Any:
-        fabric = L.Fabric(accelerator="cpu", devices=1)
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize(("strategy", "devices"), [("auto", 1), ("ddp_fork", 2)])
+def test_fabric_and_its_checkpoint(strategy: str, devices: int, tmp_path: Path) -> None:
+    def objects(fabric: Any) -> Any:
         model = torch.nn.Linear(1, 1)
-        inner = torch.optim.SGD(model.parameters(), lr=BASE)
+        inner = torch.optim.SGD(model.parameters(), lr=BASE, weight_decay=DECAY)
         recorder = Recorder(inner)
         model, optimizer = fabric.setup(model, inner)
-        return fabric, model, optimizer, make_scheduler(optimizer), recorder
+        scheduler = ParamScheduler(optimizer, horizon=NUM_UPDATES, **TEXTS)
+        state = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+        return model, optimizer, scheduler, recorder, state
 
-    def train(objects: Any, count: int) -> list[float]:
-        fabric, model, optimizer, scheduler, recorder = objects
-        for _ in range(count):
-            fabric.backward(model(torch.ones(2, 1)).square().mean())
-            optimizer.step()
-            scheduler.step()
-            optimizer.zero_grad()
+    def train(fabric: Any, objects: Any, count: int) -> list[float]:
+        model, optimizer, scheduler, recorder, _ = objects
+        with monitor(optimizer, scheduler) as watch:
+            for _ in range(count):
+                fabric.backward(model(torch.ones(2, 1)).square().mean())
+                optimizer.step()
+                scheduler.step()
+                optimizer.zero_grad()
+        assert watch.summary() == f"applied == planned ({count} updates, {2 * count} values)"
         return [values[0] for values in recorder.used] + scheduler.get_last_lr()
 
-    first = objects()
-    assert train(first, 3) == planned(0, 3)
-    fabric, model, optimizer, scheduler, _ = first
-    state = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
-    fabric.save(tmp_path / "state.ckpt", state)
+    def run(fabric: Any) -> None:
+        first, second = objects(fabric), objects(fabric)
+        assert train(fabric, first, 3) == planned(0, 3)
+        fabric.save(tmp_path / "state.ckpt", first[-1])
+        fabric.load(tmp_path / "state.ckpt", second[-1], weights_only=True)
+        assert train(fabric, second, NUM_UPDATES - 3) == planned(3)
+        (tmp_path / f"{fabric.global_rank} is done").touch()
 
-    second = objects()
-    fabric, model, optimizer, scheduler, _ = second
-    state = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
-    fabric.load(tmp_path / "state.ckpt", state, weights_only=True)
-    assert train(second, NUM_UPDATES - 3) == planned(3)
+    L.Fabric(accelerator="cpu", devices=devices, strategy=strategy).launch(run)
+    assert len([*tmp_path.glob("* is done")]) == devices
 
 
 def test_fabric_takes_the_optimizer_before_or_after_its_setup() -> None:
