@@ -85,6 +85,26 @@ def pytorch(dataset: Any, batch_size: int) -> Clocked:
     return optimizer
 
 
+def sliced(dataset: Any, batch_size: int) -> Clocked:
+    """Train without a data loader: the limit where the data are tensors in memory."""
+    model, loss_function = network(), nn.CrossEntropyLoss()
+    optimizer = optimizer_of(model)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, decay)
+    model.train()
+    total, count = torch.zeros(()), 0
+    for indices in torch.randperm(len(dataset)).split(batch_size):
+        inputs, targets = (tensor[indices] for tensor in dataset.tensors)
+        loss = loss_function(model(inputs), targets)
+        total += loss.detach() * len(targets)
+        count += len(targets)
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+    float(total / count)
+    return optimizer
+
+
 def ours(dataset: Any, batch_size: int) -> Clocked:
     from pytorch_accelerated import Trainer
 
@@ -274,6 +294,7 @@ def until_first_update(run: Run, dataset: Any, batch_size: int) -> Measured:
 
 RUNS: dict[str, Run] = {
     "PyTorch, by hand": pytorch,
+    "PyTorch, slices by hand": sliced,
     "Trainer": quiet(ours),
     "Trainer, at a terminal": at_a_terminal(ours),
     "Accelerate, by hand": quiet(accelerate),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 Result = dict[str, Any]
-FIRST = ("ParamScheduler", "CosineLrScheduler", "Trainer", "Trainer, at a terminal")
-OURS = (*FIRST, "a one-line subclass")
-AS_THE_OTHER = ("CosineLrScheduler", "Trainer, at a terminal")
-IN_README = ("stepping", "tensors", "preview", "loops", "start-up", "imports")
+SHORT = ("ParamScheduler", "Trainer")  # need no name in the table
+OURS = (*SHORT, "CosineLrScheduler", "Trainer, at a terminal", "a one-line subclass")
+IN_README = ("a step next to AdamW's, 8 groups", "an update, batch 16", "an update, batch 512")
+PANELS = ("step, 8 groups", "an update, batch 16", "an update, batch 512", "until the first update")
 BEGIN, END = "<!-- benchmarks -->", "<!-- end of benchmarks -->"
 
 
@@ -30,11 +30,16 @@ def number(value: float) -> str:
 
 
 def ratio_of(row: dict[str, Any]) -> str:
-    return "" if row["ratio"] is None else f"{row['ratio']:.2f} ×"
+    if row["ratio"] is None:
+        return ""
+    return f"{row['ratio']:.2%}" if row["ratio"] < 0.01 else f"{row['ratio']:.2f} ×"
 
 
 def spread_of(row: dict[str, Any]) -> str:
-    return "" if row["low"] is None else f"{row['low']:.2f} … {row['high']:.2f}"
+    if row["low"] is None:
+        return ""
+    form = ".2%" if row["ratio"] < 0.01 else ".2f"
+    return f"{row['low']:{form}} … {row['high']:{form}}"
 
 
 def goals_of(row: dict[str, Any]) -> str:
@@ -94,31 +99,33 @@ def _afterwards(result: Result) -> Iterator[str]:
     yield f"{met} of {len(goals)} goals are met, in {result['seconds']:.0f} seconds."
 
 
-def markdown(result: Result) -> str:
-    """Return the README's table: what has a goal, next to the quickest of the others."""
-    lines = [
-        "| what | ours | times the limit (spread) | quickest other | goal |",
-        "|---|--:|--:|---|---|",
-    ]
-    for name in IN_README:
-        group = result["groups"].get(name, {"rows": []})
-        for case, same_case in groupby(group["rows"], key=lambda row: row["case"]):
-            rows = list(same_case)
-            for row in rows:
-                if row["goals"] and row["name"] not in AS_THE_OTHER and row["unit"] != "modules":
-                    ratio = ratio_of(row) + (f" ({spread_of(row)})" if spread_of(row) else "")
-                    cells = (
-                        case if row["name"] in FIRST else f"{case}: {row['name']}",
-                        f"{number(row['value'])} {row['unit']}",
-                        ratio,
-                        _quickest_other(row, rows),
-                        goals_of(row).replace("MISSED", "**missed**"),
-                    )
-                    lines.append(f"| {' | '.join(cells)} |")
+def markdown(result: Result, cases: Collection[str] | None = None) -> str:
+    """Return what concerns us as a table, with the others side by side.
+
+    With ``cases``, it has these alone, without goals: the README's.
+    """
+    lines = ["| what | ours | times the limit (spread) | the others, times the limit |"]
+    lines += ["|---|--:|--:|---|"]
+    if cases is None:
+        lines = [f"{lines[0]} goal |", f"{lines[1]}---|"]
+    for case, same_case in groupby(rows_of(result), key=lambda row: row["case"]):
+        rows = list(same_case)
+        for row in rows:
+            is_asked = cases is None or (case in cases and row["name"] in SHORT)
+            if not row["goals"] or row["unit"] == "modules" or not is_asked:
+                continue
+            cells = (
+                case if row["name"] in SHORT else f"{case}: {row['name']}",
+                f"{number(row['value'])} {row['unit']}",
+                ratio_of(row) + (f" ({spread_of(row)})" if spread_of(row) else ""),
+                _others(row, rows),
+            )
+            goals = goals_of(row).replace("MISSED", "**missed**")
+            lines.append(f"| {' | '.join(cells if cases else (*cells, goals))} |")
     machine = ", ".join(str(value) for value in result["machine"].values())
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     lines += ["", f"Measured on {result['date']}, {machine}, with {versions}."]
-    lines += [f"\n{line}" for line in _missed(result)]
+    lines += [f"\n{line}" for line in _missed(result) if cases is None]
     return "\n".join(lines)
 
 
@@ -143,14 +150,13 @@ def _missed(result: Result) -> Iterator[str]:
         yield f"Missed in {'; '.join(dict.fromkeys(cases))}: {why}."
 
 
-def _quickest_other(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+def _others(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Return the others of a case that is of several, the quickest first."""
     if row["name"] not in OURS:
         return ""
     others = [one for one in rows[1:] if one["name"] not in OURS]
-    if not others:
-        return ""
-    quickest = min(others, key=lambda one: one["value"])
-    return f"{quickest['name']}, {ratio_of(quickest)}"
+    others.sort(key=lambda one: float(one["value"]))
+    return ", ".join(f"{one['name']} {ratio_of(one)}" for one in others)
 
 
 def plot(result: Result, path: Path) -> None:
@@ -160,11 +166,11 @@ def plot(result: Result, path: Path) -> None:
     cases = []
     for case, group in groupby(rows_of(result), key=lambda row: row["case"]):
         rows = [row for row in group if row["ratio"] is not None]
-        if len(rows) > 1:
+        if case in PANELS and len(rows) > 1:
             cases.append((case, rows))
-    across = 3
+    across = 2
     down = max(1, math.ceil(len(cases) / across))
-    figure = Figure(figsize=(15, 2.6 * down), layout="constrained")
+    figure = Figure(figsize=(13, 4.2 * down), layout="constrained")
     for place, (case, rows) in enumerate(cases, 1):
         axes = figure.add_subplot(down, across, place)
         names = [row["name"] for row in rows]
@@ -178,8 +184,8 @@ def plot(result: Result, path: Path) -> None:
         if max(ratios) > 12:
             axes.set_xscale("log")
         axes.invert_yaxis()
-        axes.set_title(f"{case}: times the first", fontsize=9, loc="left")
-        axes.tick_params(labelsize=8)
+        axes.set_title(f"{case}: times the first", fontsize=13, loc="left")
+        axes.tick_params(labelsize=11)
     figure.suptitle(head(result).splitlines()[0], fontsize=9, ha="left", x=0.01)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80, metadata={"Software": None})

@@ -1,7 +1,7 @@
 """Runs the benchmarks, each group in a process of its own, and shows what they found.
 
 python -m benchmarks.run [group …] [--quick] [--output FOLDER]
-python -m benchmarks.run --markdown [--output FOLDER]
+python -m benchmarks.run --markdown [--short] [--output FOLDER]
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def measure(name: str, quick: bool, reference: Path | None, folder: Path) -> dic
 
 def measure_here(name: str, quick: bool, reference: str | None, path: Path) -> None:
     """Measure a group in this process."""
-    if name != "saving":  # where a thread writes while training continues
+    if name not in ("saving", "records"):  # where a thread writes while training continues
         stay_on_one_core()
     library = None if reference is None else Reference(Path(reference))
     settings = groups.Settings(quick, library)
@@ -132,7 +132,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="small and rough: to try it out")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks"), metavar="FOLDER")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="where else to put the picture")
-    parser.add_argument("--markdown", action="store_true", help="print the README's table")
+    parser.add_argument(
+        "--markdown", action="store_true", help="print the table of what has a goal"
+    )
+    parser.add_argument("--short", action="store_true", help="of that, the README's three rows")
     parser.add_argument("--into", type=Path, metavar="FILE", help="put it there, between its marks")
     parser.add_argument("--group-to", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--reference", help=argparse.SUPPRESS)
@@ -145,7 +148,8 @@ def main(arguments: list[str] | None = None) -> None:
         return
     path = chosen.output / "benchmarks.json"
     if chosen.markdown:
-        text = report.markdown(json.loads(path.read_text()))
+        cases = report.IN_README if chosen.short else None
+        text = report.markdown(json.loads(path.read_text()), cases)
         if chosen.into is None:
             print(text)
         else:

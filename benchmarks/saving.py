@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -13,7 +14,8 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from pytorch_accelerated.callbacks import TrainerCallback
+from pytorch_accelerated.callbacks import ScheduleMonitorCallback, TrainerCallback
+from pytorch_accelerated.checkpoints import checkpoints_in
 from pytorch_accelerated.checkpoints.contents import split
 from pytorch_accelerated.trainer import Trainer
 
@@ -111,3 +113,48 @@ def pauses(millions: float, checkpoints: int) -> tuple[float, dict[str, list[flo
         "an update": between.updates,
         "a training state that is waited for": full.writes,
     }
+
+
+class Recorded(ScheduleMonitorCallback):
+    """A monitor that has so many updates behind it when the run begins."""
+
+    def __init__(self, updates: int) -> None:
+        super().__init__(fields=["lr"])
+        self.updates = updates
+
+    def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
+        super().on_training_run_start(trainer, **kwargs)
+        for _ in range(self.updates):
+            super().on_optimizer_step_end(trainer)
+
+    def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
+        super().on_optimizer_step_end(trainer)
+        trainer.run.checkpoints.writer.wait()  # these updates are too quick to write meanwhile
+
+
+def with_record(updates: int) -> tuple[float, int]:
+    """Return the seconds of a checkpoint's pause, and the bytes that it does not share.
+
+    The model is tiny; what a monitor has recorded of 8 groups is most of the state.
+    """
+    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(8)))
+    groups = [{"params": [*layer.parameters()], "lr": 1e-3 * i} for i, layer in enumerate(model)]
+    between = Pauses()
+    with (
+        tempfile.TemporaryDirectory() as name,
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):
+        folder = Path(name)
+        OutputsOnly(
+            model, None, torch.optim.AdamW(groups), callbacks=[Recorded(updates), between]
+        ).train(
+            TensorDataset(torch.zeros(EVERY * 12, 4)),
+            num_epochs=1,
+            per_device_batch_size=1,
+            checkpoint_dir=folder,
+            checkpoint_every=EVERY,
+        )
+        sizes = [path.stat() for path in checkpoints_in(folder)[-3].iterdir()]
+    pause = statistics.median(between.with_checkpoint[1:])  # the first writes all that was there
+    return pause, sum(one.st_size for one in sizes if one.st_nlink == 1)

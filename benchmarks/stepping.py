@@ -17,9 +17,14 @@ GROUPS = (1, 8, 64, 512, 4096)
 WARMUP, TOTAL = 1_000, 100_000_000  # what is measured is not the time past the end
 
 
-def optimizer_of(groups: int, tensors: bool = False) -> torch.optim.Optimizer:
-    """Return an optimizer with another learning rate for each group, as layer-wise decay has."""
-    rates = [1e-3 * 0.9999**i for i in range(groups)]
+def optimizer_of(
+    groups: int, tensors: bool = False, distinct: int | None = None
+) -> torch.optim.Optimizer:
+    """Return an optimizer with another learning rate for each group, as layer-wise decay has.
+
+    With ``distinct``, the groups take turns with so many rates, as head and backbone have them.
+    """
+    rates = [1e-3 * 0.9999 ** (i % (distinct or groups)) for i in range(groups)]
     return torch.optim.SGD(
         [
             {"params": [torch.zeros(1)], "lr": torch.tensor(rate) if tensors else rate}
@@ -35,9 +40,9 @@ def factor(update: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * ((update - WARMUP) / (TOTAL - WARMUP))))
 
 
-def by_hand(groups: int, tensors: bool = False) -> Callable[[], None]:
+def by_hand(groups: int, tensors: bool = False, distinct: int | None = None) -> Callable[[], None]:
     """Return the limit: one shared factor, and a multiplication and a store for each group."""
-    optimizer = optimizer_of(groups, tensors)
+    optimizer = optimizer_of(groups, tensors, distinct)
     bases = [float(group["lr"]) for group in optimizer.param_groups]
     update = 0
 
@@ -58,12 +63,19 @@ def by_hand(groups: int, tensors: bool = False) -> Callable[[], None]:
     return fill if tensors else step
 
 
-def param_scheduler(groups: int, tensors: bool = False) -> Callable[[], None]:
+def param_scheduler(
+    groups: int, tensors: bool = False, distinct: int | None = None
+) -> Callable[[], None]:
+    return scheduled(optimizer_of(groups, tensors, distinct))
+
+
+def scheduled(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
+    """Return the step of our scheduler on an optimizer."""
     from pytorch_accelerated.schedulers import ParamScheduler
     from pytorch_accelerated.schedules import cosine, linear
 
     schedule = linear(WARMUP, start=0.0) >> cosine(TOTAL - WARMUP, end=0.0)
-    return ParamScheduler(optimizer_of(groups, tensors), lr=schedule).step
+    return ParamScheduler(optimizer, lr=schedule).step
 
 
 def one_line_subclass(groups: int) -> Callable[[], None]:
@@ -105,8 +117,11 @@ def torch_sequential(groups: int) -> Callable[[], None]:
     return torch.optim.lr_scheduler.SequentialLR(optimizer, parts, [WARMUP]).step
 
 
-def torch_lambda(groups: int, tensors: bool = False) -> Callable[[], None]:
-    return torch.optim.lr_scheduler.LambdaLR(optimizer_of(groups, tensors), factor).step
+def torch_lambda(
+    groups: int, tensors: bool = False, distinct: int | None = None
+) -> Callable[[], None]:
+    optimizer = optimizer_of(groups, tensors, distinct)
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor).step
 
 
 def transformers_cosine(groups: int) -> Callable[[], None]:
@@ -199,6 +214,35 @@ def tensor_candidates(groups: int) -> Makers:
         "fill_ by hand (the limit)": lambda: repeated(by_hand(groups, tensors=True)),
         "ParamScheduler": lambda: repeated(param_scheduler(groups, tensors=True)),
         "torch LambdaLR": lambda: _measured(partial(torch_lambda, tensors=True), groups),
+    }
+
+
+def few_rates(groups: int) -> Makers:
+    """Return what is compared where the groups have two rates between them."""
+    return {
+        "by hand (the limit)": lambda: repeated(by_hand(groups, distinct=2)),
+        "ParamScheduler": lambda: repeated(param_scheduler(groups, distinct=2)),
+        "torch LambdaLR": lambda: _measured(partial(torch_lambda, distinct=2), groups),
+    }
+
+
+def of_adamw(groups: int) -> Makers:
+    """Return the update of a model of a million weights, and the scheduler's step after it."""
+    layers = [torch.nn.Linear(256, 256) for _ in range(16)]
+    size = len(layers) // groups
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for layer in layers[i : i + size] for p in layer.parameters()]}
+            for i in range(0, len(layers), size)
+        ],
+        lr=1e-4,
+    )
+    for layer in layers:
+        for parameter in layer.parameters():
+            parameter.grad = torch.ones_like(parameter)
+    return {
+        "AdamW.step": lambda: repeated(optimizer.step, 0.02),
+        "ParamScheduler": lambda: repeated(scheduled(optimizer)),
     }
 
 

@@ -53,16 +53,22 @@ def test_a_group_is_measured_shown_and_written(tmp_path):
     assert result["date"] in table
 
 
-def test_the_readme_shows_the_results_that_are_kept():
+@pytest.mark.parametrize(
+    ("page", "cases"), [("README.md", report.IN_README), ("benchmarks/README.md", None)]
+)
+def test_the_pages_show_the_results_that_are_kept(page, cases):
     kept = json.loads((ROOT / "benchmarks/results/benchmarks.json").read_text())
-    text = (ROOT / "README.md").read_text()
-    assert f"{report.BEGIN}\n{report.markdown(kept)}\n{report.END}" in text
+    table = report.markdown(kept, cases)
+    assert f"{report.BEGIN}\n{table}\n{report.END}" in (ROOT / page).read_text()
+    if page == "README.md":
+        assert len(table.splitlines()) <= 2 + 3 + 2
+        assert "issed" not in table
 
 
 def test_an_unknown_group_is_refused():
     ended = run("steping")
     assert ended.returncode == 2
-    assert "'steping' is not a group; there are stepping, " in ended.stderr
+    assert "'steping' is not a group; there are shares, stepping, " in ended.stderr
 
 
 def test_ratios_are_of_medians_measured_in_turn():
@@ -89,12 +95,13 @@ def row(case, name, value, goals=(), ratio=None):
     return {"case": case, "name": name, "value": value, "unit": "µs", "goals": goals, **bounds}
 
 
-def test_the_readmes_table_has_what_has_a_goal_next_to_the_quickest_other():
+def test_the_table_has_what_has_a_goal_with_the_others_side_by_side():
     rows = [
-        row("step, 1 groups", "by hand", 1.0, ratio=1.0),
-        row("step, 1 groups", "ParamScheduler", 2.5, [("≤ 2 ×", False)], ratio=2.5),
-        row("step, 1 groups", "slow", 9.0, ratio=9.0),
-        row("step, 1 groups", "less slow", 7.0, ratio=7.0),
+        row("a step", "by hand", 1.0, ratio=1.0),
+        row("a step", "ParamScheduler", 2.5, [("≤ 2 ×", False)], ratio=2.5),
+        row("a step", "slow", 9.0, ratio=9.0),
+        row("a step", "less slow", 7.0, ratio=7.0),
+        row("a share", "ParamScheduler", 2.5, [("≤ 1 %", True)], ratio=0.0025),
     ]
     result = {
         "date": "2026-01-31",
@@ -102,14 +109,17 @@ def test_the_readmes_table_has_what_has_a_goal_next_to_the_quickest_other():
         "versions": {"Python": "3.11"},
         "groups": {"stepping": {"rows": rows, "not_measured": {}}},
     }
+    step = "| a step | 2.50 µs | 2.50 × (2.50 … 2.50) | less slow 7.00 ×, slow 9.00 × |"
+    share = "| a share | 2.50 µs | 0.25% (0.25% … 0.25%) |  |"
+    measured = ["", "Measured on 2026-01-31, 2 cores, with Python 3.11."]
     assert report.markdown(result).splitlines()[2:] == [
-        "| step, 1 groups | 2.50 µs | 2.50 × (2.50 … 2.50) | less slow, 7.00 × "
-        "| ≤ 2 ×: **missed** |",
+        f"{step} ≤ 2 ×: **missed** |",
+        f"{share} ≤ 1 %: met |",
+        *measured,
         "",
-        "Measured on 2026-01-31, 2 cores, with Python 3.11.",
-        "",
-        "Missed in step, 1 groups: gravity.",
+        "Missed in a step: gravity.",
     ]
+    assert report.markdown(result, ["a step"]).splitlines()[2:] == [step, *measured]
 
 
 def test_a_page_without_marks_is_left_alone(tmp_path):
