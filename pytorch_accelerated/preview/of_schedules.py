@@ -38,7 +38,7 @@ def of_fields(
     check_number(num_updates, sum(map(len, bases.values())))
     columns, phases = {}, {}
     for field, schedule in schedules.items():
-        columns[field] = [schedule.values(num_updates, base) for base in bases[field]]
+        columns[field] = schedule.track.columns(num_updates, bases[field])
         phases[field] = [rows_within(schedule, num_updates)] * len(bases[field])
     return Preview(columns, phases=phases)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from pytorch_accelerated.schedules.phase import End, Entry, Phase, Shape
 from pytorch_accelerated.schedules.schedule import Schedule
@@ -10,7 +11,7 @@ from pytorch_accelerated.schedules.terms import Affine, Length, absolute
 from pytorch_accelerated.schedules.track import Coefficients, Curve
 
 
-class HalfLife(Shape, is_bounded=True):
+class HalfLife(Shape, is_bounded=True, takes_arrays=True):
     """Equal steps of the half-life ln ½ / ln β: 1 / ln β(p) = (1 − p) / ln start + p / ln end."""
 
     name = "half_life"
@@ -26,7 +27,7 @@ class HalfLife(Shape, is_bounded=True):
                     "half_life(start=absolute(0.9), end=absolute(0.9999))."
                 )
 
-    def curve(self, start: Affine, end: Affine, length: int) -> Curve:
+    def curve(self, start: Affine, end: Affine, length: int, math: Any = math) -> Curve:
         first, last = math.log(start.offset), math.log(end.offset)
 
         def at(position: int) -> Coefficients:

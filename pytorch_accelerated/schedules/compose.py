@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from itertools import accumulate
 
 from pytorch_accelerated.checks import finite, kind_of, positive, whole
+from pytorch_accelerated.schedules.arrays import combined
 from pytorch_accelerated.schedules.phase import Phase
 from pytorch_accelerated.schedules.schedule import OPERATORS, Schedule, too_long
 from pytorch_accelerated.schedules.terms import (
@@ -202,7 +203,7 @@ class Scaled(Fixed, Schedule):
     def _pieces(self, previous: Affine) -> Iterator[Piece]:
         for piece in self.schedule._pieces(ONE):
             yield piece._replace(
-                curve=self._curve(piece.curve),
+                curve=combined(self._curve, piece.curve),
                 end=piece.end and self._scaled(piece.end),
                 bounds=partial(self._bounds, piece.bounds),
                 reached=tuple(map(self._scaled, piece.reached)),
@@ -280,12 +281,14 @@ class Pair(Fixed, Schedule):
         right_start, _, right_curve = self.right.track.segment(start)
         both = self._both
 
-        def at(position: int) -> Coefficients:
-            update = start + position
-            one, other = left_curve(update - left_start), right_curve(update - right_start)
-            return both(one, other, update)
+        def beside(left: Curve, right: Curve) -> Curve:
+            def at(position: int) -> Coefficients:
+                update = start + position
+                return both(left(update - left_start), right(update - right_start), update)
 
-        return at
+            return at
+
+        return combined(beside, left_curve, right_curve)
 
     @abstractmethod
     def _bounds(self, base: float) -> tuple[float, float]:

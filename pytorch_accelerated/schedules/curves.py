@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from pytorch_accelerated.checks import finite, positive
 from pytorch_accelerated.schedules.betas import BETAS
@@ -21,7 +22,7 @@ from pytorch_accelerated.schedules.track import Curve
 _HALF_PI = math.pi / 2.0
 
 
-def _power(share: float, rest: float, power: float) -> tuple[float, float]:
+def _power(share: float, rest: float, power: float, math: Any) -> tuple[float, float]:
     """Return share^power and 1 − share^power, where share + rest = 1."""
     if share == 0.0:
         return 0.0, 1.0
@@ -29,12 +30,12 @@ def _power(share: float, rest: float, power: float) -> tuple[float, float]:
     return share**power, -math.expm1(power * log)
 
 
-class Linear(Shape, is_bounded=True):
+class Linear(Shape, is_bounded=True, takes_arrays=True):
     """A straight line: shape(p) = p."""
 
     name = "linear"
 
-    def weights(self, done: float, left: float) -> tuple[float, float]:
+    def weights(self, done: float, left: float, math: Any = math) -> tuple[float, float]:
         return left, done
 
 
@@ -56,7 +57,7 @@ def linear(length: Length = None, start: End = None, end: End = None) -> Schedul
     return Phase(length, Linear(), start, end)
 
 
-class Cosine(Fixed, Shape, is_bounded=True):
+class Cosine(Fixed, Shape, is_bounded=True, takes_arrays=True):
     """Half a cosine, to a power: shape(p) = 1 − ((1 + cos(π · p^k)) / 2)^exponent."""
 
     name = "cosine"
@@ -65,19 +66,19 @@ class Cosine(Fixed, Shape, is_bounded=True):
         self.k = positive("k", k)
         self.exponent = positive("exponent", exponent)
 
-    def weights(self, done: float, left: float) -> tuple[float, float]:
+    def weights(self, done: float, left: float, math: Any = math) -> tuple[float, float]:
         # (1 − cos x) / 2 = sin²(x / 2) keeps its digits where the cosine is close to 1.
         if self.k != 1.0 and left < 1.0:
-            done, left = _power(done, left, self.k)
+            done, left = _power(done, left, self.k, math)
         of_start = math.sin(_HALF_PI * left)
         of_end = math.sin(_HALF_PI * done)
         if self.exponent == 1.0:
             return of_start * of_start, of_end * of_end
-        return _power(of_start * of_start, of_end * of_end, self.exponent)
+        return _power(of_start * of_start, of_end * of_end, self.exponent, math)
 
-    def curve(self, start: Affine, end: Affine, length: int) -> Curve:
+    def curve(self, start: Affine, end: Affine, length: int, math: Any = math) -> Curve:
         if (self.k, self.exponent) != (1.0, 1.0) or type(self) is not Cosine:
-            return super().curve(start, end, length)
+            return super().curve(start, end, length, math)
         # The most common curve of all, with the same operations in one function instead of two.
         start_offset, start_scale = start
         end_offset, end_scale = end
@@ -130,7 +131,7 @@ def cosine(
     return Phase(length, Cosine(k, exponent), start, end)
 
 
-class Polynomial(Fixed, Shape, is_bounded=True):
+class Polynomial(Fixed, Shape, is_bounded=True, takes_arrays=True):
     """A power of what is left: shape(p) = 1 − (1 − p)^power."""
 
     name = "polynomial"
@@ -138,8 +139,8 @@ class Polynomial(Fixed, Shape, is_bounded=True):
     def __init__(self, power: float = 2.0) -> None:
         self.power = positive("power", power)
 
-    def weights(self, done: float, left: float) -> tuple[float, float]:
-        return _power(left, done, self.power)
+    def weights(self, done: float, left: float, math: Any = math) -> tuple[float, float]:
+        return _power(left, done, self.power, math)
 
 
 def polynomial(
@@ -166,7 +167,7 @@ def polynomial(
     return Phase(length, Polynomial(power), start, end)
 
 
-class Power(Fixed, Shape, is_bounded=True):
+class Power(Fixed, Shape, is_bounded=True, takes_arrays=True):
     """A power of progress: shape(p) = p^exponent."""
 
     name = "power"
@@ -174,8 +175,8 @@ class Power(Fixed, Shape, is_bounded=True):
     def __init__(self, exponent: float = 2.0) -> None:
         self.exponent = positive("exponent", exponent)
 
-    def weights(self, done: float, left: float) -> tuple[float, float]:
-        of_end, of_start = _power(done, left, self.exponent)
+    def weights(self, done: float, left: float, math: Any = math) -> tuple[float, float]:
+        of_end, of_start = _power(done, left, self.exponent, math)
         return of_start, of_end
 
 
@@ -205,12 +206,12 @@ def power(
     return Phase(length, Power(exponent), start, end)
 
 
-class Sqrt(Shape, is_bounded=True):
+class Sqrt(Shape, is_bounded=True, takes_arrays=True):
     """The square root of progress: shape(p) = √p."""
 
     name = "sqrt"
 
-    def weights(self, done: float, left: float) -> tuple[float, float]:
+    def weights(self, done: float, left: float, math: Any = math) -> tuple[float, float]:
         root = math.sqrt(done)
         return left / (1.0 + root), root
 
@@ -236,12 +237,12 @@ def sqrt(length: Length = None, start: End = None, end: End = None) -> Schedule:
     return Phase(length, Sqrt(), start, end)
 
 
-class Rex(Shape, is_bounded=True):
+class Rex(Shape, is_bounded=True, takes_arrays=True):
     """Reflected exponential: shape(p) = p / (2 − p)."""
 
     name = "rex"
 
-    def weights(self, done: float, left: float) -> tuple[float, float]:
+    def weights(self, done: float, left: float, math: Any = math) -> tuple[float, float]:
         return 2.0 * left / (1.0 + left), done / (1.0 + left)
 
 
@@ -266,7 +267,7 @@ def rex(length: Length = None, start: End = None, end: End = None) -> Schedule:
     return Phase(length, Rex(), start, end)
 
 
-class Tanh(Fixed, Shape, is_bounded=True):
+class Tanh(Fixed, Shape, is_bounded=True, takes_arrays=True):
     """Hyperbolic tangent between two arguments, scaled to start at 0 and end at 1."""
 
     name = "tanh"
@@ -279,7 +280,7 @@ class Tanh(Fixed, Shape, is_bounded=True):
                 "they are the hyperbolic tangent's argument at the phase's start and end."
             )
 
-    def weights(self, done: float, left: float) -> tuple[float, float]:
+    def weights(self, done: float, left: float, math: Any = math) -> tuple[float, float]:
         # tanh a − tanh b = sinh(a − b) / (cosh a · cosh b), without the cancellation.
         width = self.upper - self.lower
         x = self.lower * left + self.upper * done

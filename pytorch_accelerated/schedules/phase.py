@@ -9,11 +9,13 @@ updates.
 
 from __future__ import annotations
 
+import math as python
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from pytorch_accelerated.checks import finite
+from pytorch_accelerated.schedules.arrays import taking_arrays
 from pytorch_accelerated.schedules.schedule import Schedule, not_yet
 from pytorch_accelerated.schedules.terms import (
     ONE,
@@ -34,22 +36,29 @@ from pytorch_accelerated.schedules.track import Curve, PhaseRow, Piece, anything
 
 End: TypeAlias = float | Absolute | Affine | None
 
+_MOST_AS_DOUBLES = 2**53  # beyond, not every whole number is a double
+
 
 class Shape(Value):
     """How a phase gets from its start to its end.
 
     A shape has ``weights``, or a ``curve`` of its own. ``is_bounded`` says that every value lies
-    between the ends; a class does not inherit it, because it may do as it likes.
+    between the ends; ``takes_arrays`` that it takes ``math``, whose functions it uses, and else
+    only + − × ÷, powers and comparisons, so that arrays go through it as floats do. A class
+    inherits neither, because it may do as it likes.
     """
 
     name: ClassVar[str]
     is_bounded: ClassVar[bool] = False
+    takes_arrays: ClassVar[bool] = False
     is_relative: bool = False  # it has a length of its own that needs a horizon
     is_ratio: ClassVar[bool] = False  # both ends are of one kind and sign, and none of them is 0
 
-    def __init_subclass__(cls, is_bounded: bool = False, **options: Any) -> None:
+    def __init_subclass__(
+        cls, is_bounded: bool = False, takes_arrays: bool = False, **options: Any
+    ) -> None:
         super().__init_subclass__(**options)
-        cls.is_bounded = is_bounded
+        cls.is_bounded, cls.takes_arrays = is_bounded, takes_arrays
         if "name" not in vars(cls):
             cls.name = cls.__name__
 
@@ -57,9 +66,11 @@ class Shape(Value):
         """Return the weights of the start and of the end, where ``done + left = 1``."""
         raise TypeError(f"{type(self).__name__} has to define weights(done, left).")
 
-    def curve(self, start: Affine, end: Affine, length: int) -> Curve:
+    def curve(self, start: Affine, end: Affine, length: int, math: Any = python) -> Curve:
         """Return offset and scale as a function of the position 0 … length − 1 in the phase."""
-        weights = self.weights
+        weights: Any = self.weights
+        if math is not python:
+            weights = partial(weights, math=math)
         start_offset, start_scale = start
         end_offset, end_scale = end
 
@@ -189,7 +200,10 @@ class Phase(Fixed, Schedule):
         if start == end:
             yield holding(end, self.length, self._label)
             return
-        curve = self.shape.curve(start, end, self.length)
+        make = partial(self.shape.curve, start, end, self.length)
+        curve = make()
+        if self.shape.takes_arrays and self.length <= _MOST_AS_DOUBLES:
+            curve = taking_arrays(curve, make)
         bounds = between(start, end) if self.shape.is_bounded else anything
         yield Piece(self.length, curve, end, self._label, bounds, (start, end))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from pytorch_accelerated.checks import finite
 from pytorch_accelerated.schedules.phase import End, Entry, Phase, Shape
@@ -53,12 +54,12 @@ def _one_kind(start: Affine, end: Affine) -> tuple[bool, float, float, float]:
     return start.offset != 0.0, math.copysign(1.0, first), abs(first), abs(last)
 
 
-class Exponential(Ratio, is_bounded=True):
+class Exponential(Ratio, is_bounded=True, takes_arrays=True):
     """Equal ratios: value(p) = start^(1 − p) · end^p."""
 
     name = "exponential"
 
-    def curve(self, start: Affine, end: Affine, length: int) -> Curve:
+    def curve(self, start: Affine, end: Affine, length: int, math: Any = math) -> Curve:
         offset, sign, first, last = _one_kind(start, end)
 
         def at(position: int) -> tuple[float, float]:
@@ -92,12 +93,12 @@ def exponential(length: Length = None, start: End = None, end: End = None) -> Sc
     return Phase(length, Exponential(), start, end)
 
 
-class InverseProportional(Ratio, is_bounded=True):
+class InverseProportional(Ratio, is_bounded=True, takes_arrays=True):
     """Equal steps of the reciprocal: value(p) = 1 / ((1 − p)/start + p/end)."""
 
     name = "inverse_proportional"
 
-    def curve(self, start: Affine, end: Affine, length: int) -> Curve:
+    def curve(self, start: Affine, end: Affine, length: int, math: Any = math) -> Curve:
         offset, sign, first, last = _one_kind(start, end)
         ratio = first / last
 
@@ -132,7 +133,7 @@ def inverse_proportional(length: Length = None, start: End = None, end: End = No
     return Phase(length, InverseProportional(), start, end)
 
 
-class PowerLaw(Fixed, Shape, is_bounded=True):
+class PowerLaw(Fixed, Shape, is_bounded=True, takes_arrays=True):
     """Proportional to (1 + position / timescale)^exponent, scaled to the phase's ends."""
 
     name = "power_law"
@@ -159,7 +160,7 @@ class PowerLaw(Fixed, Shape, is_bounded=True):
         fall = (1.0 + length / self._updates) ** self.exponent
         return Affine(start.offset * fall, start.scale * fall)
 
-    def curve(self, start: Affine, end: Affine, length: int) -> Curve:
+    def curve(self, start: Affine, end: Affine, length: int, math: Any = math) -> Curve:
         timescale, exponent = self._updates, self.exponent
         total = length / timescale
         drop = -math.expm1(exponent * math.log1p(total))
@@ -228,7 +229,7 @@ def power_law(
     return Phase(length, PowerLaw(timescale, exponent), start, end)
 
 
-class InverseSqrt(PowerLaw, is_bounded=True):
+class InverseSqrt(PowerLaw, is_bounded=True, takes_arrays=True):
     """The power law with an exponent of −1/2."""
 
     name = "inverse_sqrt"

@@ -10,9 +10,12 @@ from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from pytorch_accelerated.checks import whole
+from pytorch_accelerated.schedules import arrays
 from pytorch_accelerated.schedules.terms import ONE, Affine
 
 _CHUNK = 4096  # keeps what is in flight small; the values themselves are packed
+_CHUNK_OF_ARRAYS = 1 << 20  # a phase of a million updates in one, as each sine is needed twice
+_FEW = 512  # which are as fast one by one, without the 50 µs that arrays take at least
 _MOST_ROWS = 40  # of a table
 
 # Offset and scale; and those at each update.
@@ -52,7 +55,14 @@ class Piece(NamedTuple):
 
 def holding(value: Affine, length: int, label: str) -> Piece:
     """Return the piece in which one value holds."""
-    return Piece(length, lambda _: value, value, label, between(value), (value,))
+    return Piece(length, _constant(value), value, label, between(value), (value,))
+
+
+def _constant(value: Affine) -> Curve:
+    def curve(_: int) -> Coefficients:
+        return value
+
+    return arrays.taking_arrays(curve, lambda _: curve)
 
 
 class PhaseRow(NamedTuple):
@@ -88,7 +98,7 @@ class Track:
             position, end = position + piece.length, piece.end
         self.horizon = position
         self.starts.append(position)
-        self.curves.append(lambda _: end)
+        self.curves.append(_constant(end))
 
     def segment(self, num_updates: int) -> Segment:
         """Return the stretch of updates around ``num_updates`` that one curve covers.
@@ -106,21 +116,24 @@ class Track:
     def columns(self, num_updates: int, bases: Sequence[float]) -> list[array[float]]:
         """Return the values at updates 0 … ``num_updates`` − 1, for each base."""
         columns = [array("d") for _ in bases]
-        update = 0
+        are_many = num_updates >= _FEW and arrays.help_with(num_updates * len(bases))
+        functions = arrays.Functions()
+        update, most = 0, _CHUNK_OF_ARRAYS
         while update < num_updates:
             start, stop, curve = self.segment(update)
-            end = int(min(stop, num_updates, update + _CHUNK))
+            end = int(min(stop, num_updates, update + most))
+            most = _CHUNK_OF_ARRAYS
+            make = getattr(curve, "make", None) if are_many and end - update >= _FEW else None
+            if make is None:
+                end = min(end, update + _CHUNK)
+            elif update == start:  # where some curves branch
+                make, end = None, update + 1
             positions = range(update - start, end - start)
-            if len(bases) == 1:
-                base, values = bases[0], []
-                for position in positions:  # 0.95 times the time that map and a list take
-                    offset, scale = curve(position)
-                    values.append(offset + scale * base)
-                columns[0].fromlist(values)
-            else:
-                coefficients = list(map(curve, positions))
-                for column, base in zip(columns, bases, strict=True):
-                    column.fromlist([offset + scale * base for offset, scale in coefficients])
+            if make is None:
+                _append(columns, bases, curve, positions)
+            elif not arrays.append(columns, bases, make(functions), positions):
+                most = (end - update) // 2
+                continue
             update = end
         return columns
 
@@ -148,6 +161,22 @@ class Track:
         each = {piece.bounds for piece in self.pieces}  # of the periods of a repeat, once
         found = [value for bounds in each for value in bounds(base)]
         return (min(found), max(found)) if all(map(math.isfinite, found)) else anything(base)
+
+
+def _append(
+    columns: list[array[float]], bases: Sequence[float], curve: Curve, positions: Sequence[int]
+) -> None:
+    """Append the values at these positions to the columns, one by one."""
+    if len(bases) == 1:
+        base, values = bases[0], []
+        for position in positions:  # 0.95 times the time that map and a list take
+            offset, scale = curve(position)
+            values.append(offset + scale * base)
+        columns[0].fromlist(values)
+    else:
+        coefficients = list(map(curve, positions))
+        for column, base in zip(columns, bases, strict=True):
+            column.fromlist([offset + scale * base for offset, scale in coefficients])
 
 
 def phase_table(rows: Sequence[PhaseRow], is_relative: bool) -> str:
