@@ -148,13 +148,14 @@ class PowerLaw(Fixed, Shape, is_bounded=True, takes_arrays=True):
             )
 
     def _checked(self, timescale: Length) -> Length:
-        if timescale is None or timescale == 0:
+        updates = None if timescale is None else checked(timescale, "timescale")
+        if updates is None or updates == 0:
             raise ValueError(
                 f"{self.name}(timescale={timescale!r}): write after how many updates the value "
                 "has fallen to 2^exponent of its start (1/√2 for inverse_sqrt), for example "
                 "timescale=1000; often the length of the warmup before it."
             )
-        return checked(timescale, "timescale")
+        return updates
 
     def open_end(self, start: Affine, is_given: bool, length: int) -> Affine:
         fall = (1.0 + length / self._updates) ** self.exponent

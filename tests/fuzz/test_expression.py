@@ -27,6 +27,7 @@ TOKENS = [
     *("(", ")", "{", "}", "[", "]", ",", ":", "=", ".", " ", "\n", "#", "'", '"', "\\", "@"),
     *(">>", ">>", "*", "+", "-", "**", "//", "%", "<", "if", "else", "for", "in", "and", "not"),
     *("start=", "end=", "length=", ".repeat(", ".over(", "count=", "peak="),
+    *(".until(", ".stretched(", ".rounded(", "to=", "2e10"),
     *(f"{name}=" for curve in CURVES for name in curve.own),
     *("0", "1", "3", "0.5", "1e-6", "1e999", "10**10", "0x10", "1_000", "nan", "inf", "1j"),
     *("None", "True", "...", "__class__", "é", "\x00", "\ud800"),
@@ -62,6 +63,10 @@ EXPRESSIONS = st.recursive(
         st.builds(lambda a, n: f"{n} * ({a})", inner, NUMBERS),
         st.builds(lambda a, n: f"({a}).repeat({n})", inner, NUMBERS),
         st.builds(lambda a: f"({a}).over(100)", inner),
+        st.builds(lambda a, n: f"({a}).until({n})", inner, NUMBERS),
+        st.builds(lambda a: f"({a}).stretched(1.5)", inner),
+        st.builds(lambda a: f"({a}).rounded(to=8)", inner),
+        st.builds(lambda a, b: f"minimum({a}, {b})", inner, inner),
     ),
     max_leaves=5,
 )

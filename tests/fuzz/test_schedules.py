@@ -60,7 +60,9 @@ def test_builders(name: str, positional: list[Any], named: dict[str, Any]) -> No
 @given(
     schedule=schedules(depth=2),
     other=schedules(depth=2) | ANYTHING,
-    operation=st.sampled_from([">>", "+", "*", "repeat", "over", "call"]),
+    operation=st.sampled_from(
+        [">>", "+", "*", "repeat", "over", "until", "stretched", "rounded", "minimum", "call"]
+    ),
     number=SCALARS,
 )
 @settings(max_examples=200, deadline=None)
@@ -71,6 +73,10 @@ def test_operations(schedule: Schedule, other: Any, operation: str, number: Any)
         "*": lambda: schedule * other,
         "repeat": lambda: schedule.repeat(number),
         "over": lambda: schedule.over(number),
+        "until": lambda: schedule.until(number),
+        "stretched": lambda: schedule.stretched(number),
+        "rounded": lambda: schedule.rounded(number),
+        "minimum": lambda: vocabulary.minimum(schedule, other),
         "call": lambda: schedule(number),
     }
     made = outcome(operations[operation])
