@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import DataLoaderConfiguration, GradientAccumulationPlugin
 from torch.utils.data import DataLoader, TensorDataset
 
+from pytorch_accelerated import monitor
 from tests.interop.plan import BASE, NUM_UPDATES, make_scheduler
 from tests.recording import Recorder
 
@@ -41,6 +43,7 @@ def run(
     overflows: tuple[int, ...] = (),
     made_from_wrapper: bool = False,
     make: Any = make_scheduler,
+    is_watched: bool = False,
 ) -> dict[str, Any]:
     """Train for the plan's updates; return what each ran with, what is left, and warnings."""
     accelerator = make_accelerator(accumulation, split=split, linked=linked)
@@ -60,7 +63,8 @@ def run(
     recorder = Recorder(inner)
     num_updates = 0
 
-    with warnings.catch_warnings(record=True) as caught:
+    watch = monitor(optimizer, stepped) if is_watched else nullcontext()
+    with watch as watcher, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for (inputs,) in loader:
             with accelerator.accumulate(model):
@@ -78,4 +82,5 @@ def run(
         "count": scheduler.num_updates,
         "warnings": [str(warning.message) for warning in caught],
         "last": stepped.get_last_lr(),
+        "summary": watcher.summary() if watcher else "",
     }

@@ -312,6 +312,36 @@ def test_groups_that_a_plan_leaves_alone_belong_to_others() -> None:
     assert (m.applied["lr"], m.differences, warned) == (rates, [], [])
 
 
+def test_several_optimizers_that_make_each_update_together() -> None:
+    first, second = sgd([BASE], momentum=0.9), adamw([2 * BASE])
+    momentum = linear(4, end=0.5)
+    scheduler = ParamScheduler([first, second], lr=PLAN, momentum={"SGD": momentum})
+
+    def loop(steps_between: int) -> None:
+        for _ in range(4):
+            update(first)
+            for _ in range(steps_between):
+                scheduler.step()
+            update(second)
+            scheduler.step()
+
+    m, warned = watched([first, second], scheduler, lambda: loop(0))
+    assert m.applied == {
+        "lr": [[PLAN(k, base=BASE), PLAN(k, base=2 * BASE)] for k in range(4)],
+        "momentum": [[momentum(k, base=0.9), None] for k in range(4)],
+    }
+    assert (m.differences, warned) == ([], [])
+    assert m.metrics()["applied/lr/AdamW/0"] == PLAN(3, base=2 * BASE)
+
+    m, (warning,) = watched([first, second], scheduler, lambda: loop(1))
+    assert warning.startswith("Monitor at update 4:\nParameter group 'AdamW/0': lr=")
+    assert [one.group for one in m.differences[:1]] == ["AdamW/0"]
+
+    # One that makes no update meanwhile is shown with what it holds.
+    m, _ = watched([first, second], scheduler, lambda: train(first, scheduler, 2))
+    assert len(m.applied["lr"]) == 2
+
+
 def test_a_group_that_joins() -> None:
     optimizer = sgd([BASE])
     scheduler = make_scheduler(optimizer)

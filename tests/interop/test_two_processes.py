@@ -59,6 +59,15 @@ def test_accelerate_steps_for_each_process_and_a_warning_says_what_to_write(
         assert "if accelerator.sync_gradients and not" in warning
 
 
+def test_a_monitor_says_that_it_is_stepped_for_each_process(processes: Any) -> None:
+    for results in processes:
+        first, second = results["watched"]["warnings"]
+        assert "2 times an update" in first
+        assert second.startswith("Monitor at update 1:")
+        assert "stepped 2 times an update" in second
+        assert "once for each process" in results["watched"]["summary"]
+
+
 def test_accelerate_with_skipped_updates(processes: Any) -> None:
     for results in processes:
         assert results["overflows"]["used"] == planned()

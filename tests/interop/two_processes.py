@@ -100,6 +100,7 @@ def main(folder: Path) -> None:
     results["overflows"] = accelerate_loop.run(
         prepared=False, guarded=True, accumulation=2, overflows=(0, 1, 5)
     )
+    results["watched"] = accelerate_loop.run(prepared=True, guarded=False, is_watched=True)
     (folder / f"{dist.get_rank()}.json").write_text(json.dumps(results))
     dist.destroy_process_group()
 
