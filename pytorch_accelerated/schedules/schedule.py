@@ -257,7 +257,8 @@ class Schedule(Value):
         """Return the same schedule in ``factor`` times as many updates.
 
         Each joint at update k moves to the update nearest to ``factor`` · k, halves up. Lengths in
-        epochs and timescales grow alike; shares and the rest grow with the run and stay.
+        epochs grow alike, and timescales to the nearest update; shares and the rest grow with the
+        run and stay.
 
         Args:
             factor: Above 0; 2.0 takes twice the time.
