@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transformers import TrainerCallback
 
 from pytorch_accelerated.integrations.monitors import Monitor
 from pytorch_accelerated.schedulers import ParamScheduler
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.schedulers.plans import Plan
 
 __all__ = ["ScheduleMonitor", "Scheduled"]
 
@@ -52,7 +49,7 @@ class Scheduled:
     _earlier: ParamScheduler | None = None
 
     def __init__(
-        self, *args: Any, schedules: Mapping[str, Plan | str] | None = None, **kwargs: Any
+        self, *args: Any, schedules: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         given = self.args.lr_scheduler_kwargs if schedules is None else schedules
