@@ -189,9 +189,13 @@ def preview(settings: Settings) -> list[Row]:
     goals = [Goal("equal to training, bit for bit", scale.is_preview_exact(updates))]
     if not settings.quick:
         goals.append(Goal("≤ 0.5 s", middle <= 0.5, SAME_FUNCTION))
-    return [
-        Row("preview", f"{updates:,} updates, one group", middle, "s", goals=tuple(goals)),
-    ]
+    rows = [Row("preview", f"{updates:,} updates, one group", middle, "s", goals=tuple(goals))]
+    for name, makers in scale.values_at_once(updates).items():
+        figures = settings.figures(makers, 5)
+        limit = 1.0 if name == "exponential" else 0.4
+        goals = [] if settings.quick else [at_most(limit, figures["at once"].ratio)]
+        rows += rows_of(f"{updates:,} values: {name}", figures, "ms", {"at once": goals})
+    return rows
 
 
 def loops(settings: Settings) -> list[Row]:

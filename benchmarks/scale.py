@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import nn
@@ -265,6 +266,29 @@ def history_in_memory() -> Any:
 def preview(updates: int) -> Measured:
     """Return the preview of so many updates of one field and group."""
     return once(partial(scheduler_of(optimizer_of(1)).preview, updates))
+
+
+def values_at_once(updates: int) -> dict[str, Makers]:
+    """Return curve → its values at so many updates, one by one as without NumPy, and at once."""
+    from pytorch_accelerated.schedules import arrays, constant, cosine, exponential, linear
+
+    def one_by_one(schedule: Any) -> None:
+        with mock.patch.object(arrays, "help_with", return_value=False):
+            schedule.values(updates)
+
+    samples = {
+        "linear": linear(updates, end=0.0),
+        "cosine": cosine(updates, end=0.0),
+        "constant": constant(updates, value=0.5),
+        "exponential": exponential(updates, end=0.01),  # which gains least of all curves
+    }
+    return {
+        name: {
+            "one by one": lambda schedule=schedule: once(partial(one_by_one, schedule)),
+            "at once": lambda schedule=schedule: once(partial(schedule.values, updates)),
+        }
+        for name, schedule in samples.items()
+    }
 
 
 def is_preview_exact(updates: int) -> bool:
