@@ -72,11 +72,11 @@ class AttributeScheduler(ParamScheduler):
 
     Args:
         target_or_targets: One object, or a list, tuple or iterator of several.
+        horizon: As for :class:`ParamScheduler`.
+        num_updates_per_epoch: As for :class:`ParamScheduler`.
         **schedules: Attribute → a schedule for all targets, a sequence with one for each, or a
             mapping, as for :class:`ParamScheduler`, whose keys are classes, places, or both:
             ``"Dropout"``, ``0``, ``"Dropout 0"``.
-        horizon: As for :class:`ParamScheduler`.
-        num_updates_per_epoch: As for :class:`ParamScheduler`.
 
     Raises:
         AttributeError: If a target does not have an attribute, or it cannot be set.
@@ -186,10 +186,10 @@ class AttributeScheduler(ParamScheduler):
 
         Args:
             target_or_targets: As for the class.
-            **schedules: As for the class; lengths may be shares of the run, ``epochs(n)``, or
-                the rest.
             horizon: How many updates to plan for, instead of those of the run.
             num_updates_per_epoch: How many updates to count an epoch as, instead of the run's.
+            **schedules: As for the class; lengths may be shares of the run, ``epochs(n)``, or
+                the rest.
 
         Example:
             >>> import torch

@@ -237,10 +237,10 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         """Return a factory for :meth:`Trainer.train`; relative schedules get the run's horizon.
 
         Args:
-            **schedules: As for the class; lengths may be shares of the run, ``epochs(n)``, or
-                the rest.
             horizon: How many updates to plan for, instead of those of the run.
             num_updates_per_epoch: How many updates to count an epoch as, instead of the run's.
+            **schedules: As for the class; lengths may be shares of the run, ``epochs(n)``, or
+                the rest.
 
         Example:
             >>> from pytorch_accelerated.schedulers import ParamScheduler
