@@ -27,6 +27,7 @@ from pytorch_accelerated.placeholders import (
 from pytorch_accelerated.run import checkpointing, data, loop, preparing, processes, single_file
 from pytorch_accelerated.run.run import NumUpdates, Run
 from pytorch_accelerated.run.schedulers import RunSchedulers, make_schedulers
+from pytorch_accelerated.schedulers.optimizers import as_one
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
 
 __all__ = [
@@ -48,7 +49,8 @@ class Trainer:
     Args:
         model: The model.
         loss_func: Takes the model's output and the target, returns the mean loss of a batch.
-        optimizer: The optimizer of the model's parameters.
+        optimizer: The optimizer of the model's parameters, or a list of several, which are
+            stepped, cleared, clipped, saved and prepared together.
         callbacks: Subclasses of `TrainerCallback` that need no arguments, or instances.
         run_history: Where metrics are recorded; by default an `InMemoryRunHistory`.
         log_with: Experiment trackers for `accelerate.Accelerator`, such as ``"tensorboard"``;
@@ -59,7 +61,8 @@ class Trainer:
     Attributes:
         model: The model; wrapped by Accelerate while a run is on.
         loss_func: The loss function.
-        optimizer: The optimizer; wrapped by Accelerate while a run is on that needs it.
+        optimizer: The optimizer; wrapped by Accelerate while a run is on that needs it. A list is
+            what it was all the time.
         callback_handler: Holds the callbacks.
         run_history: The metrics.
         run_config: The `TrainerRunConfig` of the latest run, or ``None``.
@@ -159,9 +162,10 @@ class Trainer:
                 the end of an epoch cuts short is averaged over the batches that it has.
             gradient_clip_value: Bound on each element of the gradients, which are clipped to
                 [−v, v] once an update.
-            create_scheduler_fn: Takes the optimizer and returns a scheduler, which is stepped
-                after each optimizer update. Give a list for several schedulers. Placeholders in
-                a `functools.partial` are filled in, see `TrainerPlaceholderValues`.
+            create_scheduler_fn: Takes the optimizer, or the list of them, and returns a scheduler,
+                which is stepped after each optimizer update. Give a list for several schedulers.
+                Placeholders in a `functools.partial` are filled in, see
+                `TrainerPlaceholderValues`.
             train_dataloader_kwargs: Arguments for the training data loader.
             eval_dataloader_kwargs: Arguments for the evaluation data loader.
             reset_run_history: Whether to forget earlier metrics and count epochs from 1.
@@ -410,7 +414,7 @@ class Trainer:
 
     def optimizer_step(self) -> None:
         """Update the parameters."""
-        self.optimizer.step()
+        (self.run.several or self.optimizer).step()
 
     def scheduler_step(self) -> None:
         """Step the scheduler; called after each optimizer update, if there is a scheduler.
@@ -422,7 +426,7 @@ class Trainer:
 
     def optimizer_zero_grad(self) -> None:
         """Clear the gradients."""
-        self.optimizer.zero_grad()
+        (self.run.several or self.optimizer).zero_grad()
 
     def train_epoch_end(self) -> None:
         """At the end of a training epoch."""
@@ -522,10 +526,11 @@ class Trainer:
             TypeError: An item could not be loaded again without running code from the file.
         """
         accelerator = self._accelerator
-        with self.run.mode.evaluating(self.optimizer):
+        optimizer = as_one(self.optimizer)
+        with self.run.mode.evaluating(optimizer):
             contents = single_file.contents_of(
                 self.get_model(keep_torch_compile=False),
-                self.optimizer if save_optimizer else None,
+                optimizer if save_optimizer else None,
                 self.scheduler if save_scheduler else None,
                 extra=checkpoint_kwargs or {},
             )
@@ -564,8 +569,9 @@ class Trainer:
         wanted = {"optimizer_state_dict": load_optimizer, "scheduler_state_dict": takes_scheduler}
         contents = {name: checkpoint[name] for name in checkpoint if wanted.get(name, True)}
         model = self.get_model(keep_torch_compile=False)
-        with self.run.mode.evaluating(self.optimizer):
-            single_file.load(checkpoint_path, contents, model, self.optimizer, self.scheduler)
+        optimizer = as_one(self.optimizer)
+        with self.run.mode.evaluating(optimizer):
+            single_file.load(checkpoint_path, contents, model, optimizer, self.scheduler)
             self.run.mode.forget()
         # What is loaded between two runs is for the next one's schedulers.
         if load_scheduler and not (takes_scheduler and self._training.is_on):

@@ -12,6 +12,7 @@ from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.callbacks.log_metrics import numbers_in
 from pytorch_accelerated.callbacks.schedule_monitor import copy_of_value
 from pytorch_accelerated.checks import positive
+from pytorch_accelerated.schedulers.optimizers import as_one
 from pytorch_accelerated.terminal import (
     BarColumn,
     Console,
@@ -65,7 +66,7 @@ class ProgressBarCallback(TrainerCallback):
     def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
         if self.pbar is not None:
             self.pbar.num_updates += 1
-            self.pbar.rate = copy_of_value(trainer.optimizer.param_groups[0].get("lr"))
+            self.pbar.rate = copy_of_value(as_one(trainer.optimizer).param_groups[0].get("lr"))
 
     def on_train_step_end(
         self, trainer: Any, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any

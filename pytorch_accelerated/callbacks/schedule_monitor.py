@@ -17,6 +17,7 @@ import torch
 from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.checks import entries
 from pytorch_accelerated.schedulers.held import plain
+from pytorch_accelerated.schedulers.optimizers import as_one
 
 Applied = dict[str, list[list[Any]]]
 """By field: for each update, the values of all parameter groups."""
@@ -178,7 +179,7 @@ class ScheduleMonitorCallback(TrainerCallback):
         if not self._is_resumed:
             self._record, self._names = _Record(), []
         self._is_resumed = False
-        groups = trainer.optimizer.param_groups
+        groups = as_one(trainer.optimizer).param_groups
         for field in scheduled_fields(groups) if self.fields is None else self.fields:
             if self.fields is not None and not any(field in group for group in groups):
                 known = sorted({str(key) for group in groups for key in group} - {"params"})
@@ -190,7 +191,7 @@ class ScheduleMonitorCallback(TrainerCallback):
                 self._names.append(field)
 
     def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
-        groups = trainer.optimizer.param_groups
+        groups = as_one(trainer.optimizer).param_groups
         self._unread.append(
             {name: [copy_of_value(group.get(name)) for group in groups] for name in self._names}
         )

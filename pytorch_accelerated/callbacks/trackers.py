@@ -19,6 +19,7 @@ from pytorch_accelerated.callbacks.log_metrics import NewMetrics, numbers_in
 from pytorch_accelerated.callbacks.schedule_monitor import copy_of_value, scheduled_fields
 from pytorch_accelerated.checks import entries, whole
 from pytorch_accelerated.schedulers.held import plain
+from pytorch_accelerated.schedulers.optimizers import as_one
 
 
 @dataclass(eq=False, repr=False)
@@ -125,7 +126,7 @@ class LogToTrackersCallback(TrainerCallback):
         self._take_metrics(trainer)
 
     def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
-        groups = trainer.optimizer.param_groups
+        groups = as_one(trainer.optimizer).param_groups
         self._values = {
             f"{name}/group_{index}": copy_of_value(group[name])
             for name in self.fields or scheduled_fields(groups)

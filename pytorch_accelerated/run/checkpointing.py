@@ -32,6 +32,7 @@ from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run.schedulers import class_name
 from pytorch_accelerated.run.single_file import check_not_reserved
+from pytorch_accelerated.schedulers.optimizers import Optimizers, each_of, groups_in
 
 # No process has all of the weights, so that it could save them.
 _SPLIT = {DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM}
@@ -49,8 +50,8 @@ def parts(run: Run) -> dict[str, Part | None]:
     return {
         "plan": run.plan,
         "model": Weights(trainer.get_model(keep_torch_compile=False)),
-        "optimizer": _Optimizer(trainer.optimizer, trainer.scheduler is not None),
-        "trained_weights": TrainedWeights(run.mode, trainer.optimizer),
+        "optimizer": _Optimizer(run.optimizer, trainer.scheduler is not None),
+        "trained_weights": TrainedWeights(run.mode, run.optimizer),
         "schedulers": run.schedulers.look(trainer.scheduler),
         "scaler": run.accelerator.scaler,
         "loop": run.loop,
@@ -306,10 +307,10 @@ def restore(run: Run, saved: dict[str, Any], only: Container[str] | None = None)
     The generators follow when the first batch is due.
     """
     folder = saved["folder"]
-    optimizer = getattr(run.trainer.optimizer, "optimizer", run.trainer.optimizer)
+    optimizer = run.optimizer
     there, held = (
         [len(group["params"]) for group in groups]
-        for groups in (optimizer.param_groups, saved["optimizer"]["param_groups"])
+        for groups in (optimizer.param_groups, groups_in(saved["optimizer"], optimizer))
     )
     if there != held:
         raise ValueError(
@@ -354,7 +355,7 @@ def _checked(saved: dict[str, Any]) -> dict[str, Any]:
     try:
         "".join(saved["model"].keys())
         saved["stopped"]
-        for group in saved["optimizer"]["param_groups"]:
+        for group in groups_in(saved["optimizer"]):
             len(group["params"])
         for name in ("schedulers", "history", "callbacks", "extra"):
             saved[name].keys()
@@ -382,12 +383,15 @@ def _check_fits(run: Run, saved: dict[str, Any]) -> None:
     """Refuse the state of another model, or of another kind of optimizer."""
     model = run.trainer.get_model(keep_torch_compile=False)
     Weights(model).check(saved["model"], str(saved["folder"]))
-    optimizer = getattr(run.trainer.optimizer, "optimizer", run.trainer.optimizer)
-    before = saved["plan"]["optimizer"]
-    # The module may be another, such as that of a script which is imported now.
-    if before.rpartition(".")[2] not in {kind.__name__ for kind in type(optimizer).__mro__}:
+    now, before = run.optimizer, saved["plan"]["optimizer"]
+    if isinstance(now, Optimizers):
+        is_right = {*now.names} == {*saved["optimizer"]}
+    else:  # the module may be another, such as that of a script which is imported now
+        kinds = {kind.__name__ for kind in type(now).__mro__}
+        is_right = before.rpartition(".")[2] in kinds and "param_groups" in saved["optimizer"]
+    if not is_right:
         raise ValueError(
-            f"the optimizer is a {class_name(optimizer)}, but the checkpoint "
+            f"the optimizer is a {', '.join(map(class_name, each_of(now)))}, but the checkpoint "
             f"{saved['folder']} holds the state of a {before}: give the Trainer such an optimizer "
             f"again; or, to continue from the weights alone, load its model.safetensors into the "
             f"model with safetensors.torch.load_file, and begin a new run in another folder"
@@ -410,10 +414,8 @@ class _Optimizer:
         return self.optimizer.state_dict()
 
     def load_state_dict(self, state: Any) -> None:
-        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
-        for i, (now, before) in enumerate(
-            zip(optimizer.param_groups, state["param_groups"], strict=False)
-        ):
+        rows = zip(self.optimizer.param_groups, groups_in(state, self.optimizer), strict=False)
+        for i, (now, before) in enumerate(rows):
             for name, value in now.items():
                 if type(value) in _NUMBERS and type(before.get(name, value)) not in _NUMBERS:
                     raise TypeError(f"{name} of parameter group {i} is {before[name]!r}")
@@ -429,4 +431,4 @@ class _Optimizer:
                         f"before, {other!r} now; the former counts. To change it, set the "
                         f"group's {name!r} in on_training_run_start",
                     )
-        optimizer.load_state_dict(state)
+        self.optimizer.load_state_dict(state)

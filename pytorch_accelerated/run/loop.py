@@ -64,7 +64,7 @@ def _ending(run: Run, hook: Callable[[], None], event: str) -> Iterator[None]:
         run.at_end(lambda: run.fire("on_stop_training_error"))
     if run.trainer.eval_dataset is not None:
         run.trainer.model.eval()
-    run.mode.eval(run.trainer.optimizer)
+    run.mode.eval(run.optimizer)
     preparing.unwrap(run)
     run.at_end(hook)
     run.at_end(lambda: run.fire(event))
@@ -100,7 +100,7 @@ def train_epoch(trainer: Any, train_dl: Any) -> bool:
     run, history = trainer.run, trainer.run_history
     loop = run.loop
     trainer.model.train()
-    run.mode.train(trainer.optimizer)
+    run.mode.train(run.optimizer)
     keep_frozen_modules_in_eval(trainer.model)
     if loop.batch == 0:
         trainer._loss_tracker.reset()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pytorch_accelerated.run.processes import warn
+from pytorch_accelerated.schedulers.optimizers import each_of
 
 
 class Stage(IntEnum):
@@ -349,28 +350,29 @@ class OptimizerMode:
 
     def train(self, optimizer: Any) -> None:
         """Have the model hold the weights that are trained."""
-        if _has_modes(optimizer):
-            optimizer.train()
+        for one in _with_modes(optimizer):
+            one.train()
             self.is_training = True
 
     def eval(self, optimizer: Any) -> None:
         """Have the model hold the weights that are meant to be used, from now on."""
-        if _has_modes(optimizer):
-            optimizer.eval()
+        for one in _with_modes(optimizer):
+            one.eval()
             self.is_training, self.trained = False, None
 
     @contextmanager
     def evaluating(self, optimizer: Any) -> Iterator[None]:
         """Have the model hold the weights that are meant to be used, for a while."""
         if not self.is_training:
-            if self.trained is None and _has_modes(optimizer):
-                optimizer.eval()
+            for one in _with_modes(optimizer) if self.trained is None else ():
+                one.eval()
             yield
             return
         weights = _weights(optimizer)
         self.trained = [weight.detach().clone() for weight in weights]
         self.is_training = False
-        optimizer.eval()
+        for one in _with_modes(optimizer):
+            one.eval()
         try:
             yield
         finally:
@@ -408,10 +410,13 @@ class TrainedWeights:
         self.mode.put_back(self.optimizer)
 
 
-def _has_modes(optimizer: Any) -> bool:
+def _with_modes(optimizer: Any) -> list[Any]:
     # Accelerate's wrapper has both methods, whatever it is around.
-    optimizer = getattr(optimizer, "optimizer", optimizer)
-    return all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
+    return [
+        one
+        for one in each_of(getattr(optimizer, "optimizer", optimizer))
+        if all(callable(getattr(one, name, None)) for name in ("train", "eval"))
+    ]
 
 
 def _weights(optimizer: Any) -> list[Tensor]:

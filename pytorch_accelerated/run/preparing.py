@@ -35,6 +35,7 @@ from pytorch_accelerated.run.processes import runs_on_cpu, warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run.schedulers import class_name
 from pytorch_accelerated.run_config import TrainerRunConfig, horizon
+from pytorch_accelerated.schedulers.optimizers import each_of, groups_in
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -64,10 +65,12 @@ def on(run: Run, trainer: Any) -> Iterator[Run]:
             trainer.print(stop)
         finally:
             run.is_on = run.window.is_open = False
-            run.mode.eval(trainer.optimizer)
+            run.mode.eval(run.optimizer)
             unwrap(run)
             if isinstance(trainer.optimizer, AcceleratedOptimizer):
                 trainer.optimizer = trainer.optimizer.optimizer
+            if run.several is not None:
+                run.several = run.optimizer
             run.train_generator.take_back()
             run.eval_generator.take_back()
             try:
@@ -138,8 +141,8 @@ def prepare(run: Run) -> None:
     note_marks(run)
     run.is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
     if trainer._train_dataloader is not None:
-        # A list of optimizers, say, that overridden steps know how to use, has no groups.
-        groups = getattr(trainer.optimizer, "param_groups", None)
+        # A dictionary of optimizers, say, that overridden steps know how to use, has no groups.
+        groups = getattr(run.optimizer, "param_groups", None)
         updated = {id(parameter) for group in groups or () for parameter in group["params"]}
         if groups is not None and updated.isdisjoint(map(id, trainer.model.parameters())):
             warn(
@@ -184,11 +187,13 @@ def prepare_objects(trainer: Any) -> None:
         # On CPU there is nowhere to move the optimizer's state to, and the round trip would
         # replace its parameter groups.
         placement = accelerator.device_placement and run.processes.device.type != "cpu"
-        if trainer.optimizer is not None:
-            accelerator.prepare_optimizer(trainer.optimizer, device_placement=placement)
+        if run.optimizer is not None:
+            accelerator.prepare_optimizer(run.optimizer, device_placement=placement)
         # The optimizer's wrapper would do nothing but cost time in each step.
-    else:
+    elif run.several is None:
         trainer.model, trainer.optimizer = accelerator.prepare(trainer.model, trainer.optimizer)
+    else:
+        trainer.model, run.several = accelerator.prepare(trainer.model, run.several)
     if is_training:
         trainer._train_dataloader = prepare_loader(
             run, trainer._train_dataloader, run.train_generator, even_batches=True
@@ -346,7 +351,7 @@ def make_plan(
         gradient_clip_value=config.gradient_clip_value,
         gradient_clip_norm=config.gradient_clip_norm,
         mixed_precision=config.mixed_precision,
-        optimizer=class_name(getattr(run.trainer.optimizer, "optimizer", run.trainer.optimizer)),
+        optimizer=", ".join(map(class_name, each_of(run.optimizer))),
     )
     if saved is not None:
         checkpointing.take_position(run, saved, run.plan)
@@ -379,7 +384,7 @@ def take_up(
     if run.scheduler_metric is not None and run.schedulers.wait_for_metric():
         _check_metric(run, run.scheduler_metric)
     if saved is not None:
-        run.fire("on_resume_start", num_param_groups=len(saved["optimizer"]["param_groups"]))
+        run.fire("on_resume_start", num_param_groups=len(groups_in(saved["optimizer"])))
     # What could not work was refused above, and has cost no metrics.
     history = trainer.run_history
     new = {

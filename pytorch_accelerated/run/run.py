@@ -24,6 +24,7 @@ from pytorch_accelerated.run.loop_state import (
 from pytorch_accelerated.run.processes import Processes
 from pytorch_accelerated.run.schedulers import RunSchedulers
 from pytorch_accelerated.run_config import TrainerRunConfig
+from pytorch_accelerated.schedulers.optimizers import as_one
 from pytorch_accelerated.tracking import LossTracker
 
 
@@ -45,6 +46,7 @@ class Run:
         processes: The processes that it runs on.
         schedulers: The schedulers of a training run.
         scheduler_metric: Name of the metric that schedulers are stepped with.
+        several: A list of optimizers as one, prepared while the run is on; ``None`` for one.
         mode: Whether the optimizer trains or shows the weights that are meant to be used.
         marks: What the modules had of their own where Accelerate has put its marks.
         was_compiled: Whether the model came compiled.
@@ -78,6 +80,9 @@ class Run:
         else:
             self.accelerator = within.accelerator
             self.processes, self.mode = within.processes, within.mode
+        self.several: Any = None if within is None else within.several
+        if isinstance(trainer.optimizer, list | tuple) and within is None:
+            self.several = as_one(trainer.optimizer)
         self.schedulers = schedulers
         self.scheduler_metric: str | None = None
         self.loop = LoopState() if loop is None else loop
@@ -101,6 +106,12 @@ class Run:
         self.is_plain = True
 
     # What callbacks may use
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer without Accelerate's wrapper; a list of several as one."""
+        optimizer = self.several or self.trainer.optimizer
+        return getattr(optimizer, "optimizer", optimizer)
 
     @property
     def num_updates(self) -> int:
@@ -157,7 +168,7 @@ class Run:
 
     def evaluation_weights(self) -> AbstractContextManager[None]:
         """Have the model hold the weights to be used, if the optimizer trains others."""
-        return self.mode.evaluating(self.trainer.optimizer)
+        return self.mode.evaluating(self.optimizer)
 
     def weights_are_finite(self) -> bool:
         """Return whether no weight is a NaN or infinity; all processes find the same."""

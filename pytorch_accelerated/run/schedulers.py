@@ -308,12 +308,12 @@ def make_schedulers(trainer: Any, factories: Any) -> Any:
     else:
         made = _make(trainer, factories)
     theirs = [
-        one.optimizer.param_groups
+        {*map(id, one.optimizer.param_groups)}
         for one in each(made)
         if hasattr(getattr(one, "optimizer", None), "param_groups")
         and not isinstance(one, AttributeScheduler)
     ]
-    if theirs and not any(groups is trainer.optimizer.param_groups for groups in theirs):
+    if theirs and set().union(*theirs).isdisjoint(map(id, trainer.run.optimizer.param_groups)):
         names = ", ".join(type(one).__name__ for one in each(made))
         warn(
             f"create_scheduler_fn made {names} for another optimizer than the Trainer's, whose "
@@ -350,6 +350,12 @@ def _make(trainer: Any, factory: Any) -> Any:
                 f"create_scheduler_fn is the class {factory.__name__}, which cannot be made with "
                 f"the optimizer alone ({error}): give {instead}, with arguments as you need"
             ) from error
+        if trainer.run.several is not None and "not an Optimizer" in str(error):
+            raise TypeError(
+                f"{error}: each scheduler of PyTorch is for one optimizer, and the Trainer has "
+                f"several. Write create_scheduler_fn=lambda optimizers: [StepLR(one, 30) for one "
+                f"in optimizers], for example; those of this library take them all"
+            ) from error
         config, epochs = trainer.run_config, TrainerPlaceholderValues.NUM_EPOCHS
         horizon, per_epoch = config.max_num_train_steps, config.num_update_steps_per_epoch
         if epochs in find_placeholders(described) and per_epoch and horizon % per_epoch:
@@ -366,7 +372,7 @@ def _make(trainer: Any, factory: Any) -> Any:
                 f"step_update(num_updates). Is a return missing? Or is it create_scheduler_fn "
                 f"without ()?"
             )
-        fields = [{**group, "params": None} for group in trainer.optimizer.param_groups]
+        fields = [{**group, "params": None} for group in trainer.run.optimizer.param_groups]
         unresolved = [*find_placeholders([getattr(one, "__dict__", {}), fields])]
         if unresolved:
             raise ValueError(

@@ -16,6 +16,7 @@ from pytorch_accelerated.checkpoints.contents import Weights
 from pytorch_accelerated.checkpoints.folders import CheckpointError, flush
 from pytorch_accelerated.checks import kind_of
 from pytorch_accelerated.run.schedulers import each, restore
+from pytorch_accelerated.schedulers.optimizers import each_of
 
 _ITEMS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
 
@@ -142,10 +143,11 @@ def load(
 def _as_it_is(model: Any, optimizer: Any, scheduler: Any) -> Callable[[], None]:
     """Note model, optimizer and schedulers; returns what puts them back."""
     weights = Weights(model).copied()
-    optimizer = getattr(optimizer, "optimizer", optimizer)
-    groups = getattr(optimizer, "param_groups", [])
-    values = [dict(group) for group in groups]
-    state = getattr(optimizer, "state", None)
+    optimizers = [
+        (one, one.state, one.param_groups, [dict(group) for group in one.param_groups])
+        for one in each_of(getattr(optimizer, "optimizer", optimizer))
+        if hasattr(one, "param_groups")
+    ]
     schedulers = [
         (one, copy.deepcopy(one.state_dict()))
         for one in each(scheduler)
@@ -154,12 +156,13 @@ def _as_it_is(model: Any, optimizer: Any, scheduler: Any) -> Callable[[], None]:
 
     def put_back() -> None:
         model.load_state_dict(weights)
-        if optimizer is not None:
-            optimizer.state, optimizer.param_groups = state, groups
-        for one, its_state in schedulers:
-            one.load_state_dict(its_state)
-        for group, before in zip(groups, values, strict=True):
-            group.update(before)
+        for one, state, groups, _ in optimizers:
+            one.state, one.param_groups = state, groups
+        for scheduler_, its_state in schedulers:
+            scheduler_.load_state_dict(its_state)
+        for *_, groups, values in optimizers:
+            for group, before in zip(groups, values, strict=True):
+                group.update(before)
 
     return put_back
 

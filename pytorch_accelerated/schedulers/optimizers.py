@@ -109,9 +109,11 @@ def each_of(optimizer: Any) -> tuple[Any, ...]:
     return optimizer.optimizers if isinstance(optimizer, Optimizers) else (optimizer,)
 
 
-def groups_in(state: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the groups in the state of an optimizer, or of several as one."""
-    states = [state] if "param_groups" in state else state.values()
+def groups_in(state: Mapping[str, Any], optimizer: Any = None) -> list[dict[str, Any]]:
+    """Return the groups in the state of an optimizer, or of several in the order of those."""
+    states = [state] if "param_groups" in state else [*state.values()]
+    if isinstance(optimizer, Optimizers):
+        states = [state[name] for name in optimizer.names]
     return [group for one in states for group in one["param_groups"]]
 
 

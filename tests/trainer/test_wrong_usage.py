@@ -329,22 +329,6 @@ def test_what_is_not_an_optimizer(optimizer, message):
         Trainer(Scale(), mean_output, optimizer, callbacks=()).train(ones(4), 1)
 
 
-def test_several_optimizers_for_steps_of_ones_own():
-    class Two(Trainer):
-        def optimizer_step(self):
-            for one in self.optimizer:
-                one.step()
-
-        def optimizer_zero_grad(self):
-            for one in self.optimizer:
-                one.zero_grad()
-
-    model = Scale()
-    trainer = Two(model, mean_output, [sgd(model)], callbacks=())
-    trainer.train(ones(4), 1)
-    assert trainer.num_updates == 1
-
-
 @pytest.mark.parametrize("model", [Scale, "resnet18", None, lambda x: x])
 def test_what_is_not_a_model(model):
     trainer = Trainer(model, mean_output, sgd(Scale()), callbacks=())
