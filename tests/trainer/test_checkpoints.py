@@ -113,8 +113,8 @@ def test_what_could_not_be_loaded_is_refused_when_saving(tmp_path, value):
 
 def test_an_optimizer_without_a_state_is_refused_when_saving_unless_it_is_left_out(tmp_path):
     trainer = make_trainer()
-    trainer.optimizer = [trainer.optimizer]
-    with pytest.raises(TypeError, match=r"a list, .* pass save_optimizer=False"):
+    trainer.optimizer = {"one": trainer.optimizer}
+    with pytest.raises(TypeError, match=r"a dict, .* pass save_optimizer=False"):
         trainer.save_checkpoint(tmp_path / "file.pt")
     assert [*tmp_path.iterdir()] == []
     trainer.save_checkpoint(tmp_path / "file.pt", save_optimizer=False)
