@@ -101,7 +101,8 @@ def of_this_process(run: Run, saved: dict[str, Any]) -> dict[str, Any]:
         # Each had a sum of its own, of which no process has the right one now.
         for name in processes[0]["callbacks"]:
             own["callbacks"].pop(name, None)
-        own.setdefault("random", None)
+        # All share the order of the data, so a generator of the user's own is alike on each.
+        own.setdefault("random", run.random.joined(processes[0]["random"]))
         own["gradient_norms"] = processes[0]["gradient_norms"]
         own["losses"] = [0.0, 0.0]
         if run.processes.is_main:

@@ -287,6 +287,11 @@ class Randomness:
         """Return what a checkpoint holds."""
         return {"now": self.held or self.now(), "at_epoch_start": self.at_epoch_start}
 
+    def joined(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Return a state for a process that was not there: the user's generators are shared."""
+        now = self.now()
+        return {when: {**now, "own": one["own"]} if one else {} for when, one in state.items()}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Have the states put back where the run continues; refuse those that cannot be."""
         with self.kept():

@@ -25,6 +25,8 @@ from torch.utils.data import BatchSampler, TensorDataset
 from pytorch_accelerated import Trainer
 from pytorch_accelerated import TrainerPlaceholderValues as T
 from pytorch_accelerated.callbacks import StopTrainingError, TrainerCallback
+from pytorch_accelerated.checkpoints.contents import files_of, read_state
+from pytorch_accelerated.checkpoints.folders import write_folder
 from pytorch_accelerated.schedulers import CosineLrScheduler
 from tests.trainer.tiny import Record, Scale, Stream, mean_output, numbers
 
@@ -541,6 +543,34 @@ def resumed_with_workers(folder, as_stream):
     return {"straight": straight, "resumed": run(resume_from=folder / f"with_workers_{as_stream}")}
 
 
+def resumed_on_more(folder):
+    """Saved by the first process alone, as far as the checkpoint knows; the others join it."""
+    state, per_epoch = folder / "of_one_process", 24 // WORLD
+
+    class Save(TrainerCallback):
+        def on_update_end(self, trainer, **kwargs):
+            if trainer.num_updates == per_epoch + 1:
+                trainer.save_training_state(state)
+
+    def seen(*callbacks, **kwargs):
+        trainer = scale_trainer(*callbacks, kind=Seen)
+        own = torch.Generator().manual_seed(9)
+        trainer.train(
+            numbers(*map(float, range(24))), 2, per_device_batch_size=1,
+            train_dataloader_kwargs={"generator": own}, **kwargs,
+        )  # fmt: skip
+        return trainer.seen[-(per_epoch - 1) :]
+
+    straight = seen(Save())
+    if RANK == 0:
+        states = {**read_state(state), "folder": None}
+        states["processes"] = states["processes"][:1]
+        position = {"num_updates": per_epoch + 1, "epoch": 2, "batch": 1, "in_epoch": 1}
+        write_folder(state, files_of(states), position)
+    Accelerator().wait_for_everyone()
+    return {"straight": straight, "resumed": seen(resume_from=state)}
+
+
 def saved_files(folder):
     for per_node in (True, False):
         name = folder / f"per_node_{per_node}_node_{NODE}.pt"
@@ -681,6 +711,7 @@ def main(folder):
         f"resumed with workers {as_stream}": partial(resumed_with_workers, folder, as_stream)
         for as_stream in (False, True)
     }
+    cases["resumed on more"] = partial(resumed_on_more, folder)
     cases["saved_files"] = partial(saved_files, folder)
     cases["failed_to_write"] = partial(failed_to_write, folder)
     results = {name: case() for name, case in cases.items()}

@@ -326,6 +326,14 @@ def test_a_run_resumed_within_an_epoch_ends_like_the_straight_one(cases, case):
         assert losses == pytest.approx(straight[2])
 
 
+def test_processes_that_join_a_run_share_the_order_that_the_users_generator_drew(cases):
+    of_all = cases("resumed on more")
+    for of_one in of_all:
+        assert of_one["resumed"] == of_one["straight"]
+    seen = [sample for of_one in of_all for sample in of_one["resumed"]]
+    assert len(set(seen)) == 24 - len(of_all)
+
+
 def test_a_file_is_saved_once_on_each_machine_or_on_the_first_only(cases, request):
     nodes = range(2 if "two_nodes" in request.node.name else 1)
     expected = ["per_node_False_node_0.pt", *(f"per_node_True_node_{node}.pt" for node in nodes)]
