@@ -26,7 +26,7 @@ class Optimizers(Optimizer):
         # Optimizer.__init__ would make groups of its own, so it is left out on purpose.
         self.optimizers = tuple(optimizers)
         if not self.optimizers:
-            raise ValueError("optimizer=[] is empty. Write at least one optimizer.")
+            raise TypeError("optimizer=[] is empty: it has no param_groups. Write an optimizer.")
         for index, one in enumerate(self.optimizers):
             check_optimizer(f"optimizer[{index}]", one)
             if any(one is other for other in self.optimizers[:index]):

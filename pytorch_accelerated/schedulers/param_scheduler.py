@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch.optim import Optimizer
@@ -131,7 +131,88 @@ class _Scheduled(SchedulerBase):
         is_one = len(values) == 1 and not self._is_always_by_field
         return values[self.param_group_field] if is_one else values
 
+    def replan(
+        self,
+        *,
+        horizon: int | None = None,
+        num_updates_per_epoch: int | None = None,
+        **schedules: Plan,
+    ) -> None:
+        """Put another plan in force, from the next update on; the count stays as it is.
+
+        The new schedules are asked for the same updates as the old ones were. A value that is
+        another one now is warned of, with both. Fields that are not named keep their plan. The
+        state holds the new plan's text: one that is loaded into a scheduler with the old plan
+        warns that the plans differ, and what that scheduler was made with counts.
+
+        Args:
+            **schedules: Field → schedule, as for the class; the fields have to be scheduled.
+            horizon: As for the class.
+            num_updates_per_epoch: As for the class.
+
+        Raises:
+            ValueError: As for the class, or if a field was not scheduled; nothing has changed then.
+            TypeError: As for the class.
+        """
+        for name in schedules or ("",):
+            if name not in self._fields:
+                known = ", ".join(self._fields)
+                raise ValueError(f"replan({name}=…): scheduled are {known}. Write one of these.")
+        groups, before, since = self.optimizer.param_groups, dict(vars(self)), self._new_groups
+        held = {name: self._fields[name].held(groups) for name in schedules}
+        held = {name: [plain(value) for value in values] for name, values in held.items()}
+        try:
+            lengths = horizon, num_updates_per_epoch
+            new = {
+                name: FieldSchedules(self._field_of(name), plan, lengths)
+                for name, plan in schedules.items()
+            }
+            self._schedules = [new.get(own.field.name, own) for own in self._schedules]
+            self._fields = {own.field.name: own.field for own in self._schedules}
+            self._adopt([own.field for own in new.values()])
+            for own in new.values():
+                own.check_groups()
+                own.look_at(self._bases(own.field), groups)
+            if self._num_updates is not None:
+                self.step_update(self._num_updates)
+        except BaseException:
+            self._forget_new_groups(since)
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        lines = [
+            f"{own.field.starting(i)} held {name}={was!r}; by the new plan it is {plain(now)!r}."
+            for name, own in new.items()
+            for i, (was, now) in enumerate(zip(held[name], own.field.held(groups), strict=True))
+            if None not in (was, now) and not same(was, now, state.PRECISION)
+        ]
+        if lines:
+            self._warn(self._num_updates, lines, "To go on smoothly, begin at the value held.")
+
     # State ---------------------------------------------------------------------------------
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from a state, and put the values that are due there in force.
+
+        Args:
+            state_dict: What ``state_dict()`` returned, also after JSON; or the state of another
+                library's scheduler, ``{"last_epoch": k, …}`` as of PyTorch's and Transformers', or
+                ``{"num_updates": k}``, of which the position is taken, with a warning.
+
+        Raises:
+            ValueError: If the state is of another kind of scheduler or damaged; then nothing has
+                changed.
+        """
+        position = state.position_of_another(state_dict)
+        if position is None or self._has_values_of_its_own:
+            super().load_state_dict(state_dict)
+            return
+        due = self._checked(self.get_updated_values(position), position)
+        values = state.to_pairs({field.name: values for field, values in due})
+        own = {"num_updates": position, "values": values, "plan": []}
+        super().load_state_dict({**self.state_dict(), **own})
+        lines = ["The state is one of another library's scheduler; its position is taken."]
+        self._warn(position, lines, "The plan is the one that this scheduler was made with.")
 
     def _planned_rows(self) -> list[state.Row]:
         rows: list[state.Row] = []

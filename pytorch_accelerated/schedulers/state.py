@@ -174,6 +174,18 @@ def _checked(scheduler: Any, state_dict: Any) -> dict[str, Any]:
     return state
 
 
+def position_of_another(state_dict: Any) -> int | None:
+    """Return the count in the state of another library's scheduler; None for a state of ours."""
+    if not isinstance(state_dict, Mapping) or {"format", "kind"} & {*state_dict}:
+        return None
+    for key in ("last_epoch", "num_updates"):
+        count = state_dict.get(key)
+        if count is not None:
+            check_count(key, count)
+            return int(count)
+    return None
+
+
 def damaged(entry: str, value: Any, expected: str) -> ValueError:
     """Return the error for an entry of a state that is not what it has to be."""
     return ValueError(f"The state's {entry!r} is {value!r}, but has to be {expected}.")

@@ -130,7 +130,7 @@ def test_what_is_wrong_leaves_all_of_them_alone(
 @pytest.mark.parametrize(
     ("optimizers", "error", "words"),
     [
-        ([], ValueError, "optimizer=[] is empty"),
+        ([], TypeError, "optimizer=[] is empty"),
         ([muon(0.1), torch.nn.Linear(1, 1)], TypeError, "optimizer[1] is a Linear, which has no"),
         ([one := muon(0.1), one], ValueError, "optimizer[1] is there twice"),
     ],
