@@ -106,6 +106,7 @@ class Functions:
         last, found = self._last.get(function, (asked[:0], None))
         is_mirrored = numpy.array_equal(asked.view("i8"), last.view("i8")[::-1])
         result = found[::-1] if is_mirrored else _each(function, asked)
+        result.flags.writeable = False  # it is handed out again
         self._last[function] = asked, result
         return result
 

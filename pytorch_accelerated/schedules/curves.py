@@ -92,11 +92,10 @@ class Cosine(Fixed, Shape, is_bounded=True, takes_arrays=True):
         def mixed(position: int) -> tuple[float, float]:
             of_start = sin(half_pi * ((length - position) / length))
             of_end = sin(half_pi * (position / length))
-            of_start *= of_start
-            of_end *= of_end
+            first, last = of_start * of_start, of_end * of_end
             return (
-                start_offset * of_start + end_offset * of_end,
-                start_scale * of_start + end_scale * of_end,
+                start_offset * first + end_offset * last,
+                start_scale * first + end_scale * last,
             )
 
         return mixed if start_offset or end_offset else relative

@@ -351,7 +351,7 @@ class Schedule(Value):
 
     def __str__(self) -> str:
         """Return the table of the schedule's phases."""
-        rows = list(self.phases)
+        rows = [] if self.horizon == 0 else list(self.phases)
         if self.horizon is not None and (not rows or rows[-1].end != self.final):
             rows.append(PhaseRow(self.horizon, None, self.final, self.final, "constant"))
         return phase_table(rows, self.is_relative)

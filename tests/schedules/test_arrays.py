@@ -89,6 +89,8 @@ def test_a_curve_has_the_same_bits_with_any_ends(curve, all_in_arrays, data):
 @example(-0.0 * (polynomial(50, end=0.0, power=0.3).repeat(3, peak=0.5)), [1.0, -1.0])
 @example(LARGEST * linear(50, start=2.0, end=-2.0) + LARGEST * linear(50, start=-2.0), [1.0])
 @example(minimum(cosine(60, end=0.0), linear(60, start=0.2, end=0.9)).until(55), [0.1, -0.1])
+@example(cosine(60, start=absolute(0.1), end=0.5), [0.0, 0.3])
+@example(cosine(61, end=absolute(0.1)), [0.3])
 @example(linear(60, start=absolute(8.0), end=absolute(64.0)).rounded(to=8), [0.1])
 def test_compositions_have_the_same_bits(all_in_arrays, schedule, bases):
     bulk, single = both(schedule, 60, bases)
