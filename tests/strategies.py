@@ -287,3 +287,12 @@ def _joined(draw: DrawFn, parts: list[Schedule]) -> Schedule:
     for part in parts[1:]:
         joined = joined >> part
     return joined
+
+
+#: Keys of the groups of two optimizers of SGD: of two groups of the first, and one of the second.
+KEYS = ("SGD", "SGD.1", "SGD/0", "SGD/1", "SGD.1/0", "SGD/*", "*")
+
+
+def mappings(depth: int = 2) -> SearchStrategy[dict[str, Schedule]]:
+    """Plans for some groups of two optimizers, by keys of all kinds."""
+    return st.dictionaries(st.sampled_from(KEYS), schedules(depth), min_size=1, max_size=4)

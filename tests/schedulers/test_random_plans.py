@@ -22,7 +22,7 @@ from pytorch_accelerated.schedulers import (
 )
 from pytorch_accelerated.schedules import Schedule, from_function
 from tests.recording import Recorder, adamw, held, parameters, sgd, train, update, used_in
-from tests.strategies import decay, schedules
+from tests.strategies import decay, mappings, schedules
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FIELD = "eps"  # any finite value is legal there, and no update divides by it: SGD ignores it
@@ -160,6 +160,47 @@ def test_a_tensor_stays_that_very_tensor_and_holds_the_plans_value(
                 assert first.dtype is dtype
                 assert torch.equal(first, torch.tensor(plan(k, base), dtype=dtype))
         scheduler.step()
+
+
+# Mappings, and several optimizers ------------------------------------------------------------
+
+# The keys that match each group, from the most exact one on.
+MATCHING = (
+    ("SGD/0", "SGD", "SGD/*", "*"),
+    ("SGD/1", "SGD", "SGD/*", "*"),
+    ("SGD.1/0", "SGD.1", "SGD", "*"),
+)
+
+
+@quick
+@given(by_key=mappings(), position=st.integers(0, 12), data=st.data())
+def test_several_optimizers_run_by_the_most_exact_key_also_after_a_resume(
+    by_key: dict[str, Schedule], position: int, data: st.DataObject
+) -> None:
+    def make() -> Any:
+        optimizers = optimizer_for([0.5, 2.0]), optimizer_for([3.0])
+        return optimizers, ParamScheduler(optimizers, **{FIELD: by_key})
+
+    def due(k: int) -> list[float]:
+        plans = [next((by_key[key] for key in keys if key in by_key), None) for keys in MATCHING]
+        rows = zip(plans, (0.5, 2.0, 3.0), strict=True)
+        return [base if plan is None else plan(k, base) for plan, base in rows]
+
+    def now(optimizers: Any) -> list[float]:
+        return [value for one in optimizers for value in held(one, FIELD)]
+
+    optimizers, scheduler = make()
+    planned = scheduler.preview(position + 2)[FIELD]
+    for k in range(position + 1):
+        assert now(optimizers) == due(k) == [column[k] for column in planned]
+        scheduler.step()
+    states = [copy.deepcopy(one.state_dict()) for one in optimizers]
+    states.append(json.loads(json.dumps(scheduler.state_dict())))
+    others, resumed = make()
+    pairs = list(zip((*others, resumed), states, strict=True))
+    for target, state in data.draw(st.permutations(pairs)):
+        target.load_state_dict(state)
+    assert now(others) == due(position + 1)
 
 
 # AttributeScheduler ------------------------------------------------------------------------
