@@ -87,6 +87,9 @@ class TrainerPlaceholderValues:
     ``NUM_UPDATE_STEPS_PER_EPOCH``              optimizer updates in a whole epoch
     ``PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH``  the same number: every process makes each update
     ``MAX_NUM_TRAIN_STEPS``                     optimizer updates of the run, its horizon
+    ``MAX_SAMPLES``                             ``max_samples`` of the run
+    ``MAX_ITEMS``                               ``max_items`` of the run
+    ``MAX_TIME``                                ``max_time`` of the run in seconds
     ``TRAIN_DATALOADER_LEN``                    training batches of one process in an epoch
     ``EVAL_DATALOADER_LEN``                     evaluation batches of one process in an epoch
     ==========================================  ==================================================
@@ -113,6 +116,9 @@ class TrainerPlaceholderValues:
     NUM_UPDATE_STEPS_PER_EPOCH: ClassVar[TrainerPlaceholderValues]
     PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH: ClassVar[TrainerPlaceholderValues]
     MAX_NUM_TRAIN_STEPS: ClassVar[TrainerPlaceholderValues]
+    MAX_SAMPLES: ClassVar[TrainerPlaceholderValues]
+    MAX_ITEMS: ClassVar[TrainerPlaceholderValues]
+    MAX_TIME: ClassVar[TrainerPlaceholderValues]
     TRAIN_DATALOADER_LEN: ClassVar[TrainerPlaceholderValues]
     EVAL_DATALOADER_LEN: ClassVar[TrainerPlaceholderValues]
 
@@ -183,6 +189,7 @@ def _num_epochs(trainer: Any) -> Any:
     return _whole_as_int(Fraction(horizon, per_epoch))
 
 
+_BUDGETS = ("MAX_SAMPLES", "MAX_ITEMS", "MAX_TIME")
 _LOOKUPS: dict[str, Callable[[Any], Any]] = {
     "NUM_EPOCHS": _num_epochs,
     "NUM_UPDATE_STEPS_PER_EPOCH": attrgetter("run_config.num_update_steps_per_epoch"),
@@ -190,6 +197,7 @@ _LOOKUPS: dict[str, Callable[[Any], Any]] = {
         "run_config.num_local_update_steps_per_epoch"
     ),
     "MAX_NUM_TRAIN_STEPS": attrgetter("run_config.max_num_train_steps"),
+    **{name: attrgetter(f"run_config.{name.lower()}") for name in _BUDGETS},
     "TRAIN_DATALOADER_LEN": lambda trainer: len(trainer._train_dataloader),
     "EVAL_DATALOADER_LEN": lambda trainer: len(trainer._eval_dataloader),
 }
@@ -202,6 +210,12 @@ def _look_up(trainer: Any, name: str) -> Any:
         number = _LOOKUPS[name](trainer)
     except TypeError:  # of a loader that has no length
         number = None
+    if number is None and name in _BUDGETS:
+        argument = name.lower()
+        raise ValueError(
+            f"{name} is not known in this run: write train(…, {argument}=…), which shares of the "
+            f"run in that unit are shares of, or give the scheduler a horizon=… of its own."
+        )
     if number is None:
         raise ValueError(
             f"{name} is not known in this run, which has no such data or data without a length. "

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,9 @@ class TrainerRunConfig:
         mixed_precision: ``"no"``, ``"fp16"``, ``"bf16"`` or ``"fp8"``.
         num_processes: Number of processes.
         gradient_clip_norm: Largest norm of all gradients together.
+        max_samples: Samples after which the run ends, over all processes.
+        max_items: Items, such as tokens, after which the run ends, over all processes.
+        max_time: Seconds after which the run ends.
     """
 
     num_epochs: int
@@ -65,6 +70,9 @@ class TrainerRunConfig:
     mixed_precision: str
     num_processes: int
     gradient_clip_norm: float | None = None
+    max_samples: int | None = None
+    max_items: int | None = None
+    max_time: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A deep copy as a dict, in which samplers stay the same objects."""
@@ -119,6 +127,44 @@ def batch_size(value: Any, **loader_kwargs: Any) -> Any:
 def optional_count(name: str, value: Any, minimum: int = 1) -> int | None:
     """Return a count as an int; ``None`` is allowed."""
     return None if value is None else checks.whole(name, value, minimum, f"{name}=None")
+
+
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+def seconds(name: str, value: Any) -> int | None:
+    """Return a time in whole seconds; ``None`` is allowed.
+
+    Example:
+        >>> seconds("max_time", "1.5h"), seconds("max_time", "2min 30s"), seconds("max_time", 90)
+        (5400, 150, 90)
+    """
+    if isinstance(value, str):
+        parts = re.findall(r"(\d+(?:\.\d+)?) *(s|min|h|d)", value)
+        if not parts or "".join(map("".join, parts)) != value.replace(" ", ""):
+            raise ValueError(
+                f"{name}={value!r} is not a time: write seconds, or text such as '90s', '5min', "
+                f"'1.5h' or '2d 12h'"
+            )
+        value = sum(Fraction(number) * _SECONDS[unit] for number, unit in parts)
+        value = int(value) if value.denominator == 1 else float(value)
+    elif isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return optional_count(name, value)
+
+
+def limits(max_samples: Any, max_items: Any, max_time: Any) -> dict[str, Any]:
+    """Return the limits of a run in other units than updates, checked."""
+    return {
+        "max_samples": _count("max_samples", max_samples),
+        "max_items": _count("max_items", max_items),
+        "max_time": seconds("max_time", max_time),
+    }
+
+
+def _count(name: str, value: Any) -> int | None:
+    is_whole = isinstance(value, float) and value.is_integer()
+    return optional_count(name, int(value) if is_whole else value)  # 2e10 is a float
 
 
 def checkpoint_folder(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -147,10 +148,14 @@ class Trainer:
         checkpoint_every: int | None = None,
         keep_last: int | None = None,
         resume: str | os.PathLike[str] | None = None,
+        max_samples: int | None = None,
+        max_items: int | None = None,
+        max_time: float | str | None = None,
     ) -> None:
         """Train the model.
 
-        The run ends after ``num_epochs`` or ``max_num_train_steps``, whichever comes first.
+        The run ends after ``num_epochs``, ``max_num_train_steps``, ``max_samples``, ``max_items``
+        or ``max_time``, whichever comes first.
 
         Args:
             train_dataset: The training data.
@@ -191,6 +196,11 @@ class Trainer:
                 checkpoint in ``checkpoint_dir``, if there is one; or a checkpoint or a folder of
                 them, for a branch that leaves that folder alone. Once ``checkpoint_dir`` holds
                 checkpoints of the branch, it continues from those.
+            max_samples: The run ends with the update that makes it so many samples, over all
+                processes; updates that were skipped count for nothing.
+            max_items: The same for items, such as tokens: what ``num_items_in_batch`` counts.
+            max_time: The same for whole seconds, or text such as ``"5min"``, by `seconds`.
+                A run that continues goes on from the time that its updates had taken.
 
         Raises:
             ValueError: An argument is out of range, the data is empty, a checkpoint has done more
@@ -221,6 +231,7 @@ class Trainer:
         if gradient_clip_norm not in (None, math.inf):
             checks.positive("gradient_clip_norm", gradient_clip_norm)
         seed = run_config.optional_count("seed", seed, 0)
+        limits = run_config.limits(max_samples, max_items, max_time)
         checkpoint_every = run_config.optional_count("checkpoint_every", checkpoint_every)
         keep_last = run_config.optional_count("keep_last", keep_last)
         folder = run_config.checkpoint_folder(
@@ -255,7 +266,7 @@ class Trainer:
                 max_num_train_steps=max_num_train_steps,
                 gradient_clip_value=gradient_clip_value,
             )
-            preparing.make_plan(run, config, gradient_clip_norm, max_num_train_steps, saved)
+            preparing.make_plan(run, config, gradient_clip_norm, max_num_train_steps, saved, limits)
             if self._log_with is not None:
                 preparing.start_trackers(run)
             run.scheduler_metric = scheduler_metric
@@ -460,6 +471,14 @@ class Trainer:
 
     def evaluation_run_end(self) -> None:
         """At the end of an evaluation run; ``model`` is the bare one again."""
+
+    def seconds(self) -> float:
+        """Seconds on a clock that only goes forward; override it to measure time otherwise.
+
+        The first process's counts; it is asked after each update, and only if a limit or a
+        scheduler's clock is in seconds.
+        """
+        return time.monotonic()
 
     num_updates: Any = NumUpdates()
     """Number of optimizer updates that the latest training run has made."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
 from pytorch_accelerated.run import checkpointing, preparing
+from pytorch_accelerated.run.counts import LIMITS
 from pytorch_accelerated.run.data import (
     accumulation_windows,
     batches_after,
@@ -84,14 +85,23 @@ def train_epochs(trainer: Any, run: Run) -> None:
             trainer._run_eval_epoch(trainer._eval_dataloader)
             run.random.held = None
         end_epoch(trainer, run)
-    limit = run.config.max_num_train_steps
-    # With a length, the limit is no more than the epochs have updates.
+    planned: dict[str, tuple[Any, Any]] = {}
+    limit, asked = run.config.max_num_train_steps, run.plan and run.plan.max_num_train_steps
+    # With a length, the limit on updates is no more than the epochs have.
     is_stream = length(trainer._train_dataloader) is None
     if is_stream and not (run.is_enough or run.has_reached_limit()) and limit is not None:
+        planned["max_num_train_steps"] = limit, loop.num_updates
+    is_over = loop.epoch < run.config.num_epochs or (asked and loop.num_updates >= asked)
+    if run.counts is not None and not (is_over or run.counts.spent(loop)):
+        for name, limit in run.counts.limits.items():
+            planned[LIMITS[name]] = limit, getattr(loop, name)
+    if planned:
+        limits = ", ".join(f"{name}={limit}" for name, (limit, _) in planned.items())
+        instead = ", ".join(f"{name}={max(1, int(done))}" for name, (_, done) in planned.items())
         warn(
             f"the training data ended after {loop.num_updates} updates, but the run was planned "
-            f"for max_num_train_steps={limit}: schedules have not come to their end. Give more "
-            f"epochs, or write max_num_train_steps={loop.num_updates}"
+            f"for {limits}: schedules have not come to their end. Give more epochs, or write "
+            f"{instead}"
         )
 
 
@@ -183,6 +193,8 @@ def train_pass(trainer: Any, run: Run, loader: Any) -> None:
         if window.is_open:  # the loader has fewer batches than its length says
             trainer.optimizer_zero_grad()
             loop.batch, window.is_open, window.items = step + 1, False, []
+            if run.counts is not None:
+                run.counts.drop_window()
             checkpointing.save_what_was_asked_for(run)
     run.forget()
 
@@ -208,6 +220,8 @@ def forward_and_backward(trainer: Any, batch: Any, step: int) -> dict[str, Any]:
     batch_output: dict[str, Any] = trainer.calculate_train_batch_loss(batch)
     loss, batch_size = loss_and_size(batch_output, "calculate_train_batch_loss")
     trainer._loss_tracker.update(loss, batch_size)
+    if run.counts is not None:
+        run.counts.note(batch_size, batch_output.get("num_items_in_batch"))
     if not loss.requires_grad:
         raise ValueError(
             "the loss that calculate_train_batch_loss returned has no gradient, so nothing "
@@ -247,6 +261,8 @@ def update(trainer: Any, run: Run, step: int) -> bool:
         loop.num_skipped -= was_made
     if was_made:
         loop.num_updates += 1
+        if run.counts is not None:
+            run.counts.add_window(loop, run.processes)
         if window.gradient_norm is not None:
             run.norms.update(window.gradient_norm)
         try:
@@ -255,6 +271,8 @@ def update(trainer: Any, run: Run, step: int) -> bool:
             # No error or stop of a callback's may part the schedule from the updates.
             if trainer.scheduler is not None:
                 trainer.scheduler_step()
+    elif run.counts is not None:
+        run.counts.drop_window()
     trainer.optimizer_zero_grad()
     return was_made
 
@@ -351,7 +369,8 @@ def end_epoch(trainer: Any, run: Run) -> None:
     finally:
         trainer.run_history.increment_epoch()
     if is_enough and loop.epoch < run.config.num_epochs:
-        trainer.print(f"max_num_train_steps is reached: {loop.num_updates} updates")
+        limit = run.counts and run.counts.spent(loop)
+        trainer.print(f"{limit or 'max_num_train_steps'} is reached: {loop.num_updates} updates")
     checkpointing.after_epoch(run)
 
 

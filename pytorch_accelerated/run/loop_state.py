@@ -51,6 +51,9 @@ class LoopState:
         num_skipped: Updates that mixed precision has skipped and no second pass has made up for.
         num_repeats: Passes of the epoch at hand that are done. It has a second one only if it is
             the run's last, to make up for skipped updates.
+        samples: Samples of the updates done, over all processes; None if they are not counted.
+        items: The same for items, which are what ``num_items_in_batch`` counts.
+        seconds: Seconds that the updates done took, with all in between; None if not measured.
     """
 
     epoch: int = 0
@@ -63,6 +66,9 @@ class LoopState:
     num_replanned: int = 0
     num_skipped: int = 0
     num_repeats: int = 0
+    samples: int | None = None
+    items: int | None = None
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         self.stage = Stage(self.stage)
@@ -86,6 +92,16 @@ class LoopState:
             self.epoch += 1
             self.batch = self.num_repeats = 0
         self.stage = Stage.BEGIN
+
+    def on(self, clock: str) -> Any:
+        """Return the position on a clock other than updates, which has to be counted."""
+        value = getattr(self, clock)
+        if value is None:
+            raise ValueError(
+                f"a scheduler's clock is {clock!r}, but {clock} are not counted in this run: have "
+                f"create_scheduler_fn make it, or write a limit in {clock}"
+            )
+        return value
 
     def position(self) -> dict[str, int]:
         """Return what a checkpoint's name and manifest tell."""
@@ -122,6 +138,9 @@ class Plan:
     gradient_clip_norm: float | None
     mixed_precision: str
     optimizer: str
+    max_samples: int | None = None
+    max_items: int | None = None
+    max_time: int | None = None
 
     @property
     def num_updates_per_epoch(self) -> int | None:

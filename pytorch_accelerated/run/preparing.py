@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from pytorch_accelerated.callbacks.base import CallbackHandler, StopTrainingError
-from pytorch_accelerated.run import checkpointing, sharing
+from pytorch_accelerated.run import checkpointing, counts, sharing
 from pytorch_accelerated.run.data import (
     batch_size_of,
     check_not_empty,
@@ -337,9 +337,10 @@ def make_plan(
     gradient_clip_norm: float | None,
     max_num_train_steps: int | None,
     saved: dict[str, Any] | None,
+    limits: dict[str, Any],
 ) -> None:
     """Plan the run, and go to the position of a checkpoint in terms of its batches."""
-    config = replace(config, gradient_clip_norm=gradient_clip_norm)
+    config = replace(config, gradient_clip_norm=gradient_clip_norm, **limits)
     run.config = run.trainer.run_config = config
     run.plan = Plan(
         num_epochs=config.num_epochs,
@@ -352,6 +353,7 @@ def make_plan(
         gradient_clip_norm=config.gradient_clip_norm,
         mixed_precision=config.mixed_precision,
         optimizer=", ".join(map(class_name, each_of(run.optimizer))),
+        **limits,
     )
     if saved is not None:
         checkpointing.take_position(run, saved, run.plan)
@@ -398,6 +400,8 @@ def take_up(
         loop.first_history_epoch = history.current_epoch
     else:
         checkpointing.restore(run, saved)
+    run.counts = counts.begin(run)
+    if saved is not None:
         if loop.is_cut_short and not run.has_reached_limit():
             loop.is_cut_short, loop.stage = False, min(loop.stage, Stage.TRAIN)
         # An epoch that the limit on updates ended early counts, unless it is to be continued.
@@ -408,7 +412,7 @@ def take_up(
         for value in values:
             history.update_metric(name, value)
     if run.processes.is_main:
-        run.schedulers.warn_of_other_lengths(loop.num_updates, run.config.max_num_train_steps)
+        run.schedulers.warn_of_other_lengths(loop.num_updates, run.config)
 
 
 def _check_metric(run: Run, metric: str) -> None:

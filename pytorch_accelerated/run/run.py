@@ -13,6 +13,7 @@ from torch import nn
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.checkpoints.writer import RunCheckpoints
+from pytorch_accelerated.run.counts import Counts
 from pytorch_accelerated.run.loop_state import (
     EpochGenerator,
     LoopState,
@@ -41,6 +42,7 @@ class Run:
         loop: Where it is.
         random: The states of the random number generators.
         window: The window of batches at hand.
+        counts: What counts samples, items or seconds, if a plan or a limit is in them.
         norms: The norms of the epoch's gradients.
         num_recorded: How many values each metric had before the run.
         processes: The processes that it runs on.
@@ -89,6 +91,7 @@ class Run:
         self.random = Randomness(self.processes.device)
         self.train_generator, self.eval_generator = EpochGenerator(), EpochGenerator()
         self.window = Window()
+        self.counts: Counts | None = None
         self.norms = LossTracker()
         history = trainer.run_history
         names = history.get_metric_names() if loop is None else ()
@@ -117,6 +120,12 @@ class Run:
     def num_updates(self) -> int:
         """Optimizer updates done."""
         return self.loop.num_updates
+
+    @property
+    def clocks(self) -> dict[str, float]:
+        """Samples, items and seconds up to now, of the updates that were made, where counted."""
+        names = () if self.counts is None else self.counts.names
+        return {name: getattr(self.loop, name) for name in names}
 
     @property
     def batch(self) -> int:
@@ -197,14 +206,18 @@ class Run:
                 del self.trainer
 
     def has_reached_limit(self) -> bool:
-        """Return whether the updates of the run are made."""
-        limit = self.config.max_num_train_steps
+        """Return whether the updates of the run are made, or another limit is reached."""
+        limit, counts = self.config.max_num_train_steps, self.counts
+        if counts is not None and counts.spent(self.loop):
+            return True
         return limit is not None and self.loop.num_updates >= limit
 
     def is_pass_over(self) -> bool:
         """Return whether no batch of the pass is to follow."""
         loop, limit = self.loop, self.config.max_num_train_steps
         has_made_up = loop.num_repeats > 0 and not loop.num_skipped
+        if self.counts is not None and self.counts.spent(loop):
+            return True
         return has_made_up or (limit is not None and loop.num_updates >= limit)
 
     def has_skipped_updates_to_make(self) -> bool:

@@ -18,6 +18,7 @@ from pytorch_accelerated.placeholders import (
     find_placeholders,
     replace_trainer_placeholder_values,
 )
+from pytorch_accelerated.run.counts import LIMITS
 from pytorch_accelerated.run.loop_state import LoopState
 from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.schedulers import (
@@ -27,6 +28,7 @@ from pytorch_accelerated.schedulers import (
     SchedulerBase,
     WSDLrScheduler,
 )
+from pytorch_accelerated.schedulers.clocks import UPDATES, clock_of
 from pytorch_accelerated.schedulers.state import plain_attributes, to_pairs
 from pytorch_accelerated.schedules import Schedule
 
@@ -79,7 +81,7 @@ class RunSchedulers:
     _are_stepped_by_updates: bool
     _loop: LoopState = field(default_factory=LoopState)
     _of: Any = None
-    _ways: list[tuple[Any, bool]] = field(default_factory=list)
+    _ways: list[tuple[Any, bool, str]] = field(default_factory=list)
     _at_start: list[Any] = field(default_factory=list)
 
     def make(self, trainer: Any, state: Any, loop: LoopState) -> None:
@@ -100,7 +102,7 @@ class RunSchedulers:
         self.look(trainer.scheduler)
         for one in each(trainer.scheduler):
             if not hasattr(one, "step"):
-                one.step_update(loop.num_updates)
+                one.step_update(self._start_on(one, loop.num_updates))
         if state is not None:
             restore(trainer.scheduler, state)
 
@@ -110,7 +112,7 @@ class RunSchedulers:
             self._of = scheduler
             self._at_start = [start_of(one) for one in each(scheduler)]
             self._ways = [
-                (one, not hasattr(one, "step") or self._is_told_epochs(one))
+                (one, not hasattr(one, "step") or self._is_told_epochs(one), clock_of(one))
                 for one in each(scheduler)
                 if not isinstance(one, ReduceLROnPlateau)
             ]
@@ -123,11 +125,21 @@ class RunSchedulers:
 
     def step(self, num_updates: int) -> None:
         """Put the values after so many updates in force."""
-        for scheduler, is_told in self._ways:
-            if is_told:
-                scheduler.step_update(num_updates)
+        for scheduler, is_told, clock in self._ways:
+            if is_told or clock != UPDATES:
+                scheduler.step_update(num_updates if clock == UPDATES else self._loop.on(clock))
             else:
                 scheduler.step()
+
+    @property
+    def clocks(self) -> set[str]:
+        """What the plans are in, updates aside."""
+        return {clock for *_, clock in self._ways} - {UPDATES}
+
+    def _start_on(self, scheduler: Any, num_updates: int) -> Any:
+        """Return where a scheduler is to start on its clock; what was not counted starts at 0."""
+        clock = clock_of(scheduler)
+        return num_updates if clock == UPDATES else getattr(self._loop, clock) or 0
 
     def wait_for_metric(self) -> bool:
         """Return whether any is stepped with a metric."""
@@ -163,18 +175,19 @@ class RunSchedulers:
             warn(f"scheduler: {one['class']} before, none now")
         saved = saved + [{}] * (len(schedulers) - len(saved))
         for one, start, its_state in zip(schedulers, self._at_start, saved, strict=False):
-            for line in take_up(one, start, its_state, num_updates):
+            for line in take_up(one, start, its_state, self._start_on(one, num_updates)):
                 warn(line)
             if self._is_told_epochs(one) and not its_state.get("state"):
                 one.step(state["epoch"])
                 one.step_update(num_updates)
 
-    def warn_of_other_lengths(self, num_updates: int, horizon: int | None) -> None:
+    def warn_of_other_lengths(self, num_updates: int, config: Any) -> None:
         """Say once that a schedule is not as long as the run, which looks like a mistake."""
         # A step of one's own may count something else than updates.
-        if horizon is not None and self._are_stepped_by_updates:
-            for one in each(self._of):
-                _warn_of_another_length(one, num_updates, horizon)
+        for one in each(self._of) if self._are_stepped_by_updates else ():
+            horizon = getattr(config, LIMITS.get(clock_of(one), "max_num_train_steps"))
+            if horizon is not None:
+                _warn_of_another_length(one, self._start_on(one, num_updates), horizon)
 
 
 def _listener_of(scheduler: Any) -> Any:
@@ -412,16 +425,17 @@ def _warn_of_another_length(scheduler: Any, num_updates: int, horizon: int) -> N
     else:
         return
     name = type(scheduler).__name__
-    begin = f"the run has {horizon} updates"
+    unit = scheduler._clock[:-1]
+    begin = f"the run has {horizon} {unit}s"
     if reached != horizon:
-        begin += f", which {name} begins at update {reached - horizon}"
+        begin += f", which {name} begins at {unit} {reached - horizon}"
     how = "shares of the run, such as linear(0.1, start=0.0) >> cosine()"
     if isinstance(scheduler, CosineLrScheduler | WSDLrScheduler):
         how = "no total of your own"
     elif not isinstance(scheduler, ParamScheduler):
         name = ParamScheduler.__name__
     warn(
-        f"{begin}, but the schedule of {type(scheduler).__name__} ends at update {planned}: "
+        f"{begin}, but the schedule of {type(scheduler).__name__} ends at {unit} {planned}: "
         f"{what}. To have it end with the run, give {name}.create_scheduler_fn(…) with {how}"
     )
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pytorch_accelerated.checks import wrong_kind
+from pytorch_accelerated.schedulers.clocks import UPDATES
 from pytorch_accelerated.schedulers.for_runs import for_the_run
 from pytorch_accelerated.schedulers.groups import Field
 from pytorch_accelerated.schedulers.held import copied, plain, put
@@ -74,6 +75,7 @@ class AttributeScheduler(ParamScheduler):
         target_or_targets: One object, or a list, tuple or iterator of several.
         horizon: As for :class:`ParamScheduler`.
         num_updates_per_epoch: As for :class:`ParamScheduler`.
+        clock: As for :class:`ParamScheduler`.
         **schedules: Attribute → a schedule for all targets, a sequence with one for each, or a
             mapping, as for :class:`ParamScheduler`, whose keys are classes, places, or both:
             ``"Dropout"``, ``0``, ``"Dropout 0"``.
@@ -113,6 +115,7 @@ class AttributeScheduler(ParamScheduler):
         *,
         horizon: int | None = None,
         num_updates_per_epoch: int | None = None,
+        clock: str = UPDATES,
         **schedules: Plan,
     ) -> None:
         targets, names = _several(target_or_targets), frozenset(schedules)
@@ -127,6 +130,7 @@ class AttributeScheduler(ParamScheduler):
             SimpleNamespace(param_groups=groups),  # type: ignore[arg-type]
             horizon=horizon,
             num_updates_per_epoch=num_updates_per_epoch,
+            clock=clock,
             **schedules,
         )
 
@@ -180,6 +184,7 @@ class AttributeScheduler(ParamScheduler):
         *,
         horizon: int | None = None,
         num_updates_per_epoch: int | None = None,
+        clock: str = UPDATES,
         **schedules: Any,
     ) -> Callable[[Optimizer], AttributeScheduler]:
         """Return a factory for :meth:`Trainer.train`; relative schedules get the run's horizon.
@@ -188,6 +193,7 @@ class AttributeScheduler(ParamScheduler):
             target_or_targets: As for the class.
             horizon: How many updates to plan for, instead of those of the run.
             num_updates_per_epoch: How many updates to count an epoch as, instead of the run's.
+            clock: As for :meth:`ParamScheduler.create_scheduler_fn`.
             **schedules: As for the class; lengths may be shares of the run, ``epochs(n)``, or
                 the rest.
 
@@ -201,13 +207,13 @@ class AttributeScheduler(ParamScheduler):
             ... )
         """
         make = partial(_for_targets, cls, _several(target_or_targets))
-        return for_the_run(make, schedules, horizon, num_updates_per_epoch)
+        return for_the_run(make, schedules, horizon, num_updates_per_epoch, clock)
 
 
 def _for_targets(
-    cls: type[AttributeScheduler], targets: Any, _: Optimizer, **schedules: Any
+    cls: type[AttributeScheduler], targets: Any, _: Optimizer, **plan: Any
 ) -> AttributeScheduler:
-    return cls(targets, **schedules)
+    return cls(targets, **plan)
 
 
 def _several(target_or_targets: Any) -> tuple[Any, ...]:

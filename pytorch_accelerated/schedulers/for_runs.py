@@ -10,10 +10,18 @@ from typing import Any
 from torch.optim import Optimizer
 
 from pytorch_accelerated.placeholders import TrainerPlaceholderValues
+from pytorch_accelerated.schedulers import clocks
+from pytorch_accelerated.schedulers.clocks import UPDATES
 from pytorch_accelerated.schedulers.plans import plan_over, read_plan, schedules_in
 from pytorch_accelerated.schedules import Schedule
 
 HORIZON = TrainerPlaceholderValues.MAX_NUM_TRAIN_STEPS
+HORIZONS = {
+    UPDATES: HORIZON,
+    "samples": TrainerPlaceholderValues.MAX_SAMPLES,
+    "items": TrainerPlaceholderValues.MAX_ITEMS,
+    "seconds": TrainerPlaceholderValues.MAX_TIME,
+}
 PER_EPOCH = TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH
 _FAR = 10**12
 
@@ -23,6 +31,7 @@ def for_the_run(
     plans: Mapping[str, Any],
     horizon: int | None = None,
     num_updates_per_epoch: int | None = None,
+    clock: str = UPDATES,
     **more: Any,
 ) -> Callable[[Optimizer], Any]:
     """Return a factory that calls ``make(optimizer, **plans, **more)`` with lengths in updates.
@@ -38,8 +47,15 @@ def for_the_run(
         if isinstance(schedule, Schedule) and schedule.is_relative
     ]
     lengths: dict[str, Any] = {}
+    if clocks.checked(clock) != UPDATES:
+        more["clock"] = clock
+        if num_updates_per_epoch is None and any(map(_needs_epochs, relative)):
+            raise ValueError(
+                f"clock={clock!r}: a run does not know how many {clock} an epoch has. Write "
+                f"num_updates_per_epoch=…, the number of {clock} in one, or lengths in {clock}."
+            )
     if relative:
-        lengths["horizon"] = HORIZON if horizon is None else horizon
+        lengths["horizon"] = HORIZONS[clock] if horizon is None else horizon
     if num_updates_per_epoch is not None or any(map(_needs_epochs, relative)):
         lengths["num_updates_per_epoch"] = num_updates_per_epoch or PER_EPOCH
     return partial(_over_the_run, make, read, **more, **lengths)

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from pytorch_accelerated.checks import same, whole
-from pytorch_accelerated.schedulers import quick, state
+from pytorch_accelerated.checks import same
+from pytorch_accelerated.schedulers import clocks, quick, state
 from pytorch_accelerated.schedulers.for_runs import for_the_run
 from pytorch_accelerated.schedulers.groups import Field, Group
 from pytorch_accelerated.schedulers.held import plain
@@ -28,7 +28,7 @@ from pytorch_accelerated.schedules import Schedule
 class _Scheduled(SchedulerBase):
     """What both parameter schedulers share."""
 
-    _own_attributes = SchedulerBase._own_attributes | {"_schedules"}
+    _own_attributes = SchedulerBase._own_attributes | {"_schedules", "_clock"}
 
     #: Whose states it takes; one with values of its own takes those of its class.
     _kind_of_state = "schedules"
@@ -52,8 +52,10 @@ class _Scheduled(SchedulerBase):
         *,
         horizon: int | None = None,
         num_updates_per_epoch: int | None = None,
+        clock: str = clocks.UPDATES,
         **schedules: Plan,
     ) -> None:
+        self._clock = clocks.checked(clock)
         if not schedules:
             raise ValueError(
                 f"{type(self).__name__} was given no schedule. Write, for example, "
@@ -77,6 +79,11 @@ class _Scheduled(SchedulerBase):
         """Field → the schedule of all groups, or those of each group by name or index."""
         return {own.field.name: own.plan for own in self._schedules}
 
+    @property
+    def clock(self) -> str:
+        """What the plan is counted in: ``updates``, ``samples``, ``items`` or ``seconds``."""
+        return self._clock
+
     def _num_planned_updates(self) -> int | None:
         horizons = [
             schedule.horizon for own in self._schedules for schedule in schedules_in(own.plan)
@@ -98,11 +105,12 @@ class _Scheduled(SchedulerBase):
         A scheduler that counts continues from there.
 
         Args:
-            num_updates: How many optimizer updates have been made, zero or more.
+            num_updates: How many optimizer updates have been made, zero or more; with another
+                clock, how many samples, items or seconds there were so far.
 
         Raises:
-            ValueError: If ``num_updates`` is negative or fractional, a value is out of its range,
-                or two patterns match a new group with schedules that differ.
+            ValueError: If ``num_updates`` is negative or (except for seconds) fractional, a value
+                is out of its range, or two patterns match a new group with schedules that differ.
             TypeError: If a base value is not a number.
         """
         if not self._may_be_quick:
@@ -114,13 +122,15 @@ class _Scheduled(SchedulerBase):
     def get_updated_values(self, num_updates: int) -> Any:
         """Return the values for update ``num_updates``: a pure function of it and the bases.
 
+        With another clock than updates, it is a position on that clock.
+
         Returns:
             A list with a value for each parameter group; a mapping from fields to such lists if
             several fields are scheduled.
         """
         groups = self.optimizer.param_groups
         if num_updates < 0:
-            whole("num_updates", num_updates)
+            clocks.position("num_updates", num_updates, self._clock)
         values = {}
         try:
             for own in self._schedules:
@@ -204,7 +214,8 @@ class _Scheduled(SchedulerBase):
                 changed.
         """
         position = state.position_of_another(state_dict)
-        if position is None or self._has_values_of_its_own:
+        counts_updates = self._clock == clocks.UPDATES and not self._has_values_of_its_own
+        if position is None or not counts_updates:
             super().load_state_dict(state_dict)
             return
         due = self._checked(self.get_updated_values(position), position)
@@ -273,6 +284,10 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
             :func:`~pytorch_accelerated.schedules.expression.parse_schedule` reads it.
         horizon: How many updates the run has, for lengths that are shares of it, or the rest.
         num_updates_per_epoch: How many updates an epoch has, for lengths in epochs.
+        clock: What all lengths are counted in: ``"updates"``, ``"samples"``, ``"items"`` (such as
+            tokens) or ``"seconds"``, which may have fractions when values are asked for. With
+            another clock than updates, ``step(n)`` has to be told how many there were so far, as
+            the Trainer does, and ``num_updates`` is that position.
 
     Raises:
         KeyError: If a parameter group does not have a field (also a ``ValueError``).
@@ -305,7 +320,8 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
 
     @property
     def _state_kind(self) -> str:
-        return super()._state_kind if self._has_values_of_its_own else self._kind_of_state
+        kind = super()._state_kind if self._has_values_of_its_own else self._kind_of_state
+        return kind if self._clock == clocks.UPDATES else f"{kind} in {self._clock}"
 
     @classmethod
     def create_scheduler_fn(
@@ -313,6 +329,7 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         *,
         horizon: int | None = None,
         num_updates_per_epoch: int | None = None,
+        clock: str = clocks.UPDATES,
         **schedules: Any,
     ) -> Callable[[Optimizer], ParamScheduler]:
         """Return a factory for :meth:`Trainer.train`; relative schedules get the run's horizon.
@@ -320,6 +337,8 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
         Args:
             horizon: How many updates to plan for, instead of those of the run.
             num_updates_per_epoch: How many updates to count an epoch as, instead of the run's.
+            clock: As for the class. Shares of the run are shares of its ``max_samples``,
+                ``max_items`` or ``max_time``.
             **schedules: As for the class; lengths may be shares of the run, ``epochs(n)``, or
                 the rest.
 
@@ -330,7 +349,7 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
             ...     lr=linear(0.05, start=0.0) >> cosine()
             ... )
         """
-        return for_the_run(cls, schedules, horizon, num_updates_per_epoch)
+        return for_the_run(cls, schedules, horizon, num_updates_per_epoch, clock)
 
 
 class StatelessParamScheduler(_Scheduled):
@@ -344,6 +363,7 @@ class StatelessParamScheduler(_Scheduled):
         **schedules: Field → schedule, as for :class:`ParamScheduler`.
         horizon: As for :class:`ParamScheduler`, in the unit that is counted.
         num_updates_per_epoch: As for :class:`ParamScheduler`.
+        clock: As for :class:`ParamScheduler`.
 
     Raises:
         KeyError: If a parameter group does not have a field (also a ``ValueError``).

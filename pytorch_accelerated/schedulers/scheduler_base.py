@@ -13,8 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from pytorch_accelerated import door
-from pytorch_accelerated.checks import whole
-from pytorch_accelerated.schedulers import messages, state
+from pytorch_accelerated.schedulers import clocks, messages, state
 from pytorch_accelerated.schedulers.groups import Field, Group
 from pytorch_accelerated.schedulers.held import copied
 from pytorch_accelerated.schedulers.naming import labels_of
@@ -86,6 +85,7 @@ class SchedulerBase(metaclass=SchedulerMeta):
     #: The update whose values are in force; None before there is one.
     _num_updates: int | None = None
     _is_counting = False
+    _clock = clocks.UPDATES
     _bases_live_in_groups = True
     #: Whether its values are more than those of schedules.
     _has_values_of_its_own = True
@@ -181,7 +181,7 @@ class SchedulerBase(metaclass=SchedulerMeta):
             TypeError: If a value is not a number.
         """
         if type(num_updates) is not int or num_updates < 0:
-            num_updates = whole("num_updates", num_updates)
+            num_updates = clocks.position("num_updates", num_updates, self._clock)
         groups, since, before = self.optimizer.param_groups, self._new_groups, self._num_updates
         self._num_updates = num_updates  # first: code of a subclass may look at it
         try:
@@ -386,7 +386,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         """How many optimizer updates have been made: how many times :meth:`step` was called."""
         return self._num_updates
 
-    def step(self, epoch: int | None = None) -> None:
+    def step(self, epoch: float | None = None) -> None:
         """Put the values for the next update in force; call it after each optimizer update.
 
         Args:
@@ -398,7 +398,9 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
         if not self._was_stepped:
             messages.warn_if_called_for_each_process(self)
             self._was_stepped = True
-        self.step_update(self._num_updates + 1 if epoch is None else whole("epoch", epoch))
+        counts = epoch is None and self._clock == clocks.UPDATES
+        given = self._num_updates + 1 if counts else clocks.position("epoch", epoch, self._clock)
+        self.step_update(given)
 
     # What frameworks know of PyTorch's own schedulers ----------------------------------------
 

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 
 from pytorch_accelerated.checks import same
+from pytorch_accelerated.schedulers.clocks import UPDATES
 from pytorch_accelerated.schedulers.held import plain
 from pytorch_accelerated.schedulers.naming import labels_of
 
@@ -140,7 +141,7 @@ def _checked(scheduler: Any, state_dict: Any) -> dict[str, Any]:
                 continue
         raise damaged("plan", plan, "a list with a field, a group or None, and a text for each")
     if state["num_updates"] is not None or scheduler._is_counting:
-        check_count("num_updates", state["num_updates"])
+        check_count("num_updates", state["num_updates"], scheduler._clock)
     for key in ("base_values", "values", "attributes"):
         state[key] = _from_pairs(key, state[key])
     groups, fields = scheduler.optimizer.param_groups, scheduler._fields
@@ -191,8 +192,10 @@ def damaged(entry: str, value: Any, expected: str) -> ValueError:
     return ValueError(f"The state's {entry!r} is {value!r}, but has to be {expected}.")
 
 
-def check_count(entry: str, value: Any) -> None:
+def check_count(entry: str, value: Any, clock: str = UPDATES) -> None:
     """Raise if a state's entry is not a count."""
+    if clock == "seconds" and type(value) is float and 0.0 <= value < math.inf:
+        return
     if type(value) is not int or not 0 <= value < 2**63:
         raise damaged(entry, value, "a count, an integer of at least 0")
 

@@ -27,7 +27,8 @@ from pytorch_accelerated import TrainerPlaceholderValues as T
 from pytorch_accelerated.callbacks import StopTrainingError, TrainerCallback
 from pytorch_accelerated.checkpoints.contents import files_of, read_state
 from pytorch_accelerated.checkpoints.folders import write_folder
-from pytorch_accelerated.schedulers import CosineLrScheduler
+from pytorch_accelerated.schedulers import CosineLrScheduler, ParamScheduler
+from pytorch_accelerated.schedules import linear
 from tests.trainer.tiny import Record, Scale, Stream, mean_output, numbers
 
 GLOBAL_BATCH = 4
@@ -453,6 +454,42 @@ class StopHere(TrainerCallback):
             raise StopTrainingError("the last process has enough")
 
 
+class Counting(Trainer):
+    """A sample of value v has v items; time passes faster on other processes than on the first."""
+
+    time = 0.0
+
+    def seconds(self):
+        self.time += 0.5 if RANK == 0 else 100.0
+        return self.time
+
+    def calculate_train_batch_loss(self, batch):
+        items = batch[0].sum().long()
+        return {**super().calculate_train_batch_loss(batch), "num_items_in_batch": items}
+
+
+def counted():
+    """What a plan in items has each update run with, and what was counted after each."""
+    record, seen = Record(), []
+
+    class Seen(TrainerCallback):
+        def on_optimizer_step_end(self, trainer, **kwargs):
+            seen.append([trainer.run.clocks[name] for name in ("samples", "items", "seconds")])
+
+    trainer = scale_trainer(record, Seen(), kind=Counting)
+    trainer.train(
+        numbers(*range(1, 13)),
+        num_epochs=3,
+        per_device_batch_size=GLOBAL_BATCH // WORLD,
+        train_dataloader_kwargs={"shuffle": False},
+        create_scheduler_fn=ParamScheduler.create_scheduler_fn(lr=linear(end=0.0), clock="items"),
+        max_samples=1000,
+        max_items=114,
+        max_time=100,
+    )
+    return {"used": record.used, "seen": seen, "left": trainer.optimizer.param_groups[0]["lr"]}
+
+
 def stopped(event, times):
     ends = []
 
@@ -700,6 +737,7 @@ def main(folder):
         quiet_before_workers,
         told_the_epoch,
         epochs_of_samples,
+        counted,
         gathered,
         too_little_data,
         trained_after_evaluating,

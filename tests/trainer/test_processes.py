@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from pytorch_accelerated.schedulers import CosineLrScheduler
+from pytorch_accelerated.schedules import linear
 from tests.launching import ROOT, TORCHRUN, forked, free_port, run, run_together
 from tests.test_documentation import blocks_of
 from tests.trainer.tiny import make_trainer
@@ -82,6 +83,16 @@ def results(tmp_path_factory):
 def cases(request, results):
     processes, _ = results(request.param)
     return lambda case: [process[case] for process in processes]
+
+
+def test_samples_and_items_are_counted_over_all_processes_and_time_on_the_first(cases):
+    after = [0, 10, 36, 78, 88, 114]  # items of 1 + 2 + 3 + 4, 5 + 6 + 7 + 8, …
+    for found in cases("counted"):
+        assert found["used"] == [linear(114, end=0.0)(n, base=0.1) for n in after[:-1]]
+        assert found["seen"] == [
+            [4 * k, items, 0.5 * k] for k, items in enumerate(after[1:], start=1)
+        ]
+        assert found["left"] == 0.0
 
 
 def preview(horizon):

@@ -27,6 +27,9 @@ def test_the_fields_come_in_the_known_order():
         "mixed_precision",
         "num_processes",
         "gradient_clip_norm",
+        "max_samples",
+        "max_items",
+        "max_time",
     ]
 
 
