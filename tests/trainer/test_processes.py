@@ -88,7 +88,7 @@ def cases(request, results):
 def test_samples_and_items_are_counted_over_all_processes_and_time_on_the_first(cases):
     after = [0, 10, 36, 78, 88, 114]  # items of 1 + 2 + 3 + 4, 5 + 6 + 7 + 8, …
     for found in cases("counted"):
-        assert found["used"] == [linear(114, end=0.0)(n, base=0.1) for n in after[:-1]]
+        assert found["used"] == [linear(114, end=0.0)(n, base=0.5) for n in after[:-1]]
         assert found["seen"] == [
             [4 * k, items, 0.5 * k] for k, items in enumerate(after[1:], start=1)
         ]
