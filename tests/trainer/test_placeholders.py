@@ -101,6 +101,9 @@ def test_members_and_expressions_compare_hash_copy_and_pickle_by_value():
         assert hash(twin) == hash(expression)
     assert pickle.loads(pickle.dumps(T.NUM_EPOCHS)) == T.NUM_EPOCHS != T.MAX_NUM_TRAIN_STEPS
     assert T.placeholder_set() == {
+        "MAX_SAMPLES",
+        "MAX_ITEMS",
+        "MAX_TIME",
         "NUM_EPOCHS",
         "NUM_UPDATE_STEPS_PER_EPOCH",
         "PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH",
