@@ -315,6 +315,13 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
+def _is_row(index: Any) -> bool:
+    """Return whether an index says which row; what is true or false adds a dimension instead."""
+    if isinstance(index, Tensor):
+        return index.dim() == 0 and index.dtype not in (torch.bool, torch.uint8)
+    return type(index) is not bool
+
+
 class _Rows(Wrapper, Dataset[Any]):
     """Tensors in memory, which give batches instead of lists of samples."""
 
@@ -327,12 +334,12 @@ class _Rows(Wrapper, Dataset[Any]):
         try:
             while type(dataset) is Subset:
                 dataset, rows = dataset.dataset, [dataset.indices[i] for i in rows]
-            if type(rows[0]) is not bool:
+            if {*map(type, rows)} == {int} or all(map(_is_row, rows)):
                 # An array takes whole numbers of any kind; it is made of a list six times as
                 # fast as a tensor is.
                 index = torch.frombuffer(array("q", rows), dtype=torch.int64)
                 return [one.index_select(0, index.to(one.device)) for one in dataset.tensors]
-        except (IndexError, RuntimeError, TypeError, ValueError):
+        except (IndexError, OverflowError, RuntimeError, TypeError, ValueError):
             pass  # what one index cannot do, or an error that is to be that of a sample
         batch: list[Tensor] = default_collate([self._wrapped[i] for i in indices])
         return batch

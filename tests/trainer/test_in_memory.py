@@ -97,16 +97,29 @@ def test_indices_may_be_whole_numbers_of_any_kind(indices):
         assert_same(list(by_rows(loader)), list(loader))
 
 
-@pytest.mark.parametrize("batch", [[slice(0, 4), slice(4, 8)], [[0, 1], [2, 3]]], ids=str)
+ELSE = [
+    [slice(0, 4), slice(4, 8)],
+    [[0, 1], [2, 3]],
+    list(torch.tensor([[3], [4]])),
+    list(torch.tensor([True, True])),  # adds a dimension, as in NumPy
+    list(torch.tensor([1, 1], dtype=torch.uint8)),  # another way to write that
+]
+
+
+@pytest.mark.filterwarnings("ignore:indexing with dtype torch.uint8:UserWarning")
+@pytest.mark.parametrize("batch", ELSE, ids=str)
 def test_what_a_sampler_gives_else_means_what_it_always_did(batch):
     loader = DataLoader(TensorDataset(torch.arange(8.0)), batch_sampler=[batch])
     assert_same(list(by_rows(loader)), list(loader))
 
 
-@pytest.mark.parametrize("batch", [[8], [True, 1], [], [0.5]], ids=str)
+MASK = list(torch.tensor([True, False, True]))
+
+
+@pytest.mark.parametrize("batch", [[8], [True, 1], [1, True], [], [0.5], [2**63], MASK], ids=str)
 def test_errors_are_those_of_samples(batch):
     loader = DataLoader(TensorDataset(torch.arange(8.0)), batch_sampler=[batch])
-    with pytest.raises((IndexError, RuntimeError)) as expected:
+    with pytest.raises((IndexError, RuntimeError, ValueError)) as expected:
         list(loader)
     with pytest.raises(expected.type) as found:
         list(by_rows(loader))
