@@ -124,6 +124,9 @@ def _linked(path: Path, pieces: Iterable[Any], written: Written) -> dict[str, An
         return None
     there, entry = written[pieces]
     try:
+        found = there.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size != entry["size"]:
+            return None  # it was damaged since
         os.link(there, path)
     except OSError:  # it was removed, or the file system has no links
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch.optim import Optimizer
 
 from pytorch_accelerated.schedulers import ParamScheduler
+from pytorch_accelerated.schedulers.plans import schedules_by_field
 
 
 class ConfiguredScheduler(ParamScheduler):
@@ -20,6 +21,7 @@ class ConfiguredScheduler(ParamScheduler):
         num_updates_per_epoch: How many updates an epoch has. Plans with ``epochs(…)`` need it.
 
     Raises:
+        TypeError: If ``schedules`` is not a dictionary with names of fields.
         ValueError: If a text is not a schedule, or needs a ``horizon`` or
             ``num_updates_per_epoch`` that was not given; and as for ``ParamScheduler``.
 
@@ -42,5 +44,8 @@ class ConfiguredScheduler(ParamScheduler):
         num_updates_per_epoch: int | None = None,
     ) -> None:
         super().__init__(
-            optimizer, horizon=horizon, num_updates_per_epoch=num_updates_per_epoch, **schedules
+            optimizer,
+            horizon=horizon,
+            num_updates_per_epoch=num_updates_per_epoch,
+            **schedules_by_field(schedules),
         )

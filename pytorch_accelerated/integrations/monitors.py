@@ -24,6 +24,7 @@ from pytorch_accelerated.preview.simulation import (
 )
 from pytorch_accelerated.schedulers import messages
 from pytorch_accelerated.schedulers.groups import Group
+from pytorch_accelerated.schedulers.optimizers import each_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +60,10 @@ class Monitor:
                 groups.
         """
         self._detach()
-        self._optimizers = list(map(_bare_optimizer, _several(optimizer)))
-        self._schedulers = list(map(unwrapped, _several(scheduler)))
+        bare = map(_bare_optimizer, _several(optimizer))
+        self._optimizers = [one for several in bare for one in each_of(several)]
+        kind = "a scheduler of this library or of PyTorch, or a list of them."
+        self._schedulers = [unwrapped(one, kind) for one in _several(scheduler)]
         if not self._schedulers:
             raise ValueError("scheduler=[] is empty: there is no plan to compare with.")
         ids = list(map(id, self._groups))
@@ -224,7 +227,7 @@ class Monitor:
         for name, (field, left_out) in twin.fields.items():
             both = (record.last(field, left_out) for record in (twin.record, self._applied))
             for index, (planned, applied) in enumerate(zip(*both, strict=True)):
-                if planned != applied:
+                if not same(planned, applied):
                     yield (
                         f"{field.starting(index)}: {name}={planned!r} was planned, but the update "
                         f"ran with {applied!r}."

@@ -9,6 +9,7 @@ from torchtitan.components.optimizer import LRSchedulersContainer
 
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedulers.naming import labels_of
+from pytorch_accelerated.schedulers.plans import schedules_by_field
 
 __all__ = ["ScheduledContainer"]
 
@@ -52,7 +53,9 @@ class ScheduledContainer(LRSchedulersContainer):  # type: ignore[misc]
             )
 
     def __init__(self, optimizers: Any, schedules: dict[str, Any], horizon: int) -> None:
-        self.schedulers = [ParamScheduler(list(optimizers), horizon=horizon, **schedules)]
+        self.schedulers = [
+            ParamScheduler(list(optimizers), horizon=horizon, **schedules_by_field(schedules))
+        ]
 
     def get_metrics(self) -> dict[str, float]:
         """Return the learning rates in force, by optimizer and group, for torchtitan's loggers."""

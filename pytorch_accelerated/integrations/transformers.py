@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 
 from pytorch_accelerated.integrations.monitors import Monitor
 from pytorch_accelerated.schedulers import ParamScheduler
+from pytorch_accelerated.schedulers.plans import schedules_by_field
 
 __all__ = ["ScheduleMonitor", "Scheduled"]
 
@@ -28,6 +29,7 @@ class Scheduled:
         **kwargs: As for the Trainer.
 
     Raises:
+        TypeError: If the schedules are not in a dictionary with names of fields.
         ValueError: If there are no schedules, or something else is to schedule the rate as well:
             a scheduler in ``optimizers``, or ``warmup_steps``.
 
@@ -53,7 +55,7 @@ class Scheduled:
     ) -> None:
         super().__init__(*args, **kwargs)
         given = self.args.lr_scheduler_kwargs if schedules is None else schedules
-        self._schedules: dict[str, Any] = dict(given or {})
+        self._schedules: dict[str, Any] = schedules_by_field(given or {})
         self._check()
         self.args.lr_scheduler_kwargs = {
             field: _text(plan) for field, plan in self._schedules.items()

@@ -37,7 +37,8 @@ class Comparison:
 
     Attributes:
         num_updates: How many updates were compared.
-        num_values: How many values were compared: updates times fields times groups.
+        num_values: How many values were compared: updates times fields times groups,
+            without groups that have no plan for the field.
         difference: The first difference between values, if there is one.
         mismatch: What else does not fit, such as the number of updates, in words.
         unplanned: The fields that were recorded, but not planned, so that nothing could be
@@ -128,7 +129,7 @@ def compare(planned: Columns, applied: Recorded) -> Comparison:
                 joined.append((field, group, first + missing))
                 of_plan, of_run = of_plan[missing:], of_run[missing:]
             num_updates = max(num_updates, len(of_plan))
-            num_values += len(of_plan)
+            num_values += sum(one is not None for one in of_plan)
             at = _first_difference(of_plan, of_run)
             if at is not None:
                 update = last - len(of_plan) + at

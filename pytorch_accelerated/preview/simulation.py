@@ -27,6 +27,7 @@ from pytorch_accelerated.schedulers.optimizers import Optimizers, class_of, each
 from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase
 
 _MOST_WRAPPERS = 5  # a mock has attributes without end
+_EXPECTED = "a schedule, or a scheduler of this library or of PyTorch."
 _FEW = 100  # updates to show of a scheduler that says of none ahead
 
 
@@ -87,14 +88,13 @@ def of_schedulers(schedulers: Sequence[Any], num_updates: int | None) -> Preview
     return reduce(or_, (one._since(first) for one in made))
 
 
-def unwrapped(scheduler: Any) -> Any:
-    """Return the scheduler inside a wrapper such as Accelerate's."""
+def unwrapped(scheduler: Any, expected: str = _EXPECTED) -> Any:
+    """Return the scheduler inside a wrapper such as Accelerate's; raise what was expected."""
     inner = scheduler
     for _ in range(_MOST_WRAPPERS):
         if isinstance(inner, SchedulerBase | torch.optim.lr_scheduler.LRScheduler):
             return inner
         inner = getattr(inner, "scheduler", None)
-    expected = "a schedule, or a scheduler of this library or of PyTorch."
     raise wrong_kind("scheduler", scheduler, expected)
 
 

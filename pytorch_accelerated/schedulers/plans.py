@@ -21,6 +21,24 @@ Plan: TypeAlias = "One | Mapping[str | int, One] | Sequence[One]"
 Lengths: TypeAlias = "tuple[int | None, int | None]"
 
 
+def schedules_by_field(given: Any) -> dict[str, Any]:
+    """Return schedules that came as one argument; raise, saying what to write, if they cannot be.
+
+    Args:
+        given: Field → schedule, in any mapping.
+    """
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        expected = "a dictionary of field → schedule. Write schedules={'lr': 'cosine()'}."
+        raise wrong_kind("schedules", given, expected)
+    for name in ("optimizer", "horizon", "num_updates_per_epoch"):
+        if name in given:
+            raise ValueError(
+                f"schedules holds {name!r}, which is an argument beside schedules. Leave it out "
+                "there, or write it one level further out."
+            )
+    return dict(given)
+
+
 def schedules_in(plan: Any) -> list[Any]:
     """Return the schedules of a field's plan that was read."""
     if isinstance(plan, Mapping):

@@ -13,9 +13,11 @@ from safetensors.torch import load_file
 
 from pytorch_accelerated.callbacks import ScheduleMonitorCallback, TrainerCallback, schedule_monitor
 from pytorch_accelerated.checkpoints import CheckpointError, verify
-from pytorch_accelerated.checkpoints.folders import FILES
+from pytorch_accelerated.checkpoints.folders import FILES, write_folder
 from tests.checkpoints import runs
 from tests.checkpoints.runs import DieAt, Interrupted, make, names, outcome
+
+FILLED = {name: [b"0"] for name in FILES}
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +105,21 @@ def test_what_is_gone_is_written_again(tmp_path):
     assert len(parts_of(tmp_path / "update_000000012")) == 4
     for name in names(tmp_path):
         verify(tmp_path / name)
+
+
+@pytest.mark.parametrize("damage", ["shorter", "a link"])
+def test_what_was_damaged_is_written_again(tmp_path, damage):
+    kept = {}
+    never_changes = {"0000.bin": bytes(9)}
+    write_folder(tmp_path / "one", FILLED | never_changes, {"num_updates": 1}, written=kept)
+    path = tmp_path / "one" / "0000.bin"
+    if damage == "shorter":
+        path.write_bytes(bytes(3))
+    else:
+        path.rename(tmp_path / "elsewhere")
+        path.symlink_to(tmp_path / "elsewhere")
+    write_folder(tmp_path / "two", FILLED | never_changes, {"num_updates": 2}, written=kept)
+    assert verify(tmp_path / "two")["position"] == {"num_updates": 2}
 
 
 def test_a_file_system_without_links_has_files_of_their_own(tmp_path, monkeypatch):

@@ -312,6 +312,30 @@ def test_groups_that_a_plan_leaves_alone_belong_to_others() -> None:
     assert (m.applied["lr"], m.differences, warned) == (rates, [], [])
 
 
+def test_only_values_are_counted() -> None:
+    optimizer = sgd([BASE, BASE])
+    optimizer.param_groups[1]["size"] = 8.0
+    scheduler = ParamScheduler(optimizer, size={1: linear(4, end=0.0)})
+    m, _ = watched(optimizer, scheduler, lambda: train(optimizer, scheduler, 4))
+    assert m.summary() == "applied == planned (4 updates, 4 values)"
+    scheduler = ParamScheduler(optimizer, lr={0: PLAN})
+    m, _ = watched(optimizer, scheduler, lambda: train(optimizer, scheduler, 4))
+    assert m.summary() == "applied == planned (4 updates, 4 values)"
+
+
+def test_a_zero_of_the_other_sign_is_warned_of_too() -> None:
+    optimizer = sgd([BASE])
+    scheduler = ParamScheduler(optimizer, lr=linear(1, end=0.0))
+
+    def loop() -> None:
+        train(optimizer, scheduler, 2)
+        optimizer.param_groups[0]["lr"] = -0.0
+        update(optimizer)
+
+    m, warned = watched(optimizer, scheduler, loop)
+    assert len(m.differences) == len(warned) == 1
+
+
 def test_several_optimizers_that_make_each_update_together() -> None:
     first, second = sgd([BASE], momentum=0.9), adamw([2 * BASE])
     momentum = linear(4, end=0.5)
@@ -333,7 +357,7 @@ def test_several_optimizers_that_make_each_update_together() -> None:
     assert (m.differences, warned) == ([], [])
     assert m.metrics()["applied/lr/AdamW/0"] == PLAN(3, base=2 * BASE)
 
-    m, (warning,) = watched([first, second], scheduler, lambda: loop(1))
+    m, (warning,) = watched(scheduler.optimizer, scheduler, lambda: loop(1))
     assert warning.startswith("Monitor at update 4:\nParameter group 'AdamW/0': lr=")
     assert [one.group for one in m.differences[:1]] == ["AdamW/0"]
 
@@ -353,7 +377,7 @@ def test_a_group_that_joins() -> None:
     rows = [[RATES[k], None if k < 2 else PLAN(k, base=0.4)] for k in range(4)]
     assert m.applied["lr"] == rows
     assert (m.differences, bool(m.metrics())) == ([], True)
-    assert m.summary() == "applied == planned (4 updates, 8 values)"
+    assert m.summary() == "applied == planned (4 updates, 6 values)"
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -417,8 +441,9 @@ def test_what_has_no_plan_says_so() -> None:
         monitor(optimizer, []).__enter__()
     with pytest.raises(TypeError, match=r"optimizer=3 is an int, but has to be an optimizer of"):
         monitor(3, make_scheduler(optimizer)).__enter__()
-    with pytest.raises(TypeError, match="has to be a schedule, or a scheduler"):
-        monitor(optimizer, 3).__enter__()
+    for no_scheduler in (3, PLAN, None):
+        with pytest.raises(TypeError, match="but has to be a scheduler of this library or of"):
+            monitor(optimizer, no_scheduler).__enter__()
     assert hooks_of(optimizer) == 0
 
 

@@ -153,6 +153,8 @@ def test_schedules_by_group_are_kept_as_text(tmp_path: Path) -> None:
 def test_what_would_be_ignored_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"MyTrainer was given no schedules\. Write MyTrainer\("):
         make(tmp_path)
+    with pytest.raises(TypeError, match=r"schedules='cosine\(\)' is a str, but has to be a dict"):
+        make(tmp_path, schedules="cosine()")
     with pytest.raises(ValueError, match=r"warmup_steps=5 does nothing.*'linear\(5, start=0\.0\)"):
         make(tmp_path, schedules=SCHEDULES, warmup_steps=5)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=BASE)

@@ -147,11 +147,12 @@ def test_entries_of_betas_of_a_group_that_joined_are_compared_from_then_on():
     assert "group 1 has values from update 1 on" in figure._supxlabel.get_text()
 
 
-def test_values_that_were_planned_as_none_are_compared():
+def test_values_that_were_planned_as_none_are_compared_but_not_counted():
     planned = Preview({"momentum": [[0.9, 0.8], [None, None], [None, 0.5]]})
     result = compare(planned, planned.to_dict())
     assert result
-    assert (result.num_values, result.joined) == (6, ())
+    assert (result.num_values, result.joined) == (3, ())
+    assert not compare(planned, {"momentum": [[0.9, 0.8], [None, 0.8], [None, 0.5]]})
 
 
 def test_fields_that_were_only_recorded_are_named():

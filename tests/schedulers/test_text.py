@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from pytorch_accelerated.integrations import ConfiguredScheduler
 from pytorch_accelerated.placeholders import replace_trainer_placeholder_values
 from pytorch_accelerated.schedulers import (
     AttributeScheduler,
@@ -142,3 +143,15 @@ def test_a_value_is_not_a_target(target: Any) -> None:
         AttributeScheduler(target, p=cosine(9))
     with pytest.raises(TypeError, match="target_or_targets="):
         AttributeScheduler.create_scheduler_fn(target, p=cosine(9))
+
+
+@pytest.mark.parametrize("given", [None, [], TEXT, [("lr", TEXT)], {1: TEXT}], ids=str)
+def test_a_configured_scheduler_says_what_schedules_have_to_be(given: Any) -> None:
+    with pytest.raises(TypeError, match=r"schedules=.*, but has to be a dictionary of field → "):
+        ConfiguredScheduler(sgd(), given)
+
+
+@pytest.mark.parametrize("name", ["horizon", "num_updates_per_epoch", "optimizer"])
+def test_arguments_do_not_belong_among_the_schedules(name: str) -> None:
+    with pytest.raises(ValueError, match=f"schedules holds {name!r}, which is an argument beside"):
+        ConfiguredScheduler(sgd(), {"lr": TEXT, name: 10})  # type: ignore[dict-item]
