@@ -41,6 +41,7 @@ class Columns:
         num_updates_per_epoch: int | None = None,
         position: int | None = None,
         updates: Sequence[int] | None = None,
+        ends: Mapping[str, Sequence[Held]] | None = None,
     ) -> None:
         self._columns = {field: list(groups) for field, groups in columns.items()}
         sizes = {len(column) for groups in self._columns.values() for column in groups}
@@ -55,6 +56,8 @@ class Columns:
         self._phases = dict(phases or {})
         self.num_updates_per_epoch = num_updates_per_epoch
         self.position = position
+        #: Field → for each group, what holds from ``num_updates`` on; empty if the plan goes on.
+        self.ends = dict(ends or {})
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -74,6 +77,19 @@ class Columns:
         if field not in self._columns:
             raise KeyError(f"{field!r} is not scheduled; there are {', '.join(self.fields)}.")
         return self._columns[field]
+
+    @property
+    def tail(self) -> tuple[int, ...]:
+        """The updates at which pictures show what holds in the end: the first, and a later one."""
+        if not self.ends or not self.rows or self.rows[-1].phase == _HOLDS:
+            return ()
+        return self.num_updates, self.num_updates + max(1, len(self) // 25)
+
+    def ends_of(self, field: str, names: Sequence[str]) -> list[float]:
+        """Return the different values that these groups hold in the end, where pictures show it."""
+        ends = zip(self.groups, self.ends[field] if self.tail else (), strict=False)
+        found = dict.fromkeys(end for name, end in ends if name in names)
+        return [end for end in found if isinstance(end, float)]
 
     @cached_property
     def _labels(self) -> dict[str, list[list[tuple[int, str]]]]:

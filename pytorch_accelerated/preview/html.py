@@ -14,7 +14,7 @@ try:
 except ImportError as error:
     raise ImportError("A page needs plotly: pip install 'pytorch-accelerated[html]'") from error
 
-from pytorch_accelerated.preview.columns import Columns, named
+from pytorch_accelerated.preview.columns import Columns, PreviewRow, named
 from pytorch_accelerated.preview.curves import colours_of, curves, kept_points, spans_decades
 
 _MOST_POINTS = 4000
@@ -25,11 +25,12 @@ def page(preview: Columns, *, title: str | None = None, log: bool | None = None)
     """Return the page of a preview; see :meth:`Preview.save_html`."""
     panels = [_panel(preview, field, log) for field in preview.fields]
     drawn = max((len(curve["x"]) for panel in panels for curve in panel["curves"]), default=0)
+    drawn -= len(preview.tail)
     data = {
         "panels": panels,
         "groups": list(preview.groups),
         "first": preview.first_update,
-        "last": preview.num_updates - 1,
+        "last": preview.tail[-1] if preview.tail else preview.num_updates - 1,
         "perEpoch": preview.num_updates_per_epoch,
         "position": preview.position or None,
     }
@@ -56,7 +57,9 @@ def page(preview: Columns, *, title: str | None = None, log: bool | None = None)
 def _panel(preview: Columns, field: str, log: bool | None) -> dict[str, Any]:
     found = curves(preview.groups, preview[field])
     rows = preview.rows_of(field)
-    shaded = rows if len(rows) <= _MOST_SHADED else ()
+    shaded = list(rows if len(rows) <= _MOST_SHADED else ())
+    if preview.tail:
+        shaded.append(PreviewRow("then holds", *preview.tail))
     values = [column for _, column in found]
     colours = colours_of(found, preview.groups)
     return {
@@ -64,25 +67,32 @@ def _panel(preview: Columns, field: str, log: bool | None) -> dict[str, Any]:
         "log": spans_decades(values) if log is None else log,
         "phases": [[row.phase, row.first, row.last] for row in shaded],
         "curves": [
-            _curve(preview, names, column, colour, rows)
+            _curve(preview, names, column, colour, rows, preview.ends_of(field, names))
             for (names, column), colour in zip(found, colours, strict=True)
         ],
     }
 
 
 def _curve(
-    preview: Columns, names: list[str], column: Sequence[float], colour: str, rows: Any
+    preview: Columns,
+    names: list[str],
+    column: Sequence[float],
+    colour: str,
+    rows: Any,
+    ends: Sequence[float],
 ) -> dict[str, Any]:
     first = preview.first_update
     at = kept_points(column, [row.first - first for row in rows], _MOST_POINTS)
+    points = [(first + k, column[k]) for k in at]
+    points += [(update, end) for end in ends[:1] for update in preview.tail]
     return {
         "groups": names,
         "label": "all groups" if len(names) == len(preview.groups) > 1 else named(names),
         "colour": colour,
-        "x": [first + k for k in at],
+        "x": [update for update, _ in points],
         # JSON has no NaN and no infinity; None is a gap.
-        "y": [column[k] if math.isfinite(column[k]) else None for k in at],
-        "text": [repr(column[k]) for k in at],
+        "y": [value if math.isfinite(value) else None for _, value in points],
+        "text": [repr(value) for _, value in points],
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -37,10 +37,21 @@ def of_fields(
     """Return the preview of a schedule for each field, with a base value for each group."""
     check_number(num_updates, sum(map(len, bases.values())))
     columns, phases = {}, {}
+    is_over = are_over(schedules.values(), num_updates)
     for field, schedule in schedules.items():
-        columns[field] = schedule.track.columns(num_updates, bases[field])
+        columns[field] = schedule.track.columns(num_updates + is_over, bases[field])
         phases[field] = [rows_within(schedule, num_updates)] * len(bases[field])
-    return Preview(columns, phases=phases)
+    return Preview(columns, phases=phases, ends=taken_off(columns) if is_over else None)
+
+
+def are_over(schedules: Iterable[Schedule], num_updates: int) -> bool:
+    """Say whether all values hold from update ``num_updates`` on."""
+    return all(one.horizon is not None and one.horizon <= num_updates for one in schedules)
+
+
+def taken_off(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """Take the last value off each column, and return these values by field."""
+    return {field: [column.pop() for column in groups] for field, groups in columns.items()}
 
 
 def bases_of(base: float | Sequence[float]) -> list[float]:

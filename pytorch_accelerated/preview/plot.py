@@ -20,7 +20,7 @@ except ImportError as error:
     ) from error
 
 from pytorch_accelerated.checks import entries, wrong_kind
-from pytorch_accelerated.preview.columns import Column, Columns, named
+from pytorch_accelerated.preview.columns import Column, Columns, PreviewRow, named
 from pytorch_accelerated.preview.comparison import Recorded, compare, recorded_columns
 from pytorch_accelerated.preview.curves import (
     COLOURS,
@@ -92,7 +92,7 @@ class _Panel:
 
     def __init__(self, axes: Axes, made: Columns, field: str, log: bool | None) -> None:
         self.axes = axes
-        self.made = made
+        self.made, self.field = made, field
         self.rows = made.rows_of(field)
         self.curves = curves(made.groups, made[field])
         self.colours = colours_of(self.curves, made.groups)
@@ -110,6 +110,8 @@ class _Panel:
             self._line(values, self.made.updates, colour, style)
             for (_, values), colour in zip(self.curves, self.colours, strict=True)
         ]
+        for (names, values), colour in zip(self.curves, self.colours, strict=True):
+            self._draw_ends(names, values[-1], colour)
         if applied is not None:
             own = {
                 name: colour
@@ -134,18 +136,34 @@ class _Panel:
         (line,) = self.axes.plot(x, y, color=colour, solid_joinstyle="round", **style)
         return line
 
+    def _draw_ends(self, names: list[str], last: float, colour: Any) -> None:
+        """Show dotted what holds after the last update, and say what it is for a single curve."""
+        ends = self.made.ends_of(self.field, names)
+        for end in filter(lambda end: drawable(end, self.is_log), ends):
+            x = [self.made.num_updates - 1, *self.made.tail]
+            self.axes.plot(x, [last, end, end], color=colour, linewidth=1.8, linestyle=":")
+            if len(self.curves) == 1:
+                place: Any = self.axes.get_yaxis_transform()
+                text = f" {end:.4g}"
+                self.axes.annotate(text, (1.0, end), xycoords=place, va="center", **_SMALL)
+
     def _shade(self) -> None:
         """Shade every other phase, and name those that are wide enough above the curves."""
         low, high = self.axes.get_ylim()
         top = high ** (1 + _ROOM) / low**_ROOM if self.is_log else high + _ROOM * (high - low)
         self.axes.set_ylim(low, top)
-        for index, row in enumerate(self.rows if len(self.rows) <= _MOST_SHADED else ()):
+        rows = [*self.rows]
+        total = len(self.made)
+        if self.made.tail:
+            rows.append(PreviewRow("then holds", *self.made.tail))
+            total = rows[-1].last - self.made.first_update
+        for index, row in enumerate(rows if len(rows) <= _MOST_SHADED else ()):
             left, right = row.first - 0.5, row.last + 0.5
             if index % 2:
                 self.axes.axvspan(left, right, color=SHADE, linewidth=0, zorder=0)
             if index:
                 self.axes.axvline(left, color=LINE, linewidth=0.8, zorder=0.5)
-            width = (right - left) / len(self.made)
+            width = (right - left) / total
             is_upright = len(row.phase) * _LETTER > width
             if width > _LINE:
                 self.axes.text(
@@ -217,7 +235,8 @@ def _tidy(axes: Axes) -> None:
 
 def _x_axes(axes: Sequence[Axes], made: Columns) -> None:
     bottom, position = axes[-1], made.position
-    bottom.set_xlim(made.first_update - 0.5, made.first_update + max(len(made), 1) - 0.5)
+    last = made.tail[-1] if made.tail else made.first_update + max(len(made), 1) - 1
+    bottom.set_xlim(made.first_update - 0.5, last + 0.5)
     text = "update"
     if position and made.first_update <= position <= made.num_updates:
         text = f"update (now: {position:,})"

@@ -18,7 +18,13 @@ from torch.optim import Optimizer
 from pytorch_accelerated.borrowed import randomness_kept
 from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.preview.columns import Column, entries
-from pytorch_accelerated.preview.of_schedules import check_number, rows_within, updates_of
+from pytorch_accelerated.preview.of_schedules import (
+    are_over,
+    check_number,
+    rows_within,
+    taken_off,
+    updates_of,
+)
 from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedulers.groups import Field, Group
 from pytorch_accelerated.schedulers.held import copied, plain
@@ -108,11 +114,14 @@ def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
             field.adopt(groups)
         if scheduler._planned(1, groups) is not None:
             check_number(num_updates)
-        planned = scheduler._planned(num_updates, groups)
+        owns = getattr(scheduler, "_schedules", ())
+        schedules = [one for own in owns for one in own.of(groups) if one is not None]
+        is_over = are_over(schedules, num_updates)
+        planned = scheduler._planned(num_updates + is_over, groups)
         if planned is not None:
             columns = {
                 field.name: [
-                    [field.entry(plain(group.get(field.key)))] * num_updates
+                    [field.entry(plain(group.get(field.key)))] * (num_updates + is_over)
                     if column is None
                     else _as_held(column, held)
                     for column, held, group in zip(some, field.held(groups), groups, strict=True)
@@ -124,11 +133,11 @@ def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
                     () if schedule is None else rows_within(schedule, num_updates)
                     for schedule in own.of(groups)
                 ]
-                for own in getattr(scheduler, "_schedules", ())
+                for own in owns
             }
-            return Preview(
-                columns, 0, names, phases, position=getattr(scheduler, "num_updates", None)
-            )
+            ends = taken_off(columns) if is_over else None
+            position = getattr(scheduler, "num_updates", None)
+            return Preview(columns, 0, names, phases, position=position, ends=ends)
     return _simulated(scheduler, num_updates, names, is_asked)
 
 

@@ -43,18 +43,24 @@ def _panel(preview: Columns, field: str, width: int, log: bool | None, colour: b
         heights = [math.log10(column[k]) if is_log else column[k] for k in kept]
         if not kept:
             continue
+        updates = [preview.first_update + k for k in kept]
+        for end in preview.ends_of(field, names)[:1]:
+            if drawable(end, is_log):
+                updates += preview.tail
+                heights += [math.log10(end) if is_log else end] * 2
         drawn += heights
-        signal = figure.signal([preview.first_update + k for k in kept], heights, marker="braille")
+        signal = figure.signal(updates, heights, marker="braille")
         signal.lines()
         if len(groups) > 1:
             signal.label(named(names))
         figure.draw(signal)
     figure.title(field)
     figure.label("update")
-    updates = even_ticks(preview.first_update, preview.num_updates - 1, whole=True)
-    figure.ruler("x").ticks(updates, [f"{update:,.0f}" for update in updates])
+    last = preview.tail[0] if preview.tail else preview.num_updates - 1
+    ticks = even_ticks(preview.first_update, last, whole=True)
+    figure.ruler("x").ticks(ticks, [f"{update:,.0f}" for update in ticks])
     if drawn:
-        places = even_ticks(min(drawn), max(drawn), whole=is_log)
+        places = with_peak(even_ticks(min(drawn), max(drawn), whole=is_log), max(drawn))
         figure.ruler("y").ticks(places, [f"{10.0**y if is_log else y:.3g}" for y in places])
     text = str(figure.build().string(colorless=not colour))
     figure.clear()
@@ -70,5 +76,12 @@ def even_ticks(low: float, high: float, whole: bool = False) -> list[float]:
     step = next(power * digit for digit in (1, 2, 5, 10) if power * digit >= rough)
     if whole:
         step = max(1.0, step)
-    first, last = math.ceil(low / step), math.floor(high / step)
+    # An end that is a round number but for its last bits has its tick.
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [n * step for n in range(first, last + 1)] or [low, high]
+
+
+def with_peak(ticks: list[float], peak: float) -> list[float]:
+    """Return the ticks with one at the peak, in place of those that are too near to it."""
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else 0.0
+    return [*(tick for tick in ticks if tick <= peak - 0.4 * step and tick < peak), peak]

@@ -42,6 +42,7 @@ class Preview(Columns):
         phases: Field → for each group, the rows of its schedule's table, where they are known.
         num_updates_per_epoch: For showing updates in epochs as well.
         position: How many updates have been made when the preview was taken.
+        ends: Field → for each group, what holds from the horizon on, where all plans have ended.
 
     Example:
         >>> from pytorch_accelerated.preview import preview
@@ -50,9 +51,10 @@ class Preview(Columns):
         >>> list(planned["value"][0])
         [0.0, 0.4, 0.8, 0.682842712474619, 0.3999999999999999, 0.117157287525381]
         >>> print(planned)
-        phase   from  to  value
-        linear  0     1   0 → 0.4
-        cosine  2     5   0.8 → 0.117157
+        phase       from  to  value
+        linear      0     1   0 → 0.4
+        cosine      2     5   0.8 → 0.117157
+        then holds  6         0
     """
 
     def value(self, field: str, num_updates: int, group: int | str = 0) -> Held:
@@ -60,7 +62,7 @@ class Preview(Columns):
 
         Args:
             field: The field, such as ``lr``.
-            num_updates: The update, one of ``updates``.
+            num_updates: The update, one of ``updates``, or a later one where the plan has ended.
             group: The index or the name of the parameter group.
 
         Raises:
@@ -69,7 +71,8 @@ class Preview(Columns):
         """
         columns = self[field]
         update = whole("num_updates", num_updates)
-        if update not in self.updates:
+        is_later = bool(self.ends) and update >= self.num_updates
+        if update not in self.updates and not is_later:
             raise ValueError(
                 f"num_updates={num_updates!r}: the preview has updates {self.first_update} to "
                 f"{self.num_updates - 1}."
@@ -77,7 +80,7 @@ class Preview(Columns):
         index = self.groups.index(group) if group in self.groups else group
         if not isinstance(index, int) or not 0 <= index < len(columns):
             raise ValueError(f"group={group!r}: there are {', '.join(self.groups)}.")
-        return columns[index][update - self.first_update]
+        return self.ends[field][index] if is_later else columns[index][update - self.first_update]
 
     def __or__(self, other: object) -> Preview:
         """Return the fields of both previews, which have to show the same updates and groups."""
@@ -98,6 +101,7 @@ class Preview(Columns):
             {**self._phases, **other._phases},
             self.num_updates_per_epoch or other.num_updates_per_epoch,
             self.position if other.position is None else other.position,
+            ends={**self.ends, **other.ends} if self.ends and other.ends else None,
         )
 
     def _since(self, first_update: int) -> Preview:
@@ -112,6 +116,7 @@ class Preview(Columns):
             self._phases,
             self.num_updates_per_epoch,
             self.position,
+            ends=self.ends,
         )
 
     # Out ------------------------------------------------------------------------------------
@@ -229,26 +234,41 @@ class Preview(Columns):
             return "no updates"
         columns = self._table_columns
         is_wide = len(columns) <= _MOST_COLUMNS
-        headers = [header for header, _ in columns] if is_wide else ["field", "values"]
+        headers = [header for header, *_ in columns] if is_wide else ["field", "values"]
         lines = [("phase", "from", "to", *headers)]
-        for row in self.rows[:MOST_ROWS]:
-            place: tuple[str, ...] = (row.phase, str(row.first), str(row.last))
-            if is_wide:
-                lines.append((*place, *(self._span(column, row) for _, column in columns)))
+        shown: list[tuple[tuple[str, ...], list[str]]] = [
+            (
+                (row.phase, str(row.first), str(row.last)),
+                [self._span(c, row) for _, c, _ in columns],
+            )
+            for row in self.rows[:MOST_ROWS]
+        ]
+        if len(self.rows) > MOST_ROWS:
+            more = f"… and {len(self.rows) - MOST_ROWS} more"
+            shown.append(((more, "", ""), [""] * len(columns)))
+        if self.tail:
+            ends = [end for *_, end in columns]
+            shown.append((("then holds", str(self.num_updates), ""), ends))
+        for place, cells in shown:
+            if is_wide or not any(cells):
+                cells = cells if is_wide else ["", ""]
+                lines.append((*place, *cells))
                 continue
-            for header, column in columns:
-                lines.append((*place, header, self._span(column, row)))
+            for (header, *_), cell in zip(columns, cells, strict=True):
+                lines.append((*place, header, cell))
                 place = ("", "", "")
-        return aligned(lines, len(self.rows) - MOST_ROWS)
+        return aligned(lines, 0)
 
     @cached_property
-    def _table_columns(self) -> list[tuple[str, Column]]:
-        """Headers and columns, once for groups that hold the same values."""
-        result: list[tuple[str, Column]] = []
+    def _table_columns(self) -> list[tuple[str, Column, str]]:
+        """Headers, columns and what holds then, once for groups that hold the same values."""
+        result: list[tuple[str, Column, str]] = []
         for field, columns in self._columns.items():
             found = alike(zip(self.groups, columns, strict=False))
             for names, column in found:
-                result.append((field if len(found) == 1 else f"{field}[{named(names)}]", column))
+                header = field if len(found) == 1 else f"{field}[{named(names)}]"
+                ends = self.ends_of(field, names)
+                result.append((header, column, ", ".join(map(value_text, ends))))
         return result
 
     def _span(self, column: Column, row: PreviewRow) -> str:

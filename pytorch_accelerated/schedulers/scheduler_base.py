@@ -231,9 +231,10 @@ class SchedulerBase(metaclass=SchedulerMeta):
             >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
             >>> scheduler = ParamScheduler(optimizer, lr=linear(5, start=0.0) >> cosine(10))
             >>> print(scheduler.preview())
-            phase   from  to  lr
-            linear  0     4   0 → 0.08
-            cosine  5     14  0.1 → 0.00244717
+            phase       from  to  lr
+            linear      0     4   0 → 0.08
+            cosine      5     14  0.1 → 0.00244717
+            then holds  15        0
         """
         return door.preview().preview(self, num_updates)
 

@@ -56,9 +56,10 @@ def test_a_terminal_shows_curve_and_phases(run):
     assert (code, err) == (0, "")
     curve, _, table = out.partition("\n\n")
     assert table == (
-        "phase   from  to    lr\n"
-        "linear  0     499   0 → 0.0002994\n"
-        "cosine  500   9999  0.0003 → 3e-05\n"
+        "phase       from   to    lr\n"
+        "linear      0      499   0 → 0.0002994\n"
+        "cosine      500    9999  0.0003 → 3e-05\n"
+        "then holds  10000        3e-05\n"
     )
     assert re.search(r"0\.0002┤.*[⠁-⣿]", curve)
     assert re.search(r"0 +2,000 +4,000 +6,000 +8,000", curve)
@@ -90,7 +91,7 @@ def test_recipes_cuts_and_whole_numbers_are_shown(run):
     shown = [[float(value) for value in row[1:]] for row in rows]
     assert shown == [[plan(k) for plan in plans] for k in range(100)]
     code, out, err = run("preview", "wsd()", "--num_updates", "1000")
-    assert (code, err, "constant  50    799" in out) == (0, "", True)
+    assert (code, err, re.search(r"constant +50 +799", out) is not None) == (0, "", True)
 
 
 def test_a_schedule_may_hold_a_mapping(run):
@@ -399,7 +400,7 @@ def test_it_runs_as_a_module_without_torch(tmp_path):
         cwd=tmp_path,
         env={"PATH": "", "PYTHONPATH": ":".join(sys.path), "PYTHONIOENCODING": "ascii"},
     )
-    assert "cosine  0     9" in done.stdout
+    assert re.search("cosine +0 +9", done.stdout)
     assert not re.search(r"\| +torch$", done.stderr, flags=re.MULTILINE)
     helped = subprocess.run(
         [
@@ -433,7 +434,7 @@ def test_a_missing_library_is_told_in_one_line(run, monkeypatch):
         assert f"pip install 'pytorch-accelerated[{extra}]'" in err
     code, out, _ = run("preview", "cosine(5)")
     assert code == 0
-    assert "cosine  0     4" in out
+    assert re.search("cosine +0 +4", out)
 
 
 def test_a_sketch_is_plain_text_that_falls_from_left_to_right():

@@ -39,7 +39,9 @@ def drawn(figure, panel=0):
     return [
         list(zip(*line.get_data(), strict=True))
         for line in lines
-        if list(line.get_xdata()) != [0, 1] and len(set(line.get_xdata())) == len(line.get_xdata())
+        if line.get_linestyle() == "-"
+        and list(line.get_xdata()) != [0, 1]
+        and len(set(line.get_xdata())) == len(line.get_xdata())
     ]
 
 
@@ -85,6 +87,18 @@ def test_the_line_is_the_plan_value_for_value():
     assert line == list(enumerate(planned["value"][0]))
 
 
+def test_what_holds_in_the_end_is_dotted_and_said():
+    planned = preview(linear(100, end=0.25) >> milestones({50: 0.4}), base=0.5)
+    figure = planned.plot()
+    dotted = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == ":"]
+    (points,) = [list(zip(*line.get_data(), strict=True)) for line in dotted]
+    last = planned.value("value", 149)
+    assert points == [(149, last), (150, 0.2), (156, 0.2)]
+    assert {"then holds", " 0.2"} <= {text.get_text() for text in texts(figure)}
+    whole = preview(linear(100), num_updates=50).plot()  # the plan goes on
+    assert not [line for line in whole.axes[0].get_lines() if line.get_linestyle() == ":"]
+
+
 def test_a_long_line_has_exact_values_and_all_joints():
     schedule = linear(30_000, start=0.0) >> milestones({40_000: 0.1, 40_001: 0.7})
     planned = preview(schedule, 100_000)
@@ -118,7 +132,7 @@ def test_phases_are_named_and_epochs_are_on_top():
     shown = [text.get_text() for text in texts(figure)]
     assert {"linear", "cosine", "constant", "update", "epoch", "Mine"} <= set(shown)
     top = figure.axes[0].child_axes[0]
-    assert top.get_xlim() == pytest.approx((-0.01, 9.99))
+    assert top.get_xlim() == pytest.approx((-0.01, 10.41))
 
 
 @pytest.mark.parametrize(
@@ -399,7 +413,10 @@ def test_nothing_and_negative_values_span_no_decades():
 def test_a_curve_of_all_groups_has_the_colour_of_none():
     optimizer = adamw([0.1, 0.03], weight_decay=0.05)
     both = ParamScheduler(optimizer, lr=cosine(10), weight_decay=linear(10)).plot()
-    own, shared = ({line.get_color() for line in axes.get_lines()} for axes in both.axes)
+    own, shared = (
+        {line.get_color() for line in axes.get_lines() if len(set(line.get_xdata())) > 1}
+        for axes in both.axes
+    )
     assert len(own) == 2
     assert len(shared) == 1
     assert not own & shared

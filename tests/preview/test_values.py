@@ -486,7 +486,6 @@ def test_values_are_asked_for_by_field_update_and_group():
     planned = preview(linear(4), base=[1.0, 2.0])
     assert planned.value("value", 2, 1) == 1.0
     for arguments, message in [
-        (("value", 4), "updates 0 to 3"),
         (("value", 0, 2), "group=2"),
         (("value", 0, "head"), "group='head'"),
         (("value", -1), "at least 0"),
@@ -495,6 +494,28 @@ def test_values_are_asked_for_by_field_update_and_group():
             planned.value(*arguments)
     with pytest.raises(KeyError, match="'lr' is not scheduled; there are value"):
         planned["lr"]
+    with pytest.raises(ValueError, match="updates 0 to 1"):
+        preview(linear(4), num_updates=2).value("value", 2)
+
+
+def test_the_end_is_a_value_and_the_last_row():
+    plan = linear(4, end=0.0) >> milestones({3: 0.1, 5: 0.03})
+    for made in (preview(plan, base=2.0), ParamScheduler(sgd([2.0]), lr=plan).preview()):
+        (field,) = made.fields
+        assert [made.value(field, update) for update in (8, 9, 90)] == [plan(8, 2.0)] + [
+            plan(9, 2.0)
+        ] * 2
+        assert len(made) == len(made[field][0]) == 9
+        assert str(made).splitlines()[-1].split() == ["then", "holds", "9", f"{plan(9, 2.0):.6g}"]
+    assert "then" not in str(preview(plan, num_updates=8))
+    assert str(preview(plan, num_updates=11)).splitlines()[-1].split()[:3] == ["holds", "9", "10"]
+
+
+def test_the_ends_of_tensors_and_of_several_fields_are_what_groups_hold():
+    optimizer = adamw([torch.tensor(0.1), 0.1], weight_decay=0.3)
+    made = ParamScheduler(optimizer, lr=cosine(5, end=0.7), weight_decay=linear(3)).preview()
+    assert made.ends["lr"] == [float(torch.tensor(0.1 * 0.7)), 0.1 * 0.7]
+    assert made.ends["weight_decay"] == [0.0, 0.0]
 
 
 TABLE = """\
@@ -538,10 +559,13 @@ def test_the_table_of_a_scheduler_without_phases_shows_where_values_stay():
 def test_the_table_of_many_groups_goes_down_not_right():
     planned = preview(linear(10), base=[0.1 * (i + 1) for i in range(12)])
     lines = str(planned).splitlines()
-    assert len(lines) == 13
+    assert len(lines) == 25
     assert max(map(len, lines)) < 80
     many = preview(cosine(2).repeat(100))
-    assert str(many).splitlines()[-1] == "… and 60 more phases"
+    assert [line.rstrip() for line in str(many).splitlines()[-2:]] == [
+        "… and 60 more",
+        "then holds     200       0",
+    ]
 
 
 def test_one_update_is_a_preview():
