@@ -10,6 +10,7 @@ import shutil
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 PROGRAM = "pytorch-accelerated"
 _PICTURES = (".png", ".svg", ".pdf")
 _OUTPUTS = (*_PICTURES, ".html", ".csv")
+
+_OPTIONS = (
+    *("--base", "--config", "--help", "--log", "--no-log", "--num_updates"),
+    *("--num_updates_per_epoch", "--output", "--schedule", "--version"),
+)
 
 _DESCRIPTION = """\
 Show the exact values of a schedule, or of a scheduler of this library.
@@ -46,6 +52,16 @@ class _Parser(ArgumentParser):
     """Raises what is wrong, where its base prints the usage and leaves the process."""
 
     def error(self, message: str) -> NoReturn:
+        kind, _, rest = message.partition(": ")
+        first = rest.split("=")[0].split(" ")[0]
+        if kind == "unrecognized arguments" and first.startswith("--"):
+            near = get_close_matches(first, _OPTIONS, 1)
+            if near == ["--schedule"]:
+                message += '. The schedule stands without a name, as in: preview "cosine(100)".'
+            elif near:
+                message += f"; did you mean {near[0]}?"
+        elif kind == "unrecognized arguments" and not first.startswith("-"):
+            message += '. What belongs together goes into quotes: "lr=…; weight_decay=…".'
         raise UsageError(message)
 
 
@@ -118,12 +134,14 @@ def _parser() -> ArgumentParser:
     )
     preview.add_argument(
         "--num_updates",
+        "--num-updates",
         type=int,
         metavar="N",
         help="Optimizer updates of the run; by default the schedule's horizon.",
     )
     preview.add_argument(
         "--num_updates_per_epoch",
+        "--num-updates-per-epoch",
         type=int,
         metavar="N",
         help="Optimizer updates in an epoch, for epochs(n) and for an axis of epochs.",
@@ -244,6 +262,7 @@ def _write(made: Preview, output: str, suffix: str, log: bool | None) -> None:
         raise UsageError(f"-o {output}: {error}") from None
     except OSError as error:
         raise UsageError(f"-o {output}: {error.strerror or error}.") from None
+    print(f"wrote {_printable(output)}: {', '.join(made.fields)} of {len(made):,} updates")  # noqa: T201
 
 
 def _show(made: Preview, log: bool | None) -> None:

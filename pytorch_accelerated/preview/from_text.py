@@ -17,6 +17,7 @@ from pytorch_accelerated.schedules import Schedule
 from pytorch_accelerated.schedules.expression import parse_schedule
 
 _SCHEDULERS = ("CosineLrScheduler", "WSDLrScheduler")
+_OTHER_NAMES = {"learning_rate": "lr", "wd": "weight_decay"}  # by which PyTorch has no field
 
 
 def preview_of_text(
@@ -38,6 +39,9 @@ def preview_of_text(
     if call is not None:
         return _of_scheduler(*call, base, num_updates, num_updates_per_epoch)
     parts = _by_field("schedule", text)
+    for field, name in _OTHER_NAMES.items():
+        if field in parts:
+            raise ValueError(f"optimizers have no field {field!r}: write {name}=….")
     schedules = {field or "lr": parse_schedule(part) for field, part in parts.items()}
     return _of_schedules(schedules, base, num_updates, num_updates_per_epoch)
 
@@ -49,6 +53,8 @@ def _by_field(option: str, given: object) -> dict[str, Any]:
         pairs = list(given.items())
     elif isinstance(given, str):
         parts = [part for part in given.split(";") if part.strip()]
+        for part in parts:
+            _refuse_commas(option, part)
         found = [re.fullmatch(r"\s*([^\W\d]\w*)\s*=(?!=)(.*)", part, re.DOTALL) for part in parts]
         pairs = [(m[1], m[2]) if m else ("", part) for m, part in zip(found, parts, strict=True)]
     else:
@@ -64,6 +70,17 @@ def _by_field(option: str, given: object) -> dict[str, Any]:
         if [name for name, _ in pairs].count(field) > 1:
             raise ValueError(f"{option} has {field!r} twice, but it can have one value only.")
     return dict(pairs)
+
+
+def _refuse_commas(option: str, text: str) -> None:
+    """Raise if fields are separated by commas, as the arguments of a call are."""
+    try:
+        call: Any = ast.parse(f"f({text})", mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return
+    if isinstance(call, ast.Call) and len(call.keywords) > 1:
+        fixed = "; ".join(f"{one.arg}={ast.unparse(one.value)}" for one in call.keywords)
+        raise ValueError(f"{option}: a semicolon goes between fields: write {fixed!r}.")
 
 
 def _bases(given: object, fields: Sequence[str]) -> dict[str, list[float]]:

@@ -8,6 +8,7 @@ import operator
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -192,7 +193,9 @@ class _Reader:
         if isinstance(node, ast.Name):
             if node.id in VOCABULARY:
                 raise self._error(node, f"write it with brackets, {node.id}(…)")
-            raise self._error(node, f"it is not known; known are {', '.join(VOCABULARY)}")
+            near = get_close_matches(node.id.lower(), VOCABULARY, 1)
+            hint = f"; did you mean {near[0]}(…)? Known" if near else "; known"
+            raise self._error(node, f"it is not known{hint} are {', '.join(VOCABULARY)}")
         if isinstance(node, ast.Attribute):
             raise self._error(node, f"only {_MAY_FOLLOW} can follow a schedule")
         if isinstance(node, ast.Dict):
