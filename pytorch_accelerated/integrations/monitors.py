@@ -22,7 +22,7 @@ from pytorch_accelerated.preview.simulation import (
     num_made,
     unwrapped,
 )
-from pytorch_accelerated.schedulers import messages
+from pytorch_accelerated.schedulers import PlateauLrScheduler, messages
 from pytorch_accelerated.schedulers.groups import Group
 from pytorch_accelerated.schedulers.optimizers import each_of
 
@@ -68,6 +68,10 @@ class Monitor:
             raise ValueError("scheduler=[] is empty: there is no plan to compare with.")
         ids = list(map(id, self._groups))
         for one in self._schedulers:
+            if isinstance(one, PlateauLrScheduler):
+                raise ValueError(
+                    f"{type(one).__name__} follows a metric, so there is no plan to compare with."
+                )
             if list(map(id, one.optimizer.param_groups)) != ids:
                 raise ValueError(
                     f"{type(one).__name__} schedules other parameter groups than those of the "
@@ -77,6 +81,7 @@ class Monitor:
         self.first_update = twin.position
         self._started_at = list(map(num_made, self._schedulers))
         self._steps_before = [0 for _ in self._schedulers]
+        self._steps = self._steps_before
         self._applied = Record(self._groups)
         #: For each optimizer, by place, what its groups held in the update at hand.
         self._ran: dict[int, list[Group]] = {}
@@ -213,6 +218,7 @@ class Monitor:
                 made = self._applied.num_updates - 1
                 self._mistake = self._what_it_looks_like(made, steps)
                 messages.warn(type(self).__name__, update, lines, self._mistake)
+        self._steps = steps
 
     def _plan(self, update: int) -> None:
         twin = self._begun
@@ -236,8 +242,8 @@ class Monitor:
     def _what_it_looks_like(self, made: int, all_steps: list[int]) -> str:
         """Return which mistake explains that so many steps were made in ``made`` updates."""
         updates = "1 update" if made == 1 else f"{made} updates"
-        rows = zip(self._schedulers, all_steps, self._steps_before, strict=True)
-        for scheduler, steps, before in rows:
+        rows = zip(self._schedulers, all_steps, self._steps, self._steps_before, strict=True)
+        for scheduler, steps, latest, before in rows:
             name = type(scheduler).__name__
             if is_told(scheduler):
                 if (told := scheduler._num_updates) != self.first_update + made:
@@ -250,6 +256,8 @@ class Monitor:
                 continue
             if steps == made:
                 continue
+            if steps < latest:
+                return f"{name} was restored within the loop: begin to monitor after that."
             if before and steps - made == before:
                 return (
                     f"{name} was stepped before the first update: call its step() after the "

@@ -22,6 +22,7 @@ from pytorch_accelerated import monitor
 from pytorch_accelerated.preview import compare
 from pytorch_accelerated.schedulers import (
     ParamScheduler,
+    PlateauLrScheduler,
     SchedulerWarning,
     StatefulSchedulerBase,
     StatelessParamScheduler,
@@ -293,6 +294,24 @@ def test_going_on_from_a_state_the_plan_begins_there() -> None:
     assert m.summary() == "applied == planned (5 updates, 5 values)"
 
 
+@pytest.mark.parametrize("before", [0, 2])
+def test_going_back_to_a_state_within_the_loop_is_called_that(before: int) -> None:
+    optimizer = sgd([BASE])
+    scheduler = make_scheduler(optimizer)
+    train(optimizer, scheduler, before)
+    state = scheduler.state_dict()
+
+    def loop() -> None:
+        train(optimizer, scheduler, 3)
+        scheduler.load_state_dict(state)
+        train(optimizer, scheduler, 1)
+
+    m, (warning,) = watched(optimizer, scheduler, loop)
+    assert warning.startswith(f"Monitor at update {before + 3}:")
+    assert warning.endswith("was restored within the loop: begin to monitor after that.")
+    assert len(m.differences) == 1
+
+
 def test_groups_that_a_plan_leaves_alone_belong_to_others() -> None:
     optimizer = sgd([BASE, 0.4, 0.4], weight_decay=0.1)
     scheduler = ParamScheduler(optimizer, lr={0: PLAN}, weight_decay=linear(8, end=0.0))
@@ -435,6 +454,8 @@ def test_what_has_no_plan_says_so() -> None:
     optimizer, other = sgd([BASE]), sgd([BASE])
     with pytest.raises(ValueError, match=r"ReduceLROnPlateau.*there is no plan"):
         monitor(optimizer, lr_scheduler.ReduceLROnPlateau(optimizer)).__enter__()
+    with pytest.raises(ValueError, match=r"PlateauLrScheduler follows a metric.*is no plan"):
+        monitor(other, PlateauLrScheduler(sgd([BASE]))).__enter__()
     with pytest.raises(ValueError, match="ParamScheduler schedules other parameter groups"):
         monitor(optimizer, make_scheduler(other)).__enter__()
     with pytest.raises(ValueError, match=r"scheduler=\[\] is empty"):
