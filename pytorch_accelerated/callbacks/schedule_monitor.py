@@ -28,6 +28,7 @@ _TOGETHER = 1024
 _OF_A_PART = 1 << 16
 
 _NUMBER = "number"
+_CLOCK = "clock/"  # before a clock's name, where it stands beside the fields
 _FORMAT = "<f8"  # eight bytes, the lowest first, as in the other files of a checkpoint
 
 
@@ -153,6 +154,7 @@ class ScheduleMonitorCallback(TrainerCallback):
     def _names(self) -> list[str]:
         return list(self.fields or ())
 
+    _now = cached_property(lambda self: dict[str, float]())
     _record = cached_property(lambda self: _Record())
     _unread = cached_property(lambda self: list[dict[str, list[Any]]]())
 
@@ -174,11 +176,22 @@ class ScheduleMonitorCallback(TrainerCallback):
                 updates.append(update.get(name) or [None] * num_groups)
         return applied
 
+    @property
+    def clocks(self) -> dict[str, list[float]]:
+        """By clock that the run counts, such as ``samples``: where it was before each update."""
+        found: dict[str, list[float]] = {}
+        for update in self._read():
+            for name, (position, *_) in update.items():
+                if name.startswith(_CLOCK):
+                    at = position if name == f"{_CLOCK}seconds" else int(position)
+                    found.setdefault(name.removeprefix(_CLOCK), []).append(at)
+        return found
+
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
         self._read()
         if not self._is_resumed:
             self._record, self._names = _Record(), []
-        self._is_resumed = False
+        self._is_resumed, self._now = False, trainer.run.clocks
         groups = as_one(trainer.optimizer).param_groups
         for field in scheduled_fields(groups) if self.fields is None else self.fields:
             if self.fields is not None and not any(field in group for group in groups):
@@ -195,6 +208,10 @@ class ScheduleMonitorCallback(TrainerCallback):
         self._unread.append(
             {name: [copy_of_value(group.get(name)) for group in groups] for name in self._names}
         )
+        if self._now:
+            at = {f"{_CLOCK}{name}": [float(place)] for name, place in self._now.items()}
+            self._unread[-1].update(at)
+            self._now = trainer.run.clocks
         if len(self._unread) == _TOGETHER:
             self._read()
 

@@ -32,6 +32,9 @@ class Columns:
     ``updates`` are those that there are values for: all from ``first_update`` on, but in a sample.
     """
 
+    #: What positions count, one of them.
+    unit = "update"
+
     def __init__(
         self,
         columns: Mapping[str, Sequence[Column]],

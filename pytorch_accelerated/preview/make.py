@@ -24,6 +24,7 @@ def preview(
     *,
     base: float | Sequence[float] = 1.0,
     num_updates_per_epoch: int | None = None,
+    at: Sequence[float] | None = None,
 ) -> Preview:
     """Return the exact values that updates 0 … ``num_updates`` − 1 run with.
 
@@ -42,6 +43,8 @@ def preview(
             runs on copies and is past it, as many again from where it is.
         base: For a schedule, the base value, or one for each parameter group.
         num_updates_per_epoch: For showing updates in epochs as well.
+        at: For a scheduler by samples, items or seconds: where its clock was before each update,
+            as ``ScheduleMonitorCallback.clocks`` has it. The preview is of these updates then.
 
     Raises:
         ValueError: If there is no horizon and no ``num_updates``, if fewer updates are asked for
@@ -73,6 +76,6 @@ def preview(
         from pytorch_accelerated.preview.simulation import of_schedulers
 
         several = scheduler if isinstance(scheduler, Sequence) else [scheduler]
-        result = of_schedulers(several, num_updates)
+        result = of_schedulers(several, num_updates, at)
     result.num_updates_per_epoch = num_updates_per_epoch
     return result

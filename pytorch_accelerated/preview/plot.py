@@ -237,9 +237,9 @@ def _x_axes(axes: Sequence[Axes], made: Columns) -> None:
     bottom, position = axes[-1], made.position
     last = made.tail[-1] if made.tail else made.first_update + max(len(made), 1) - 1
     bottom.set_xlim(made.first_update - 0.5, last + 0.5)
-    text = "update"
+    text = made.unit
     if position and made.first_update <= position <= made.num_updates:
-        text = f"update (now: {position:,})"
+        text = f"{made.unit} (now: {position:,})"
         for panel in axes:
             panel.axvline(position, color=INK, linewidth=1.0, linestyle=(0, (3, 3)))
     bottom.set_xlabel(text, color=INK)

@@ -26,6 +26,8 @@ from pytorch_accelerated.preview.of_schedules import (
     updates_of,
 )
 from pytorch_accelerated.preview.values import Preview
+from pytorch_accelerated.schedulers import clocks
+from pytorch_accelerated.schedulers.clocks import clock_of
 from pytorch_accelerated.schedulers.groups import Field, Group
 from pytorch_accelerated.schedulers.held import copied, plain
 from pytorch_accelerated.schedulers.naming import labels_of
@@ -74,11 +76,20 @@ class Stub(Optimizer):
 Stub.step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]  # see _opt_called
 
 
-def of_schedulers(schedulers: Sequence[Any], num_updates: int | None) -> Preview:
+def of_schedulers(
+    schedulers: Sequence[Any], num_updates: int | None, at: Sequence[float] | None = None
+) -> Preview:
     """Return the preview of all schedulers of one optimizer together."""
     if not schedulers:
         raise ValueError("scheduler=[] is empty: there is nothing to preview.")
     bare = [unwrapped(scheduler) for scheduler in schedulers]
+    units = dict.fromkeys(clock_of(one) for one in bare)
+    if len(units) > 1:
+        raise ValueError(
+            f"The schedulers' plans are in {' and in '.join(units)}. Preview each by itself."
+        )
+    if at is not None:
+        return reduce(or_, (_of_one(one, len(at), True, at) for one in bare))
     horizons = [one._num_planned_updates() for one in bare if isinstance(one, SchedulerBase)]
     horizon = max((h for h in horizons if h is not None), default=None)
     total = updates_of(bare[0], num_updates, horizon)
@@ -91,7 +102,9 @@ def of_schedulers(schedulers: Sequence[Any], num_updates: int | None) -> Preview
         for scheduler, one in zip(bare, made, strict=True)
     ]
     first = max(one.first_update for one in made)
-    return reduce(or_, (one._since(first) for one in made))
+    result = reduce(or_, (one._since(first) for one in made))
+    result.unit = next(iter(units))[:-1]
+    return result
 
 
 def unwrapped(scheduler: Any, expected: str = _EXPECTED) -> Any:
@@ -104,7 +117,9 @@ def unwrapped(scheduler: Any, expected: str = _EXPECTED) -> Any:
     raise wrong_kind("scheduler", scheduler, expected)
 
 
-def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
+def _of_one(
+    scheduler: Any, num_updates: int, is_asked: bool, at: Sequence[float] | None = None
+) -> Preview:
     # Copies, as a group that was added since gets its base value here.
     groups = [dict(group) for group in scheduler.optimizer.param_groups]
     labels, names = labels_of(scheduler.optimizer), group_names(scheduler.optimizer)
@@ -116,8 +131,12 @@ def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
             check_number(num_updates)
         owns = getattr(scheduler, "_schedules", ())
         schedules = [one for own in owns for one in own.of(groups) if one is not None]
-        is_over = are_over(schedules, num_updates)
+        is_over = at is None and are_over(schedules, num_updates)
         planned = scheduler._planned(num_updates + is_over, groups)
+        if planned is not None and at is not None:
+            clock = clock_of(scheduler)
+            positions = [clocks.position("at", one, clock) for one in at]
+            planned = {own.field: own.at(positions, groups) for own in owns}
         if planned is not None:
             columns = {
                 field.name: [
@@ -130,7 +149,7 @@ def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
             }
             phases = {
                 own.field.name: [
-                    () if schedule is None else rows_within(schedule, num_updates)
+                    () if schedule is None or at is not None else rows_within(schedule, num_updates)
                     for schedule in own.of(groups)
                 ]
                 for own in owns
@@ -138,6 +157,11 @@ def _of_one(scheduler: Any, num_updates: int, is_asked: bool) -> Preview:
             ends = taken_off(columns) if is_over else None
             position = getattr(scheduler, "num_updates", None)
             return Preview(columns, 0, names, phases, position=position, ends=ends)
+    if at is not None:
+        raise ValueError(
+            f"at=…: {type(scheduler).__name__} has values of its own, which depend on more than "
+            "where a clock is."
+        )
     return _simulated(scheduler, num_updates, names, is_asked)
 
 

@@ -202,6 +202,13 @@ class FieldSchedules:
                     self._check(value, index, f"at update {update}")
         return columns
 
+    def at(self, positions: Sequence[Any], groups: Sequence[Group]) -> list[array[float] | None]:
+        """Return what :meth:`values` gives at these positions of a clock, for each group."""
+        bases = self.field.bases(groups)
+        rows = [self.values(position, bases, groups) for position in positions]
+        columns = zip(*rows, strict=True) if rows else ([] for _ in bases)
+        return [None if None in column else array("d", column) for column in columns]
+
     def look_at(self, bases: list[Any], groups: Sequence[Group]) -> None:
         """Find out whether values can be illegal with these bases.
 

@@ -102,7 +102,7 @@ def test_a_run_with_a_group_that_joined_is_compared_with_its_plan(make_trainer, 
 
 def test_tensor_values_are_copied_on_the_device_and_read_at_the_end(monkeypatch):
     class Holder:
-        pass
+        run = SimpleNamespace(clocks={})
 
     trainer = Holder()
     trainer.optimizer = Holder()
@@ -217,7 +217,8 @@ def test_whatever_was_in_force_is_read_back_and_its_numbers_are_packed(plan, sav
 
 def test_a_record_takes_eight_bytes_for_a_number():
     trainer = SimpleNamespace(
-        optimizer=SimpleNamespace(param_groups=[{"lr": 0.1 * i, "params": []} for i in range(8)])
+        optimizer=SimpleNamespace(param_groups=[{"lr": 0.1 * i, "params": []} for i in range(8)]),
+        run=SimpleNamespace(clocks={}),
     )
     monitor = ScheduleMonitorCallback(["lr"])
     monitor.on_training_run_start(trainer)

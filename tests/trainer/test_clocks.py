@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pytorch_accelerated import Trainer
-from pytorch_accelerated.callbacks import TrainerCallback
+from pytorch_accelerated.callbacks import ScheduleMonitorCallback, TrainerCallback
+from pytorch_accelerated.preview import compare, preview
 from pytorch_accelerated.schedulers import ParamScheduler, StatelessParamScheduler
 from pytorch_accelerated.schedules import Schedule, constant, linear
 from tests.trainer.tiny import Record, Stream, make_trainer, ones
@@ -189,6 +190,32 @@ def test_a_scheduler_that_a_callback_brings_needs_what_it_counts() -> None:
     trainer = make_trainer(Exchange(), lr=1.0)
     trainer.train(ones(4), num_epochs=1, per_device_batch_size=1, max_samples=3)
     assert trainer.optimizer.param_groups[0]["lr"] == 0.25
+
+
+@pytest.mark.filterwarnings("ignore:this run differs")
+@pytest.mark.parametrize("clock", ["samples", "seconds"])
+def test_the_plan_is_compared_at_the_recorded_clock(tmp_path: Any, clock: str) -> None:
+    run = {"num_epochs": 9, "per_device_batch_size": 4, "checkpoint_dir": tmp_path}
+    for stop in (2, None):
+        monitor = ScheduleMonitorCallback()
+        trainer = make_trainer(monitor, lr=1.0, kind=Timed)
+        trainer.train(
+            ones(10),
+            max_num_train_steps=stop,
+            max_samples=20,
+            max_time=3,
+            create_scheduler_fn=by(clock),
+            resume="auto",
+            **run,
+        )
+    expected = {"samples": SEEN, "seconds": [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]}
+    assert monitor.clocks == expected
+    planned = preview(trainer.scheduler, at=monitor.clocks[clock])
+    assert str(compare(planned, monitor.applied)) == "applied == planned (6 updates, 6 values)"
+    moved = [*expected[clock][:4], expected[clock][4] + 1, expected[clock][5]]
+    assert compare(preview(trainer.scheduler, at=moved), monitor.applied).difference.update == 4
+    picture = trainer.scheduler.preview().plot()
+    assert picture.axes[-1].get_xlabel().startswith(clock[:-1])
 
 
 @pytest.mark.parametrize(
