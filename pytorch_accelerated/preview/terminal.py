@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from string import ascii_lowercase
 
 import plotext
 
@@ -11,25 +12,27 @@ from pytorch_accelerated.preview.curves import curves, drawable, kept_points, sp
 
 _HEIGHT = 15
 _MOST_POINTS = 600
+_NUM_LETTERS = 3  # on each of several curves
 
 
 def sketch(
-    preview: Columns, width: int = 80, *, log: bool | None = None, colour: bool = False
+    preview: Columns, width: int = 80, *, log: bool | None = None, ascii: bool = False
 ) -> str:
     """Return the fields of a preview as text, one below the other, ``width`` characters wide.
 
     ``log`` says whether the scales are logarithmic; by default, they are where values span
-    decades. ``colour`` says whether to use a terminal's colours.
+    decades. ``ascii`` says that curves are of stars. There is no colour: letters on the curves
+    name the groups, which is readable on every background.
     """
     if not len(preview):
         return "no updates"
-    return "\n".join(_panel(preview, field, width, log, colour) for field in preview.fields)
+    return "\n".join(_panel(preview, field, width, log, ascii) for field in preview.fields)
 
 
-def _panel(preview: Columns, field: str, width: int, log: bool | None, colour: bool) -> str:
+def _panel(preview: Columns, field: str, width: int, log: bool | None, ascii: bool) -> str:
     figure = plotext.figure
     figure.clear()  # the only one there is; it is left empty, too
-    figure.theme("default" if colour else "colorless")
+    figure.theme("colorless")
     figure.canvas("default")
     figure.plot_size(width, _HEIGHT)
     groups = curves(preview.groups, preview[field])
@@ -49,12 +52,20 @@ def _panel(preview: Columns, field: str, width: int, log: bool | None, colour: b
                 updates += preview.tail
                 heights += [math.log10(end) if is_log else end] * 2
         drawn += heights
-        signal = figure.signal(updates, heights, marker="braille")
+        signal = figure.signal(updates, heights, marker="*" if ascii else "braille")
         signal.lines()
-        if len(groups) > 1:
-            signal.label(named(names))
         figure.draw(signal)
-    figure.title(field)
+    title = field
+    if 1 < len(groups) <= len(ascii_lowercase):
+        letters = list(zip(ascii_lowercase, groups, strict=False))
+        title += "   " + ", ".join(f"{letter}: {named(names)}" for letter, (names, _) in letters)
+        for place, (letter, (_, column)) in enumerate(letters, 1):
+            for step in range(_NUM_LETTERS):
+                k = int((step + place / (len(groups) + 1)) / _NUM_LETTERS * len(column))
+                if drawable(column[k], is_log):
+                    height = math.log10(column[k]) if is_log else column[k]
+                    figure.draw(figure.text(preview.first_update + k, height, letter))
+    figure.title(title if len(title) <= width else f"{title[: width - 1]}…")
     figure.label("update")
     last = preview.tail[0] if preview.tail else preview.num_updates - 1
     ticks = even_ticks(preview.first_update, last, whole=True)
@@ -62,9 +73,9 @@ def _panel(preview: Columns, field: str, width: int, log: bool | None, colour: b
     if drawn:
         places = with_peak(even_ticks(min(drawn), max(drawn), whole=is_log), max(drawn))
         figure.ruler("y").ticks(places, [f"{10.0**y if is_log else y:.3g}" for y in places])
-    text = str(figure.build().string(colorless=not colour))
+    text = str(figure.build().string(colorless=True))
     figure.clear()
-    return text if colour else "\n".join(line.rstrip() for line in text.splitlines())
+    return "\n".join(line.rstrip() for line in text.splitlines())
 
 
 def even_ticks(low: float, high: float, whole: bool = False) -> list[float]:

@@ -228,12 +228,21 @@ class Preview(Columns):
 
     # The table ------------------------------------------------------------------------------
 
-    def table(self) -> str:
-        """Return the phases as text: phase, from update, to update, first → last value of each."""
+    def table(self, width: int | None = None) -> str:
+        """Return the phases as text: phase, from update, to update, first → last value of each.
+
+        Fields stand side by side where the lines are no longer than ``width`` characters, or,
+        without a width, up to six of them; else one below the other.
+        """
         if not len(self):
             return "no updates"
+        if width is None:
+            return self._table(len(self._table_columns) <= _MOST_COLUMNS)
+        wide = self._table(True)
+        return wide if max(map(len, wide.splitlines())) <= width else self._table(False)
+
+    def _table(self, is_wide: bool) -> str:
         columns = self._table_columns
-        is_wide = len(columns) <= _MOST_COLUMNS
         headers = [header for header, *_ in columns] if is_wide else ["field", "values"]
         lines = [("phase", "from", "to", *headers)]
         shown: list[tuple[tuple[str, ...], list[str]]] = [

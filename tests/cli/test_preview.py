@@ -469,6 +469,32 @@ def test_a_sketch_is_plain_text_that_falls_from_left_to_right():
     assert len(marked) > 8
 
 
+def test_curves_have_letters_and_no_box_lies_over_them():
+    lines = sketch(preview(linear(50, start=0.0) >> cosine(950), base=[1e-3, 3e-3])).splitlines()
+    assert lines[0].strip() == "value   a: 0, b: 1"
+    assert [sum(line.count(letter) for line in lines[1:-1]) for letter in "ab"] == [3, 3]
+    assert not any("┌" in line for line in lines[2:])
+    assert lines[2].startswith("0.003┤")  # the peak
+
+
+def test_the_table_is_as_wide_as_the_terminal(run, monkeypatch):
+    fields = [f"field{i}=linear(900, start=0.123{i}, end=0.4567) >> cosine(99)" for i in range(5)]
+    for columns, is_wide in (("80", False), ("140", True)):
+        monkeypatch.setenv("COLUMNS", columns)
+        code, out, _ = run("preview", ";".join(fields))
+        assert (code, "field0" in re.search("phase .*", out)[0]) == (0, is_wide)
+        assert max(map(len, out.splitlines())) <= int(columns)
+        assert max(map(len, out.splitlines())) > int(columns) - 4
+
+
+def test_a_plain_locale_has_plain_characters(run, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "C")
+    code, out, _ = run("preview", EXPRESSION, "--base", "[3e-4, 1e-4]")
+    assert (code, out.isascii(), "?" in out) == (0, True, False)
+    assert "0 ->0.0002994" in out
+    assert re.search(r"\|.*\*\*", out)
+
+
 def test_a_sketch_of_decades_has_powers_of_ten():
     text = sketch(preview(exponential(100, end=1e-4)), width=60)
     for power in ("0.1", "0.01", "0.001"):
