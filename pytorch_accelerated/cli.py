@@ -98,9 +98,13 @@ def _run(arguments: Sequence[str] | None) -> int:
         from pytorch_accelerated.checkpoints import main as list_checkpoints
 
         return list_checkpoints(options.folder)
+    if options.command == "average":
+        return _average(options)
     if options.command == "preview":
         return _preview(options)
-    raise UsageError(f"no command is given: write preview or checkpoints. See {PROGRAM} --help.")
+    raise UsageError(
+        f"no command is given: write preview, checkpoints or average. See {PROGRAM} --help."
+    )
 
 
 def _printable(text: str) -> str:
@@ -171,7 +175,47 @@ def _parser() -> ArgumentParser:
         allow_abbrev=False,
     )
     checkpoints.add_argument("folder", help="The folder of the checkpoints.")
+    average = commands.add_parser(
+        "average",
+        help="Average the weights of checkpoints, in the place of a decay.",
+        description="Write the weighted mean of a run's last checkpoints, which stands for a decay "
+        "of the learning rate over them. See arXiv:2507.17634.",
+        allow_abbrev=False,
+    )
+    average.add_argument("folder", help="The folder of the checkpoints.")
+    average.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        required=True,
+        help="The file to write, .safetensors; one that is there is replaced.",
+    )
+    average.add_argument(
+        "--last", type=int, default=10, metavar="N", help="How many checkpoints, by default 10."
+    )
+    average.add_argument(
+        "--like",
+        default="linear(end=0.0)",
+        metavar="SCHEDULE",
+        help='The decay that the mean stands for, by default "linear(end=0.0)", which is the '
+        "plain mean of checkpoints at equal distances.",
+    )
     return parser
+
+
+def _average(options: Namespace) -> int:
+    if Path(options.output).suffix != ".safetensors":
+        raise UsageError(f"-o {options.output}: the file's name has to end in .safetensors.")
+    from pytorch_accelerated.checkpoints import CheckpointError, write_average
+
+    try:
+        weights = write_average(options.folder, options.output, options.last, options.like)
+    except (CheckpointError, OSError, TypeError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    width = max(len(path.name) for path in weights)
+    for path, weight in weights.items():
+        print(f"{path.name:{width}}  {weight:.4f}")  # noqa: T201
+    return 0
 
 
 def _preview(options: Namespace) -> int:

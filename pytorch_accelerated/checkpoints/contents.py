@@ -31,7 +31,7 @@ from pytorch_accelerated.checkpoints.folders import (
     to_json,
 )
 
-_STATE_FILE = "state.json"
+MODEL_FILE, STATE_FILE = "model.safetensors", "state.json"
 _OWN_FILES = {"model": "the model's state", "optimizer": "the optimizer's state"}
 _SHARED = "state"
 
@@ -95,13 +95,13 @@ def files_of(states: Mapping[str, Any], kept: Copies | None = None) -> dict[str,
     for name, (tree, where) in trees.items():
         skeletons[name], kept[name] = split(tree, where, kept.get(name, {}), parts)
         files[f"{name}.safetensors"] = pieces(kept[name])
-    files[_STATE_FILE] = [to_json(skeletons)]
+    files[STATE_FILE] = [to_json(skeletons)]
     return {**files, **{part_name(index): part for index, part in enumerate(parts)}}
 
 
 def read_state(folder: Path) -> dict[str, Any]:
     """Return the states in a checkpoint whose files were verified, and its folder with them."""
-    path = folder / _STATE_FILE
+    path = folder / STATE_FILE
     try:
         skeletons, _ = read_json(path)
         trees = {

@@ -15,7 +15,7 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -267,11 +267,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return sealed
 
 
-def verify(folder: Path) -> dict[str, Any]:
-    """Read every file of a checkpoint and compare it with the manifest.
+def verify(folder: Path, names: Collection[str] | None = None) -> dict[str, Any]:
+    """Read the files of a checkpoint and compare them with the manifest.
 
     Args:
         folder: The checkpoint.
+        names: The files to read, by default all.
 
     Returns:
         The manifest.
@@ -282,6 +283,8 @@ def verify(folder: Path) -> dict[str, Any]:
     folder = Path(folder)
     manifest = read_manifest(folder)
     for name, entry in manifest["files"].items():
+        if names is not None and name not in names:
+            continue
         path, digest = folder / name, hashlib.sha256()
         with opened(path) as file:
             size = os.fstat(file.fileno()).st_size

@@ -336,6 +336,7 @@ def test_options_that_cannot_count_are_refused(run, tmp_path, config, message):
             "lr: -1.0 for parameter group 1 in cosine(9) is out of range; it has to be 0 or more.",
         ),
         (["checkpoints"], "arguments are required: folder"),
+        (["average", "."], "arguments are required: -o/--output"),
         (
             ["preview", "CosineLrScheduler(total_num_epochs=3)"],
             "missing a required argument: 'num_update_steps_per_epoch'. Its arguments are total_",
