@@ -11,11 +11,13 @@ sys.path.insert(0, str(HERE))
 
 import coming_from  # noqa: E402
 import figures  # noqa: E402
+import recipes  # noqa: E402
 from sphinx.util.nodes import make_refnode  # noqa: E402
 
 figures.gallery(HERE / "_generated")
 figures.cut_pictures(HERE / "_generated")
 coming_from.build(HERE / "_generated")
+recipes.build(HERE / "_generated")
 
 project = "pytorch-accelerated"
 author = "The pytorch-accelerated developers"

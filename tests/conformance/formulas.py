@@ -275,6 +275,7 @@ def composer_warm_restarts(t_0: str) -> Stretchable:
 
 #: What the rows of each library are written in.
 NAMES: dict[str, dict[str, Any]] = {
+    "formula": {"math": math},
     "olmo-core": {
         "ConstantWithWarmup": constant_with_warmup,
         "WSD": olmo_wsd,

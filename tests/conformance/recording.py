@@ -29,6 +29,16 @@ Values = list[list[float]]
 VOCABULARY = {name: getattr(schedules, name) for name in schedules.__all__ if name.islower()}
 
 
+def largest_difference(row: Row) -> float:
+    """Return how far ours is from theirs at most, as a share of the base value."""
+    sides = zip(our_values(row), their_values(row), strict=True)
+    return max(
+        abs(ours - theirs) / base
+        for update in sides
+        for ours, theirs, base in zip(*update, row.bases, strict=True)
+    )
+
+
 @cache
 def our_schedule(row: Row) -> schedules.Schedule:
     schedule = eval(
