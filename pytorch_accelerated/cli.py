@@ -100,10 +100,13 @@ def _run(arguments: Sequence[str] | None) -> int:
         return list_checkpoints(options.folder)
     if options.command == "average":
         return _average(options)
+    if options.command == "compare":
+        return _compare(options)
     if options.command == "preview":
         return _preview(options)
     raise UsageError(
-        f"no command is given: write preview, checkpoints or average. See {PROGRAM} --help."
+        f"no command is given: write preview, compare, checkpoints or average. See "
+        f"{PROGRAM} --help."
     )
 
 
@@ -168,6 +171,34 @@ def _parser() -> ArgumentParser:
         metavar="FILE",
         help=f"The file to write: {', '.join(_OUTPUTS)}. Without it, the terminal shows the curve.",
     )
+    compare = commands.add_parser(
+        "compare",
+        help="Compare the values that a run recorded in a CSV file with a schedule.",
+        description="Say for each planned field whether the file's column has the schedule's "
+        "values, or where they part. The exit code is 1 if they do. The columns are named as "
+        "those that preview -o plan.csv writes: update, lr, or lr/0 and lr/1 for several groups.",
+        allow_abbrev=False,
+    )
+    compare.add_argument("file", metavar="FILE", help="The CSV file.")
+    compare.add_argument("schedule", metavar="SCHEDULE", help="The plan, as for preview.")
+    compare.add_argument("--base", help="The base value, as for preview.")
+    compare.add_argument(
+        "--num_updates",
+        type=int,
+        metavar="N",
+        help="Optimizer updates of the run; by default up to the last one in the file.",
+    )
+    compare.add_argument(
+        "--num_updates_per_epoch", type=int, metavar="N", help="As for preview, for epochs(n)."
+    )
+    compare.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="By what share of the larger one values may differ, by default not at all; 1e-6 for "
+        "those that a logger has rounded to float32.",
+    )
     checkpoints = commands.add_parser(
         "checkpoints",
         help="List checkpoints and check them.",
@@ -201,6 +232,24 @@ def _parser() -> ArgumentParser:
         "plain mean of checkpoints at equal distances.",
     )
     return parser
+
+
+def _compare(options: Namespace) -> int:
+    from pytorch_accelerated.preview.from_csv import compare_csv
+
+    try:
+        is_same, text = compare_csv(
+            Path(options.file),
+            options.schedule,
+            options.base,
+            options.num_updates,
+            options.num_updates_per_epoch,
+            options.tolerance,
+        )
+    except (OSError, TypeError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    print(text)  # noqa: T201
+    return int(not is_same)
 
 
 def _average(options: Namespace) -> int:

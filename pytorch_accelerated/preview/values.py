@@ -128,8 +128,8 @@ class Preview(Columns):
             for field, columns in self._columns.items()
         }
 
-    def _flat(self) -> Iterator[tuple[str, Sequence[float | None]]]:
-        """Yield a header and numbers, with the entries of tuples apart."""
+    def named_columns(self) -> Iterator[tuple[str, Sequence[float | None]]]:
+        """Yield the name and the numbers of each column of `to_csv`, entries of tuples apart."""
         for field, columns in self._columns.items():
             for group, column in zip(self.groups, columns, strict=False):
                 place = f"/{group}" if len(columns) > 1 else ""
@@ -148,7 +148,7 @@ class Preview(Columns):
         Args:
             path: The file to write; None returns the text instead.
         """
-        headers, columns = zip(*self._flat(), strict=True) if len(self) else ((), ())
+        headers, columns = zip(*self.named_columns(), strict=True) if len(self) else ((), ())
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         epochs = self.num_updates_per_epoch
@@ -171,7 +171,7 @@ class Preview(Columns):
         except ImportError as error:
             raise ImportError("A frame needs pandas: pip install pandas") from error
         index = RangeIndex(self.first_update, self.num_updates, name="update")
-        frame: DataFrame = DataFrame(dict(self._flat()), index=index)
+        frame: DataFrame = DataFrame(dict(self.named_columns()), index=index)
         return frame
 
     def plot(

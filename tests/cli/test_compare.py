@@ -1,0 +1,70 @@
+"""Recorded columns held against a plan, from the command line."""
+
+import pytest
+
+from pytorch_accelerated.cli import main
+
+PLAN = "linear(4, end=0.0)"
+
+
+@pytest.fixture
+def compared(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def command(text, *arguments):
+        (tmp_path / "run.csv").write_text(text, encoding="utf-8")
+        capsys.readouterr()  # what an earlier command has printed
+        code = main(["compare", "run.csv", *arguments])
+        printed = capsys.readouterr()
+        return code, printed.out or printed.err
+
+    return command
+
+
+def test_what_a_preview_writes_is_as_planned(compared, tmp_path):
+    arguments = ["lr=warmup_cosine(30); weight_decay=linear(30)", "--base", "lr=[0.1, 0.3]"]
+    assert main(["preview", *arguments, "-o", "plan.csv"]) == 0
+    code, out = compared((tmp_path / "plan.csv").read_text(), *arguments)
+    assert code == 0
+    assert [line.split(" (")[0] for line in out.splitlines()] == [
+        "lr/0: as planned",
+        "lr/1: as planned",
+        "weight_decay/0: as planned",
+        "weight_decay/1: as planned",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "code", "message"),
+    [
+        ("lr\n1\n0.75\n0.5\n0.25\n0\n", [], 0, "lr: as planned (5 values; largest difference 0)"),
+        ("update,lr,loss\n1,0.75,9\n3,0.25,\n9,0.0,\n", [], 0, "lr: as planned (3 values"),
+        ("update,lr\n0,1\n1,\n2,0.5\n", [], 0, "lr: as planned (2 values"),
+        (
+            "update,lr\n0,1\n2,0.75\n3,0.75\n",
+            [],
+            1,
+            "lr: not as planned (first at update 2: planned 0.5, recorded 0.75; largest "
+            "difference 0.5)",
+        ),
+        ("lr\n1\n0.7500001\n", [], 1, "first at update 1: planned 0.75, recorded 0.7500001"),
+        ("lr\n1\n0.7500001\n", ["--tolerance", "1e-6"], 0, "as planned (2 values; largest"),
+        ("lr\nnan\n", [], 1, "recorded nan"),
+        ("lr\n1\n0.75\n", ["--num_updates", "1"], 1, "the plan has 1 updates, recorded is 1"),
+        ("update,lr\n0,\n", [], 1, "lr: not as planned (0 values"),
+        ("update,rate\n0,1\n", [], 2, "run.csv has no column 'lr', but update, rate."),
+        ("update,lr\nx,1\n", [], 2, "update 'x' in line 2 is not a whole number."),
+        ("update,lr\n-1,1\n", [], 2, "update -1 in line 2 is not a whole number."),
+        ("lr\nhigh\n", [], 2, "'high' in column 'lr' at update 0 is not a number."),
+        ("lr\n", [], 2, "run.csv has no lines with values"),
+        ("lr\n1\n", ["--tolerance", "-1"], 2, "tolerance=-1.0 has to be 0 or more."),
+    ],
+)
+def test_where_they_part(compared, text, arguments, code, message):
+    found, printed = compared(text, PLAN, *arguments)
+    assert (found, message in printed) == (code, True), printed
+
+
+def test_a_file_that_is_not_there(capsys, tmp_path):
+    assert main(["compare", str(tmp_path / "no.csv"), PLAN]) == 2
+    assert "No such file" in capsys.readouterr().err
