@@ -416,11 +416,8 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler):
     @property
     def base_lrs(self) -> list[float | Tensor]:  # type: ignore[override]
         """The base learning rate of each parameter group."""
-        return [
-            group.get("initial_lr", copied(group["lr"]))
-            for group in self.optimizer.param_groups
-            if "lr" in group
-        ]
+        groups = [group for group in self.optimizer.param_groups if "lr" in group]
+        return [group.get("initial_lr", copied(group["lr"])) for group in groups]
 
     @property
     def last_epoch(self) -> int:
