@@ -158,20 +158,17 @@ def one_cycle_with_momentum(
 ) -> dict[str, Schedule]:
     """Return ``one_cycle`` and ``one_cycle_momentum`` as ``ParamScheduler`` takes them, by field.
 
+    Write ``ParamScheduler(optimizer, **one_cycle_with_momentum(1_000))``.
+
     Args:
         length: Updates of the whole; None for the horizon of the run.
         warmup: Updates, a share in (0, 1), or ``epochs(n)``.
         momentum: The name of the second field: ``"beta1"`` for Adam.
 
     Example:
-        >>> import torch
-        >>> from pytorch_accelerated.schedulers import ParamScheduler
         >>> from pytorch_accelerated.schedules import one_cycle_with_momentum
-        >>> optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(1))], lr=0.1)
-        >>> plans = one_cycle_with_momentum(1_000, momentum="beta1")
-        >>> scheduler = ParamScheduler(optimizer, **plans)
-        >>> round(optimizer.param_groups[0]["lr"], 9), optimizer.param_groups[0]["betas"]
-        (0.004, (0.95, 0.999))
+        >>> one_cycle_with_momentum(1_000, momentum="beta1")["beta1"](300)
+        0.85
     """
     return {"lr": one_cycle(length, warmup), momentum: one_cycle_momentum(length, warmup)}
 

@@ -121,7 +121,7 @@ def test_long_sums_and_products_are_read_at_once():
         ("3", "is 3, but has to be a schedule"),
         ("absolute(3)", "but has to be a schedule"),
         ("cosine", r"write it with brackets, cosine\(…\)"),
-        ("linear(3) >> cosin(7)", "'cosin' at column 14: it is not known; known are absolute"),
+        ("linear(3) >> cosin(7)", "'cosin' at column 14: it is not known; did you mean cosine"),
         ("linear(5, strt=1.0)", "column 1: linear.* unexpected keyword argument 'strt'"),
         ("linear(-5)", "column 1: length=-5 is too small"),
         ("linear(5) >> 3", "column 1: 3 is an int, but only schedules go with >>"),
