@@ -123,7 +123,7 @@ def test_the_curves_hold_the_exact_values(page, planned):
     for group, name in enumerate(NAMES):
         updates, values = drawn[f"lr · {name}"]
         assert {0, 499, 500, 8_499, 8_500, 9_999} <= set(updates)
-        assert values == [planned["lr"][group][update] for update in updates]
+        assert values == [planned.value("lr", update, group) for update in updates]
     assert page.locator("#plot .scatterlayer .trace path.js-line").count() == 3
 
 
