@@ -30,7 +30,9 @@ def links_of(path: Path) -> list[str]:
     if path.suffix == ".md":
         return re.findall(r"\]\(([^)\s]*)[^)]*\)", without_code(text))
     links = re.findall(r"`[^`<]*<([^`>]+)>`__?(?!\w)", text)
-    return links + re.findall(r"^\.\. (?:image|figure):: (\S+)", text, flags=re.MULTILINE)
+    pictures = re.findall(r"^\.\. (?:image|figure):: (\S+)", text, flags=re.MULTILINE)
+    # Sphinx makes those, and warns of one that it did not make.
+    return links + [picture for picture in pictures if "_generated" not in picture]
 
 
 def anchors_of(path: Path) -> set[str]:
