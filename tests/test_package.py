@@ -102,7 +102,7 @@ def test_the_wheel_runs_on_its_own(built: Built, tmp_path: Path) -> None:
     assert str(built.python.parent.parent) in run(built.python, "-c", where, cwd=tmp_path)
     command = built.python.parent / "pytorch-accelerated"
     assert run(command, "--version", cwd=tmp_path) == f"pytorch-accelerated {__version__}\n"
-    assert "cosine  0     9" in run(command, "preview", "cosine(10)", cwd=tmp_path)
+    assert "then holds  10" in run(command, "preview", "cosine(10)", cwd=tmp_path)
     for name in ("plan.csv", "plan.html"):
         run(command, "preview", "cosine(10)", "-o", name, cwd=tmp_path)
         assert (tmp_path / name).stat().st_size > 100

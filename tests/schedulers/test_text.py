@@ -104,7 +104,7 @@ def test_a_factory_counts_an_epoch_as_it_was_told() -> None:
         (
             {"lr": "linear(10) >> cosin(90)"},
             ExpressionError,
-            "lr: 'cosin' at column 15: it is not known; known are",
+            "lr: 'cosin' at column 15: it is not known; did you mean cosine",
         ),
         ({"lr": {0: "cosine("}}, ExpressionError, "lr[0]: 'cosine(' is not an expression at"),
         ({"lr": ["cosine(9)", "3"]}, ExpressionError, "lr[1]: '3' is 3, but has to be a schedule"),
