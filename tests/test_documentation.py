@@ -86,8 +86,8 @@ def run(command: str, capsys: pytest.CaptureFixture[str]) -> None:
             code = main(arguments)
             printed = capsys.readouterr()
             assert (code, printed.err) == (0, ""), command
-        case ["pip", "install", package]:
-            found = re.fullmatch(r"pytorch-accelerated(?:\[([\w,]+)\])?", package)
+        case ["pip", "install", "-e", package]:
+            found = re.fullmatch(r"\.(?:\[([\w,]+)\])?", package)
             assert found is not None, command
             project = (ROOT / "pyproject.toml").read_text()
             extras = re.search(r"^\[project\.optional-dependencies\]\n((?:.+\n)+)", project, re.M)

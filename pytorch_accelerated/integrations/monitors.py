@@ -23,6 +23,7 @@ from pytorch_accelerated.preview.simulation import (
     unwrapped,
 )
 from pytorch_accelerated.schedulers import PlateauLrScheduler, messages
+from pytorch_accelerated.schedulers.clocks import UPDATES, clock_of
 from pytorch_accelerated.schedulers.groups import Group
 from pytorch_accelerated.schedulers.optimizers import each_of
 
@@ -56,8 +57,8 @@ class Monitor:
 
         Raises:
             TypeError: If one of them is something else, or a scheduler cannot be copied.
-            ValueError: If a scheduler follows a metric, so that it has no plan, or is for other
-                groups.
+            ValueError: If a scheduler follows a metric, so that it has no plan, is for other
+                groups, or has a plan in another unit than updates.
         """
         self._detach()
         bare = map(_bare_optimizer, _several(optimizer))
@@ -71,6 +72,12 @@ class Monitor:
             if isinstance(one, PlateauLrScheduler):
                 raise ValueError(
                     f"{type(one).__name__} follows a metric, so there is no plan to compare with."
+                )
+            if clock_of(one) != UPDATES:
+                raise ValueError(
+                    f"{type(one).__name__} has a plan in {clock_of(one)}, but this monitor counts "
+                    "updates. Compare with preview(scheduler, at=…), of the positions that its "
+                    "steps were told."
                 )
             if list(map(id, one.optimizer.param_groups)) != ids:
                 raise ValueError(
@@ -328,7 +335,8 @@ def monitor(optimizer: Any, scheduler: Any) -> Iterator[Monitor]:
 
     Raises:
         TypeError: If one of them is something else, or a scheduler cannot be copied.
-        ValueError: If a scheduler follows a metric, so that it has no plan, or is for other groups.
+        ValueError: If a scheduler follows a metric, so that it has no plan, is for other groups,
+            or has a plan in another unit than updates.
 
     Example:
         >>> import torch

@@ -26,7 +26,7 @@ def clock_of(scheduler: Any) -> str:
 
 def position(name: str, value: object, clock: str) -> Any:
     """Return a position on a clock: a whole number, or seconds, which have fractions."""
-    if value is None:
+    if value is None and clock != UPDATES:
         raise TypeError(
             f"step() cannot count {clock} by itself. Write step(n), where n is how many {clock} "
             "have been counted so far."

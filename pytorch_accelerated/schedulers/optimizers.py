@@ -78,14 +78,24 @@ class Optimizers(Optimizer):
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load the state of each; their order may be another, but for those of one class."""
+        """Load the states of all or none; their order may be another, but for those of one class.
+
+        Raises:
+            ValueError: If they are of other optimizers, or of other groups.
+        """
         if {*state_dict} != {*self.names}:
             raise ValueError(
                 f"The state is one of the optimizers {', '.join(state_dict)}, but has to be one of "
                 f"{', '.join(self.names)}."
             )
-        for name, one in zip(self.names, self.optimizers, strict=True):
-            one.load_state_dict(state_dict[name])
+        before = self.state_dict()
+        try:
+            for name, one in zip(self.names, self.optimizers, strict=True):
+                one.load_state_dict(state_dict[name])
+        except BaseException:
+            for name, one in zip(self.names, self.optimizers, strict=True):
+                one.load_state_dict(before[name])
+            raise
 
     def __eq__(self, other: object) -> bool:
         return self is other or any(one is other for one in self.optimizers)

@@ -456,6 +456,8 @@ def test_what_has_no_plan_says_so() -> None:
         monitor(optimizer, lr_scheduler.ReduceLROnPlateau(optimizer)).__enter__()
     with pytest.raises(ValueError, match=r"PlateauLrScheduler follows a metric.*is no plan"):
         monitor(other, PlateauLrScheduler(sgd([BASE]))).__enter__()
+    with pytest.raises(ValueError, match=r"ParamScheduler has a plan in samples.*preview\(sch"):
+        monitor(other, ParamScheduler(other, lr=PLAN, clock="samples")).__enter__()
     with pytest.raises(ValueError, match="ParamScheduler schedules other parameter groups"):
         monitor(optimizer, make_scheduler(other)).__enter__()
     with pytest.raises(ValueError, match=r"scheduler=\[\] is empty"):

@@ -227,6 +227,15 @@ def test_a_run_resumes_in_any_order(order: Any) -> None:
     assert [*straight[:2], *train(fresh, resumed, 3)] == straight
 
 
+def test_states_are_loaded_into_all_of_them_or_none() -> None:
+    several = ParamScheduler([muon(0.2), adamw(0.4)], lr=DOWN).optimizer
+    others = ParamScheduler([muon(0.1), adamw(0.1, 0.1)], lr=DOWN).optimizer
+    before = copy.deepcopy(several.state_dict())
+    with pytest.raises(ValueError, match="different number of parameter groups"):
+        several.load_state_dict(others.state_dict())
+    assert several.state_dict() == before
+
+
 def test_copies_go_on_by_themselves_and_nothing_is_kept_alive() -> None:
     optimizers = both()
     scheduler = scheduler_of(optimizers)
