@@ -82,3 +82,25 @@ def begin(run: Any) -> Counts | None:
                 )
             setattr(loop, name, 0.0 if name == "seconds" else 0)
     return Counts(run, names) if names else None
+
+
+def warn_if_data_ended_early(run: Any, num_batches: int | None) -> None:
+    """Warn of limits that schedules were planned for, but that the data were too few for."""
+    loop, config = run.loop, run.config
+    planned: dict[str, tuple[Any, Any]] = {}
+    limit, asked = config.max_num_train_steps, run.plan and run.plan.max_num_train_steps
+    # With a length, the limit on updates is no more than the epochs have.
+    if num_batches is None and limit is not None and not (run.is_enough or run.has_reached_limit()):
+        planned["max_num_train_steps"] = limit, loop.num_updates
+    is_over = loop.epoch < config.num_epochs or (asked and loop.num_updates >= asked)
+    if run.counts is not None and not (is_over or run.counts.spent(loop)):
+        for name, limit in run.counts.limits.items():
+            planned[LIMITS[name]] = limit, getattr(loop, name)
+    if planned:
+        limits = ", ".join(f"{name}={limit}" for name, (limit, _) in planned.items())
+        instead = ", ".join(f"{name}={max(1, int(done))}" for name, (_, done) in planned.items())
+        warn(
+            f"the training data ended after {loop.num_updates} updates, but the run was planned "
+            f"for {limits}: schedules have not come to their end. Give more epochs, or write "
+            f"{instead}"
+        )

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
-from pytorch_accelerated.run import checkpointing, preparing
-from pytorch_accelerated.run.counts import LIMITS
+from pytorch_accelerated.run import checkpointing, counts, preparing
 from pytorch_accelerated.run.data import (
     accumulation_windows,
     batches_after,
@@ -85,24 +84,7 @@ def train_epochs(trainer: Any, run: Run) -> None:
             trainer._run_eval_epoch(trainer._eval_dataloader)
             run.random.held = None
         end_epoch(trainer, run)
-    planned: dict[str, tuple[Any, Any]] = {}
-    limit, asked = run.config.max_num_train_steps, run.plan and run.plan.max_num_train_steps
-    # With a length, the limit on updates is no more than the epochs have.
-    is_stream = length(trainer._train_dataloader) is None
-    if is_stream and not (run.is_enough or run.has_reached_limit()) and limit is not None:
-        planned["max_num_train_steps"] = limit, loop.num_updates
-    is_over = loop.epoch < run.config.num_epochs or (asked and loop.num_updates >= asked)
-    if run.counts is not None and not (is_over or run.counts.spent(loop)):
-        for name, limit in run.counts.limits.items():
-            planned[LIMITS[name]] = limit, getattr(loop, name)
-    if planned:
-        limits = ", ".join(f"{name}={limit}" for name, (limit, _) in planned.items())
-        instead = ", ".join(f"{name}={max(1, int(done))}" for name, (_, done) in planned.items())
-        warn(
-            f"the training data ended after {loop.num_updates} updates, but the run was planned "
-            f"for {limits}: schedules have not come to their end. Give more epochs, or write "
-            f"{instead}"
-        )
+    counts.warn_if_data_ended_early(run, length(trainer._train_dataloader))
 
 
 def train_epoch(trainer: Any, train_dl: Any) -> bool:
