@@ -1,21 +1,23 @@
 """Draws the pictures of the documentation from the code, and writes the pages that show them.
 
-``python docs/figures.py`` draws the picture of two groups; the gallery and the pictures of tasks
-are drawn whenever the documentation is built.
+``python docs/figures.py`` draws the README's pictures; the gallery and the pictures of tasks are
+drawn whenever the documentation is built.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-import torch
 from matplotlib.figure import Figure
 
-from pytorch_accelerated.preview import preview
-from pytorch_accelerated.schedulers import CosineLrScheduler, ParamScheduler
-from pytorch_accelerated.schedules import constant, cosine, linear, sqrt
+from pytorch_accelerated import cli
+from pytorch_accelerated.schedules import constant, linear, sqrt
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -100,19 +102,17 @@ def cut_pictures(folder: Path) -> None:
         figure.savefig(folder / f"{name}.png", dpi=110)
 
 
-def groups_picture(path: Path) -> None:
-    """Draw two groups' learning rates, and their weight decay."""
-    groups = [
-        {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr, "name": name}
-        for name, lr in (("head", 3e-3), ("backbone", 1e-3))
-    ]
-    optimizer = torch.optim.AdamW(groups, weight_decay=0.1)
-    rate = CosineLrScheduler(
-        optimizer, 10, 100, num_warmup_epochs=1, num_cooldown_epochs=1, min_lr_ratio=0.01
-    )
-    decay = ParamScheduler(optimizer, weight_decay=constant(500) >> cosine(500, end=0.1))
-    preview([rate, decay], 1000).plot().savefig(path, dpi=110)
+def pictures_of_the_readme(folder: Path) -> None:
+    """Draw the README's pictures, by the commands beside them."""
+    root = folder.parents[1]
+    text = (root / "README.md").read_text().replace("\\\n", "")
+    (command,) = re.findall(r"^pytorch-accelerated (.*) -o schedule\.png$", text, re.MULTILINE)
+    cli.main([*shlex.split(command), "-o", str(folder / "schedule.png")])
+    with tempfile.TemporaryDirectory() as runs:  # as "make train" does
+        script = [sys.executable, root / "examples" / "train_digits.py", "--folder", runs]
+        subprocess.run(script, check=True)
+        shutil.copy(Path(runs) / "schedule.png", folder / "digits.png")
 
 
 if __name__ == "__main__":
-    groups_picture(Path(__file__).parent / "images" / "schedule.png")
+    pictures_of_the_readme(Path(__file__).parent / "images")

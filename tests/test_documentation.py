@@ -72,7 +72,7 @@ def test_the_blocks_of_a_page_run_one_after_another(
             padded = "\n" * (block.line - 1) + block.code  # a traceback shows the page's own line
             exec(compile(padded, os.fspath(page), "exec"), names)  # noqa: S102
         else:
-            for command in block.code.splitlines():
+            for command in block.code.replace("\\\n", "").splitlines():
                 run(command, capsys)
 
 

@@ -36,7 +36,9 @@ def links_of(path: Path) -> list[str]:
 
 
 def anchors_of(path: Path) -> set[str]:
-    """Return the anchors that a hosting site makes of a page's headings."""
+    """Return the anchors that a hosting site makes of headings, and of targets in the text."""
+    if path.suffix == ".rst":
+        return {name.lower() for name in re.findall(r"(?<!\w)_`([^`]+)`", path.read_text("utf-8"))}
     headings = re.findall(r"^#+ (.+?)\s*$", without_code(path.read_text("utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -77,6 +79,8 @@ def test_links_are_found_and_what_is_wrong_with_them_is_seen(tmp_path: Path) -> 
     ):
         assert problem_of(link, readme) is not None, link
     assert problem_of("#see-a-schedule", readme) is None
+    assert problem_of("docs/failures.rst#f01", readme) is None
+    assert problem_of("docs/failures.rst#f00", readme) is not None
 
 
 def test_every_page_of_the_documentation_is_reached_from_the_readme_or_a_toctree() -> None:

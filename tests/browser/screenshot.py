@@ -1,4 +1,7 @@
-"""Takes the picture of a preview's page: python -m tests.browser.screenshot [FILE]."""
+"""Takes the picture of the page that "See the schedule" makes of its plan.yaml.
+
+python -m tests.browser.screenshot [FILE]
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,25 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
 from playwright.sync_api import sync_playwright
 
-from pytorch_accelerated.preview import preview
-from pytorch_accelerated.schedulers import ParamScheduler
-from pytorch_accelerated.schedules import constant, cosine, linear
+from pytorch_accelerated import cli
 from tests.browser.chromium import ARGUMENTS, EXECUTABLE
+from tests.test_documentation import blocks_of
 
-FILE = Path(__file__).parents[2] / "docs" / "images" / "preview-page.png"
+DOCS = Path(__file__).parents[2] / "docs"
+FILE = DOCS / "images" / "preview-page.png"
 
 
 def main(file: Path) -> None:
-    groups = [
-        {"params": [torch.nn.Parameter(torch.ones(1))], "lr": lr, "name": name}
-        for name, lr in (("backbone", 1e-4), ("head", 3e-4))
-    ]
-    scheduler = ParamScheduler(
-        torch.optim.AdamW(groups, weight_decay=0.05),
-        lr=linear(500, start=0.0) >> cosine(8_000, end=0.1) >> constant(1_500),
-        weight_decay=constant(500) >> linear(9_500, end=2.0),
-    )
+    blocks = blocks_of(DOCS / "tasks" / "see_the_schedule.rst")
+    (config,) = (block.code for block in blocks if block.caption == "plan.yaml")
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "schedule.html"
-        preview(scheduler, num_updates_per_epoch=500).save_html(path, title="schedule.html")
+        path.with_name("plan.yaml").write_text(config)
+        arguments = ["--config", str(path.with_name("plan.yaml")), "-o", str(path)]
+        cli.main(["preview", *arguments])
         browser = playwright.chromium.launch(executable_path=EXECUTABLE, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1100, "height": 920})
         page.goto(path.as_uri())

@@ -50,7 +50,7 @@ def where(row: Row) -> str:
 def page() -> str:
     """Return the page."""
     rows = [
-        f"   * - {row.id}\n     - {row.symptom}\n     - {where(row)}\n     - {row.here}\n"
+        f"   * - _`{row.id}`\n     - {row.symptom}\n     - {where(row)}\n     - {row.here}\n"
         for row in ROWS
     ]
     return _HEAD + "".join(rows)

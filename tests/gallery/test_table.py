@@ -44,6 +44,13 @@ def test_the_page_is_made_of_the_table() -> None:
     assert PAGE.read_text() == page(), "run python -m tests.gallery.page"
 
 
+def test_what_the_readme_says_of_pytorch_is_shown_by_a_test() -> None:
+    cited = re.findall(r"failures\.rst#(f\d\d)\)", (PAGE.parents[1] / "README.md").read_text())
+    shown = {row.id.lower() for row in ROWS if "pytorch" in row.peers}
+    assert len(cited) == 5
+    assert {*cited} <= shown
+
+
 def test_reports_are_linked() -> None:
     assert link_of("owner/a.b#12") == "`a.b #12 <https://github.com/owner/a.b/issues/12>`__"
     assert link_of("owner/a!3") == "`a #3 <https://github.com/owner/a/pull/3>`__"
