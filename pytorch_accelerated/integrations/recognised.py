@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler
+from torch.optim.lr_scheduler import LRScheduler
 
 from pytorch_accelerated.checks import whole
-from pytorch_accelerated.integrations.torch_schedules import schedules_of_torch
-from pytorch_accelerated.schedules import Schedule
+from pytorch_accelerated.integrations import (
+    ignite_schedules,
+    optax_schedules,
+    timm_schedules,
+    torch_schedules,
+)
+from pytorch_accelerated.schedules import Affine, Schedule, milestones
+from pytorch_accelerated.schedules.terms import as_endpoint
 
-#: How far values may differ, as a part of a group's largest value.
+#: How far values may differ, as a part of a group's largest value, and those in single precision.
 TOLERANCE = 1e-9
+SINGLE = 1e-5
 
 
 class Recognised(dict[str, "Schedule | list[Schedule]"]):
@@ -29,25 +38,36 @@ class Recognised(dict[str, "Schedule | list[Schedule]"]):
     difference: float = 0.0
 
 
-def schedule_from(other: LRScheduler, num_updates: int) -> Recognised:
-    """Return the schedules that a scheduler of torch runs, compared at every update.
+def schedule_from(
+    other: Any, num_updates: int, num_updates_per_epoch: int | None = None
+) -> Recognised:
+    """Return the schedules that another library's scheduler runs, compared at every update.
 
-    A copy of ``other`` is stepped through all updates, on groups without its parameters; neither
-    ``other`` nor its optimizer is changed. Of our values v(k) and theirs w(k), for k = 0 to
-    ``num_updates - 1``, ``abs(v(k) - w(k)) <= 1e-9 * max(abs(w))`` in each group.
+    It takes the schedulers of torch, with the functions of Transformers' ``get_scheduler``, of timm
+    and of Ignite, and the schedules of optax. A copy of ``other`` is run through all updates, on
+    groups without its parameters; neither ``other`` nor its optimizer is changed. Of our values
+    v(k) and theirs w(k), for k = 0 to ``num_updates - 1`` and for each group,
+    ``abs(v(k) - w(k)) <= 1e-9 * max(abs(w))``. Where optax computes in single precision, it is
+    1e-5 in the place of 1e-9.
 
     Args:
-        other: A scheduler that was not stepped yet, of one of torch's own classes.
+        other: A scheduler that was not stepped yet, of one of their own classes, or a schedule of
+            optax. timm's are told of every update, of update 0, too.
         num_updates: How many updates the run has.
+        num_updates_per_epoch: How many updates an epoch has, where ``other`` is stepped once an
+            epoch, so that its value stays for the whole of it.
 
     Returns:
-        A dictionary that ``ParamScheduler`` takes as keywords. Multiples are of the ``initial_lr``
-        that ``other`` noted in each group, which is its first value for some of their classes and
-        not its peak; momenta are absolute. Its ``difference`` is the biggest that was found.
+        A dictionary that ``ParamScheduler`` takes as keywords; that of an optax schedule has the
+        key ``lr``. Multiples are of the ``initial_lr`` that ``other`` noted in each group, which is
+        its first value for some of their classes and not its peak. What is not a multiple in
+        theirs is absolute: momenta, and all of Ignite's and optax's. Its ``difference`` is the
+        biggest that was found.
 
     Raises:
         TypeError: If ``other`` is not a scheduler of a known class.
-        ValueError: If ``other`` was stepped already, or if no expression of ours gives its values.
+        ValueError: If ``other`` was stepped already, or counts epochs and ``num_updates_per_epoch``
+            is missing, or if no expression of ours gives its values.
 
     Example:
         >>> import torch
@@ -58,76 +78,104 @@ def schedule_from(other: LRScheduler, num_updates: int) -> Recognised:
         {'lr': cosine(100, start=1.0, end=0.0)}
     """
     whole("num_updates", num_updates, minimum=1)
-    if not isinstance(other, LRScheduler):
-        raise TypeError(
-            f"other={other!r} is not one of torch's schedulers. Write schedule_from(scheduler, "
-            "num_updates=…) with the scheduler itself."
+    num_steps, per_step = num_updates, 1
+    if num_updates_per_epoch is not None:
+        per_step = whole("num_updates_per_epoch", num_updates_per_epoch, minimum=1)
+        num_steps = math.ceil(num_updates / per_step)
+    elif getattr(other, "t_in_epochs", False):
+        raise ValueError(
+            "other counts epochs (t_in_epochs=True). Write schedule_from(scheduler, num_updates=…, "
+            "num_updates_per_epoch=…)."
         )
-    for part in other._schedulers if isinstance(other, ChainedScheduler) else [other]:
-        if part.last_epoch != 0:
-            raise ValueError(
-                f"other was stepped already: its last_epoch={part.last_epoch}, but has to be 0. "
-                "Make it anew, as the run did at its beginning."
-            )
-    by_field = schedules_of_torch(other, num_updates)
-    recorded = _values(other, num_updates)
+    library = _library(other)
+    by_field = library.schedules_of(other, num_steps)
+    tolerance, groups = TOLERANCE, [dict[str, Any]()]
+    if library is optax_schedules:
+        values, are_doubles = optax_schedules.values_of(other, num_steps)
+        recorded, tolerance = {"lr": [values]}, TOLERANCE if are_doubles else SINGLE
+    else:
+        optimizer = ignite_schedules.optimizer_of(other)
+        groups = optimizer.param_groups
+        recorded = _values(library, other, optimizer, num_steps, list(by_field))
     found = Recognised()
     for field, schedules in by_field.items():
         for index, schedule in enumerate(schedules):
-            group = other.optimizer.param_groups[index]
-            base = group["initial_lr"] if field == "lr" else 0.0
-            series = [values[index][field] for values in recorded]
-            difference = _difference(field, index, schedule, base, series)
+            base = float(groups[index].get(f"initial_{field}", groups[index].get(field, 0.0)))
+            difference, parted = _difference(schedule, base, recorded[field][index], tolerance)
+            if parted:
+                k, theirs = parted
+                raise ValueError(
+                    f"other is not {schedule!r}, which was the nearest: at update {k * per_step}, "
+                    f"{field} of group {index} is {theirs!r}, but would be {schedule(k, base)!r}. "
+                    f"If the run ends before, write num_updates={k * per_step}."
+                )
             found.difference = max(found.difference, difference)
+        if num_updates_per_epoch is not None:
+            schedules = [_held(schedule, num_steps, per_step) for schedule in schedules]
         first = schedules[0]
         found[field] = first if all(one == first for one in schedules) else schedules
     return found
 
 
+def _library(other: Any) -> Any:
+    """Return the module that knows the library of a scheduler."""
+    if isinstance(other, LRScheduler):
+        return torch_schedules
+    kind = other if isinstance(other, FunctionType) else type(other)
+    library = (kind.__module__ or "").partition(".")[0]
+    known = {"timm": timm_schedules, "ignite": ignite_schedules, "optax": optax_schedules}
+    if library not in known:
+        raise TypeError(
+            f"other={other!r} is not a scheduler of torch, timm or Ignite, nor a schedule of "
+            "optax. Write schedule_from(scheduler, num_updates=…) with the scheduler itself."
+        )
+    return known[library]
+
+
 def _difference(
-    field: str, index: int, schedule: Schedule, base: float, series: list[float]
-) -> float:
-    largest, bound = 0.0, TOLERANCE * max(map(abs, series))
-    for k, theirs in enumerate(series):
-        ours = schedule(k, base)
-        if abs(ours - theirs) > bound:
-            raise ValueError(
-                f"other is not {schedule!r}, which was the nearest: at update {k}, {field} of "
-                f"group {index} is {theirs!r}, but would be {ours!r}. If the run ends "
-                f"before, write num_updates={k}."
-            )
-        largest = max(largest, abs(ours - theirs))
-    return largest
+    schedule: Schedule, base: float, series: list[float], tolerance: float
+) -> tuple[float, tuple[int, float] | None]:
+    """Return the largest difference, and the first place and value that is too far away."""
+    bound = tolerance * max(map(abs, series))
+    differences = [abs(schedule(k, base) - theirs) for k, theirs in enumerate(series)]
+    parted = next((k for k, one in enumerate(differences) if not one <= bound), None)
+    return max(differences), None if parted is None else (parted, series[parted])
 
 
-def _values(other: LRScheduler, num_updates: int) -> list[list[dict[str, float]]]:
-    """Record each group's values before each update, on a copy."""
-    optimizer = _without_parameters(other.optimizer)
-    scheduler = copy.deepcopy(other, {id(other.optimizer): optimizer})
-    recorded = []
+def _held(schedule: Schedule, num_steps: int, per_step: int) -> Schedule:
+    """Return a schedule of epochs as one of updates, with each value for a whole epoch."""
+    ends = [as_endpoint(Affine(*schedule.coefficients(k))) for k in range(num_steps)]
+    return milestones(
+        {k * per_step: end for k, end in enumerate(ends) if not k or end != ends[k - 1]}
+    )
+
+
+def _values(
+    library: Any, other: Any, optimizer: Any, num_steps: int, fields: list[str]
+) -> dict[str, list[list[float]]]:
+    """Record by field each group's values before each update, on a copy."""
+    bare = _without_parameters(optimizer)
+    scheduler = copy.deepcopy(other, {id(optimizer): bare})
+    recorded: dict[str, list[list[float]]] = {field: [] for field in fields}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the copy's optimizer makes no updates, as it warns
-        for _ in range(num_updates):
-            recorded.append([_numbers(group) for group in optimizer.param_groups])
-            scheduler.step()
-    return recorded
+        for update in range(num_steps):
+            library.advance(scheduler, update)
+            for field, values in recorded.items():
+                values.append([_number(group, field) for group in bare.param_groups])
+    return {field: [*map(list, zip(*values, strict=True))] for field, values in recorded.items()}
 
 
-def _without_parameters(optimizer: Optimizer) -> Optimizer:
+def _number(group: dict[str, Any], field: str) -> float:
+    return float(group["betas"][0] if field == "beta1" else group[field])
+
+
+def _without_parameters(optimizer: Any) -> Optimizer:
     groups: list[dict[str, Any]] = [
         {**copy.deepcopy({k: v for k, v in group.items() if k != "params"}), "params": [one]}
         for group in optimizer.param_groups
         for one in [torch.zeros(1)]
     ]
     bare = SGD(groups, lr=0.0)
-    bare.defaults = dict(optimizer.defaults)
+    bare.defaults = dict(getattr(optimizer, "defaults", {}))
     return bare
-
-
-def _numbers(group: dict[str, Any]) -> dict[str, float]:
-    numbers = {"lr": float(group["lr"])}
-    if "momentum" in group:
-        numbers["momentum"] = float(group["momentum"])
-    if "betas" in group:
-        numbers["beta1"] = float(group["betas"][0])
-    return numbers

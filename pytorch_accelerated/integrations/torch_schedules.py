@@ -8,6 +8,8 @@ from typing import Any
 
 from torch.optim import lr_scheduler as theirs
 
+from pytorch_accelerated.integrations.laying import floor, joined, lasting
+from pytorch_accelerated.integrations.transformers_schedules import schedule_of_lambda
 from pytorch_accelerated.schedules import (
     Absolute,
     Schedule,
@@ -15,7 +17,6 @@ from pytorch_accelerated.schedules import (
     constant,
     cosine,
     exponential,
-    from_function,
     linear,
     milestones,
     polynomial,
@@ -25,8 +26,14 @@ from pytorch_accelerated.schedules import (
 Builder = Callable[[Any, int, int], Schedule]
 
 
-def schedules_of_torch(other: Any, num_updates: int) -> dict[str, list[Schedule]]:
+def schedules_of(other: Any, num_updates: int) -> dict[str, list[Schedule]]:
     """Return each field's schedules, one for each parameter group."""
+    for part in other._schedulers if isinstance(other, theirs.ChainedScheduler) else [other]:
+        if part.last_epoch != 0:
+            raise ValueError(
+                f"other was stepped already: its last_epoch={part.last_epoch}, but has to be 0. "
+                "Make it anew, as the run did at its beginning."
+            )
     groups = range(len(other.optimizer.param_groups))
     found = {"lr": [_rate(other, index, num_updates) for index in groups]}
     if type(other) in _MOMENTUM and other.cycle_momentum:
@@ -34,6 +41,12 @@ def schedules_of_torch(other: Any, num_updates: int) -> dict[str, list[Schedule]
         build = _MOMENTUM[type(other)]
         found[field] = [build(other, index, num_updates) for index in groups]
     return found
+
+
+def advance(other: Any, update: int) -> None:
+    """Put the values for an update in force, after those for the one before it."""
+    if update:
+        other.step()
 
 
 def _rate(other: Any, index: int, num_updates: int) -> Schedule:
@@ -48,10 +61,6 @@ def _rate(other: Any, index: int, num_updates: int) -> Schedule:
 
 def _multiple(value: float, base: float) -> float | Absolute:
     return value / base if base else absolute(value)
-
-
-def _floor(value: float) -> float | Absolute:
-    return absolute(value) if value else 0.0
 
 
 def _multiplicative(other: Any, index: int, num_updates: int) -> Schedule:
@@ -74,7 +83,7 @@ def _multi_step(other: Any, index: int, num_updates: int) -> Schedule:
 
 
 def _warm_restarts(other: Any, index: int, num_updates: int) -> Schedule:
-    period = cosine(other.T_0, start=1.0, end=_floor(other.eta_min))
+    period = cosine(other.T_0, start=1.0, end=floor(other.eta_min))
     if other.T_mult == 1:
         return period.repeat()
     count, end = 1, other.T_0
@@ -88,23 +97,8 @@ def _sequential(other: Any, index: int, num_updates: int) -> Schedule:
     edges = [0, *other._milestones, max(num_updates, other._milestones[-1] + 1)]
     parts = []
     for part, (begin, end) in zip(other._schedulers, itertools.pairwise(edges), strict=True):
-        parts.append(_lasting(_rate(part, index, end - begin), end - begin))
-    return _joined(parts)
-
-
-def _lasting(schedule: Schedule, length: int) -> Schedule:
-    """Return a schedule that ends after ``length`` updates, and holds its value till then."""
-    if schedule.horizon is None or schedule.horizon > length:
-        return schedule.until(length)
-    rest = length - schedule.horizon
-    return schedule >> constant(rest) if rest else schedule
-
-
-def _joined(parts: list[Schedule]) -> Schedule:
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = whole >> part
-    return whole
+        parts.append(lasting(_rate(part, index, end - begin), end - begin))
+    return joined(parts)
 
 
 def _chained(other: Any, index: int, num_updates: int) -> Schedule:
@@ -114,27 +108,41 @@ def _chained(other: Any, index: int, num_updates: int) -> Schedule:
     return whole
 
 
-def _cycle(other: Any, low: float | Absolute, high: float | Absolute, num_updates: int) -> Schedule:
-    if other._scale_fn_custom is not None or other.mode != "triangular":
+def _cycle(
+    other: Any,
+    start: float,
+    turn: float,
+    unit: Callable[[float], float | Absolute],
+    num_updates: int,
+) -> Schedule:
+    if other._scale_fn_custom is not None:
         raise ValueError(
-            f"other is a CyclicLR with mode={other.mode!r} or a scale_fn, of which only "
-            "mode='triangular' is recognised. The page 'Coming from other libraries' has the "
-            "expressions for 'triangular2' and 'exp_range'."
+            "other is a CyclicLR with a scale_fn of its own, which no expression is known for. "
+            "Write from_function(lambda k: …), a multiple of the base value at update k."
         )
     up = round(other.step_ratio * other.total_size)
     down = round(other.total_size) - up
-    return (linear(up, start=low, end=high) >> linear(down, end=low)).repeat()
+    if other.mode == "triangular":
+        there = linear(up, start=unit(start), end=unit(turn))
+        return (there >> linear(down, end=unit(start))).repeat()
+    hill = linear(up, start=unit(0.0), end=unit(abs(turn - start))) >> linear(down, end=unit(0.0))
+    if other.mode == "triangular2":
+        hills = hill.repeat(-(-num_updates // (up + down)), peak=0.5)
+    else:
+        decay = exponential(num_updates, start=1.0, end=other.gamma**num_updates)
+        hills = hill.repeat() * decay
+    return constant(num_updates, value=unit(start)) + (hills if turn > start else -1.0 * hills)
 
 
 def _cyclic(other: Any, index: int, num_updates: int) -> Schedule:
-    low, high = other.base_lrs[index], other.max_lrs[index]
     base = other.optimizer.param_groups[index]["initial_lr"]
-    return _cycle(other, _multiple(low, base), _multiple(high, base), num_updates)
+    low, high = other.base_lrs[index], other.max_lrs[index]
+    return _cycle(other, low, high, lambda value: _multiple(value, base), num_updates)
 
 
 def _cyclic_momentum(other: Any, index: int, num_updates: int) -> Schedule:
     low, high = other.base_momentums[index], other.max_momentums[index]
-    return _cycle(other, absolute(high), absolute(low), num_updates)
+    return _cycle(other, high, low, absolute, num_updates)
 
 
 def _one_cycle(other: Any, values: Callable[[str], float | Absolute], end: str) -> Schedule:
@@ -151,7 +159,7 @@ def _one_cycle(other: Any, values: Callable[[str], float | Absolute], end: str) 
             else curve(joint - begin, start=start, end=stop)
         )
         begin = joint
-    return _joined(parts)
+    return joined(parts)
 
 
 def _one_cycle_rate(other: Any, index: int, num_updates: int) -> Schedule:
@@ -165,7 +173,9 @@ def _one_cycle_momentum(other: Any, index: int, num_updates: int) -> Schedule:
 
 
 _RATE: dict[type, Builder] = {
-    theirs.LambdaLR: lambda other, index, _: from_function(other.lr_lambdas[index]),
+    theirs.LambdaLR: lambda other, index, num_updates: schedule_of_lambda(
+        other.lr_lambdas[index], num_updates
+    ),
     theirs.MultiplicativeLR: _multiplicative,
     theirs.StepLR: _step,
     theirs.MultiStepLR: _multi_step,
@@ -180,7 +190,7 @@ _RATE: dict[type, Builder] = {
         other.total_iters, start=1.0, end=0.0, power=float(other.power)
     ),
     theirs.CosineAnnealingLR: lambda other, *_: cosine(
-        other.T_max, start=1.0, end=_floor(other.eta_min)
+        other.T_max, start=1.0, end=floor(other.eta_min)
     ),
     theirs.CosineAnnealingWarmRestarts: _warm_restarts,
     theirs.SequentialLR: _sequential,
