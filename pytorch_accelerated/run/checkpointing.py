@@ -187,6 +187,14 @@ def after_epoch(run: Run) -> None:
 
 def at_end(run: Run, stopped: str | None = None) -> None:
     """Save what a run has come to, unless it continued from there and did nothing."""
+    if run.window.is_open:
+        if run.checkpoints is not None or run.asked_for:
+            warn(
+                "the run was stopped within an update, by a method of the Trainer, so it has no "
+                "checkpoint of its end. Raise StopTrainingError in a callback instead, which has "
+                "the update finished"
+            )
+        return
     if stopped is not None:
         save_what_was_asked_for(run)
     checkpoints, loop = run.checkpoints, run.loop

@@ -39,8 +39,6 @@ def run_training(trainer: Any) -> None:
             try:
                 train_epochs(trainer, run)
             except StopTrainingError as stop:
-                run.window.is_open = False  # what a stop came within is done again
-                trainer._loss_tracker = run.window.losses_before or trainer._loss_tracker
                 checkpointing.at_end(run, stopped=str(stop))
                 raise
             checkpointing.at_end(run)
@@ -142,11 +140,8 @@ def train_pass(trainer: Any, run: Run, loader: Any) -> None:
     """Go through the batches that are left of a pass over the data."""
     loop, window = run.loop, run.window
     steps, is_alone = run.config.gradient_accumulation_steps, run.processes.count == 1
-    may_stop_within = steps > 1 and run.checkpoints is not None
     if run.is_pass_over():
         return
-    if may_stop_within:
-        run.remember()
     num_batches = length(loader)
     num_left = None if num_batches is None else max(0, num_batches - loop.batch)
     batches = accumulation_windows(batches_left(run, loader), num_left, steps, loop.batch)
@@ -163,14 +158,12 @@ def train_pass(trainer: Any, run: Run, loader: Any) -> None:
             run.fire("on_update_end")
         if run.asked_for:
             checkpointing.save_what_was_asked_for(run)
-        if not is_alone and loop.batch // steps % STOP_CHECK_INTERVAL == 0:
+        if is_alone or loop.batch // steps % STOP_CHECK_INTERVAL == 0:
             run.processes.agree_on_stop()
         if run.checkpoints is not None:
             checkpointing.after_update(run, was_made)
         if run.is_pass_over():
             break
-        if may_stop_within:
-            run.remember()
     else:
         if window.is_open:  # the loader has fewer batches than its length says
             trainer.optimizer_zero_grad()
@@ -178,7 +171,6 @@ def train_pass(trainer: Any, run: Run, loader: Any) -> None:
             if run.counts is not None:
                 run.counts.drop_window()
             checkpointing.save_what_was_asked_for(run)
-    run.forget()
 
 
 def batches_left(run: Run, loader: Any) -> Any:
@@ -233,8 +225,6 @@ def update(trainer: Any, run: Run, step: int) -> bool:
     if config.gradient_clip_value is not None or config.gradient_clip_norm is not None:
         trainer._clip_gradients()
     trainer.optimizer_step()
-    if window.losses_before is not None:
-        run.forget()
     loop.batch = step + 1
     was_made: bool = not run.accelerator.optimizer_step_was_skipped
     if loop.num_repeats == 0:
@@ -250,7 +240,7 @@ def update(trainer: Any, run: Run, step: int) -> bool:
         try:
             run.fire("on_optimizer_step_end")
         finally:
-            # No error or stop of a callback's may part the schedule from the updates.
+            # No error of a callback's may part the schedule from the updates.
             if trainer.scheduler is not None:
                 trainer.scheduler_step()
     elif run.counts is not None:

@@ -223,14 +223,12 @@ class Window:
         is_open: Whether a batch of it was begun and its update is still to come.
         items: Number of items, such as tokens, of each of its batches, if the batches tell.
         gradient_norm: Norm of its gradients before clipping, if they were clipped by norm.
-        losses_before: The epoch's losses up to the window, if a stop may come within it.
     """
 
     size: int = 1
     is_open: bool = False
     items: list[Any] = field(default_factory=list)
     gradient_norm: Tensor | None = None
-    losses_before: Any = None
 
 
 @dataclass
@@ -241,8 +239,7 @@ class Randomness:
         own: Generators of the user's own that the training data loader draws from.
         at_epoch_start: The states in which the pass at hand began: the order of its data may
             have been drawn from any of them.
-        held: The states before what is under way and would be made again after a resume: a
-            window of several batches, or an evaluation.
+        held: The states before an evaluation that is under way, and is made again after a resume.
         to_restore: What a checkpoint holds, until it is put back.
     """
 

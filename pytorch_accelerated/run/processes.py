@@ -58,17 +58,18 @@ def runs_on_cpu() -> bool:
 class Processes:
     """The processes of a run, seen from one of them.
 
-    A callback may stop a run on one process while the others continue to their next collective
-    operation, which would then wait for ever. So with several processes a stop is kept until all
-    of them look: every `STOP_CHECK_INTERVAL` updates, and wherever an epoch begins or ends.
-    `StopTrainingError` may come from an event or a hook there. In the methods that calculate a
-    batch's loss, all processes have to raise it at the same batch.
+    A stop that comes from a callback, or from a hook at the start or end of something, is kept
+    until the update at hand is made, so that no update is half done, and no event left out. One
+    process may stop while the others continue to their next collective operation, which would
+    then wait for ever. So several look together: every `STOP_CHECK_INTERVAL` updates, and wherever
+    an epoch begins or ends. In the methods that calculate a batch's loss, a stop comes at once, and
+    all processes have to raise it at the same batch.
 
     Attributes:
         count: How many there are.
         device: The device of this one.
         is_main: Whether this is the first of all.
-        stop: What is to end the run, if the others do not know of it yet.
+        stop: What is to end the run, if they have not agreed on it yet.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -113,21 +114,12 @@ class Processes:
 
     # Stopping together
 
-    def keep_stop(self, stop: StopTrainingError) -> None:
-        """End the run: at once if this process is alone, else when all agree."""
-        try:
-            if self.count == 1:
-                raise stop
-            self.stop = self.stop or stop
-        finally:
-            del stop  # the traceback holds this frame: no cycle
-
     def agree_on_stop(self) -> None:
         """End the run on all processes if one of them wants to."""
-        if self.count == 1:
-            return
-        wants_stop = torch.tensor(int(self.stop is not None), device=self.device)
-        if self.sum(wants_stop).item():
+        wants_stop = self.stop is not None
+        if self.count > 1:
+            wants_stop = bool(self.sum(torch.tensor(int(wants_stop), device=self.device)).item())
+        if wants_stop:
             messages = self.each(None if self.stop is None else str(self.stop))
             self.stop = None
             raise StopTrainingError(next(text for text in messages if text is not None))

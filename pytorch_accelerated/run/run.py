@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -230,17 +229,6 @@ class Run:
             and not self.has_reached_limit()
         )
 
-    # What a stop may come within
-
-    def remember(self) -> None:
-        """Hold what a window of several batches changes: a run that continues repeats it."""
-        self.random.held = self.random.now()
-        self.window.losses_before = copy.deepcopy(self.trainer._loss_tracker)
-
-    def forget(self) -> None:
-        """Let go of it: the update was made, or the batches left are too few for one."""
-        self.random.held = self.window.losses_before = None
-
     # Events, and stops in them
 
     def fire(self, event: str, **kwargs: Any) -> None:
@@ -249,14 +237,14 @@ class Run:
         try:
             trainer.callback_handler.call_event(event, trainer, **kwargs)
         except StopTrainingError as stop:
-            self.processes.keep_stop(stop)
+            self.processes.stop = self.processes.stop or stop
 
     def call(self, hook: Callable[[], None]) -> None:
         """Call a method of the Trainer that is made to be overridden."""
         try:
             hook()
         except StopTrainingError as stop:
-            self.processes.keep_stop(stop)
+            self.processes.stop = self.processes.stop or stop
 
     def announce(self, hook: Callable[[], None] | None, event: str, **kwargs: Any) -> None:
         """Call a hook, then the event of the same place; then agree on whether to continue."""

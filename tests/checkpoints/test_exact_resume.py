@@ -1,4 +1,5 @@
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -662,20 +663,59 @@ def test_a_stopped_run_is_over_unless_told_where_to_go_on(tmp_path, event, accum
     assert on.num_updates == 18 // accumulate
 
 
+class CountBatches(TrainerCallback):
+    """Counts in its state, event by event."""
+
+    def __init__(self):
+        self.counts = {}
+        for event in ("on_train_step_start", "on_optimizer_step_end", "on_train_step_end"):
+            setattr(self, event, partial(self._count, event))
+
+    def _count(self, event, trainer, **kwargs):
+        self.counts[event] = self.counts.get(event, 0) + 1
+
+    def state_dict(self):
+        return dict(self.counts)
+
+    def load_state_dict(self, state_dict):
+        self.counts = dict(state_dict)
+
+
 @pytest.mark.parametrize(
     ("event", "times"),
     [("on_train_step_end", n) for n in range(1, 8)]
     + [("on_train_step_start", 3), ("on_optimizer_step_end", 1), ("on_optimizer_step_end", 2)],
 )
-def test_a_run_goes_on_exactly_from_a_stop_within_an_update(tmp_path, event, times):
+@pytest.mark.parametrize("saves_itself", [True, False])
+def test_a_run_goes_on_exactly_from_a_stop_within_an_update(tmp_path, event, times, saves_itself):
     kwargs = {
         "gradient_accumulation_steps": 3,
         "create_scheduler_fn": CosineLrScheduler.create_scheduler_fn(),
     }
-    straight = outcome(train(make(), **kwargs))
-    train(make(StopAt(event, times)), tmp_path, **kwargs)
-    again = train(make(), tmp_path, resume=tmp_path / names(tmp_path)[-1], **kwargs)
-    assert outcome(again) == straight
+    straight = train(make(counts := CountBatches()), **kwargs)
+    stopped = make(CountBatches(), StopAt(event, times))
+    train(stopped, tmp_path / "run" if saves_itself else None, **kwargs)
+    if saves_itself:
+        state = tmp_path / "run" / names(tmp_path / "run")[-1]
+    else:
+        stopped.save_training_state(state := tmp_path / "state")
+    again = train(make(counts_again := CountBatches()), resume=state, **kwargs)
+    assert outcome(again) == outcome(straight)
+    assert counts_again.counts == counts.counts
+
+
+def test_a_method_that_stops_a_run_within_an_update_leaves_the_checkpoint_before(tmp_path):
+    class Stopping(Trainer):
+        def calculate_train_batch_loss(self, batch):
+            if self.num_updates == 5:
+                raise StopTrainingError("enough")
+            return super().calculate_train_batch_loss(batch)
+
+    straight = outcome(train(make()))
+    with pytest.warns(UserWarning, match="stopped within an update, by a method of the Trainer"):
+        train(make(kind=Stopping), tmp_path)
+    assert names(tmp_path) == ["update_000000004"]
+    assert outcome(train(make(), tmp_path)) == straight
 
 
 def test_a_later_run_that_is_stopped_has_nothing_of_one_that_was_interrupted(tmp_path):

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from pytorch_accelerated import Trainer
-from pytorch_accelerated.callbacks import TrainerCallback
-from tests.trainer.tiny import Record, StopAt, Stream, make_trainer, numbers, ones
+from pytorch_accelerated.callbacks import StopTrainingError, TrainerCallback
+from tests.trainer.tiny import Record, Stream, make_trainer, numbers, ones
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 3, 4, 7])
@@ -175,7 +175,13 @@ def test_without_clipping_no_norm_is_recorded():
 
 
 def test_gradients_of_a_stopped_run_do_not_enter_the_next():
-    trainer = make_trainer(StopAt("on_train_step_end"), record := Record())
+    class Stopping(Trainer):
+        def backward_step(self, loss):
+            super().backward_step(loss)
+            if self.run_config.gradient_accumulation_steps == 3:
+                raise StopTrainingError("enough")
+
+    trainer = make_trainer(record := Record(), kind=Stopping)
     trainer.train(ones(4), 1, per_device_batch_size=1, gradient_accumulation_steps=3)
     assert trainer.model.weight.grad is not None
     trainer.train(ones(1), 1)

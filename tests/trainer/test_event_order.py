@@ -223,6 +223,24 @@ def test_a_stop_in_any_hook_ends_the_run_cleanly(hook, capsys):
     assert trace.names[-1] == "on_training_run_end"
 
 
+@pytest.mark.parametrize(
+    "event", ["on_train_step_start", "on_optimizer_step_end", "on_train_step_end", "on_update_end"]
+)
+def test_an_update_that_a_callback_stops_the_run_in_is_finished_with_all_its_events(event):
+    def names(*callbacks, num_epochs):
+        trace = Trace()
+        trainer = make_trainer(trace, *callbacks)
+        trainer.train(ones(2), num_epochs, per_device_batch_size=1, gradient_accumulation_steps=2)
+        assert trainer.num_updates == 1
+        return trace.names
+
+    whole = names(num_epochs=1)
+    end_of_update = whole.index("on_update_end") + 1
+    stopped = names(StopAt(event), num_epochs=2)
+    assert stopped[:end_of_update] == whole[:end_of_update]
+    assert stopped[end_of_update:] == ["on_stop_training_error", "on_training_run_end"]
+
+
 @pytest.mark.parametrize("event", ["on_evaluation_run_start", "on_eval_step_end"])
 def test_a_stop_ends_an_evaluation_run_cleanly(event):
     trace = Trace()
