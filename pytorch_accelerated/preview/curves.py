@@ -92,18 +92,62 @@ def _numbers(column: Sequence[float | None]) -> array[float]:
     return array("d", (math.nan if value is None else value for value in column))
 
 
-# Okabe and Ito's colours, which colour-blind people tell apart as well.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-SHARED = "#52606D"  # of a curve that all groups share, where others have their own
+# Okabe and Ito's colours, which colour-blind people tell apart as well, the light ones darkened:
+# a picture has no background of its own, so that each has to be seen on white and on black.
+COLOURS = ("#0077BB", "#D55E00", "#009E73", "#CC79A7", "#BF8400", "#3B9BCF")
+INK = "#767B82"  # of what is written, and of a curve that all groups share; 4.3 : 1 on both
+SHADE = 0.1  # how opaque the ink of every other phase is
+LINES = 0.35  # and that of axes and joints
+#: Lengths of strokes and gaps for a line that is 2 wide: curves are told apart without colour.
+DASHES: tuple[tuple[float, ...], ...] = (
+    *((), (10.0, 4.0), (10.0, 3.0, 2.0, 3.0), (4.0, 3.0)),
+    *((12.0, 3.0, 2.0, 3.0, 2.0, 3.0), (18.0, 4.0)),
+)
 
 
 def colours_of(found: Sequence[tuple[list[str], Any]], groups: Sequence[str]) -> list[str]:
     """Return a colour for each curve; one that all groups share has none of theirs."""
     count = len(found)
     if count == 1 < len(groups) == len(found[0][0]):
-        return [SHARED]
+        return [INK]
     if count <= len(COLOURS):
         return list(COLOURS[:count])
     # A ramp from blue to yellow, as the order of many curves tells more than their hue.
-    ramp = (hsv_to_rgb(0.7 - 0.55 * i / (count - 1), 0.8, 0.75) for i in range(count))
+    ramp = (hsv_to_rgb(0.62 - 0.48 * i / (count - 1), 0.75, 0.8) for i in range(count))
     return ["#" + "".join(f"{round(255 * part):02X}" for part in colour) for colour in ramp]
+
+
+def dashes_of(count: int) -> list[tuple[float, ...]]:
+    """Return the strokes of each of so many curves; neighbours differ."""
+    return [DASHES[index % len(DASHES)] for index in range(count)]
+
+
+def ticks(low: float, high: float, is_log: bool) -> list[float]:
+    """Return what an axis of values is labelled with: the peak, and round numbers below it."""
+    if not is_log:
+        return with_peak(even_ticks(low, high), high)
+    ends = math.log10(low), math.log10(high)
+    return [
+        *(10.0**power for power in with_peak(even_ticks(*ends, whole=True), ends[1])[:-1]),
+        high,
+    ]
+
+
+def even_ticks(low: float, high: float, whole: bool = False) -> list[float]:
+    """Return round numbers between ``low`` and ``high``, about five."""
+    if high - low < 1e-300:  # a step between them would be no number
+        return [low]
+    rough = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * digit for digit in (1, 2, 5, 10) if power * digit >= rough)
+    if whole:
+        step = max(1.0, step)
+    # An end that is a round number but for its last bits has its tick.
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [n * step for n in range(first, last + 1)] or [low, high]
+
+
+def with_peak(ticks: list[float], peak: float) -> list[float]:
+    """Return the ticks with one at the peak, in place of those that are too near to it."""
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else 0.0
+    return [*(tick for tick in ticks if tick <= peak - 0.4 * step and tick < peak), peak]

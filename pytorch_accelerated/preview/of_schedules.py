@@ -110,8 +110,7 @@ def plot_schedule(
     bases, num_updates = bases_of(base), checked(num_updates)
     schedule.coefficients(0)  # one that is still relative says so
     if num_updates is None and schedule.horizon is not None:
-        # With a little of what holds in the end.
-        num_updates = schedule.horizon + max(1, schedule.horizon // 25)
+        num_updates = max(1, schedule.horizon)
     if num_updates is None or num_updates * len(bases) <= most or applied is not None:
         return of_schedule(schedule, num_updates, bases).plot(applied, **options)
 
@@ -140,7 +139,13 @@ def _sample(
     found = {0, num_updates - 1, *evenly, *(joint - 1 for joint in shown), *shown}
     updates = sorted(update for update in found if 0 <= update < num_updates)
     values = [[schedule(update, base) for update in updates] for base in bases]
-    return Columns({"value": values}, phases={"value": [rows] * len(bases)}, updates=updates)
+    is_over = are_over([schedule], num_updates)
+    return Columns(
+        {"value": values},
+        phases={"value": [rows] * len(bases)},
+        updates=updates,
+        ends={"value": [schedule(num_updates, base) for base in bases]} if is_over else None,
+    )
 
 
 def html_of(schedule: Schedule) -> str:

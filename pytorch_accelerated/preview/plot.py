@@ -13,7 +13,7 @@ try:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import MaxNLocator, NullFormatter
+    from matplotlib.ticker import Locator, MaxNLocator, NullFormatter, NullLocator
 except ImportError as error:
     raise ImportError(
         "A picture needs matplotlib: pip install 'pytorch-accelerated[plot]'"
@@ -24,17 +24,21 @@ from pytorch_accelerated.preview.columns import Column, Columns, PreviewRow, nam
 from pytorch_accelerated.preview.comparison import Recorded, compare, recorded_columns
 from pytorch_accelerated.preview.curves import (
     COLOURS,
+    INK,
+    LINES,
+    SHADE,
     colours_of,
     curves,
+    dashes_of,
     drawable,
     finite,
     kept_points,
     spans_decades,
+    ticks,
 )
 
 Loss: TypeAlias = "Sequence[float] | Mapping[int, float]"
 
-INK, QUIET, LINE, SHADE = "#1f2933", "#616e7c", "#cbd2d9", "#f1f4f8"
 _MOST_SHADED = 40
 _MOST_LABELS = 16
 _WIDTH, _PANEL = 9.0, 2.5
@@ -42,11 +46,14 @@ _LETTER = 0.0095  # about how wide a letter of a phase's name is, as a share of 
 _LINE = 0.02  # and how wide a name that is written upwards, where it does not fit otherwise
 _ROOM = 0.35  # above the curves, for
 _MOST_UPRIGHT = 10  # letters
-_SMALL: dict[str, Any] = {"fontsize": 8, "color": QUIET}
+_SMALL: dict[str, Any] = {"fontsize": 8, "color": INK}
 
 
 class Picture(Figure):
-    """A matplotlib figure that a notebook shows by itself."""
+    """A matplotlib figure that a notebook shows by itself, without a background of its own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(facecolor="none", layout="constrained", **options)
 
     def _repr_png_(self) -> bytes:
         data = io.BytesIO()
@@ -66,7 +73,7 @@ def plot(
     """Draw a preview; see :meth:`Preview.plot`."""
     shown = entries("fields", made.fields if fields is None else fields, example="['lr']")
     count = len(shown) + (loss is not None)
-    figure = Picture(figsize=(_WIDTH, _PANEL * count + 0.7), layout="constrained")
+    figure = Picture(figsize=(_WIDTH, _PANEL * count + 0.7))
     axes: list[Axes] = list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
     recorded = {} if applied is None else recorded_columns(made, applied)
     first_applied = applied.first_update if isinstance(applied, Columns) else 0
@@ -96,6 +103,8 @@ class _Panel:
         self.rows = made.rows_of(field)
         self.curves = curves(made.groups, made[field])
         self.colours = colours_of(self.curves, made.groups)
+        self.dashes = dashes_of(len(self.curves))
+        self.drawn: list[float] = []
         values = [values for _, values in self.curves]
         has_logarithms = any(drawable(value, True) for curve in values for value in curve)
         self.is_log = has_logarithms and (spans_decades(values) if log is None else log)
@@ -105,42 +114,49 @@ class _Panel:
 
     def draw(self, applied: Sequence[Column] | None, first_applied: int) -> None:
         """Draw the plan, and what was applied thinly over it."""
-        style = {"linewidth": 1.8} if applied is None else {"linewidth": 5.5, "alpha": 0.35}
-        lines = [
-            self._line(values, self.made.updates, colour, style)
-            for (_, values), colour in zip(self.curves, self.colours, strict=True)
-        ]
-        for (names, values), colour in zip(self.curves, self.colours, strict=True):
-            self._draw_ends(names, values[-1], colour)
-        if applied is not None:
-            own = {
-                name: colour
-                for (names, _), colour in zip(self.curves, self.colours, strict=True)
-                for name in names
-            }
-            for names, values in curves(self.made.groups, applied):
-                updates = range(first_applied, first_applied + len(values))
-                self._line(values, updates, own.get(names[0], INK), {"linewidth": 1.2})
+        styles = {
+            name: {"color": colour, "linestyle": (0, [d / 2 for d in dashes]) if dashes else "-"}
+            for (names, _), colour, dashes in zip(
+                self.curves, self.colours, self.dashes, strict=True
+            )
+            for name in names
+        }
+        for names, values in self.curves:
+            style = {**styles[names[0]], "linewidth": 1.8}
+            if applied is not None:
+                style |= {"linestyle": "-", "linewidth": 5.5, "alpha": 0.35}
+            self._line(values, self.made.updates, style)
+            self._draw_ends(names, values[-1], style["color"])
+        for names, values in curves(self.made.groups, applied or ()):
+            updates = range(first_applied, first_applied + len(values))
+            own = styles.get(names[0], {"color": INK})
+            self._line(values, updates, {**own, "linewidth": 1.2})
+        self._label_values()
         self._shade()
-        if len(lines) > 1:
-            self._name(lines)
+        if len(self.curves) > 1:
+            self._name([styles[names[0]] for names, _ in self.curves])
 
-    def _line(
-        self, values: Sequence[float], updates: Sequence[int], colour: Any, style: dict[str, Any]
-    ) -> Line2D:
+    def _line(self, values: Sequence[float], updates: Sequence[int], style: dict[str, Any]) -> None:
         at = kept_points(values, [row.first - updates[0] for row in self.rows])
         y = [values[k] if drawable(values[k], self.is_log) else math.nan for k in at]
         if len(values) <= 40:
             style = {**style, "marker": "o", "markersize": 7 if len(values) == 1 else 3.5}
-        x = [updates[k] for k in at]
-        (line,) = self.axes.plot(x, y, color=colour, solid_joinstyle="round", **style)
-        return line
+        self.drawn += finite(y)
+        self.axes.plot([updates[k] for k in at], y, solid_joinstyle="round", **style)
+
+    def _label_values(self) -> None:
+        """Label the axis of values, with the peak and without what is above it."""
+        if self.drawn:
+            self.axes.yaxis.set_major_locator(_Ticks(max(self.drawn), self.is_log))
+            self.axes.yaxis.set_minor_locator(NullLocator())
+            self.axes.yaxis.set_major_formatter("{x:.4g}")
 
     def _draw_ends(self, names: list[str], last: float, colour: Any) -> None:
         """Show dotted what holds after the last update, and say what it is for a single curve."""
         ends = self.made.ends_of(self.field, names)
         for end in filter(lambda end: drawable(end, self.is_log), ends):
             x = [self.made.num_updates - 1, *self.made.tail]
+            self.drawn.append(end)
             self.axes.plot(x, [last, end, end], color=colour, linewidth=1.8, linestyle=":")
             if len(self.curves) == 1:
                 place: Any = self.axes.get_yaxis_transform()
@@ -160,9 +176,9 @@ class _Panel:
         for index, row in enumerate(rows if len(rows) <= _MOST_SHADED else ()):
             left, right = row.first - 0.5, row.last + 0.5
             if index % 2:
-                self.axes.axvspan(left, right, color=SHADE, linewidth=0, zorder=0)
+                self.axes.axvspan(left, right, color=INK, alpha=SHADE, linewidth=0, zorder=0)
             if index:
-                self.axes.axvline(left, color=LINE, linewidth=0.8, zorder=0.5)
+                self.axes.axvline(left, color=INK, alpha=LINES, linewidth=0.8, zorder=0.5)
             width = (right - left) / total
             is_upright = len(row.phase) * _LETTER > width
             if width > _LINE:
@@ -177,16 +193,16 @@ class _Panel:
                     **_SMALL,
                 )
 
-    def _name(self, lines: list[Line2D]) -> None:
+    def _name(self, styles: list[dict[str, Any]]) -> None:
         """List the groups beside the panel, in the order in which their curves end."""
         numbers = [finite(values) for _, values in self.curves]
         heights = [(values[-1], sum(values)) for values in numbers]
-        order = sorted(range(len(lines)), key=heights.__getitem__, reverse=True)
+        order = sorted(range(len(styles)), key=heights.__getitem__, reverse=True)
         hidden = len(order) - _MOST_LABELS
         if hidden > 0:
             order = [*order[: _MOST_LABELS // 2], *order[-_MOST_LABELS // 2 :]]
         self.axes.legend(
-            [lines[i] for i in order],
+            [Line2D([], [], linewidth=1.8, **styles[i]) for i in order],
             [self._text(self.curves[i][0]) for i in order],
             title=f"{hidden} between are left out" if hidden > 0 else None,
             title_fontsize=8,
@@ -194,13 +210,32 @@ class _Panel:
             loc="center left",
             bbox_to_anchor=(1.0, 0.5),
             frameon=False,
-            handlelength=1.0,
+            labelcolor=INK,
+            handlelength=2.8,
             labelspacing=0.2,
         )
 
     def _text(self, names: list[str]) -> str:
         text = named(names)
-        return f"group {text}" if text.isdigit() and len(self.curves) <= 6 else text
+        if len(self.curves) > 6:
+            return text
+        ends = ", ".join(f"{end:.4g}" for end in self.made.ends_of(self.field, names))
+        return f"group {text}"[0 if text.isdigit() else 6 :] + (f", then {ends}" if ends else "")
+
+
+class _Ticks(Locator):
+    """The peak, and about five round numbers below it, however far the view is zoomed in."""
+
+    def __init__(self, peak: float, is_log: bool) -> None:
+        self.peak, self.is_log = peak, is_log
+
+    def __call__(self) -> Any:
+        assert self.axis is not None
+        return self.tick_values(*self.axis.get_view_interval())
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        low, high = sorted((vmin, vmax))
+        return ticks(low, min(high, self.peak), self.is_log) if low < self.peak else [self.peak]
 
 
 def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> None:
@@ -227,9 +262,10 @@ def _tidy(axes: Axes) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        axes.spines[side].set_color(LINE)
-    axes.tick_params(colors=QUIET, labelsize=8, length=3)
-    axes.grid(axis="y", color=LINE, linewidth=0.5, alpha=0.6)
+        axes.spines[side].set(color=INK, alpha=LINES)
+    axes.patch.set_visible(False)
+    axes.tick_params(colors=INK, labelsize=8, length=3)
+    axes.grid(axis="y", color=INK, linewidth=0.5, alpha=LINES / 2)
     axes.set_axisbelow(True)
 
 
@@ -254,8 +290,8 @@ def _x_axes(axes: Sequence[Axes], made: Columns) -> None:
         top = axes[0].secondary_xaxis("top", functions=both_ways)
         top.set_xlabel("epoch", color=INK)
         top.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10]))
-        top.tick_params(colors=QUIET, labelsize=8, length=3)
-        top.spines["top"].set_color(LINE)
+        top.tick_params(colors=INK, labelsize=8, length=3)
+        top.spines["top"].set(color=INK, alpha=LINES)
 
 
 def plot_lr_range(
@@ -265,7 +301,7 @@ def plot_lr_range(
     suggestion: float | None,
 ) -> Picture:
     """Draw the loss over the learning rate; see :meth:`LrRange.plot`."""
-    figure = Picture(figsize=(6.75, 3.6), layout="constrained")
+    figure = Picture(figsize=(6.75, 3.6))
     axes = figure.subplots()
     axes.set_xscale("log")
     axes.plot(rates, losses, color=INK, linewidth=0.7, alpha=0.35)
@@ -277,7 +313,7 @@ def plot_lr_range(
     axes.set_ylim(low - 0.08 * span, top + 0.15 * span)
     if suggestion is not None:
         level = smoothed[rates.index(suggestion)]
-        axes.axvline(suggestion, color=LINE, linewidth=1.0, zorder=0.5)
+        axes.axvline(suggestion, color=INK, alpha=LINES, linewidth=1.0, zorder=0.5)
         axes.plot([suggestion], [level], marker="o", markersize=7, color=COLOURS[1])
         axes.annotate(
             f"{suggestion:.2g}: steepest",
@@ -293,5 +329,5 @@ def plot_lr_range(
     axes.set_xlabel("learning rate", color=INK)
     axes.set_ylabel("loss", color=INK)
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_title("thin: each batch · thick: smoothed", loc="right", fontsize=8, color=QUIET)
+    axes.set_title("thin: each batch · thick: smoothed", loc="right", fontsize=8, color=INK)
     return figure

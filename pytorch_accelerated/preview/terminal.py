@@ -8,7 +8,14 @@ from string import ascii_lowercase
 import plotext
 
 from pytorch_accelerated.preview.columns import Columns, named
-from pytorch_accelerated.preview.curves import curves, drawable, kept_points, spans_decades
+from pytorch_accelerated.preview.curves import (
+    curves,
+    drawable,
+    even_ticks,
+    kept_points,
+    spans_decades,
+    with_peak,
+)
 
 _HEIGHT = 15
 _MOST_POINTS = 600
@@ -76,23 +83,3 @@ def _panel(preview: Columns, field: str, width: int, log: bool | None, ascii: bo
     text = str(figure.build().string(colorless=True))
     figure.clear()
     return "\n".join(line.rstrip() for line in text.splitlines())
-
-
-def even_ticks(low: float, high: float, whole: bool = False) -> list[float]:
-    """Return round numbers between ``low`` and ``high``, about five."""
-    if high - low < 1e-300:  # a step between them would be no number
-        return [low]
-    rough = (high - low) / 5
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * digit for digit in (1, 2, 5, 10) if power * digit >= rough)
-    if whole:
-        step = max(1.0, step)
-    # An end that is a round number but for its last bits has its tick.
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [n * step for n in range(first, last + 1)] or [low, high]
-
-
-def with_peak(ticks: list[float], peak: float) -> list[float]:
-    """Return the ticks with one at the peak, in place of those that are too near to it."""
-    step = ticks[1] - ticks[0] if len(ticks) > 1 else 0.0
-    return [*(tick for tick in ticks if tick <= peak - 0.4 * step and tick < peak), peak]

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes._base import _AxesBase
 from matplotlib.axis import Tick
+from matplotlib.colors import to_rgb
 from matplotlib.text import Annotation, Text
 
 from pytorch_accelerated.preview import Preview, preview
@@ -39,7 +40,7 @@ def drawn(figure, panel=0):
     return [
         list(zip(*line.get_data(), strict=True))
         for line in lines
-        if line.get_linestyle() == "-"
+        if line.get_linestyle() != ":"
         and list(line.get_xdata()) != [0, 1]
         and len(set(line.get_xdata())) == len(line.get_xdata())
     ]
@@ -149,7 +150,7 @@ def test_phases_are_named_where_there_is_room(schedule, named):
     figure = schedule.plot()
     shown = {text.get_text() for text in texts(figure)}
     assert named <= shown
-    assert "holds" in shown
+    assert "then holds" in shown
     assert overlaps(figure) == []
 
 
@@ -307,16 +308,13 @@ def test_a_notebook_shows_a_plan_of_any_length_at_once(schedule):
     started = time.perf_counter()
     assert "data:image/png" in schedule._repr_html_()
     assert time.perf_counter() - started < 5.0
-    shown = schedule.horizon + schedule.horizon // 25
-    figure = plot_schedule(schedule, shown, most=100_000)
+    figure = plot_schedule(schedule, most=100_000)
     figure.draw_without_rendering()
     (line,) = drawn(figure)
     assert len(line) <= 2_000
     assert all(value == schedule(update) for update, value in line)
-    assert (line[0][0], line[-1][0]) == (0, shown - 1)
+    assert (line[0][0], line[-1][0]) == (0, schedule.horizon - 1)
     updates = {update for update, _ in line}
-    horizon = schedule.horizon
-    assert {horizon - 1, horizon} <= updates
     joints = [row.first for row in islice(schedule.phases, 40)] if len(schedule.phases) < 40 else []
     assert {side for joint in joints[1:] for side in (joint - 1, joint)} <= updates
     assert overlaps(figure) == []
@@ -351,7 +349,7 @@ def test_a_plan_of_any_length_is_drawn_at_once(base):
     for line, one in zip(lines, bases, strict=True):
         assert len(line) <= 2_000
         assert all(value == LONG(update, one) for update, value in line)
-        assert (line[0][0], line[-1][0]) == (0, 104 * 10**9 - 1)
+        assert (line[0][0], line[-1][0]) == (0, 100 * 10**9 - 1)
     assert {"cosine", "Mine"} <= {text.get_text() for text in texts(figure)}
     (line,) = drawn(LONG.plot(2 * 10**9, base=0.1))
     assert line[-1] == (2 * 10**9 - 1, LONG(2 * 10**9 - 1, 0.1))
@@ -381,8 +379,43 @@ def test_a_relative_schedule_has_no_picture():
 
 
 def test_a_schedule_is_drawn_a_little_past_its_horizon():
-    (line,) = drawn(milestones({50: 0.5, 100: 0.25}).plot())
-    assert line[-1] == (103, 0.25)
+    for most in (10**6, 10):
+        figure = plot_schedule(milestones({50: 0.5, 100: 0.25}), most=most)
+        end = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == ":"]
+        assert list(end[0].get_ydata()) == [0.5, 0.25, 0.25]
+        assert list(end[0].get_xdata()) == [99, 100, 104]
+
+
+def test_the_peak_is_on_the_axis_and_no_number_above_it():
+    def labels(figure):
+        figure.draw_without_rendering()
+        return [label.get_text() for label in figure.axes[0].get_yticklabels()]
+
+    warmed_up = linear(100, start=0.0) >> cosine(300)
+    assert labels(warmed_up.plot(base=3.17e-4)) == ["0", "0.0001", "0.0002", "0.000317"]
+    assert labels(exponential(100, end=1e-3).plot(base=5.0))[-2:] == ["1", "5"]
+
+
+def test_curves_are_told_apart_without_colour_on_white_and_on_black():
+    def luminance(colour):
+        parts = [
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+            for part in to_rgb(colour)
+        ]
+        return sum(
+            share * part for share, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True)
+        )
+
+    figure = preview(cosine(100, end=0.1), base=[0.1 * i for i in range(1, 7)]).plot()
+    lines = [line for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 100]
+    assert len({str(line._unscaled_dash_pattern) for line in lines}) == len(lines) == 6
+    for line in lines:
+        level = luminance(line.get_color())
+        assert 1.05 / (level + 0.05) > 3.0 < (level + 0.05) / 0.05
+    assert figure.get_facecolor()[3] == 0.0
+    assert not any(axes.patch.get_visible() for axes in figure.axes)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels[0] == "group 5, then 0.06"
 
 
 @given(
