@@ -23,7 +23,8 @@ _OUTPUTS = (*_PICTURES, ".html", ".csv")
 
 _FRAMES = str.maketrans("┌┐└┘┤┬─│…", "++++++-|~")
 _OPTIONS = (
-    *("--base", "--config", "--help", "--log", "--no-log", "--num_updates"),
+    *("--base", "--column", "--config", "--first_step", "--help", "--log", "--no-log"),
+    *("--num_updates", "--tolerance"),
     *("--num_updates_per_epoch", "--output", "--schedule", "--version"),
 )
 
@@ -173,13 +174,17 @@ def _parser() -> ArgumentParser:
     )
     compare = commands.add_parser(
         "compare",
-        help="Compare the values that a run recorded in a CSV file with a schedule.",
+        help="Compare the values that a run recorded with a schedule.",
         description="Say for each planned field whether the file's column has the schedule's "
-        "values, or where they part. The exit code is 1 if they do. The columns are named as "
-        "those that preview -o plan.csv writes: update, lr, or lr/0 and lr/1 for several groups.",
+        "values, or where they part. The exit code is 1 if they do. The columns of a CSV file are "
+        "named as those that preview -o plan.csv writes: update, lr, or lr/0 and lr/1 for several "
+        "groups. Of what was written for TensorBoard, name the tag: --column "
+        "train/learning_rate.",
         allow_abbrev=False,
     )
-    compare.add_argument("file", metavar="FILE", help="The CSV file.")
+    compare.add_argument(
+        "file", metavar="FILE", help="The CSV file, or TensorBoard's file or folder of one run."
+    )
     compare.add_argument("schedule", metavar="SCHEDULE", help="The plan, as for preview.")
     compare.add_argument("--base", help="The base value, as for preview.")
     compare.add_argument(
@@ -197,7 +202,23 @@ def _parser() -> ArgumentParser:
         default=0.0,
         metavar="SHARE",
         help="By what share of the larger one values may differ, by default not at all; 1e-6 for "
-        "those that a logger has rounded to float32.",
+        "those that a logger has rounded to float32 (TensorBoard's are known to be).",
+    )
+    compare.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="[FIELD=]NAME",
+        help="The column, or TensorBoard's tag, where it is not named as the plan's; several times "
+        "for several fields.",
+    )
+    compare.add_argument(
+        "--first_step",
+        "--first-step",
+        type=int,
+        default=0,
+        metavar="N",
+        help="The file's number for the first update, by default 0; 1 for logs of Transformers.",
     )
     checkpoints = commands.add_parser(
         "checkpoints",
@@ -235,16 +256,18 @@ def _parser() -> ArgumentParser:
 
 
 def _compare(options: Namespace) -> int:
-    from pytorch_accelerated.preview.from_csv import compare_csv
+    from pytorch_accelerated.preview.recorded import compare_recorded
 
     try:
-        is_same, text = compare_csv(
+        is_same, text = compare_recorded(
             Path(options.file),
             options.schedule,
             options.base,
             options.num_updates,
             options.num_updates_per_epoch,
             options.tolerance,
+            options.column,
+            options.first_step,
         )
     except (OSError, TypeError, ValueError) as error:
         raise UsageError(str(error)) from None

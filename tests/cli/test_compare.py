@@ -1,8 +1,11 @@
 """Recorded columns held against a plan, from the command line."""
 
+import sys
+
 import pytest
 
 from pytorch_accelerated.cli import main
+from pytorch_accelerated.preview.from_text import preview_of_text
 
 PLAN = "linear(4, end=0.0)"
 
@@ -57,12 +60,55 @@ def test_what_a_preview_writes_is_as_planned(compared, tmp_path):
         ("update,lr\n-1,1\n", [], 2, "update -1 in line 2 is not a whole number."),
         ("lr\nhigh\n", [], 2, "'high' in column 'lr' at update 0 is not a number."),
         ("lr\n", [], 2, "run.csv has no lines with values"),
+        ("update,rate\n1,1\n2,0.75\n", ["--column", "rate", "--first_step", "1"], 0, "lr: as plan"),
+        ("lr\n1\n", ["--column", "lr=rate"], 2, "has no column 'rate', but lr. Write --column lr="),
+        ("lr\n1\n", ["--first_step", "1"], 1, "recorded is -1"),
         ("lr\n1\n", ["--tolerance", "-1"], 2, "tolerance=-1.0 has to be 0 or more."),
     ],
 )
 def test_where_they_part(compared, text, arguments, code, message):
     found, printed = compared(text, PLAN, *arguments)
     assert (found, message in printed) == (code, True), printed
+
+
+@pytest.mark.parametrize("new_style", [False, True])
+def test_what_tensorboard_reads(capsys, tmp_path, new_style):
+    tensorboard = pytest.importorskip("torch.utils.tensorboard")
+    plan = "lr=warmup_cosine(30); weight_decay=linear(30)"
+    planned = preview_of_text(plan, "lr=0.1; weight_decay=0.3")
+    with tensorboard.SummaryWriter(tmp_path / "run") as writer:
+        writer.add_text("plan", plan)
+        for k in range(30):
+            rate, decay = (planned.value(field, k) for field in ("lr", "weight_decay"))
+            writer.add_scalar("train/lr", rate, k + 1, new_style=new_style)
+            writer.add_scalar("weight_decay", decay * (1.001 if k == 20 else 1.0), k + 1)
+    (file,) = (tmp_path / "run").iterdir()
+    arguments = [plan, "--base", "lr=0.1; weight_decay=0.3", "--first_step", "1"]
+    for path in (file, file.parent):
+        code = main(["compare", str(path), *arguments, "--column", "lr=train/lr"])
+        first, second = capsys.readouterr().out.splitlines()
+        assert code == 1
+        assert first == "lr: as planned (30 values; largest difference 0)"
+        assert second.startswith("weight_decay: not as planned (first at update 20: planned 0.0")
+
+    assert main(["compare", str(file), *arguments, "--column", "train/lr"]) == 2
+    assert "--column train/lr: the plan has the columns lr, weight" in capsys.readouterr().err
+    assert main(["compare", str(file), "linear(30)"]) == 2
+    assert "has no column 'lr', but " in capsys.readouterr().err
+
+
+def test_what_tensorboard_cannot_read(capsys, tmp_path, monkeypatch):
+    file = tmp_path / "events.out.tfevents.0"
+    assert main(["compare", str(file), PLAN]) == 2
+    assert "No such file" in capsys.readouterr().err
+    file.write_bytes(b"this is not a record" * 20)
+    assert main(["compare", str(file), PLAN]) == 2
+    assert "has no scalars that TensorBoard could read" in capsys.readouterr().err
+    for name in [name for name in sys.modules if name.startswith("tensorboard.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    assert main(["compare", str(file), PLAN]) == 2
+    assert "not installed: pip install tensorboard." in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_there(capsys, tmp_path):
