@@ -242,10 +242,25 @@ class Preview(Columns):
         return wide if max(map(len, wide.splitlines())) <= width else self._table(False)
 
     def _table(self, is_wide: bool) -> str:
+        headers, rows = self.cells()
+        lines = [("phase", "from", "to", *(headers if is_wide else ["field", "values"]))]
+        for place, cells in rows:
+            if is_wide or not any(cells):
+                cells = cells if is_wide else ["", ""]
+                lines.append((*place, *cells))
+                continue
+            for header, cell in zip(headers, cells, strict=True):
+                lines.append((*place, header, cell))
+                place = ("", "", "")
+        return aligned(lines, 0)
+
+    def cells(self) -> tuple[list[str], list[tuple[tuple[str, str, str], list[str]]]]:
+        """Return what the table says: headers, and for each phase its name, from, to, and values.
+
+        Of more than 40 phases the last line says how many are left out.
+        """
         columns = self._table_columns
-        headers = [header for header, *_ in columns] if is_wide else ["field", "values"]
-        lines = [("phase", "from", "to", *headers)]
-        shown: list[tuple[tuple[str, ...], list[str]]] = [
+        rows = [
             (
                 (row.phase, str(row.first), str(row.last)),
                 [self._span(c, row) for _, c, _ in columns],
@@ -254,19 +269,11 @@ class Preview(Columns):
         ]
         if len(self.rows) > MOST_ROWS:
             more = f"… and {len(self.rows) - MOST_ROWS} more"
-            shown.append(((more, "", ""), [""] * len(columns)))
+            rows.append(((more, "", ""), [""] * len(columns)))
         if self.tail:
             ends = [end for *_, end in columns]
-            shown.append((("then holds", str(self.num_updates), ""), ends))
-        for place, cells in shown:
-            if is_wide or not any(cells):
-                cells = cells if is_wide else ["", ""]
-                lines.append((*place, *cells))
-                continue
-            for (header, *_), cell in zip(columns, cells, strict=True):
-                lines.append((*place, header, cell))
-                place = ("", "", "")
-        return aligned(lines, 0)
+            rows.append((("then holds", str(self.num_updates), ""), ends))
+        return [header for header, *_ in columns], rows
 
     @cached_property
     def _table_columns(self) -> list[tuple[str, Column, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pytorch_accelerated.preview import preview
@@ -139,9 +141,12 @@ def test_every_point_is_drawn_so_that_joints_are_where_they_belong(page):
 
 def test_phases_are_named_and_the_title_is_only_text(page, planned):
     names = page.locator("#plot .annotation-text").all_text_contents()
-    assert sorted(names) == ["constant", "cosine", "linear", "linear"]
+    assert sorted(names) == ["constant", "cosine", "linear", "linear", "then holds", "then holds"]
     assert page.inner_text("h1") == "</script><script>alert(1)</script>"
-    assert page.inner_text("pre") == str(planned)
+    table = page.locator("tr").all()
+    cells = [row.locator("th, td").all_text_contents() for row in table]
+    lines = [re.split("  +", line) for line in str(planned).splitlines()]
+    assert [list(filter(None, row)) for row in cells] == lines
     assert "Of 10,000 updates up to" in page.inner_text("p")
 
 
@@ -195,6 +200,39 @@ def test_a_field_that_all_groups_share_is_shown_while_any_of_them_is(page):
     assert list(lines(page)) == ["lr · <backbone>", "weight_decay · all groups"]
     box(page, "groups", "<backbone>").uncheck()
     assert lines(page) == {}
+
+
+@pytest.mark.parametrize(("scheme", "lightest"), [("light", 255), ("dark", 40)])
+def test_the_page_follows_dark_mode_and_fits_a_phone(browser, loaded, scheme, lightest):
+    opened = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    opened.goto(loaded[0].url)
+    opened.wait_for_selector("#plot .scatterlayer .trace")
+    assert opened.evaluate("document.documentElement.scrollWidth") == 390
+    background = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+    levels = [int(level) for level in re.findall(r"\d+", background)]
+    assert lightest - 30 <= max(levels) <= lightest
+    slabs = opened.evaluate(
+        """() => [...document.querySelectorAll('#plot svg')].map(
+            svg => getComputedStyle(svg).backgroundColor)"""
+    )
+    assert set(slabs) <= {"rgba(0, 0, 0, 0)", "transparent"}
+    strokes = opened.evaluate(
+        """() => [...document.querySelectorAll('#plot path.js-line')].map(
+            line => line.style.strokeDasharray)"""
+    )
+    assert len(set(strokes)) > 1
+    opened.close()
+
+
+def test_the_peak_is_labelled_until_somebody_zooms_in(page, planned):
+    labels = page.locator("#plot .ytick text, #plot .y2tick text").all_text_contents()
+    assert {"0.0003", "0.1"} <= set(labels)
+    modes = "['yaxis', 'yaxis2'].map(name => document.getElementById('plot').layout[name].tickmode)"
+    assert page.evaluate(modes) == ["array", "array"]
+    page.evaluate("Plotly.relayout('plot', {'yaxis.range[0]': 0, 'yaxis.range[1]': 1e-5})")
+    assert page.evaluate(modes) == ["auto", "array"]
+    page.evaluate("Plotly.relayout('plot', {'yaxis.autorange': true})")
+    assert page.evaluate(modes) == ["array", "array"]
 
 
 def test_one_update_of_many_groups_is_drawn(browser, tmp_path):
