@@ -20,6 +20,7 @@ from pytorch_accelerated.preview.simulation import (
     group_names,
     is_told,
     num_made,
+    one_within_another,
     unwrapped,
 )
 from pytorch_accelerated.schedulers import PlateauLrScheduler, messages
@@ -45,6 +46,7 @@ class Monitor:
         self._optimizers: list[Optimizer] = []
         self._schedulers: list[Any] = []
         self._handles: list[Any] = []
+        self._is_on = False
         self._twin: Twin | None = None
         self._mistake = ""
 
@@ -60,7 +62,8 @@ class Monitor:
             ValueError: If a scheduler follows a metric, so that it has no plan, is for other
                 groups, or has a plan in another unit than updates.
         """
-        self._detach()
+        self._unhook()
+        self._is_on = False
         bare = map(_bare_optimizer, _several(optimizer))
         self._optimizers = [one for several in bare for one in each_of(several)]
         kind = "a scheduler of this library or of PyTorch, or a list of them."
@@ -93,20 +96,26 @@ class Monitor:
         #: For each optimizer, by place, what its groups held in the update at hand.
         self._ran: dict[int, list[Group]] = {}
         self._mistake = ""
+        self._is_on = True
+        self._hook()
+
+    def end(self) -> None:
+        """Stop recording, take the hooks away, and log the summary."""
+        if self._is_on:
+            if self._ran:
+                self._finish_update()
+            self._is_on = False
+            self._unhook()
+            logger.info(self.summary())
+
+    def _hook(self) -> None:
+        self._unhook()
         self._handles = [
             one.register_step_pre_hook(partial(self._note, place))
             for place, one in enumerate(self._optimizers)
         ]
 
-    def end(self) -> None:
-        """Stop recording, take the hooks away, and log the summary."""
-        if self._handles:
-            if self._ran:
-                self._finish_update()
-            self._detach()
-            logger.info(self.summary())
-
-    def _detach(self) -> None:
+    def _unhook(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -309,9 +318,7 @@ def _several(one: Any) -> Sequence[Any]:
 
 
 def _bare_optimizer(optimizer: Any) -> Optimizer:
-    bare = optimizer
-    while hasattr(bare, "optimizer"):  # a wrapper of Accelerate or Lightning
-        bare = bare.optimizer
+    *_, bare = one_within_another(optimizer, "optimizer")  # in Accelerate's wrapper, or Lightning's
     if not isinstance(bare, Optimizer):
         raise wrong_kind("optimizer", optimizer, "an optimizer of PyTorch, or a list of them.")
     return bare

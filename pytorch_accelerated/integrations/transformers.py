@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 from transformers import TrainerCallback
@@ -54,6 +55,7 @@ class Scheduled:
         self, *args: Any, schedules: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.args = copy(self.args)  # other Trainers may be made with the same ones
         given = self.args.lr_scheduler_kwargs if schedules is None else schedules
         self._schedules: dict[str, Any] = schedules_by_field(given or {})
         self._check()
@@ -128,6 +130,18 @@ class ScheduleMonitor(Monitor, TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Begin to record, where the checkpoint that was loaded left off."""
         self.begin(given["optimizer"], given["lr_scheduler"])
+        self._unhook()
+
+    # No event tells that training has failed, so the hook is there for the update alone.
+
+    def on_pre_optimizer_step(self, *args: Any, **given: Any) -> None:
+        """Be ready to read what the update runs with."""
+        if self._is_on:
+            self._hook()
+
+    def on_optimizer_step(self, *args: Any, **given: Any) -> None:
+        """Leave no hook behind."""
+        self._unhook()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Add the last update's planned and applied values."""

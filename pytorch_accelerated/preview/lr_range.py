@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from pytorch_accelerated.borrowed import checked_module, randomness_kept, tables_of, tensors_kept
 from pytorch_accelerated.checks import finite, whole, wrong_kind
+from pytorch_accelerated.preview.simulation import one_within_another
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedulers.held import plain
 from pytorch_accelerated.schedules import exponential
@@ -272,12 +273,13 @@ def _moved(value: Any, device: torch.device | None) -> Any:
 
 def _copy_of(optimizer: Any, modules: Iterable[nn.Module]) -> Optimizer:
     """Return a copy with a state of its own that updates the very same weights."""
-    while not isinstance(optimizer, Optimizer) and hasattr(optimizer, "optimizer"):
-        optimizer = optimizer.optimizer
-    if not isinstance(optimizer, Optimizer):
+    within = one_within_another(optimizer, "optimizer")
+    found: Any = next((one for one in within if isinstance(one, Optimizer)), None)
+    if found is None:
         raise wrong_kind("optimizer", optimizer, "an optimizer of PyTorch's kind.")
+    optimizer = found
     if type(optimizer).__name__ == "AcceleratedOptimizer":
-        optimizer = optimizer.optimizer  # type: ignore[attr-defined]
+        optimizer = optimizer.optimizer
     shared = [part for module in modules for part in module.modules()]
     tensors = [
         tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from array import array
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import reduce
 from itertools import zip_longest
 from operator import or_
@@ -109,12 +109,20 @@ def of_schedulers(
 
 def unwrapped(scheduler: Any, expected: str = _EXPECTED) -> Any:
     """Return the scheduler inside a wrapper such as Accelerate's; raise what was expected."""
-    inner = scheduler
-    for _ in range(_MOST_WRAPPERS):
+    for inner in one_within_another(scheduler, "scheduler"):
         if isinstance(inner, SchedulerBase | torch.optim.lr_scheduler.LRScheduler):
             return inner
-        inner = getattr(inner, "scheduler", None)
     raise wrong_kind("scheduler", scheduler, expected)
+
+
+def one_within_another(wrapper: Any, name: str) -> Iterator[Any]:
+    """Yield an object, what it holds under ``name``, what that holds there, and so on."""
+    inner = wrapper
+    for _ in range(_MOST_WRAPPERS):
+        yield inner
+        if not hasattr(inner, name):
+            return
+        inner = getattr(inner, name)
 
 
 def _of_one(

@@ -12,6 +12,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from torch.optim import lr_scheduler
 
 import pytorch_accelerated
 from pytorch_accelerated import monitor
+from pytorch_accelerated.integrations.monitors import Monitor
 from pytorch_accelerated.preview import compare
 from pytorch_accelerated.schedulers import (
     ParamScheduler,
@@ -448,6 +450,11 @@ def test_the_hook_goes_when_the_loop_fails_too_and_nothing_stays_behind() -> Non
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_a_mock_has_optimizers_without_end() -> None:
+    with pytest.raises(TypeError, match=r"optimizer=<Mock id=.*> is a Mock, but has to be an opti"):
+        Monitor().begin(Mock(), make_scheduler(sgd([BASE])))
 
 
 def test_what_has_no_plan_says_so() -> None:

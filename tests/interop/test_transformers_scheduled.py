@@ -131,6 +131,32 @@ def test_the_arguments_may_say_the_plan_and_loggers_keep_it(
     assert text["lr"] in config.tensor_proto.string_val[0].decode()
 
 
+def test_arguments_that_are_given_twice_stay_as_they_were(tmp_path: Path) -> None:
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to=[])
+    before = arguments.to_dict()
+    for plan in ("cosine()", "linear()"):
+        trainer = MyTrainer(Model(), arguments, train_dataset=Rows(8), schedules={"lr": plan})
+        assert trainer.args.lr_scheduler_kwargs == {"lr": plan}
+    assert arguments.to_dict() == before
+    Trainer(Model(), arguments, train_dataset=Rows(8)).create_optimizer_and_scheduler(8)
+
+
+class Fails(TrainerCallback):
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if state.global_step == 3:
+            raise ZeroDivisionError
+
+
+def test_a_run_that_fails_leaves_no_hook(tmp_path: Path) -> None:
+    monitor = ScheduleMonitor()
+    trainer = make(tmp_path, monitor, Fails(), schedules=SCHEDULES)
+    with pytest.raises(ZeroDivisionError):
+        trainer.train()
+    assert not trainer.optimizer.optimizer._optimizer_step_pre_hooks
+    assert monitor.summary() == "applied == planned (3 updates, 12 values)"
+    assert monitor.applied["lr"] == due(0, 3)[0]
+
+
 def test_a_later_run_begins_its_own_schedule(tmp_path: Path) -> None:
     records = Records()
     trainer = make(tmp_path, records, schedules=SCHEDULES)

@@ -6,6 +6,7 @@ import copy
 import itertools
 import math
 import random
+from unittest.mock import Mock
 
 import numpy
 import pytest
@@ -397,6 +398,7 @@ def test_wrong_arguments_are_refused_in_words():
         ({"dataloader": []}, ValueError, "no batches"),
         ({"dataloader": [torch.ones(3)]}, TypeError, "pair of input and target"),
         ({"optimizer": 3}, TypeError, "optimizer=3"),
+        ({"optimizer": Mock()}, TypeError, "optimizer=<Mock"),
         ({"model": 3}, TypeError, "model=3"),
         (
             {"optimizer": torch.optim.SGD(model.parameters(), lr=0.0)},
