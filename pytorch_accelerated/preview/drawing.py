@@ -17,7 +17,6 @@ from pytorch_accelerated.preview.curves import (
     spans_decades,
     ticks,
 )
-from pytorch_accelerated.preview.values import Preview
 
 _MOST_SHADED = 200
 
@@ -78,9 +77,8 @@ def _curve(
     }
 
 
-def html_table(preview: Preview) -> str:
-    """Return the table of a preview's phases in HTML."""
-    headers, rows = preview.cells()
+def html_table(headers: Sequence[str], rows: Sequence[tuple[Sequence[str], Sequence[str]]]) -> str:
+    """Return in HTML the table that a preview's ``cells()`` are."""
     names = ["phase", "from", "to", *headers]
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     body = "".join(

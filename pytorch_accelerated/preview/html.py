@@ -12,14 +12,14 @@ try:
 except ImportError as error:
     raise ImportError("A page needs plotly: pip install 'pytorch-accelerated[html]'") from error
 
-from pytorch_accelerated.preview.drawing import html_table, panels
-from pytorch_accelerated.preview.values import Preview
+from pytorch_accelerated.preview.columns import Columns
+from pytorch_accelerated.preview.drawing import panels
 
 _MOST_POINTS = 4000
 
 
-def page(preview: Preview, *, title: str | None = None, log: bool | None = None) -> str:
-    """Return the page of a preview; see :meth:`Preview.save_html`."""
+def page(preview: Columns, table: str, *, title: str | None = None, log: bool | None = None) -> str:
+    """Return the page of a preview, with its table in HTML; see :meth:`Preview.save_html`."""
     drawings = panels(preview, log, _MOST_POINTS)
     drawn = max((len(curve["x"]) for panel in drawings for curve in panel["curves"]), default=0)
     drawn -= len(preview.tail)
@@ -43,7 +43,7 @@ def page(preview: Preview, *, title: str | None = None, log: bool | None = None)
     parts = {
         "TITLE": escape(heading),
         "NOTE": escape(note),
-        "TABLE": html_table(preview),
+        "TABLE": table,
         "DATA": _as_script(data),
         "PLOTLY": get_plotlyjs(),
     }

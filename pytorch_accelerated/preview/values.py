@@ -222,9 +222,11 @@ class Preview(Columns):
         Raises:
             ImportError: If plotly is not installed.
         """
+        from pytorch_accelerated.preview.drawing import html_table
         from pytorch_accelerated.preview.html import page
 
-        Path(path).write_text(page(self, title=title, log=log), encoding="utf-8")
+        text = page(self, html_table(*self.cells()), title=title, log=log)
+        Path(path).write_text(text, encoding="utf-8")
 
     # The table ------------------------------------------------------------------------------
 
