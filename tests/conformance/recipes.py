@@ -122,7 +122,9 @@ RECIPES = (
         bases=(0.04, 0.6),
         source=_RESEARCH,
         note="Here k is seconds, not updates: ``ParamScheduler(optimizer, lr=plan, "
-        'clock="seconds")``, as in the task about budgets.',
+        'clock="seconds")``, as in the task about budgets. Theirs does not count the first 11 '
+        "updates, in which the model is compiled. Muon's weight decay falls along the whole "
+        "budget, ``linear(end=0.0)``; its momentum rises from 0.85 to 0.95 in 300 updates.",
     ),
     Recipe(
         "formula",
@@ -184,8 +186,11 @@ RECIPES = (
 ).over(4_000)""",
         num_updates=4_001,
         bases=(4.2e-4,),
-        source="DeepSeek LLM, `arXiv:2401.02954 <https://arxiv.org/abs/2401.02954>`__",
-        note="80 % of the run at the top, 10 % at 31.6 %, 10 % at a tenth.",
+        source="`deepseek-ai/DeepSeek-LLM <https://github.com/deepseek-ai/DeepSeek-LLM>`__, "
+        "``README.md``; `arXiv:2401.02954 <https://arxiv.org/abs/2401.02954>`__",
+        note="Of 2 trillion tokens, 31.6 % of the top from 1.6 trillion on, and a tenth from 1.8 "
+        "trillion on. The base is that of the 7B model; the warmup has 2,000 updates of many more "
+        "than in this picture.",
     ),
     Recipe(
         "formula",
@@ -225,9 +230,10 @@ RECIPES = (
         bases=(0.1,),
         field="weight_decay",
         source="Defazio, `arXiv:2506.02285 <https://arxiv.org/abs/2506.02285>`__",
-        note="The decay of layers before a normalization is multiplied by rate / highest rate, "
-        "which is the rate's own schedule once more: ``ParamScheduler(optimizer, lr=plan, "
-        "weight_decay=plan)``.",
+        note="In layers that are normalized, and only there, rate² / highest rate takes the "
+        "place of the rate as the factor of the decay. AdamW multiplies by the rate itself, so the "
+        "rest is the rate's own schedule once more: ``ParamScheduler(optimizer, lr=plan, "
+        "weight_decay=plan)``, with the other layers' decay in a group that is left alone.",
     ),
     Recipe(
         "formula",
@@ -254,17 +260,21 @@ RECIPES = (
         "formula",
         "timm, DeiT in epochs",
         """lambda k, base: (
-    1e-6 + (base - 1e-6) * k / 5 if k < 5
-    else 1e-5 + (base - 1e-5) * (1.0 + math.cos(math.pi * k / 300)) / 2
+    1e-6 if k == 0
+    else 1e-6 + (base - 1e-6) * (k - 1) / 5 if k < 6
+    else 1e-5 + (base - 1e-5) * (1.0 + math.cos(math.pi * (k - 1) / 300)) / 2
 )""",
-        """linear(5, start=absolute(1e-6)) * milestones({5: 0.0})
+        """constant(1, value=absolute(1e-6))
+>> linear(5, start=absolute(1e-6)) * milestones({5: 0.0})
 + cosine(300, end=absolute(1e-5)) * milestones({0: 0.0, 5: 1.0})""",
-        num_updates=301,
+        num_updates=302,
         bases=(1e-3,),
-        source="`facebookresearch/deit <https://github.com/facebookresearch/deit>`__ with "
-        "timm's cosine; `arXiv:2012.12877 <https://arxiv.org/abs/2012.12877>`__",
-        note="Here k is epochs, as timm steps. The cosine runs under the warmup, which hides its "
-        "beginning. Without that drop, and in each update, it is ``linear(epochs(5), "
+        source="`facebookresearch/deit <https://github.com/facebookresearch/deit>`__, "
+        "``main.py``, with timm's cosine; `arXiv:2012.12877 <https://arxiv.org/abs/2012.12877>`__",
+        note="Here k is epochs, of which the run makes 300, and the base is for 1,024 images a "
+        "batch. It is told of an epoch after that has ended, so each runs with the value of the "
+        "one before, and the first two with the same. The cosine runs under the warmup, which "
+        "hides its beginning. Without all that, and in each update, it is ``linear(epochs(5), "
         "start=absolute(1e-6)) >> cosine(end=absolute(1e-5))``.",
     ),
     Recipe(
