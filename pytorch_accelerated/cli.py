@@ -14,6 +14,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pytorch_accelerated.text import in_ascii, is_ascii
+
 if TYPE_CHECKING:
     from pytorch_accelerated.preview import Preview
 
@@ -21,7 +23,6 @@ PROGRAM = "pytorch-accelerated"
 _PICTURES = (".png", ".svg", ".pdf")
 _OUTPUTS = (*_PICTURES, ".html", ".csv")
 
-_FRAMES = str.maketrans("┌┐└┘┤┬─│…", "++++++-|~")
 _OPTIONS = (
     *("--base", "--column", "--config", "--first_step", "--help", "--log", "--no-log"),
     *("--num_updates", "--tolerance"),
@@ -384,8 +385,8 @@ def _write(made: Preview, output: str, suffix: str, log: bool | None) -> None:
 
 def _show(made: Preview, log: bool | None) -> None:
     out, width = sys.stdout, shutil.get_terminal_size().columns
-    is_ascii = _is_ascii(getattr(out, "encoding", None))
-    readable: Callable[[str], str] = _in_ascii if is_ascii else str
+    only_ascii = is_ascii(getattr(out, "encoding", None))
+    readable: Callable[[str], str] = in_ascii if only_ascii else str
     if hasattr(out, "reconfigure"):
         out.reconfigure(errors="replace")  # a terminal may not know arrows
     try:
@@ -393,19 +394,5 @@ def _show(made: Preview, log: bool | None) -> None:
     except ImportError:
         print("(pip install 'pytorch-accelerated[cli]' to see the curve)")  # noqa: T201
     else:
-        print(readable(sketch(made, max(width, 40), log=log, ascii=is_ascii)))  # noqa: T201
+        print(readable(sketch(made, max(width, 40), log=log, ascii=only_ascii)))  # noqa: T201
     print(f"\n{readable(made.table(width))}", flush=True)  # noqa: T201
-
-
-def _is_ascii(encoding: str | None) -> bool:
-    """Say whether nothing but ASCII is wanted, by the locale or by what takes the output."""
-    given = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
-    if next(filter(None, given), "") in ("C", "POSIX"):
-        return True
-    return not (encoding or "").lower().startswith("utf")
-
-
-def _in_ascii(text: str) -> str:
-    """Return a text with frames and arrows of ASCII characters, as wide as before."""
-    text = text.replace("→ ", "->").translate(_FRAMES)
-    return text.encode("ascii", "replace").decode()

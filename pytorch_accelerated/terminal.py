@@ -1,6 +1,7 @@
 """The parts of rich that are used; importing them leaves Python's random generator as it was."""
 
 import random
+from typing import Any
 
 _random_state = random.getstate()
 
@@ -13,7 +14,8 @@ from rich.progress import (  # noqa: E402
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table  # noqa: E402
+
+from pytorch_accelerated.text import is_ascii  # noqa: E402
 
 # Rich draws a number when it is imported.
 random.setstate(_random_state)
@@ -23,8 +25,20 @@ __all__ = [
     "Console",
     "MofNCompleteColumn",
     "Progress",
-    "Table",
     "TaskID",
     "TextColumn",
     "TimeRemainingColumn",
+    "new_console",
 ]
+
+
+class _AsciiConsole(Console):
+    """Draws in ASCII, whatever the output could take."""
+
+    encoding = "ascii"
+
+
+def new_console(**options: Any) -> Console:
+    """Return a console on standard output, in ASCII where the locale says so."""
+    console = Console(**options)
+    return _AsciiConsole(**options) if is_ascii(console.encoding) else console

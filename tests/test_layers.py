@@ -23,7 +23,8 @@ PACKAGE = FOLDER.name
 MAY_IMPORT = {
     "checks": "",
     "door": "",
-    "terminal": "",
+    "text": "",
+    "terminal": "text",
     "borrowed": "checks",
     "placeholders": "checks",
     "ema": "borrowed checks",
@@ -31,10 +32,10 @@ MAY_IMPORT = {
     "finetuning": "borrowed checks",
     "tracking": "checks",
     "schedules": "checks door",
-    "schedulers": "checks door placeholders schedules",
+    "schedulers": "checks door placeholders schedules text",
     "preview": "borrowed checks schedules schedulers",
     "checkpoints": "borrowed checks placeholders schedules schedulers",
-    "callbacks": "borrowed checks ema finetuning run_config terminal tracking "
+    "callbacks": "borrowed checks ema finetuning run_config terminal text tracking "
     "schedules schedulers checkpoints",
     "run": "checks ema finetuning placeholders run_config tracking "
     "schedules schedulers checkpoints callbacks",
@@ -43,7 +44,7 @@ MAY_IMPORT = {
     "integrations": "borrowed checks schedules schedulers preview",
     "utils": "ema callbacks run",
     "__init__": "placeholders integrations trainer",
-    "cli": "__init__ preview checkpoints",
+    "cli": "__init__ preview checkpoints text",
     "__main__": "cli",
 }
 #: What finds a module by its name: the door, and names that are loaded on first use.

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
-from pytorch_accelerated.callbacks.log_metrics import numbers_in
 from pytorch_accelerated.callbacks.schedule_monitor import copy_of_value
 from pytorch_accelerated.checks import positive
+from pytorch_accelerated.schedulers.applied import PlanCheck, plan_in_short
 from pytorch_accelerated.schedulers.optimizers import as_one
 from pytorch_accelerated.terminal import (
     BarColumn,
     Console,
     MofNCompleteColumn,
     Progress,
-    Table,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
+    new_console,
 )
+from pytorch_accelerated.text import readable
+
+_WIDTH = 80  # of a plan that is printed in one line
+_LIMITS = {"max_samples": "samples", "max_items": "items", "max_time": "s"}
 
 
 @dataclass(eq=False, repr=False)
@@ -31,8 +36,8 @@ class ProgressBarCallback(TrainerCallback):
 
     Bars appear on the first process of a machine, and only if its output is a terminal or a
     notebook. They are redrawn at most ``refresh_per_second`` times a second; only then a loss is
-    read from the device. The bar that an epoch leaves on the screen shows its mean loss and the
-    learning rate of its last update.
+    read from the device. A bar goes when its epoch is over, whose results `LogMetricsCallback`
+    prints; that of an epoch which an error or a stop has ended stays, as far as it has come.
 
     Args:
         refresh_per_second: How often to redraw, at most.
@@ -75,8 +80,6 @@ class ProgressBarCallback(TrainerCallback):
             self.pbar.advance(batch_output["loss"])
 
     def on_train_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
-        if self.pbar is not None:
-            self.pbar.mean_loss = trainer.run_history.get_latest_metric("train_loss_epoch")
         self._close()
 
     def on_eval_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
@@ -93,9 +96,6 @@ class ProgressBarCallback(TrainerCallback):
 
     def on_eval_epoch_end(self, trainer: Any, is_intermediate: bool = False, **kwargs: Any) -> None:
         if self.eval_pbar is not None:
-            name = "evaluation_loss" if trainer.run.train_loader is None else "eval_loss_epoch"
-            name = "intermediate_eval_loss" if is_intermediate else name
-            self.eval_pbar.mean_loss = trainer.run_history.get_latest_metric(name)
             self.eval_pbar.close()
             self.eval_pbar = None
         if self.pbar is not None:
@@ -103,12 +103,12 @@ class ProgressBarCallback(TrainerCallback):
 
     def after_run(self, trainer: Any, **kwargs: Any) -> None:
         # After an error, rich would keep the cursor hidden and standard output replaced.
-        self._close()
+        self._close(stays=True)
 
     on_stop_training_error = after_run
 
     def _open(self, trainer: Any, description: str, loader: Any) -> _Bar | None:
-        console = self.console or Console()
+        console = self.console or new_console()
         if not trainer.run.accelerator.is_local_main_process or not (
             console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal)
         ):
@@ -119,11 +119,11 @@ class ProgressBarCallback(TrainerCallback):
             total = None
         return _Bar(console, description, total, 1 / self.refresh_per_second)
 
-    def _close(self) -> None:
+    def _close(self, stays: bool = False) -> None:
         bars, self.pbar, self.eval_pbar = (self.eval_pbar, self.pbar), None, None
         for bar in bars:
             if bar is not None:
-                bar.close()
+                bar.close(stays)
 
 
 class _Bar:
@@ -133,7 +133,6 @@ class _Bar:
         self, console: Console, description: str, total: int | None, interval: float
     ) -> None:
         self.num_done = self.num_updates = 0
-        self.mean_loss: float | None = None
         self.rate: Any = None
         self._loss: Any = None
         self._total, self._interval = total, interval
@@ -147,6 +146,7 @@ class _Bar:
             console=console,
             # No thread beside the training loop: it draws when a batch is done.
             auto_refresh=False,
+            transient=True,
         )
         self._task: TaskID = self._progress.add_task(description, total=total, numbers="")
         self._progress.start()
@@ -168,9 +168,7 @@ class _Bar:
 
     def _numbers(self) -> str:
         numbers = []
-        if self.mean_loss is not None:
-            numbers.append(f"mean loss {self.mean_loss:.4g}")
-        elif self._loss is not None:
+        if self._loss is not None:
             numbers.append(f"loss {float(self._loss):.4g}")
         if self.rate is not None:
             numbers.append(f"lr {float(self.rate):.3g}")
@@ -180,68 +178,63 @@ class _Bar:
         return "  ".join(numbers)
 
     def pause(self) -> None:
-        """Take the bar off the screen, where it would stay as it is."""
+        """Take the bar off the screen."""
         self._paused = time.perf_counter()
-        self._progress.live.transient = True
         self._progress.stop()
 
     def resume(self) -> None:
         self._started += time.perf_counter() - self._paused
-        self._progress.live.transient = False
         self._progress.start()
 
-    def close(self) -> None:
-        """Draw what stays on the screen, and give the terminal back."""
+    def close(self, stays: bool = False) -> None:
+        """Give the terminal back, with the bar as it is now if it is to stay."""
+        self._progress.live.transient = not stays
         try:
-            self._draw()
+            if stays:
+                self._draw()
         finally:
             self._progress.stop()
 
 
 class PrintProgressCallback(TrainerCallback):
-    """Prints when runs and epochs start and end, and a summary of the metrics after training."""
+    """Prints the plan before the first update, and after the last whether it was what ran.
 
-    _started: float | None = None
-    _updates_before: int = 0
+    Each update's values are compared with the plan, bit for bit, where schedules alone say the
+    values and none of them is a tensor.
+    """
+
+    last_in: tuple[str, ...] = ("on_training_run_end",)
+
+    _check: PlanCheck | None = None
+    _clocks: Mapping[str, float] | None = None
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
-        self._started = time.perf_counter()
-        self._updates_before = trainer.run.num_updates
-        trainer.print("Starting training run")
+        run, optimizer = trainer.run, as_one(trainer.optimizer)
+        self._check = PlanCheck(run.all_schedulers if run.steps_schedulers else ())
+        self._clocks = run.clocks
+        plan = plan_in_short(run.all_schedulers, getattr(optimizer, "param_groups", ()))
+        parts = [part for part in (_length_of(trainer), plan) if part]
+        one_line = "; ".join(parts)
+        trainer.print(readable(one_line if len(one_line) <= _WIDTH else ";\n  ".join(parts)))
 
-    def on_train_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
-        trainer.print(f"Starting epoch {trainer.run_history.current_epoch}")
-
-    def on_eval_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
-        trainer.print("Starting evaluation")
+    def on_optimizer_step_end(self, trainer: Any, **kwargs: Any) -> None:
+        if self._check is not None:
+            self._check.note(trainer.run.num_updates - 1, self._clocks or {})
+            self._clocks = self._clocks and trainer.run.clocks
 
     def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
-        done = ""
-        if self._started is not None:
-            seconds = time.perf_counter() - self._started
-            updates = trainer.run.num_updates - self._updates_before
-            done = f": {updates} updates in {seconds:.1f} s"
-        trainer.print(f"Finished training run{done}")
-        if trainer.run.accelerator.is_local_main_process:
-            table = summary_table(trainer.run_history)
-            if table.row_count:
-                Console().print(table)
-
-    def on_evaluation_run_start(self, trainer: Any, **kwargs: Any) -> None:
-        trainer.print("Starting evaluation run")
-
-    def on_evaluation_run_end(self, trainer: Any, **kwargs: Any) -> None:
-        trainer.print("Finished evaluation run")
+        if self._check is not None and str(self._check):
+            trainer.print(str(self._check))
 
 
-def summary_table(run_history: Any) -> Table:
-    """Return a row for each metric of a run: its first, lowest, highest and last value."""
-    table = Table("metric", *("first", "lowest", "highest", "last"))
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name in run_history.get_metric_names():
-        values = numbers_in(run_history.get_metric_values(name))
-        if values:
-            shown = (values[0], min(values), max(values), values[-1])
-            table.add_row(name, *(f"{value:.6g}" for value in shown))
-    return table
+def _length_of(trainer: Any) -> str:
+    """Return how many updates a run has, as far as that is known."""
+    config, made = trainer.run_config, trainer.run.num_updates
+    total, per_epoch = config.max_num_train_steps, config.num_update_steps_per_epoch
+    text = f"{config.num_epochs} epochs" if total is None else f"{total:,} updates"
+    if total is not None and per_epoch:
+        text += f", {per_epoch:,} an epoch"
+    for name, unit in _LIMITS.items():
+        if getattr(config, name) is not None:
+            text += f", at most {getattr(config, name):,} {unit}"
+    return f"{text}, continued after {made:,}" if made else text

@@ -22,7 +22,7 @@ from pytorch_accelerated.run.loop_state import (
     Window,
 )
 from pytorch_accelerated.run.processes import Processes
-from pytorch_accelerated.run.schedulers import RunSchedulers
+from pytorch_accelerated.run.schedulers import RunSchedulers, each
 from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.schedulers.optimizers import as_one
 from pytorch_accelerated.tracking import LossTracker
@@ -119,6 +119,21 @@ class Run:
     def num_updates(self) -> int:
         """Optimizer updates done."""
         return self.loop.num_updates
+
+    @property
+    def epoch(self) -> int:
+        """Epochs of the run that are done."""
+        return self.loop.epoch
+
+    @property
+    def all_schedulers(self) -> list[Any]:
+        """The schedulers, also if the Trainer has one or none."""
+        return list(each(self.trainer.scheduler))
+
+    @property
+    def steps_schedulers(self) -> bool:
+        """Whether the Trainer's own `scheduler_step` steps them, once an update."""
+        return self.schedulers.are_stepped_by_updates
 
     @property
     def clocks(self) -> dict[str, float]:

@@ -78,7 +78,7 @@ class RunSchedulers:
     """
 
     _tells_epochs: bool
-    _are_stepped_by_updates: bool
+    are_stepped_by_updates: bool
     _loop: LoopState = field(default_factory=LoopState)
     _of: Any = None
     _ways: list[tuple[Any, bool, str]] = field(default_factory=list)
@@ -184,7 +184,7 @@ class RunSchedulers:
     def warn_of_other_lengths(self, num_updates: int, config: Any) -> None:
         """Say once that a schedule is not as long as the run, which looks like a mistake."""
         # A step of one's own may count something else than updates.
-        for one in each(self._of) if self._are_stepped_by_updates else ():
+        for one in each(self._of) if self.are_stepped_by_updates else ():
             horizon = getattr(config, LIMITS.get(clock_of(one), "max_num_train_steps"))
             if horizon is not None:
                 _warn_of_another_length(one, self._start_on(one, num_updates), horizon)

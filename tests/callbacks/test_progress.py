@@ -1,10 +1,12 @@
 import io
 import re
 import sys
+from functools import partial
 
 import pytest
 import torch
 from rich.console import Console
+from torch.optim.lr_scheduler import LambdaLR
 
 from pytorch_accelerated.callbacks import (
     LogMetricsCallback,
@@ -15,6 +17,13 @@ from pytorch_accelerated.callbacks import (
     StopTrainingError,
     TrainerCallback,
 )
+from pytorch_accelerated.schedulers import (
+    ParamScheduler,
+    SchedulerWarning,
+    StatelessParamScheduler,
+)
+from pytorch_accelerated.schedules import constant, cosine, from_function, linear
+from pytorch_accelerated.trainer import Trainer
 from tests.trainer.test_mixed_precision import train_scaled
 
 
@@ -46,7 +55,7 @@ def test_without_a_terminal_no_control_character_is_printed(make_trainer, train,
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert "\r" not in printed
-    assert "Starting epoch 2" in printed
+    assert len(printed.splitlines()) == 3  # the plan, and two epochs
 
 
 def test_other_processes_draw_nothing(make_trainer, train, terminal):
@@ -149,46 +158,18 @@ def what_stays(terminal):
     return [line.strip() for line in lines if line.strip()]
 
 
-def decay(optimizer):
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 1 / (1 + k))
-
-
-@pytest.mark.parametrize("often", [1e-9, 1e9])
-@pytest.mark.parametrize("has_tensor_rate", [False, True])
-def test_the_frame_that_stays_is_exact(make_trainer, train, terminal, often, has_tensor_rate):
-    bars = ProgressBarCallback(refresh_per_second=often, console=terminal)
-    rate = torch.tensor(0.05) if has_tensor_rate else 0.05
-    trainer = make_trainer(bars, StepBasedEvaluationCallback(4), lr=rate)
-    train(trainer, num_epochs=2, create_scheduler_fn=decay)
-    values = trainer.run_history.get_metric_values
-    expected = [
-        f"evaluation 6/6 mean loss {values('intermediate_eval_loss')[0]:.4g}",
-        f"epoch 1 6/6 mean loss {values('train_loss_epoch')[0]:.4g} lr {0.05 / 6:.3g}",
-        f"evaluation 6/6 mean loss {values('eval_loss_epoch')[0]:.4g}",
-        f"evaluation 6/6 mean loss {values('intermediate_eval_loss')[1]:.4g}",
-        f"evaluation 6/6 mean loss {values('intermediate_eval_loss')[2]:.4g}",
-        f"epoch 2 6/6 mean loss {values('train_loss_epoch')[1]:.4g} lr {0.05 / 12:.3g}",
-        f"evaluation 6/6 mean loss {values('eval_loss_epoch')[1]:.4g}",
-    ]
-    shown = [" ".join(re.sub(r"[━╸╺]+", " ", line).split()) for line in what_stays(terminal)]
-    assert len(shown) == len(expected)
-    for line, start in zip(shown, expected, strict=True):
-        assert line.startswith(start)
-        assert line.endswith("0:00:00")
-
-
-def test_so_is_that_of_an_evaluation_run_and_of_averaged_weights(
-    make_trainer, train, terminal, dataset, tmp_path
+def test_bars_go_when_their_epoch_is_over_and_lines_stay(
+    make_trainer, train, terminal, dataset, tmp_path, capsys
 ):
-    bars = ProgressBarCallback(console=terminal)
+    bars = ProgressBarCallback(refresh_per_second=1e9, console=terminal)
     ema = ModelEmaCallback(save_path=tmp_path / "ema.pt", callbacks=[bars])
-    trainer = train(make_trainer(ema))
-    trainer.callback_handler.add_callback(bars)
-    trainer.evaluate(dataset, per_device_batch_size=12)
-    for line, name in zip(
-        what_stays(terminal), ["ema_model_eval_loss_epoch", "evaluation_loss"], strict=True
-    ):
-        assert f"mean loss {trainer.run_history.get_latest_metric(name):.4g}" in line
+    trainer = make_trainer(bars, LogMetricsCallback, StepBasedEvaluationCallback(4), ema)
+    train(trainer, num_epochs=2)
+    trainer.evaluate(dataset)
+    # While a bar is there, lines are printed above it, by what draws it.
+    lines = [*what_stays(terminal), *capsys.readouterr().out.splitlines()]
+    starts = ["update 4", "update 8", "update 12", "epoch 1/2", "epoch 2/2", "evaluation_loss"]
+    assert [line[: len(start)] for line, start in zip(lines, starts, strict=True)] == starts
 
 
 def test_a_run_that_is_interrupted_leaves_the_loss_of_its_last_batch(
@@ -207,16 +188,15 @@ def test_a_run_that_is_interrupted_leaves_the_loss_of_its_last_batch(
     (line,) = what_stays(terminal)
     assert "3/6" in line
     assert f" loss {losses[-1]:.4g}" in line
-    assert "mean" not in line
 
 
 @pytest.mark.usefixtures("own_accelerator_state")
 def test_making_up_for_skipped_updates_does_not_count_beyond_the_total(terminal):
     train_scaled(ProgressBarCallback(1e9, console=terminal), overflow_at=(0, 1, 5))
-    first, second = what_stays(terminal)
-    assert "4/4" in first
-    assert "7/7" in second
-    assert not re.search(r"[567]/4", terminal.file.getvalue())
+    drawn = terminal.file.getvalue()
+    assert "4/4" in drawn
+    assert "7/7" in drawn
+    assert not re.search(r"[567]/4", drawn)
 
 
 def test_a_loss_is_read_only_when_a_bar_is_drawn(make_trainer, train, terminal, monkeypatch):
@@ -229,38 +209,104 @@ def test_a_loss_is_read_only_when_a_bar_is_drawn(make_trainer, train, terminal, 
     assert len(reads) == 12
 
 
-def test_runs_and_epochs_are_announced(make_trainer, train, capsys, dataset):
-    trainer = make_trainer(PrintProgressCallback)
-    train(trainer, num_epochs=2)
-    trainer.evaluate(dataset, per_device_batch_size=4)
-    lines = capsys.readouterr().out.splitlines()
-    assert {
-        "Starting training run",
-        "Starting epoch 1",
-        "Starting epoch 2",
-        "Starting evaluation",
-        "Starting evaluation run",
-        "Finished evaluation run",
-    } <= set(lines)
-    assert any(line.startswith("Finished training run: 12 updates in") for line in lines)
+def announced(capsys, make_trainer, train, schedules, **options):
+    """The lines of a run of two epochs, of 6 updates each."""
+    create = schedules and ParamScheduler.create_scheduler_fn(**schedules)
+    train(make_trainer(PrintProgressCallback), 2, create_scheduler_fn=create, **options)
+    return capsys.readouterr().out.splitlines()
 
 
-def test_a_start_of_ones_own_leaves_no_time_to_tell(make_trainer, train, capsys):
-    class Own(PrintProgressCallback):
-        def on_training_run_start(self, trainer, **kwargs):
-            pass
-
-    train(make_trainer(Own))
-    assert "Finished training run\n" in capsys.readouterr().out
+COSINE = linear(2, start=0.0) >> cosine(10, end=0.01)
 
 
-def test_a_table_sums_the_metrics_up_at_the_end(make_trainer, train, capsys):
-    train(make_trainer(PrintProgressCallback).script(0.5, 0.125, 0.25), num_epochs=3)
-    lines = capsys.readouterr().out.splitlines()
-    (row,) = [line for line in lines if "score" in line]
-    numbers = [cell.strip() for cell in row.replace("|", "│").split("│") if cell.strip()]
-    assert numbers == ["score", "0.5", "0.125", "0.5", "0.25"]
-    assert any("first" in line and "lowest" in line and "last" in line for line in lines)
+@pytest.mark.parametrize(
+    ("schedules", "plan"),
+    [
+        ({"lr": COSINE}, "lr 0 → 0.05 → 5e-4"),
+        ({"lr": COSINE, "momentum": constant(12, 0.9)}, "lr 0 → 0.05 → 5e-4, momentum 0.45"),
+        ({"momentum": linear(12, end=0.2)}, "lr 0.05, momentum 0.5 → 0.1"),
+        ({"lr": cosine(4, end=0.0).repeat(3, peak=0.5)}, "lr 0.05 → 0 → 0.025 → … → 0"),
+        ({"lr": cosine(2, end=0.0).repeat()}, "lr 0.05 → …"),
+        ({"lr": from_function(lambda k: 1 / (1 + k))}, "lr 0.05 → …"),
+    ],
+)
+def test_the_plan_is_told_before_and_that_it_was_kept_after(
+    capsys, make_trainer, train, schedules, plan
+):
+    assert announced(capsys, make_trainer, train, schedules) == [
+        f"12 updates, 6 an epoch; {plan}",
+        "applied == planned (12 updates)",
+    ]
+
+
+def test_without_a_plan_nothing_is_said_to_be_kept(capsys, make_trainer, train):
+    assert announced(capsys, make_trainer, train, None) == ["12 updates, 6 an epoch; lr 0.05"]
+    train(make_trainer(PrintProgressCallback), create_scheduler_fn=partial(LambdaLR, lr_lambda=abs))
+    assert capsys.readouterr().out == "6 updates, 6 an epoch; lr by LambdaLR\n"
+
+
+def test_a_limit_in_samples_and_a_plan_in_samples(capsys, make_trainer, train):
+    schedules = {"lr": linear(40, end=0.0), "clock": "samples"}
+    lines = announced(capsys, make_trainer, train, schedules, max_samples=40)
+    assert lines[0] == "12 updates, 6 an epoch, at most 40 samples; lr 0.05 → 0"
+    assert lines[-1] == "applied == planned (10 updates)"
+
+
+def test_an_update_that_ran_with_another_value_is_told(capsys, make_trainer, train, probe):
+    def disturb(trainer, **kwargs):
+        if trainer.num_updates == 4:
+            trainer.optimizer.param_groups[0]["lr"] = 0.125
+
+    trainer = make_trainer(PrintProgressCallback, probe(on_update_end=disturb))
+    create = ParamScheduler.create_scheduler_fn(lr=constant(12))
+    with pytest.warns(SchedulerWarning, match="0.125"):
+        train(trainer, create_scheduler_fn=create)
+    assert capsys.readouterr().out.splitlines()[1] == (
+        "applied != planned: first at update 4, lr of parameter group 0: "
+        "planned 0.05, applied 0.125"
+    )
+
+
+def test_no_comparison_where_steps_are_not_counted_in_updates(capsys, train, make_trainer):
+    class BySamples(Trainer):
+        def scheduler_step(self):
+            self.scheduler.step_update(4 * self.num_updates)
+
+    trainer = make_trainer(PrintProgressCallback, trainer=BySamples)
+    train(trainer, create_scheduler_fn=lambda o: StatelessParamScheduler(o, lr=linear(24, end=0.0)))
+    assert capsys.readouterr().out == "6 updates, 6 an epoch; lr 0.05 → 0\n"
+
+
+def test_tensors_are_not_read_and_added_groups_wait_for_their_scheduler(
+    capsys, train, make_trainer, probe
+):
+    create = ParamScheduler.create_scheduler_fn(lr=linear(6, end=0.0))
+    train(make_trainer(PrintProgressCallback, lr=torch.tensor(0.05)), create_scheduler_fn=create)
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+    def add(trainer, **kwargs):
+        if trainer.num_updates == 2:
+            weight = torch.nn.Parameter(torch.ones(1))
+            trainer.optimizer.add_param_group({"params": [weight], "lr": 0.1, "momentum": 0.0})
+
+    train(make_trainer(PrintProgressCallback, probe(on_update_end=add)), create_scheduler_fn=create)
+    # The group's first update ran with its base, before the scheduler had seen it.
+    assert capsys.readouterr().out.splitlines()[1] == "applied == planned (5 updates)"
+
+
+def test_plans_of_groups_are_told_apart(capsys, train):
+    model = torch.nn.Sequential(*(torch.nn.Linear(3, 3) for _ in range(4)))
+    groups = [{"params": one.parameters(), "lr": 10.0**-i} for i, one in enumerate(model)]
+    groups[0]["name"] = "head"
+    optimizer = torch.optim.SGD(groups, momentum=0.5)
+    trainer = Trainer(model, lambda y, x: y.mean(), optimizer, [PrintProgressCallback])
+    schedules = {"lr": linear(6, end=0.0), "momentum": {"head": constant(6)}}
+    train(trainer, create_scheduler_fn=ParamScheduler.create_scheduler_fn(**schedules))
+    assert capsys.readouterr().out.splitlines() == [
+        "6 updates, 6 an epoch;",
+        "  lr 1 → 0 (head), 0.1 → 0 (SGD/1) and 2 more, momentum 0.5 (head)",
+        "applied == planned (6 updates)",
+    ]
 
 
 def test_a_rate_of_drawing_that_is_not_positive_is_refused():
