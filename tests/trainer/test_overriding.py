@@ -100,7 +100,7 @@ def test_a_history_may_hold_other_things_than_numbers(capsys):
     trainer = make_trainer(Confusion(), *get_default_callbacks(progress_bar=False))
     trainer.train(**RUN, num_epochs=1)
     assert trainer.run_history.get_latest_metric("per_class") == [0.1, 0.2]
-    assert "train_loss_epoch" in capsys.readouterr().out
+    assert "train_loss -0.1500  per_class [0.1, 0.2]  best None" in capsys.readouterr().out
 
 
 def test_callbacks_may_be_changed_between_runs():
