@@ -1,7 +1,6 @@
 """The parts of rich that are used; importing them leaves Python's random generator as it was."""
 
 import random
-from typing import Any
 
 _random_state = random.getstate()
 
@@ -38,7 +37,7 @@ class _AsciiConsole(Console):
     encoding = "ascii"
 
 
-def new_console(**options: Any) -> Console:
+def new_console() -> Console:
     """Return a console on standard output, in ASCII where the locale says so."""
-    console = Console(**options)
-    return _AsciiConsole(**options) if is_ascii(console.encoding) else console
+    console = Console()
+    return _AsciiConsole() if is_ascii(console.encoding) else console
