@@ -79,11 +79,20 @@ def _be_rank(script: str, arguments: list[str], environment: dict[str, str], out
         os.dup2(file.fileno(), 2)
     os.chdir(ROOT)
     sys.argv[1:] = arguments
+    without_datasets()
     if script.endswith(".py"):
         runpy.run_path(script, run_name="__main__")
     else:
         runpy.run_module(script, run_name="__main__", alter_sys=True)
     sys.stdout.flush()
+
+
+def without_datasets() -> None:
+    """Keep Accelerate from importing Hugging Face's data sets on each of several processes.
+
+    It does so to know one of their classes, and it takes longer than most of what is tested.
+    """
+    sys.modules["datasets"] = None  # type: ignore[assignment]
 
 
 def torchrun(num_processes: int, *script: object) -> list[str]:

@@ -35,6 +35,7 @@ from pytorch_accelerated.callbacks import (
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import cosine, linear
 from pytorch_accelerated.trainer import Trainer
+from tests.launching import without_datasets
 
 NUM_KILLS = 20
 NUM_UPDATES = 72
@@ -280,6 +281,7 @@ def new(folder):
 
 
 def main(base):
+    without_datasets()
     results = {}
     for seed, (name, case) in enumerate(CASES.items()):
         results[name] = kill_again_and_again(case, base / name, seed)

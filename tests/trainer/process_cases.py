@@ -29,6 +29,7 @@ from pytorch_accelerated.checkpoints.contents import files_of, read_state
 from pytorch_accelerated.checkpoints.folders import write_folder
 from pytorch_accelerated.schedulers import CosineLrScheduler, ParamScheduler
 from pytorch_accelerated.schedules import linear
+from tests.launching import without_datasets
 from tests.trainer.tiny import Record, Scale, Stream, mean_output, numbers
 
 GLOBAL_BATCH = 4
@@ -692,6 +693,7 @@ def unfrozen(within_a_run):
 
 
 def main(folder):
+    without_datasets()
     cases = {
         f"scheduled {samples} {accumulate} {limit} {skipped}": partial(
             scheduled, samples, accumulate, limit, skipped
