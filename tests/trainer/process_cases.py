@@ -692,7 +692,8 @@ def unfrozen(within_a_run):
     return {"error": None, "weights": [p.flatten().tolist() for p in model.parameters()]}
 
 
-def main(folder):
+def main(folder, *names):
+    """Run the cases of these names, or all."""
     without_datasets()
     cases = {
         f"scheduled {samples} {accumulate} {limit} {skipped}": partial(
@@ -754,7 +755,7 @@ def main(folder):
     cases["resumed on more"] = partial(resumed_on_more, folder)
     cases["saved_files"] = partial(saved_files, folder)
     cases["failed_to_write"] = partial(failed_to_write, folder)
-    results = {name: case() for name, case in cases.items()}
+    results = {name: cases[name]() for name in names or cases}
     runpy.run_path(str(folder / "train.py"), run_name="__main__")
     (folder / f"results_{RANK}.json").write_text(json.dumps(results))
     end_soon()
@@ -771,4 +772,4 @@ def end_soon():
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

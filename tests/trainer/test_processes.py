@@ -1,4 +1,4 @@
-"""Real processes on CPU, launched in several ways; each launch runs all of process_cases.py."""
+"""Real processes on CPU, launched in several ways, which run the cases of process_cases.py."""
 
 import functools
 import json
@@ -39,7 +39,7 @@ def as_documented(command, folder):
     else:
         port = f"--main_process_port={free_port()}"
         launcher[:2] = [sys.executable, "-m", "accelerate.commands.launch", port]
-    launcher += [str(SCRIPT), str(folder)]
+    launcher += [str(SCRIPT), str(folder), *FEW]
     return run(launcher, seconds=240, ACCELERATE_USE_CPU=None, **SET)
 
 
@@ -54,13 +54,14 @@ def two_nodes(folder):
     return output
 
 
-LAUNCHES = {
-    "one": (partial(fork, 1), 1),
-    "four": (partial(fork, 4), 4),
+# Those of all cases, and those of few, which have to come to the same as with all.
+OF_ALL = {"one": (partial(fork, 1), 1), "four": (partial(fork, 4), 4), "two_nodes": (two_nodes, 2)}
+FEW = ["scheduled 21 3 4 True", "same_global_batches", "counted", "stopped on_update_end"]
+OF_FEW = {
     "torchrun": (partial(as_documented, COMMANDS[1]), 2),
     "accelerate_launch": (partial(as_documented, COMMANDS[2]), 2),
-    "two_nodes": (two_nodes, 2),
 }
+LAUNCHES = OF_ALL | OF_FEW
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +80,17 @@ def results(tmp_path_factory):
     return of
 
 
-@pytest.fixture(params=LAUNCHES)
+@pytest.fixture(params=OF_ALL)
 def cases(request, results):
     processes, _ = results(request.param)
     return lambda case: [process[case] for process in processes]
+
+
+@pytest.mark.parametrize("name", OF_FEW)
+def test_the_documented_launches_come_to_what_any_two_processes_do(results, name):
+    found, expected = results(name)[0], results("two_nodes")[0]
+    for of_one, with_all in zip(found, expected, strict=True):
+        assert of_one == {case: with_all[case] for case in FEW}
 
 
 def test_samples_and_items_are_counted_over_all_processes_and_time_on_the_first(cases):
@@ -303,7 +311,7 @@ def test_a_stop_on_one_process_ends_the_run_on_all(cases, event, alone, several)
 def test_the_message_of_the_process_that_stopped_is_printed_once_on_each_machine(results, name):
     _, output = results(name)
     machines = 2 if name == "two_nodes" else 1
-    assert output.count("the last process has enough") == 6 * machines
+    assert output.count("the last process has enough") == (6 if name in OF_ALL else 1) * machines
 
 
 def test_gathering_keeps_every_entry_of_every_process_that_is_not_all_padding(cases):
