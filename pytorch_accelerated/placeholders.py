@@ -218,9 +218,10 @@ def _look_up(trainer: Any, name: str) -> Any:
         )
     if number is None:
         raise ValueError(
-            f"{name} is not known in this run, which has no such data or data without a length. "
-            f"Give max_num_train_steps and use MAX_NUM_TRAIN_STEPS, or write a number. A schedule "
-            f"for such data can be in updates or in shares of the run, but not in epochs."
+            f"{name} is not known in this run, which has no such data, data without a length, or "
+            f"epochs of different numbers of updates, as gradient_accumulation_steps "
+            f"changes. Give max_num_train_steps and use MAX_NUM_TRAIN_STEPS, or write a number. A "
+            f"schedule for such data can be in updates or in shares of the run, but not in epochs."
         )
     return number
 

@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from pytorch_accelerated import checks
+from pytorch_accelerated.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,18 @@ class TrainerRunConfig:
         train_dl_kwargs: Arguments of the training data loader; ``None`` in an evaluation run.
         eval_per_device_batch_size: Evaluation batch size of one process.
         eval_dl_kwargs: Arguments of the evaluation data loader, ``None`` if there is none.
-        gradient_accumulation_steps: Batches per optimizer update.
+        gradient_accumulation_steps: Batches per optimizer update, or the schedule of them.
         gradient_clip_value: Largest absolute value of a gradient element.
         train_total_batch_size: Samples per update, over all processes:
-            ``train_per_device_batch_size * num_processes * gradient_accumulation_steps``.
+            ``train_per_device_batch_size * num_processes * gradient_accumulation_steps``;
+            ``None`` if a schedule changes it.
         eval_total_batch_size: ``eval_per_device_batch_size * num_processes``.
         num_update_steps_per_epoch: Updates in a whole epoch:
             ``ceil(batches of one process / gradient_accumulation_steps)``; 0 in an evaluation
-            run, ``None`` if the training data has no length.
+            run, ``None`` if the training data has no length, or a schedule changes it.
         num_local_update_steps_per_epoch: The same number.
         max_num_train_steps: Updates of this run, its horizon: the smaller of the given limit
-            and ``num_epochs * num_update_steps_per_epoch``; ``None`` if neither is known.
+            and the updates of all epochs; ``None`` if neither is known.
         is_local_process_zero: Whether this process is the first on its machine.
         is_world_process_zero: Whether this process is the first of all.
         is_distributed: Whether there are several processes.
@@ -57,7 +59,7 @@ class TrainerRunConfig:
     train_dl_kwargs: dict[str, Any] | None
     eval_per_device_batch_size: int | None
     eval_dl_kwargs: dict[str, Any] | None
-    gradient_accumulation_steps: int
+    gradient_accumulation_steps: int | Schedule
     gradient_clip_value: float | None
     train_total_batch_size: int | None
     eval_total_batch_size: int | None
@@ -84,27 +86,6 @@ class TrainerRunConfig:
                 sampler = (kwargs or {}).get(name)
                 shared[id(sampler)] = sampler
         return copy.deepcopy(fields, shared)
-
-
-def horizon(
-    num_epochs: int,
-    updates_per_epoch: int | None,
-    max_num_train_steps: int | None,
-    num_replanned: int = 0,
-) -> int | None:
-    """Return the number of updates of a run: whichever limit comes first.
-
-    It is ``None`` if it is not known before the data has been seen. ``num_replanned`` is by how
-    many updates the run is longer than its epochs say, since it began with other batches.
-
-    Example:
-        >>> horizon(3, 10, None), horizon(3, 10, 25), horizon(1, 10, 25), horizon(3, None, 25)
-        (30, 25, 10, 25)
-    """
-    if updates_per_epoch is None:
-        return max_num_train_steps
-    total = num_epochs * updates_per_epoch + num_replanned
-    return total if max_num_train_steps is None else min(total, max_num_train_steps)
 
 
 # What users ask for, checked

@@ -25,10 +25,19 @@ from pytorch_accelerated.placeholders import (
     TrainerPlaceholderValues,
     replace_trainer_placeholder_values,
 )
-from pytorch_accelerated.run import checkpointing, data, loop, preparing, processes, single_file
+from pytorch_accelerated.run import (
+    checkpointing,
+    data,
+    loop,
+    preparing,
+    processes,
+    single_file,
+    windows,
+)
 from pytorch_accelerated.run.run import NumUpdates, Run
 from pytorch_accelerated.run.schedulers import RunSchedulers, make_schedulers
 from pytorch_accelerated.schedulers.optimizers import as_one
+from pytorch_accelerated.schedules import Schedule
 from pytorch_accelerated.tracking import InMemoryRunHistory, LossTracker, RunHistory
 
 __all__ = [
@@ -132,7 +141,7 @@ class Trainer:
         eval_dataset: Any = None,
         per_device_batch_size: int = 8,
         max_num_train_steps: int | None = None,
-        gradient_accumulation_steps: int = 1,
+        gradient_accumulation_steps: int | Schedule | str = 1,
         gradient_clip_value: float | None = None,
         create_scheduler_fn: Any = None,
         train_dataloader_kwargs: dict[str, Any] | None = None,
@@ -164,7 +173,10 @@ class Trainer:
             per_device_batch_size: Batch size of one process.
             max_num_train_steps: Largest number of optimizer updates.
             gradient_accumulation_steps: Batches per optimizer update. A window of batches that
-                the end of an epoch cuts short is averaged over the batches that it has.
+                the end of an epoch cuts short is averaged over the batches that it has. A schedule
+                of whole numbers, also as text, has as many as it says of each update:
+                ``milestones({500: 2.0, 1_000: 4.0})``. Updates that mixed precision skips count
+                there, so the number of updates is known before the run.
             gradient_clip_value: Bound on each element of the gradients, which are clipped to
                 [−v, v] once an update.
             create_scheduler_fn: Takes the optimizer, or the list of them, and returns a scheduler,
@@ -222,9 +234,7 @@ class Trainer:
         per_device_batch_size = run_config.batch_size(per_device_batch_size, **loader_kwargs)
         num_epochs = checks.whole("num_epochs", num_epochs, 1)
         max_num_train_steps = run_config.optional_count("max_num_train_steps", max_num_train_steps)
-        gradient_accumulation_steps = checks.whole(
-            "gradient_accumulation_steps", gradient_accumulation_steps, 1
-        )
+        steps = windows.checked(gradient_accumulation_steps)
         # An infinite bound only has the gradients measured.
         if gradient_clip_value not in (None, math.inf):
             checks.positive("gradient_clip_value", gradient_clip_value)
@@ -262,7 +272,7 @@ class Trainer:
             config = self._create_run_config(
                 per_device_batch_size=per_device_batch_size,
                 num_epochs=num_epochs,
-                gradient_accumulation_steps=gradient_accumulation_steps,
+                gradient_accumulation_steps=steps,
                 max_num_train_steps=max_num_train_steps,
                 gradient_clip_value=gradient_clip_value,
             )

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "borrowed": "checks",
     "placeholders": "checks",
     "ema": "borrowed checks",
-    "run_config": "checks",
+    "run_config": "checks schedules",
     "finetuning": "borrowed checks",
     "tracking": "checks",
     "schedules": "checks door",

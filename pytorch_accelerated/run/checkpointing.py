@@ -378,7 +378,7 @@ def _checked(saved: dict[str, Any]) -> dict[str, Any]:
                 value = getattr(instance, name)
                 is_whole = type(value) is int
                 is_right = isinstance(value, hint) or (is_whole and isinstance(0.5, hint))
-                is_low = is_whole and value < least and name not in ("num_replanned", "data_seed")
+                is_low = is_whole and value < least and name != "data_seed"
                 if not is_right or is_low or isinstance(value, bool) != (hint is bool):
                     raise TypeError(f"{name}={value!r}")
     except (AttributeError, LookupError, TypeError, ValueError) as error:

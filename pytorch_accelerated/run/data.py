@@ -8,7 +8,7 @@ import itertools
 import os
 import random
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,6 @@ from torch.utils.data import (
 
 from pytorch_accelerated.checks import kind_of
 from pytorch_accelerated.run.loop_state import EpochGenerator
-from pytorch_accelerated.run.processes import warn
 
 MAX_DEFAULT_WORKERS = 4
 
@@ -235,38 +234,6 @@ def tell_epoch(loader: Any, epoch: int) -> None:
         loader.iteration = epoch  # Accelerate's loaders tell it
     for one in (*owners(loader)[1:], getattr(loader, "dataset", None)):
         tell_epoch_to(one, epoch)
-
-
-def accumulation_windows(
-    loader: Iterable[Any], remaining: int | None, window_size: int, first_batch: int = 0
-) -> Iterator[tuple[int, Any, int, bool]]:
-    """Yield batches: the index, the batch, the size of its window, whether it completes it.
-
-    A window holds the batches of one update, and the last window of an epoch what is left. Where
-    that is, the number of remaining batches tells; if it is not known, a window's batches are
-    collected before the first of them is given. The loader begins with the epoch's batch of index
-    ``first_batch``, where a window begins.
-    """
-    batches = iter(loader)
-    given = 0
-    if remaining is None or window_size == 1:
-        while window := list(itertools.islice(batches, window_size)):
-            for position, batch in enumerate(window, 1):
-                yield first_batch + given, batch, len(window), position == len(window)
-                given += 1
-    else:
-        for batch in itertools.islice(batches, remaining):
-            start = given - given % window_size
-            size = min(window_size, remaining - start)
-            yield first_batch + given, batch, size, given + 1 == start + size
-            given += 1
-    if remaining is not None and given != remaining:
-        num_dropped = given % window_size
-        warn(
-            f"the training data loader gave {given} batches in this epoch, but its length is "
-            f"{remaining}: the updates of this run were planned for the latter"
-            + (f", and the last {num_dropped} batches make no update" if num_dropped else ""),
-        )
 
 
 # Tensors in memory: one index for each tensor, not one for each sample

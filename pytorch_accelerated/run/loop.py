@@ -12,14 +12,8 @@ from torch import Tensor, nn
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
-from pytorch_accelerated.run import checkpointing, counts, preparing
-from pytorch_accelerated.run.data import (
-    accumulation_windows,
-    batches_after,
-    by_rows,
-    length,
-    tell_epoch,
-)
+from pytorch_accelerated.run import checkpointing, counts, preparing, windows
+from pytorch_accelerated.run.data import batches_after, by_rows, length, tell_epoch
 from pytorch_accelerated.run.loop_state import Stage
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, no_buffer_broadcast, warn
 from pytorch_accelerated.run.run import Run
@@ -144,7 +138,9 @@ def train_pass(trainer: Any, run: Run, loader: Any) -> None:
         return
     num_batches = length(loader)
     num_left = None if num_batches is None else max(0, num_batches - loop.batch)
-    batches = accumulation_windows(batches_left(run, loader), num_left, steps, loop.batch)
+    batches = windows.accumulation_windows(
+        batches_left(run, loader), num_left, windows.sizes(steps, loop), loop.batch
+    )
     for step, batch, window.size, is_last in batches:
         window.is_open = True
         with nullcontext() if is_last or is_alone else run.accelerator.no_sync(trainer.model):
@@ -158,7 +154,7 @@ def train_pass(trainer: Any, run: Run, loader: Any) -> None:
             run.fire("on_update_end")
         if run.asked_for:
             checkpointing.save_what_was_asked_for(run)
-        if is_alone or loop.batch // steps % STOP_CHECK_INTERVAL == 0:
+        if is_alone or loop.num_attempts % STOP_CHECK_INTERVAL == 0:
             run.processes.agree_on_stop()
         if run.checkpoints is not None:
             checkpointing.after_update(run, was_made)

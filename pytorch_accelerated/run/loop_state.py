@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,8 +45,10 @@ class LoopState:
         first_history_epoch: The run history's epoch when the run began.
         stage: What of the epoch at hand is to come next.
         is_cut_short: Whether the limit on updates ended the pass at hand before its last batch.
-        num_replanned: By how many updates the run is longer than its epochs have updates, since
-            it began with other batches.
+        plan_epoch: Where the run's windows are planned from, if it was continued with other
+            batches: the epochs that were done there,
+        plan_batch: the batches of the next one,
+        plan_update: and the updates.
         num_skipped: Updates that mixed precision has skipped and no second pass has made up for.
         num_repeats: Passes of the epoch at hand that are done. It has a second one only if it is
             the run's last, to make up for skipped updates.
@@ -63,7 +64,9 @@ class LoopState:
     first_history_epoch: int = 1
     stage: Stage = Stage.BEGIN
     is_cut_short: bool = False
-    num_replanned: int = 0
+    plan_epoch: int = 0
+    plan_batch: int = 0
+    plan_update: int = 0
     num_skipped: int = 0
     num_repeats: int = 0
     samples: int | None = None
@@ -77,6 +80,11 @@ class LoopState:
     def history_epoch(self) -> int:
         """The run history's epoch that the next batch belongs to."""
         return self.first_history_epoch + self.epoch
+
+    @property
+    def num_attempts(self) -> int:
+        """Updates done, and those that mixed precision has skipped and that are still to come."""
+        return self.num_updates + self.num_skipped
 
     @property
     def epoch_seed(self) -> int:
@@ -132,7 +140,7 @@ class Plan:
     max_num_train_steps: int | None
     num_batches_per_epoch: int | None
     per_device_batch_size: int | None
-    gradient_accumulation_steps: int
+    gradient_accumulation_steps: int | str
     num_processes: int
     gradient_clip_value: float | None
     gradient_clip_norm: float | None
@@ -141,16 +149,6 @@ class Plan:
     max_samples: int | None = None
     max_items: int | None = None
     max_time: int | None = None
-
-    @property
-    def num_updates_per_epoch(self) -> int | None:
-        """Updates in a whole epoch."""
-        batches = self.num_batches_per_epoch
-        return None if batches is None else self.updates_in(batches)
-
-    def updates_in(self, num_batches: int) -> int:
-        """Updates that so many batches are made into."""
-        return math.ceil(num_batches / self.gradient_accumulation_steps)
 
     @property
     def _samples_per_batch(self) -> int:
@@ -179,24 +177,21 @@ _OF_THE_DATA = (
 def transferred(loop: LoopState, before: Plan, now: Plan) -> LoopState:
     """The position of a run in the batches of another plan.
 
-    The samples of the epoch that are done stay done, except that a part of an update is done
+    The samples of the epoch that are done stay done, except that a part of a batch is done
     again. Updates of the new plan are counted from those that the old one had planned to be done
     by then, so that schedules end with the run.
     """
     if all(getattr(now, name) == getattr(before, name) for name in _OF_THE_DATA):
         return loop
     total = now.num_batches_per_epoch
-    if loop.batch == before.num_batches_per_epoch and total is not None:
-        batch = total
-    else:
-        batch = loop.batch * before._samples_per_batch // now._samples_per_batch
-        batch -= batch % now.gradient_accumulation_steps
-        batch = batch if total is None else min(batch, total)
-    num_replanned = loop.num_replanned
-    if before.num_updates_per_epoch is not None and now.num_updates_per_epoch is not None:
-        num_replanned += loop.epoch * (before.num_updates_per_epoch - now.num_updates_per_epoch)
-        num_replanned += before.updates_in(loop.batch) - now.updates_in(batch)
-    return replace(loop, batch=batch, num_replanned=num_replanned)
+    batch = loop.batch * before._samples_per_batch // now._samples_per_batch
+    if total is not None:
+        is_all = loop.batch == before.num_batches_per_epoch
+        batch = total if is_all else min(batch, total)
+    # In a second pass, which makes up for what was skipped, all windows of the epoch are planned.
+    planned = batch if total is None or not loop.num_repeats else total
+    begin = replace(loop, plan_epoch=loop.epoch, plan_batch=planned)
+    return replace(begin, batch=batch, plan_update=loop.num_attempts)
 
 
 def check_not_behind(loop: LoopState, now: Plan) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -22,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from pytorch_accelerated.callbacks.base import CallbackHandler, StopTrainingError
-from pytorch_accelerated.run import checkpointing, counts, sharing
+from pytorch_accelerated.run import checkpointing, counts, sharing, windows
 from pytorch_accelerated.run.data import (
     batch_size_of,
     check_not_empty,
@@ -34,8 +33,9 @@ from pytorch_accelerated.run.loop_state import EpochGenerator, Plan, Stage
 from pytorch_accelerated.run.processes import runs_on_cpu, warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run.schedulers import class_name
-from pytorch_accelerated.run_config import TrainerRunConfig, horizon
+from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.schedulers.optimizers import each_of, groups_in
+from pytorch_accelerated.schedules import Schedule
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -296,7 +296,7 @@ def make_config(
     trainer: Any,
     per_device_batch_size: int | None,
     num_epochs: int,
-    gradient_accumulation_steps: int,
+    gradient_accumulation_steps: int | Schedule,
     max_num_train_steps: int | None,
     gradient_clip_value: float | None,
 ) -> TrainerRunConfig:
@@ -304,25 +304,26 @@ def make_config(
     accelerator, num_processes = trainer.run.accelerator, trainer.run.processes.count
     train_size = batch_size_of(trainer._train_dl_kwargs or {}, per_device_batch_size)
     eval_size = batch_size_of(trainer._eval_dl_kwargs or {}, train_size)
-    updates: int | None = 0
-    if trainer._train_dataloader is not None:
-        batches = length(trainer._train_dataloader)
-        updates = None if batches is None else math.ceil(batches / gradient_accumulation_steps)
+    steps, loader = gradient_accumulation_steps, trainer._train_dataloader
+    num_batches = 0 if loader is None else length(loader)
+    changes = isinstance(steps, Schedule)
+    per_epoch = None if changes else windows.num_updates(steps, 1, num_batches)
+    batch_of_all = None if train_size is None or changes else train_size * num_processes * steps
     return TrainerRunConfig(
         num_epochs=num_epochs,
         train_per_device_batch_size=train_size,
         train_dl_kwargs=trainer._train_dl_kwargs,
         eval_per_device_batch_size=eval_size,
         eval_dl_kwargs=trainer._eval_dl_kwargs,
-        gradient_accumulation_steps=gradient_accumulation_steps,
+        gradient_accumulation_steps=steps,
         gradient_clip_value=gradient_clip_value,
-        train_total_batch_size=(
-            None if train_size is None else train_size * num_processes * gradient_accumulation_steps
-        ),
+        train_total_batch_size=batch_of_all,
         eval_total_batch_size=None if eval_size is None else eval_size * num_processes,
-        num_update_steps_per_epoch=updates,
-        num_local_update_steps_per_epoch=updates,
-        max_num_train_steps=horizon(num_epochs, updates, max_num_train_steps),
+        num_update_steps_per_epoch=per_epoch,
+        num_local_update_steps_per_epoch=per_epoch,
+        max_num_train_steps=windows.num_updates(
+            steps, num_epochs, num_batches, max_num_train_steps
+        ),
         is_local_process_zero=accelerator.is_local_main_process,
         is_world_process_zero=accelerator.is_main_process,
         is_distributed=num_processes > 1,
@@ -347,7 +348,7 @@ def make_plan(
         max_num_train_steps=max_num_train_steps,
         num_batches_per_epoch=length(run.trainer._train_dataloader),
         per_device_batch_size=config.train_per_device_batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        gradient_accumulation_steps=_plain(config.gradient_accumulation_steps),
         num_processes=config.num_processes,
         gradient_clip_value=config.gradient_clip_value,
         gradient_clip_norm=config.gradient_clip_norm,
@@ -357,22 +358,26 @@ def make_plan(
     )
     if saved is not None:
         checkpointing.take_position(run, saved, run.plan)
-        updates = horizon(
+        loop = run.loop
+        updates = windows.num_updates(
+            config.gradient_accumulation_steps,
             config.num_epochs,
-            config.num_update_steps_per_epoch,
+            run.plan.num_batches_per_epoch,
             max_num_train_steps,
-            run.loop.num_replanned,
+            begin=(loop.plan_epoch, loop.plan_batch, loop.plan_update),
         )
         run.config = run.trainer.run_config = replace(config, max_num_train_steps=updates)
 
 
+def _plain(value: Any) -> Any:
+    """Return a schedule as text, and all else as it is."""
+    return repr(value) if isinstance(value, Schedule) else value
+
+
 def start_trackers(run: Run) -> None:
     """Start the experiment trackers."""
-    config = {
-        name: value
-        for name, value in run.config.to_dict().items()
-        if isinstance(value, (bool, int, float, str))
-    }
+    plain = {name: _plain(value) for name, value in run.config.to_dict().items()}
+    config = {name: one for name, one in plain.items() if isinstance(one, bool | int | float | str)}
     run.accelerator.init_trackers(run.trainer._project_name, config=config)
 
 

@@ -1,5 +1,6 @@
 """Going on with another plan: the position is kept, and what differs is said once."""
 
+import math
 import re
 import warnings
 from functools import partial
@@ -12,8 +13,14 @@ from torch.optim import lr_scheduler
 
 from pytorch_accelerated import TrainerPlaceholderValues as T
 from pytorch_accelerated.callbacks import ScheduleMonitorCallback, TrainerCallback
-from pytorch_accelerated.run.loop_state import LoopState, Plan, check_not_behind, transferred
-from pytorch_accelerated.run_config import horizon
+from pytorch_accelerated.run.loop_state import (
+    _OF_THE_DATA,
+    LoopState,
+    Plan,
+    check_not_behind,
+    transferred,
+)
+from pytorch_accelerated.run.windows import num_updates
 from pytorch_accelerated.schedulers import (
     CosineLrScheduler,
     ParamScheduler,
@@ -503,19 +510,26 @@ plans = st.builds(
 )
 
 
-@given(plans, plans, st.integers(0, 2), st.integers(0, 30))
-def test_a_plan_has_as_many_updates_as_are_done_and_left(before, now, epoch, windows):
+@given(plans, plans, st.integers(0, 2), st.integers(0, 30), st.integers(0, 3))
+def test_a_plan_has_as_many_updates_as_are_done_and_left(before, now, epoch, windows, skipped):
     batch = min(windows * before.gradient_accumulation_steps, before.num_batches_per_epoch)
-    done = epoch * before.num_updates_per_epoch + before.updates_in(batch)
-    loop = transferred(LoopState(epoch=epoch, batch=batch, num_updates=done), before, now)
-    assert (loop.epoch, loop.num_updates) == (epoch, done)
-    assert loop.batch <= now.num_batches_per_epoch
-    assert loop.batch == now.num_batches_per_epoch or not (
-        loop.batch % now.gradient_accumulation_steps
-    )
-    left = (now.num_epochs - epoch) * now.num_updates_per_epoch - now.updates_in(loop.batch)
-    total = horizon(now.num_epochs, now.num_updates_per_epoch, None, loop.num_replanned)
-    assert total == done + left
+    loop = LoopState(epoch=epoch, batch=batch, num_updates=100 - skipped, num_skipped=skipped)
+    loop = transferred(loop, before, now)
+    assert (loop.epoch, loop.num_attempts) == (epoch, 100)
+    samples = batch * before.per_device_batch_size * before.num_processes
+    in_one = now.per_device_batch_size * now.num_processes
+    is_all = batch == before.num_batches_per_epoch
+    num_batches = now.num_batches_per_epoch
+    assert loop.batch == (num_batches if is_all else min(samples // in_one, num_batches))
+    of_epochs = [num_batches - loop.batch, *[num_batches] * (now.num_epochs - epoch - 1)]
+    left = sum(math.ceil(count / now.gradient_accumulation_steps) for count in of_epochs)
+    begin = loop.plan_epoch, loop.plan_batch, loop.plan_update
+    steps = now.gradient_accumulation_steps
+    if any(getattr(now, name) != getattr(before, name) for name in _OF_THE_DATA):
+        total = num_updates(steps, now.num_epochs, num_batches, begin=begin)
+        assert total == 100 + left
+    else:
+        assert begin == (0, 0, 0)
     assert transferred(loop, now, now) == loop
     check_not_behind(loop, now)
 
