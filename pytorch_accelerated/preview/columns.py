@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
@@ -29,7 +29,8 @@ class PreviewRow(NamedTuple):
 class Columns:
     """What each update runs with, as tables and pictures need it; see :class:`Preview`.
 
-    ``updates`` are those that there are values for: all from ``first_update`` on, but in a sample.
+    ``updates`` are those that there are values for: all from ``first_update`` on, a ``range``, or
+    a sample of too many, a list.
     """
 
     #: What positions count, one of them.
@@ -75,8 +76,20 @@ class Columns:
     def __len__(self) -> int:
         return self.num_updates - self.first_update
 
+    def place(self, update: int) -> int:
+        """Return where an update is in the columns, or in a sample the next one."""
+        return bisect_left(self.updates, update)
+
+    def check_is_whole(self) -> None:
+        """Raise if this is a sample."""
+        if not isinstance(self.updates, range):
+            raise ValueError(
+                f"The preview has {len(self.updates):,} of its {len(self):,} updates, but a "
+                "comparison needs each. Write a smaller num_updates=…."
+            )
+
     def __getitem__(self, field: str) -> list[Column]:
-        """Return the values of ``field``: for each group a sequence, from ``first_update`` on."""
+        """Return the values of ``field``: for each group a sequence, as of ``updates``."""
         if field not in self._columns:
             raise KeyError(f"{field!r} is not scheduled; there are {', '.join(self.fields)}.")
         return self._columns[field]

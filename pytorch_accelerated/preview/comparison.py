@@ -101,6 +101,9 @@ def compare(planned: Columns, applied: Recorded) -> Comparison:
     """
     if not isinstance(planned, Columns):
         raise wrong_kind("planned", planned, "a preview. Write planned=scheduler.preview().")
+    for one in (planned, applied):
+        if isinstance(one, Columns):
+            one.check_is_whole()
     recorded = recorded_columns(planned, applied)
     start = applied.first_update if isinstance(applied, Columns) else 0
     first = max(planned.first_update, start)

@@ -64,7 +64,7 @@ def _curve(
     most: int,
 ) -> dict[str, Any]:
     updates = preview.updates
-    at = kept_points(column, [row.first - preview.first_update for row in rows], most)
+    at = kept_points(column, [preview.place(row.first) for row in rows], most)
     points = [(updates[k], column[k]) for k in at]
     points += [(update, end) for end in ends[:1] for update in preview.tail]
     return {

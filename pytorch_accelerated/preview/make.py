@@ -32,6 +32,8 @@ def preview(
     that training calls. A scheduler of your own or of PyTorch runs on copies of the optimizer's
     parameter groups, from the update where it is now; the preview's ``first_update`` says which.
     Several schedulers are shown from where all of them are.
+    Of more than 20 million updates of built-in schedulers, such as a plan in tokens has, there is
+    a sample, with the exact values; ``updates`` says of which.
     Of an :class:`~pytorch_accelerated.schedulers.AttributeScheduler` the fields are attributes and
     the groups targets, so it is previewed apart from an optimizer's schedulers; a setter that
     rounds or clips what it is given is not called.
@@ -48,8 +50,8 @@ def preview(
 
     Raises:
         ValueError: If there is no horizon and no ``num_updates``, if fewer updates are asked for
-            than have been made, if there are more than 20 million values, or if the scheduler has
-            no plan because it follows a metric.
+            than have been made, if there are more than 20 million to run on copies, or if the
+            scheduler has no plan because it follows a metric.
         TypeError: If something is neither a schedule nor a scheduler, or cannot be copied.
 
     Example:

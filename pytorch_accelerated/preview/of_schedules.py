@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import base64
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from pytorch_accelerated.checks import finite, whole
-from pytorch_accelerated.preview.columns import Columns
-from pytorch_accelerated.preview.curves import spans_decades
+from pytorch_accelerated.preview.columns import MOST_ROWS
 from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedules import PhaseRow, Schedule
 
-_MOST_VALUES = 20_000_000  # of a preview, which are all held in memory
+MOST_VALUES = 20_000_000  # of a preview, which are all held in memory
 _MOST_IN_NOTEBOOK = 100_000  # which shows its picture at once
-_MOST_JOINTS = 300  # of a sample,
-_NUM_STEPS = 200  # which also has so many updates at about equal distances
+_MOST_JOINTS = 100  # of a sample,
+_NUM_STEPS = 1_600  # which also has so many updates at about equal distances
 
 
 def checked(num_updates: int | None) -> int | None:
@@ -24,24 +24,59 @@ def checked(num_updates: int | None) -> int | None:
     return None if num_updates is None else whole("num_updates", num_updates, 1)
 
 
-def of_schedule(schedule: Schedule, num_updates: int | None, bases: list[float]) -> Preview:
+def of_schedule(
+    schedule: Schedule, num_updates: int | None, bases: list[float], most: int = MOST_VALUES
+) -> Preview:
     """Return the preview of a schedule whose field nobody has named."""
     schedule.coefficients(0)  # one that is still relative says so
     num_updates = updates_of(schedule, num_updates, schedule.horizon)
-    return of_fields({"value": schedule}, num_updates, {"value": bases})
+    return of_fields({"value": schedule}, num_updates, {"value": bases}, most)
 
 
 def of_fields(
-    schedules: Mapping[str, Schedule], num_updates: int, bases: Mapping[str, Sequence[float]]
+    schedules: Mapping[str, Schedule],
+    num_updates: int,
+    bases: Mapping[str, Sequence[float]],
+    most: int = MOST_VALUES,
 ) -> Preview:
-    """Return the preview of a schedule for each field, with a base value for each group."""
-    check_number(num_updates, sum(map(len, bases.values())))
+    """Return the preview of a schedule for each field, with a base value for each group.
+
+    Of more than ``most`` values there is a sample.
+    """
+    updates: list[int] | None = None
+    if num_updates * sum(map(len, bases.values())) > most:
+        updates = sample(schedules.values(), num_updates)
     columns, phases = {}, {}
     is_over = are_over(schedules.values(), num_updates)
     for field, schedule in schedules.items():
-        columns[field] = schedule.track.columns(num_updates + is_over, bases[field])
+        if updates is None:
+            columns[field] = schedule.track.columns(num_updates + is_over, bases[field])
+        else:
+            shown = [*updates, num_updates] if is_over else updates
+            columns[field] = [
+                array("d", (schedule(update, base) for update in shown)) for base in bases[field]
+            ]
         phases[field] = [rows_within(schedule, num_updates)] * len(bases[field])
-    return Preview(columns, phases=phases, ends=taken_off(columns) if is_over else None)
+    ends = taken_off(columns) if is_over else None
+    return Preview(columns, phases=phases, updates=updates, ends=ends)
+
+
+def sample(schedules: Iterable[Schedule], num_updates: int) -> list[int]:
+    """Return some of so many updates, in order: both sides of joints, and others far apart.
+
+    Of more than 100 phases these are the first ones, as a table shows them, and some others.
+    """
+    # At about equal distances, which are not multiples of the length of any phase. They are most
+    # of the sample, which so tells the scale that all values would have.
+    shares = ((step + (step * 0.618034) % 1.0) / _NUM_STEPS for step in range(_NUM_STEPS))
+    found = {0, num_updates - 1, *(int(share * num_updates) for share in shares)}
+    for schedule in schedules:
+        rows = rows_within(schedule, num_updates)
+        joints = [*(int(row.first) for row in rows), schedule.horizon or 0]
+        step = 1 + len(joints) // _MOST_JOINTS
+        shown = {*joints[: MOST_ROWS + 1], *joints[::step], joints[-1]}
+        found |= {*(joint - 1 for joint in shown), *shown}
+    return sorted(update for update in found if 0 <= update < num_updates)
 
 
 def are_over(schedules: Iterable[Schedule], num_updates: int) -> bool:
@@ -62,15 +97,12 @@ def bases_of(base: float | Sequence[float]) -> list[float]:
     return bases
 
 
-def check_number(num_updates: int, num_curves: int = 1) -> None:
-    """Raise if so many updates are too many to show."""
-    most = _MOST_VALUES // num_curves
-    if num_updates > most:
+def check_number(num_updates: int) -> None:
+    """Raise if so many updates are too many to run one by one."""
+    if num_updates > MOST_VALUES:
         raise ValueError(
-            f"{num_updates:,} updates are too many to show; {most:,} are allowed"
-            f"{f' for {num_curves} curves' if num_curves > 1 else ''}. Write a smaller "
-            "num_updates=…, or draw the schedule with its plot(), which looks at a few of its "
-            "updates."
+            f"{num_updates:,} updates are too many to run; {MOST_VALUES:,} are allowed. Write a "
+            "smaller num_updates=…."
         )
 
 
@@ -100,52 +132,13 @@ def plot_schedule(
     base: float | Sequence[float] = 1.0,
     applied: Any = None,
     *,
-    most: int = _MOST_VALUES,
+    most: int = MOST_VALUES,
     **options: Any,
 ) -> Any:
-    """Draw a schedule; see :meth:`Schedule.plot`. Of more than ``most`` values there is a sample.
-
-    With ``applied``, every value is needed, for the comparison.
-    """
+    """Draw a schedule, or a sample of more than ``most`` values; see :meth:`Schedule.plot`."""
     bases, num_updates = bases_of(base), checked(num_updates)
     schedule.coefficients(0)  # one that is still relative says so
-    if num_updates is None and schedule.horizon is not None:
-        num_updates = max(1, schedule.horizon)
-    if num_updates is None or num_updates * len(bases) <= most or applied is not None:
-        return of_schedule(schedule, num_updates, bases).plot(applied, **options)
-
-    from pytorch_accelerated.preview.plot import plot
-
-    # At about equal distances, which are not multiples of the length of any phase.
-    shares = ((step + (step * 0.618034) % 1.0) / _NUM_STEPS for step in range(_NUM_STEPS))
-    evenly = sorted({min(int(share * num_updates), num_updates - 1) for share in shares})
-    if options.get("log") is None:
-        # Of ends there are too many in the sample to tell the scale that all values would have.
-        curves = [[schedule(update, one) for update in evenly] for one in bases]
-        options["log"] = spans_decades(curves)
-    return plot(_sample(schedule, num_updates, bases, evenly), **options)
-
-
-def _sample(
-    schedule: Schedule, num_updates: int, bases: Sequence[float], evenly: Sequence[int]
-) -> Columns:
-    """Return the values of some of a plan's updates, both ends of its phases among them.
-
-    Of more than 300 phases these are the first ones, as a warmup may be short, and some others.
-    """
-    rows = rows_within(schedule, num_updates)
-    joints = [*(int(row.first) for row in rows), schedule.horizon or 0]
-    shown = {*joints[:2], *joints[:: 1 + len(joints) // _MOST_JOINTS], joints[-1]}
-    found = {0, num_updates - 1, *evenly, *(joint - 1 for joint in shown), *shown}
-    updates = sorted(update for update in found if 0 <= update < num_updates)
-    values = [[schedule(update, base) for update in updates] for base in bases]
-    is_over = are_over([schedule], num_updates)
-    return Columns(
-        {"value": values},
-        phases={"value": [rows] * len(bases)},
-        updates=updates,
-        ends={"value": [schedule(num_updates, base) for base in bases]} if is_over else None,
-    )
+    return of_schedule(schedule, num_updates, bases, most).plot(applied, **options)
 
 
 def html_of(schedule: Schedule) -> str:

@@ -6,6 +6,7 @@ import io
 import math
 import textwrap
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -137,7 +138,7 @@ class _Panel:
             self._name([styles[names[0]] for names, _ in self.curves])
 
     def _line(self, values: Sequence[float], updates: Sequence[int], style: dict[str, Any]) -> None:
-        at = kept_points(values, [row.first - updates[0] for row in self.rows])
+        at = kept_points(values, [bisect_left(updates, row.first) for row in self.rows])
         y = [values[k] if drawable(values[k], self.is_log) else math.nan for k in at]
         if len(values) <= 40:
             style = {**style, "marker": "o", "markersize": 7 if len(values) == 1 else 3.5}

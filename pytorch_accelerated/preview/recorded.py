@@ -48,6 +48,7 @@ def compare_recorded(
         last = max(step for rows in recorded.values() for step, _ in rows)
         num_updates = max(1, last - first_step + 1)
     planned = preview_of_text(text, base, num_updates, num_updates_per_epoch)
+    planned.check_is_whole()
     found = []
     names = _names(path, recorded, planned, columns)
     for name, plan in planned.named_columns():

@@ -19,9 +19,11 @@ from pytorch_accelerated.borrowed import randomness_kept
 from pytorch_accelerated.checks import wrong_kind
 from pytorch_accelerated.preview.columns import Column, entries
 from pytorch_accelerated.preview.of_schedules import (
+    MOST_VALUES,
     are_over,
     check_number,
     rows_within,
+    sample,
     taken_off,
     updates_of,
 )
@@ -32,7 +34,12 @@ from pytorch_accelerated.schedulers.groups import Field, Group
 from pytorch_accelerated.schedulers.held import copied, plain
 from pytorch_accelerated.schedulers.naming import labels_of
 from pytorch_accelerated.schedulers.optimizers import Optimizers, class_of, each_of
-from pytorch_accelerated.schedulers.scheduler_base import SchedulerBase, StatefulSchedulerBase
+from pytorch_accelerated.schedulers.plans import schedules_in
+from pytorch_accelerated.schedulers.scheduler_base import (
+    Planned,
+    SchedulerBase,
+    StatefulSchedulerBase,
+)
 
 _MOST_WRAPPERS = 5  # a mock has attributes without end
 _EXPECTED = "a schedule, or a scheduler of this library or of PyTorch."
@@ -94,11 +101,15 @@ def of_schedulers(
     horizon = max((h for h in horizons if h is not None), default=None)
     total = updates_of(bare[0], num_updates, horizon)
     is_asked = num_updates is not None
-    made = [_of_one(scheduler, total, is_asked) for scheduler in bare]
+    shown: list[int] | None = None
+    if total > MOST_VALUES:
+        owns = [own for one in bare for own in getattr(one, "_schedules", ())]
+        shown = sample((one for own in owns for one in schedules_in(own.plan)), total)
+    made = [_of_one(scheduler, total, is_asked, shown=shown) for scheduler in bare]
     # One that is past its horizon looks further ahead, and one that has to run starts from now.
     last = max(one.num_updates for one in made)
     made = [
-        one if one.num_updates == last else _of_one(scheduler, last, True)
+        one if one.num_updates == last else _of_one(scheduler, last, True, shown=shown)
         for scheduler, one in zip(bare, made, strict=True)
     ]
     first = max(one.first_update for one in made)
@@ -126,8 +137,13 @@ def one_within_another(wrapper: Any, name: str) -> Iterator[Any]:
 
 
 def _of_one(
-    scheduler: Any, num_updates: int, is_asked: bool, at: Sequence[float] | None = None
+    scheduler: Any,
+    num_updates: int,
+    is_asked: bool,
+    at: Sequence[float] | None = None,
+    shown: list[int] | None = None,
 ) -> Preview:
+    """Return the preview of one; ``at`` positions of its clock, or of the updates ``shown``."""
     # Copies, as a group that was added since gets its base value here.
     groups = [dict(group) for group in scheduler.optimizer.param_groups]
     labels, names = labels_of(scheduler.optimizer), group_names(scheduler.optimizer)
@@ -135,20 +151,24 @@ def _of_one(
         for field in scheduler._fields.values():
             field.choose(labels)
             field.adopt(groups)
-        if scheduler._planned(1, groups) is not None:
-            check_number(num_updates)
-        owns = getattr(scheduler, "_schedules", ())
+        is_planned = scheduler._planned(1, groups) is not None
+        owns = getattr(scheduler, "_schedules", ()) if is_planned else ()
         schedules = [one for own in owns for one in own.of(groups) if one is not None]
         is_over = at is None and are_over(schedules, num_updates)
-        planned = scheduler._planned(num_updates + is_over, groups)
-        if planned is not None and at is not None:
+        count = num_updates + is_over
+        planned: Planned | None = None
+        if owns and (at is not None or shown is not None):
             clock = clock_of(scheduler)
-            positions = [clocks.position("at", one, clock) for one in at]
-            planned = {own.field: own.at(positions, groups) for own in owns}
+            positions = [*(shown or ()), *([num_updates] if is_over else ())]
+            if at is not None:
+                positions = [clocks.position("at", one, clock) for one in at]
+            planned, count = {own.field: own.at(positions, groups) for own in owns}, len(positions)
+        elif is_planned:
+            planned = scheduler._planned(count, groups)
         if planned is not None:
             columns = {
                 field.name: [
-                    [field.entry(plain(group.get(field.key)))] * (num_updates + is_over)
+                    [field.entry(plain(group.get(field.key)))] * count
                     if column is None
                     else _as_held(column, held)
                     for column, held, group in zip(some, field.held(groups), groups, strict=True)
@@ -164,7 +184,7 @@ def _of_one(
             }
             ends = taken_off(columns) if is_over else None
             position = getattr(scheduler, "num_updates", None)
-            return Preview(columns, 0, names, phases, position=position, ends=ends)
+            return Preview(columns, 0, names, phases, position=position, updates=shown, ends=ends)
     if at is not None:
         raise ValueError(
             f"at=…: {type(scheduler).__name__} has values of its own, which depend on more than "

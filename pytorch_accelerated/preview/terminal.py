@@ -47,13 +47,13 @@ def _panel(preview: Columns, field: str, width: int, log: bool | None, ascii: bo
     is_log = spans_decades(values) if log is None else log
     drawn: list[float] = []
     for names, column in groups:
-        joints = [row.first - preview.first_update for row in preview.rows_of(field)]
+        joints = [preview.place(row.first) for row in preview.rows_of(field)]
         kept = kept_points(column, joints, _MOST_POINTS)
         kept = [k for k in kept if drawable(column[k], is_log)]
         heights = [math.log10(column[k]) if is_log else column[k] for k in kept]
         if not kept:
             continue
-        updates = [preview.first_update + k for k in kept]
+        updates = [preview.updates[k] for k in kept]
         for end in preview.ends_of(field, names)[:1]:
             if drawable(end, is_log):
                 updates += preview.tail
@@ -71,7 +71,7 @@ def _panel(preview: Columns, field: str, width: int, log: bool | None, ascii: bo
                 k = int((step + place / (len(groups) + 1)) / _NUM_LETTERS * len(column))
                 if drawable(column[k], is_log):
                     height = math.log10(column[k]) if is_log else column[k]
-                    figure.draw(figure.text(preview.first_update + k, height, letter))
+                    figure.draw(figure.text(preview.updates[k], height, letter))
     figure.title(title if len(title) <= width else f"{title[: width - 1]}…")
     figure.label("update")
     last = preview.tail[0] if preview.tail else preview.num_updates - 1

@@ -42,6 +42,7 @@ class Preview(Columns):
         phases: Field → for each group, the rows of its schedule's table, where they are known.
         num_updates_per_epoch: For showing updates in epochs as well.
         position: How many updates have been made when the preview was taken.
+        updates: The updates that there are values for, if they are but a sample.
         ends: Field → for each group, what holds from the horizon on, where all plans have ended.
 
     Example:
@@ -73,14 +74,14 @@ class Preview(Columns):
         update = whole("num_updates", num_updates)
         is_later = bool(self.ends) and update >= self.num_updates
         if update not in self.updates and not is_later:
-            raise ValueError(
-                f"num_updates={num_updates!r}: the preview has updates {self.first_update} to "
-                f"{self.num_updates - 1}."
-            )
+            which = f"updates {self.first_update} to {self.num_updates - 1}"
+            if self.first_update <= update < self.num_updates:
+                which = f"{len(self.updates):,} of {which}, which are in updates; ask the schedule"
+            raise ValueError(f"num_updates={num_updates!r}: the preview has {which}.")
         index = self.groups.index(group) if group in self.groups else group
         if not isinstance(index, int) or not 0 <= index < len(columns):
             raise ValueError(f"group={group!r}: there are {', '.join(self.groups)}.")
-        return self.ends[field][index] if is_later else columns[index][update - self.first_update]
+        return self.ends[field][index] if is_later else columns[index][self.place(update)]
 
     def __or__(self, other: object) -> Preview:
         """Return the fields of both previews, which have to show the same updates and groups."""
@@ -101,7 +102,8 @@ class Preview(Columns):
             {**self._phases, **other._phases},
             self.num_updates_per_epoch or other.num_updates_per_epoch,
             self.position if other.position is None else other.position,
-            ends={**self.ends, **other.ends} if self.ends and other.ends else None,
+            None if isinstance(self.updates, range) else self.updates,
+            {**self.ends, **other.ends} if self.ends and other.ends else None,
         )
 
     def _since(self, first_update: int) -> Preview:
@@ -167,10 +169,10 @@ class Preview(Columns):
             ImportError: If pandas is not installed.
         """
         try:
-            from pandas import DataFrame, RangeIndex
+            from pandas import DataFrame, Index
         except ImportError as error:
             raise ImportError("A frame needs pandas: pip install pandas") from error
-        index = RangeIndex(self.first_update, self.num_updates, name="update")
+        index = Index(self.updates, name="update")
         frame: DataFrame = DataFrame(dict(self.named_columns()), index=index)
         return frame
 
@@ -290,8 +292,7 @@ class Preview(Columns):
         return result
 
     def _span(self, column: Column, row: PreviewRow) -> str:
-        first = column[row.first - self.first_update]
-        last = column[row.last - self.first_update]
+        first, last = column[self.place(row.first)], column[self.place(row.last)]
         return (
             value_text(first) if same(first, last) else f"{value_text(first)} → {value_text(last)}"
         )

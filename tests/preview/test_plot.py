@@ -358,8 +358,8 @@ def test_a_plan_of_any_length_is_drawn_at_once(base):
 
 
 def test_a_plan_of_any_length_says_what_is_wrong_when_drawn():
-    with pytest.raises(ValueError, match="20,000,000 are allowed"):
-        LONG.plot(applied=[1.0])
+    with pytest.raises(ValueError, match="but a comparison needs each"):
+        LONG.plot(applied={"value": [[1.0]]})
     with pytest.raises(ValueError, match=r"num_updates=1000000000000\.5 is a fractional count"):
         LONG.plot(1e12 + 0.5)
     with pytest.raises(ValueError, match="base=nan is not finite"):

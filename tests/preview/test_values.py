@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
 from pytorch_accelerated.preview import Preview, compare, preview
+from pytorch_accelerated.preview.html import page
+from pytorch_accelerated.preview.terminal import sketch
 from pytorch_accelerated.schedulers import (
     AttributeScheduler,
     CosineLrScheduler,
@@ -400,22 +402,55 @@ def test_what_has_no_horizon_needs_a_number():
 BILLIONS = linear(10**9, start=0.0) >> cosine(99 * 10**9, end=0.1)
 
 
+def test_more_updates_than_fit_into_memory_are_not_run_one_by_one():
+    scheduler = PlateauLrScheduler(sgd([0.1]), warmup=BILLIONS)
+    with pytest.raises(ValueError, match=r"100,000,000,000 updates are too many .* num_updates=…"):
+        preview(scheduler)
+    with pytest.raises(ValueError, match=r"20,000,001 updates are too many to run; 20,000,000"):
+        preview(scheduler, 20_000_001)
+    assert len(preview(scheduler, 3)) == 3
+
+
 @pytest.mark.parametrize(
-    "make",
+    ("make", "field", "base"),
     [
-        lambda: BILLIONS,
-        lambda: StatelessParamScheduler(sgd([0.1]), lr=BILLIONS),
-        lambda: ParamScheduler(sgd([0.1]), lr=BILLIONS),
-        lambda: AttributeScheduler(torch.nn.Dropout(0.5), p=BILLIONS),
-        lambda: PlateauLrScheduler(sgd([0.1]), warmup=BILLIONS),
+        (lambda: BILLIONS, "value", 1.0),
+        (lambda: StatelessParamScheduler(sgd([0.1]), lr=BILLIONS), "lr", 0.1),
+        (lambda: ParamScheduler(sgd([0.2]), lr=BILLIONS, clock="items"), "lr", 0.2),
+        (lambda: AttributeScheduler(torch.nn.Dropout(0.5), p=BILLIONS), "p", 0.5),
     ],
 )
-def test_more_updates_than_fit_into_memory_are_refused_at_once(make):
-    with pytest.raises(ValueError, match=r"100,000,000,000 updates are too many .* num_updates=…"):
-        preview(make())
-    with pytest.raises(ValueError, match=r"20,000,001 updates are too many to show; 20,000,000"):
-        preview(make(), 20_000_001)
-    assert len(preview(make(), 3)) == 3
+def test_of_more_updates_than_fit_into_memory_there_is_an_exact_sample(make, field, base):
+    made = preview(make())
+    (column,) = made[field]
+    assert [*column] == [BILLIONS(update, base) for update in made.updates]
+    assert made.num_updates == len(made) == 10**11
+    assert {0, 10**9 - 1, 10**9, 10**11 - 1} < {*made.updates}
+    assert made.value(field, 10**9) == base
+    assert made.value(field, 10**12) == made.ends[field][0] == BILLIONS(10**12, base)
+    with pytest.raises(ValueError, match=r"1,60\d of updates 0 to 99999999999, which are in upda"):
+        made.value(field, 12_345)
+    with pytest.raises(ValueError, match=r"1,60\d of its 100,000,000,000 updates, but a compari"):
+        compare(made, {field: [[base]]})
+    text = str(made)
+    assert {"linear", "999999999", f"{0.1 * base:g}"} <= {*text.split()}
+    assert len(made.to_csv().splitlines()) == len(made.updates) + 1
+    assert [*made.to_frame().index] == made.updates
+    assert "up to 1,60" in page(made, "")
+    assert "80,000,000,000" in sketch(made)
+    assert made.plot().axes[0].get_xlim()[1] > 10**11
+
+
+def test_samples_of_several_schedulers_are_of_the_same_updates():
+    optimizer = sgd([0.1, 0.2])
+    rate = ParamScheduler(optimizer, lr={0: BILLIONS, 1: constant(7, value=0.5)})
+    damping = constant(3 * 10**9, value=absolute(0.5)) >> linear(10**9, end=0.0)
+    decay = ParamScheduler(optimizer, dampening=damping)
+    made = preview([rate, decay])
+    assert made.fields == ("lr", "dampening")
+    assert {6, 7, 10**9, 3 * 10**9, 4 * 10**9 - 1} < {*made.updates}
+    assert [*made["lr"][0]] == [BILLIONS(at, 0.1) for at in made.updates]
+    assert [*made["dampening"][1]] == [damping(at) for at in made.updates]
 
 
 def test_a_few_updates_after_many_are_shown():
