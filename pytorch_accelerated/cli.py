@@ -6,22 +6,23 @@ Only what a command needs is imported: help and schedules do without torch.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from pytorch_accelerated.text import in_ascii, is_ascii
-
-if TYPE_CHECKING:
-    from pytorch_accelerated.preview import Preview
-
-PROGRAM = "pytorch-accelerated"
-_PICTURES = (".png", ".svg", ".pdf")
-_OUTPUTS = (*_PICTURES, ".html", ".csv")
+from pytorch_accelerated import cli_compare
+from pytorch_accelerated.cli_output import (
+    OUTPUTS,
+    PROGRAM,
+    UsageError,
+    printable,
+    show,
+    suffix_of,
+    write,
+)
 
 _OPTIONS = (
     *("--base", "--column", "--config", "--first_step", "--help", "--log", "--no-log"),
@@ -45,10 +46,6 @@ examples:
   {PROGRAM} preview "CosineLrScheduler(total_num_epochs=30, num_update_steps_per_epoch=10)"
   {PROGRAM} preview --config plan.yaml -o plan.csv
 """
-
-
-class UsageError(Exception):
-    """Something that the user can mend; shown in one line."""
 
 
 class _Parser(ArgumentParser):
@@ -77,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except UsageError as error:
-        message = _printable(" ".join(str(error).split()))
+        message = printable(" ".join(str(error).split()))
         print(f"{PROGRAM}: error: {message}", file=sys.stderr)  # noqa: T201
         return 2
     except BrokenPipeError:
@@ -103,18 +100,13 @@ def _run(arguments: Sequence[str] | None) -> int:
     if options.command == "average":
         return _average(options)
     if options.command == "compare":
-        return _compare(options)
+        return cli_compare.run(options)
     if options.command == "preview":
         return _preview(options)
     raise UsageError(
         f"no command is given: write preview, compare, checkpoints or average. See "
         f"{PROGRAM} --help."
     )
-
-
-def _printable(text: str) -> str:
-    """Return a text that a terminal takes for nothing but text."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _parser() -> ArgumentParser:
@@ -171,56 +163,9 @@ def _parser() -> ArgumentParser:
         "-o",
         "--output",
         metavar="FILE",
-        help=f"The file to write: {', '.join(_OUTPUTS)}. Without it, the terminal shows the curve.",
+        help=f"The file to write: {', '.join(OUTPUTS)}. Without it, the terminal shows the curve.",
     )
-    compare = commands.add_parser(
-        "compare",
-        help="Compare the values that a run recorded with a schedule.",
-        description="Say for each planned field whether the file's column has the schedule's "
-        "values, or where they part. The exit code is 1 if they do. The columns of a CSV file are "
-        "named as those that preview -o plan.csv writes: update, lr, or lr/0 and lr/1 for several "
-        "groups. Of what was written for TensorBoard, name the tag: --column "
-        "train/learning_rate.",
-        allow_abbrev=False,
-    )
-    compare.add_argument(
-        "file", metavar="FILE", help="The CSV file, or TensorBoard's file or folder of one run."
-    )
-    compare.add_argument("schedule", metavar="SCHEDULE", help="The plan, as for preview.")
-    compare.add_argument("--base", help="The base value, as for preview.")
-    compare.add_argument(
-        "--num_updates",
-        type=int,
-        metavar="N",
-        help="Optimizer updates of the run; by default up to the last one in the file.",
-    )
-    compare.add_argument(
-        "--num_updates_per_epoch", type=int, metavar="N", help="As for preview, for epochs(n)."
-    )
-    compare.add_argument(
-        "--tolerance",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="By what share of the larger one values may differ, by default not at all; 1e-6 for "
-        "those that a logger has rounded to float32 (TensorBoard's are known to be).",
-    )
-    compare.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="[FIELD=]NAME",
-        help="The column, or TensorBoard's tag, where it is not named as the plan's; several times "
-        "for several fields.",
-    )
-    compare.add_argument(
-        "--first_step",
-        "--first-step",
-        type=int,
-        default=0,
-        metavar="N",
-        help="The file's number for the first update, by default 0; 1 for logs of Transformers.",
-    )
+    cli_compare.add_parser(commands)
     checkpoints = commands.add_parser(
         "checkpoints",
         help="List checkpoints and check them.",
@@ -256,26 +201,6 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _compare(options: Namespace) -> int:
-    from pytorch_accelerated.preview.recorded import compare_recorded
-
-    try:
-        is_same, text = compare_recorded(
-            Path(options.file),
-            options.schedule,
-            options.base,
-            options.num_updates,
-            options.num_updates_per_epoch,
-            options.tolerance,
-            options.column,
-            options.first_step,
-        )
-    except (OSError, TypeError, ValueError) as error:
-        raise UsageError(str(error)) from None
-    print(text)  # noqa: T201
-    return int(not is_same)
-
-
 def _average(options: Namespace) -> int:
     if Path(options.output).suffix != ".safetensors":
         raise UsageError(f"-o {options.output}: the file's name has to end in .safetensors.")
@@ -297,7 +222,7 @@ def _preview(options: Namespace) -> int:
     try:
         if options.config is not None:
             _fill_in(options)
-        suffix = _suffix_of(options.output)
+        suffix = suffix_of(options.output)
         if not options.schedule or not str(options.schedule).strip(" ;"):
             raise UsageError(
                 'there is nothing to preview: write a schedule, such as "cosine(1000)", or '
@@ -309,9 +234,9 @@ def _preview(options: Namespace) -> int:
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
     if options.output is None:
-        _show(made, options.log)
+        show(made, options.log)
     else:
-        _write(made, options.output, suffix, options.log)
+        write(made, options.output, suffix, options.log)
     return 0
 
 
@@ -357,42 +282,3 @@ def _plain_data(text: str) -> object:
             return result
 
     return yaml.load(text, Loader)
-
-
-def _suffix_of(output: object) -> str:
-    suffix = Path(str(output)).suffix.lower()
-    if output is not None and suffix not in _OUTPUTS:
-        raise UsageError(
-            f"-o {output or '(nothing)'}: the file's name has to end in {', '.join(_OUTPUTS)}."
-        )
-    return suffix
-
-
-def _write(made: Preview, output: str, suffix: str, log: bool | None) -> None:
-    try:
-        if suffix == ".csv":
-            made.to_csv(output)
-        elif suffix == ".html":
-            made.save_html(output, log=log)
-        else:
-            made.plot(log=log).savefig(output, dpi=150)
-    except ImportError as error:
-        raise UsageError(f"-o {output}: {error}") from None
-    except OSError as error:
-        raise UsageError(f"-o {output}: {error.strerror or error}.") from None
-    print(f"wrote {_printable(output)}: {', '.join(made.fields)} of {len(made):,} updates")  # noqa: T201
-
-
-def _show(made: Preview, log: bool | None) -> None:
-    out, width = sys.stdout, shutil.get_terminal_size().columns
-    only_ascii = is_ascii(getattr(out, "encoding", None))
-    readable: Callable[[str], str] = in_ascii if only_ascii else str
-    if hasattr(out, "reconfigure"):
-        out.reconfigure(errors="replace")  # a terminal may not know arrows
-    try:
-        from pytorch_accelerated.preview.terminal import sketch
-    except ImportError:
-        print("(pip install 'pytorch-accelerated[cli]' to see the curve)")  # noqa: T201
-    else:
-        print(readable(sketch(made, max(width, 40), log=log, ascii=only_ascii)))  # noqa: T201
-    print(f"\n{readable(made.table(width))}", flush=True)  # noqa: T201

@@ -44,7 +44,9 @@ MAY_IMPORT = {
     "integrations": "borrowed checks schedules schedulers preview",
     "utils": "ema callbacks run",
     "__init__": "placeholders integrations trainer",
-    "cli": "__init__ preview checkpoints text",
+    "cli_output": "preview text",
+    "cli_compare": "cli_output preview",
+    "cli": "__init__ cli_compare cli_output preview checkpoints",
     "__main__": "cli",
 }
 #: What finds a module by its name: the door, and names that are loaded on first use.

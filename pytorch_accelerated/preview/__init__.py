@@ -11,7 +11,8 @@ from pytorch_accelerated.preview.comparison import Comparison, Difference, compa
 from pytorch_accelerated.preview.make import preview
 from pytorch_accelerated.preview.of_schedules import html_of as html_of
 from pytorch_accelerated.preview.of_schedules import plot_schedule as plot_schedule
-from pytorch_accelerated.preview.values import Preview
+from pytorch_accelerated.preview.overlay import PlanDifference
+from pytorch_accelerated.preview.values import Overlay, Preview
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview.lr_range import LrRange, find_lr
@@ -20,6 +21,8 @@ __all__ = [
     "Comparison",
     "Difference",
     "LrRange",
+    "Overlay",
+    "PlanDifference",
     "Preview",
     "PreviewRow",
     "compare",

@@ -12,7 +12,7 @@ from typing import Any
 from pytorch_accelerated.checks import bounds, out_of_range, whole
 from pytorch_accelerated.preview.make import preview
 from pytorch_accelerated.preview.of_schedules import bases_of, checked, of_fields
-from pytorch_accelerated.preview.values import Preview
+from pytorch_accelerated.preview.values import Overlay, Preview
 from pytorch_accelerated.schedules import Schedule
 from pytorch_accelerated.schedules.expression import parse_schedule
 
@@ -44,6 +44,31 @@ def preview_of_text(
             raise ValueError(f"optimizers have no field {field!r}: write {name}=….")
     schedules = {field or "lr": parse_schedule(part) for field, part in parts.items()}
     return _of_schedules(schedules, base, num_updates, num_updates_per_epoch)
+
+
+def overlay_of_texts(
+    texts: Sequence[str],
+    base: object = None,
+    num_updates: int | None = None,
+    num_updates_per_epoch: int | None = None,
+) -> Overlay:
+    """Return several plans side by side; a base for a field is for those plans that have it."""
+    by_field = {} if base is None else _by_field("base", base)
+    fields = [
+        ["lr"] if _scheduler_call(text) else [one or "lr" for one in _by_field("schedule", text)]
+        for text in texts
+    ]
+    known = {field for own in fields for field in own}
+    first, *others = (
+        preview_of_text(
+            text,
+            {one: value for one, value in by_field.items() if one in own or one not in known},
+            num_updates,
+            num_updates_per_epoch,
+        )
+        for text, own in zip(texts, fields, strict=True)
+    )
+    return first.overlay(*others)
 
 
 def _by_field(option: str, given: object) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from string import ascii_lowercase
 
 import plotext
@@ -64,8 +65,11 @@ def _panel(preview: Columns, field: str, width: int, log: bool | None, ascii: bo
         figure.draw(signal)
     title = field
     if 1 < len(groups) <= len(ascii_lowercase):
-        letters = list(zip(ascii_lowercase, groups, strict=False))
-        title += "   " + ", ".join(f"{letter}: {named(names)}" for letter, (names, _) in letters)
+        letters = list(zip(_letters([names for names, _ in groups]), groups, strict=False))
+        title += "   " + ", ".join(
+            named(names) if names == [letter] else f"{letter}: {named(names)}"
+            for letter, (names, _) in letters
+        )
         for place, (letter, (_, column)) in enumerate(letters, 1):
             for step in range(_NUM_LETTERS):
                 k = int((step + place / (len(groups) + 1)) / _NUM_LETTERS * len(column))
@@ -83,3 +87,9 @@ def _panel(preview: Columns, field: str, width: int, log: bool | None, ascii: bo
     text = str(figure.build().string(colorless=True))
     figure.clear()
     return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _letters(curves: Sequence[list[str]]) -> Sequence[str]:
+    """Return a letter for each curve: the groups' names, where these are letters."""
+    firsts = [names[0] for names in curves]
+    return firsts if all(len(one) == 1 and one.isalpha() for one in firsts) else ascii_lowercase

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytorch_accelerated.checks import same, whole
+from pytorch_accelerated.checks import same, whole, wrong_kind
 from pytorch_accelerated.preview.columns import (
     MOST_ROWS,
     Column,
@@ -20,6 +20,15 @@ from pytorch_accelerated.preview.columns import (
     alike,
     entries,
     named,
+)
+from pytorch_accelerated.preview.overlay import (
+    PlanDifference,
+    difference_table,
+    differences,
+    ends_of,
+    groups_of,
+    named_plans,
+    side_by_side,
 )
 from pytorch_accelerated.schedules.track import aligned
 
@@ -105,6 +114,27 @@ class Preview(Columns):
             None if isinstance(self.updates, range) else self.updates,
             {**self.ends, **other.ends} if self.ends and other.ends else None,
         )
+
+    def overlay(self, *others: Preview, names: Sequence[str] | None = None) -> Overlay:
+        """Return this preview and others side by side, in one picture and one table.
+
+        Args:
+            *others: Previews of other plans, in the same unit. A shorter one is drawn to the end
+                of the longest with what it holds in the end.
+            names: What the plans are called; A, B, C, … by default.
+
+        Example:
+            >>> from pytorch_accelerated.preview import preview
+            >>> from pytorch_accelerated.schedules import cosine, linear
+            >>> both = preview(linear(4, end=0.0)).overlay(preview(linear(2, end=0.0)))
+            >>> print(both)
+            field  plan  first differs from A  largest difference  at the end
+            value  B     at 1: 0.75 → 0.5      0.5 at 2            0
+        """
+        for other in others:
+            if not isinstance(other, Preview):
+                raise wrong_kind("others", other, "a preview. Write plan.overlay(preview(other)).")
+        return Overlay(named_plans([self, *others], names))
 
     def _since(self, first_update: int) -> Preview:
         """Return the part from ``first_update`` on."""
@@ -307,6 +337,52 @@ class Preview(Columns):
             f"group{'s' * (len(self.groups) != 1)}, updates {self.first_update} to "
             f"{self.num_updates - 1}>"
         )
+
+
+class Overlay(Preview):
+    """Several plans as one preview, whose groups are the plans; see :meth:`Preview.overlay`.
+
+    Pictures, pages and files are made as of any preview; the table says where the plans differ.
+
+    Attributes:
+        plans: The plans by name.
+    """
+
+    def __init__(self, plans: Mapping[str, Columns]) -> None:
+        columns = side_by_side(plans)
+        first, *_ = plans.values()
+        start = max(plan.first_update for plan in plans.values())
+        ends = ends_of(plans, list(columns))
+        super().__init__(
+            columns,
+            start,
+            groups_of(plans),
+            num_updates_per_epoch=first.num_updates_per_epoch,
+            ends=ends,
+        )
+        self.unit = first.unit
+        self.plans = dict(plans)
+
+    @cached_property
+    def differences(self) -> tuple[PlanDifference, ...]:
+        """How each other plan's fields and groups differ from the first plan's."""
+        return differences(self.plans, self._columns, self.ends)
+
+    @cached_property
+    def _labels(self) -> dict[str, list[list[tuple[int, str]]]]:
+        return {
+            field: [
+                labels
+                for plan in self.plans.values()
+                if field in plan.fields
+                for labels in plan._labels[field]
+            ]
+            for field in self.fields
+        }
+
+    def table(self, width: int | None = None) -> str:
+        """Return the differences as text: where values first differ, the largest, the ends."""
+        return difference_table(self.differences, next(iter(self.plans)))
 
 
 def value_text(value: Held) -> str:

@@ -1,5 +1,6 @@
-"""Recorded columns held against a plan, from the command line."""
+"""Plans held against one another, and recorded columns against a plan, from the command line."""
 
+import re
 import sys
 
 import pytest
@@ -11,15 +12,24 @@ PLAN = "linear(4, end=0.0)"
 
 
 @pytest.fixture
-def compared(capsys, tmp_path, monkeypatch):
+def run(capsys, tmp_path, monkeypatch):
+    """Runs the command in an empty folder; returns exit code and output."""
     monkeypatch.chdir(tmp_path)
 
-    def command(text, *arguments):
-        (tmp_path / "run.csv").write_text(text, encoding="utf-8")
+    def command(*arguments):
         capsys.readouterr()  # what an earlier command has printed
-        code = main(["compare", "run.csv", *arguments])
+        code = main(["compare", *arguments])
         printed = capsys.readouterr()
         return code, printed.out or printed.err
+
+    return command
+
+
+@pytest.fixture
+def compared(run, tmp_path):
+    def command(text, *arguments):
+        (tmp_path / "run.csv").write_text(text, encoding="utf-8")
+        return run("run.csv", *arguments)
 
     return command
 
@@ -114,3 +124,50 @@ def test_what_tensorboard_cannot_read(capsys, tmp_path, monkeypatch):
 def test_a_file_that_is_not_there(capsys, tmp_path):
     assert main(["compare", str(tmp_path / "no.csv"), PLAN]) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+def test_plans_side_by_side(run):
+    code, out = run(
+        PLAN, "lr=linear(2, end=0.0); momentum=constant(4)", "--base", "lr=2; momentum=0.5"
+    )
+    assert code == 1
+    first, second, *_ = out.splitlines()
+    assert (first, second) == (f"A: {PLAN}", "B: lr=linear(2, end=0.0); momentum=constant(4)")
+    cells = [re.split("  +", line) for line in out.splitlines()[-2:]]
+    assert cells == [
+        ["lr", "B", "at 1: 1.5 → 1", "1 at 2", "0"],
+        ["momentum", "B", "only in B"],
+    ]
+    assert "lr   A, B" in out
+    assert run("cosine(9)", "cosine(9)", "cosine(9)")[0] == 0
+
+
+def test_plans_in_a_file(run, tmp_path):
+    code, out = run(PLAN, "linear(2, end=0.0)", "-o", "both.csv")
+    assert (code, out.splitlines()[0]) == (1, "wrote both.csv: lr of 4 updates")
+    header, *rows = (tmp_path / "both.csv").read_text().splitlines()
+    assert (header, rows[1:3]) == ("update,lr/A,lr/B", ["1,0.75,0.5", "2,0.5,0.0"])
+    assert run(PLAN, PLAN, "-o", "both.html")[0] == 0
+    assert f"A: {PLAN}\nB: {PLAN}" in (tmp_path / "both.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run.csv", PLAN, PLAN], "run.csv is a file, which is compared with one plan; -o"),
+        (["RUN.CSV", PLAN, "-o", "x.png"], "RUN.CSV is a file"),
+        ([PLAN, PLAN, "--tolerance", "1e-6"], "--tolerance is for a CSV file, which comes before"),
+        ([PLAN, "cosine()"], "write --num_updates"),
+        ([PLAN, PLAN, "--base", "eps=1"], "base: there is no schedule for 'eps'"),
+        ([PLAN, "run.csv"], "'run.csv' at column 1"),
+        ([PLAN], "arguments are required: PLAN"),
+    ],
+)
+def test_what_cannot_be_compared(run, arguments, message):
+    code, out = run(*arguments)
+    assert (code, message in out) == (2, True), out
+
+
+def test_a_file_of_any_name_is_a_file(run, tmp_path):
+    (tmp_path / "log.txt").write_text("lr\n1\n0.75\n")
+    assert run("log.txt", PLAN) == (0, "lr: as planned (2 values; largest difference 0)\n")
