@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import NamedTuple
 
 from pytorch_accelerated.checks import entries as listed
 from pytorch_accelerated.preview.columns import Column, Columns, Held, entries
 from pytorch_accelerated.schedules.track import aligned
 
 
-class PlanDifference(NamedTuple):
+@dataclass(frozen=True)
+class PlanDifference:
     """How a plan's values of one field and group differ from the first plan's.
 
     Values are pairs: the first plan's, and the other's.

@@ -130,7 +130,7 @@ def test_plans_side_by_side(run):
     code, out = run(
         PLAN, "lr=linear(2, end=0.0); momentum=constant(4)", "--base", "lr=2; momentum=0.5"
     )
-    assert code == 1
+    assert code == 0
     first, second, *_ = out.splitlines()
     assert (first, second) == (f"A: {PLAN}", "B: lr=linear(2, end=0.0); momentum=constant(4)")
     cells = [re.split("  +", line) for line in out.splitlines()[-2:]]
@@ -139,12 +139,11 @@ def test_plans_side_by_side(run):
         ["momentum", "B", "only in B"],
     ]
     assert "lr   A, B" in out
-    assert run("cosine(9)", "cosine(9)", "cosine(9)")[0] == 0
 
 
 def test_plans_in_a_file(run, tmp_path):
     code, out = run(PLAN, "linear(2, end=0.0)", "-o", "both.csv")
-    assert (code, out.splitlines()[0]) == (1, "wrote both.csv: lr of 4 updates")
+    assert (code, out.splitlines()[0]) == (0, "wrote both.csv: lr of 4 updates")
     header, *rows = (tmp_path / "both.csv").read_text().splitlines()
     assert (header, rows[1:3]) == ("update,lr/A,lr/B", ["1,0.75,0.5", "2,0.5,0.0"])
     assert run(PLAN, PLAN, "-o", "both.html")[0] == 0
