@@ -27,8 +27,7 @@ the exit code is 1 if they do. The columns of a CSV file are named as those that
 writes: update, lr, or lr/0 and lr/1 for several groups. Of what was written for TensorBoard, name
 the tag: --column train/learning_rate.
 
-A name that ends in .csv, or of a file or folder that is there, is the file; it comes first. All
-else is a plan, written as for preview.
+A plan is written as for preview, with brackets; a name without them is a file, which comes first.
 """
 _EXAMPLES = f"""\
 examples:
@@ -108,7 +107,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: Namespace) -> int:
     """Run the command and return its exit code: 1 if a file's values are not the plan's."""
-    is_file = options.first.lower().endswith(".csv") or os.path.exists(options.first)
+    is_file = "(" not in options.first or os.path.exists(options.first)
     try:
         return (_compare_file if is_file else _compare_plans)(options)
     except (OSError, TypeError, ValueError) as error:
