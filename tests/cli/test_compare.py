@@ -155,7 +155,7 @@ def test_plans_in_a_file(run, tmp_path):
     [
         (["run.csv", PLAN, PLAN], "run.csv is a file, which is compared with one plan; -o"),
         (["RUN.CSV", PLAN, "-o", "x.png"], "RUN.CSV is a file"),
-        ([PLAN, PLAN, "--tolerance", "1e-6"], "--tolerance is for a CSV file, which comes before"),
+        ([PLAN, PLAN, "--tolerance", "1e-6"], "--tolerance is for a file, which comes before"),
         ([PLAN, "cosine()"], "write --num_updates"),
         ([PLAN, PLAN, "--base", "eps=1"], "base: there is no schedule for 'eps'"),
         ([PLAN, "run.csv"], "'run.csv' at column 1"),
