@@ -28,7 +28,7 @@ from pytorch_accelerated.callbacks import StopTrainingError, TrainerCallback
 from pytorch_accelerated.checkpoints.contents import files_of, read_state
 from pytorch_accelerated.checkpoints.folders import write_folder
 from pytorch_accelerated.schedulers import CosineLrScheduler, ParamScheduler
-from pytorch_accelerated.schedules import linear
+from pytorch_accelerated.schedules import cosine, linear, milestones
 from tests.launching import without_datasets
 from tests.trainer.tiny import Record, Scale, Stream, mean_output, numbers
 
@@ -545,6 +545,47 @@ def resumed(folder):
     return {"straight": run(Save()), "resumed": run(resume_from=folder / "state")}
 
 
+def several_optimizers(folder):
+    """A list of two, with batches that grow; interrupted within the first epoch."""
+    state = folder / "several_optimizers"
+
+    class Save(TrainerCallback):
+        def on_update_end(self, trainer, **kwargs):
+            if trainer.num_updates == 3:
+                trainer.save_training_state(state)
+
+    def run(*callbacks, **kwargs):
+        used = []
+
+        class Used(TrainerCallback):
+            def on_optimizer_step_end(self, trainer, **kwargs):
+                used.append([one.param_groups[0]["lr"] for one in trainer.optimizer])
+
+        trainer = regression_trainer(Used(), *callbacks)
+        first, _, last = trainer.model
+        trainer.optimizer = [
+            torch.optim.AdamW(first.parameters(), lr=0.01),
+            torch.optim.SGD(last.parameters(), lr=0.1, momentum=0.9),
+        ]
+        trainer.train(
+            regression(24),
+            3,
+            per_device_batch_size=GLOBAL_BATCH // WORLD,
+            gradient_accumulation_steps=milestones({2: 2.0, 4: 3.0}),
+            gradient_clip_norm=1.0,
+            create_scheduler_fn=ParamScheduler.create_scheduler_fn(
+                lr={"AdamW": linear(end=0.0), "SGD": cosine(end=0.0)}
+            ),
+            seed=3,
+            **kwargs,
+        )
+        losses = trainer.run_history.get_metric_values("train_loss_epoch")
+        return used, [trainer.num_updates, weights(trainer), losses]
+
+    (used, straight), (used_then, after) = run(Save()), run(resume_from=state)
+    return {"used": used, "used_then": used_then, "straight": straight, "resumed": after}
+
+
 class Augmented(TensorDataset):
     """Draws a random number for each sample."""
 
@@ -748,6 +789,7 @@ def main(folder, *names):
         cases[case.__name__] = case
     cases |= {f"unfrozen {within}": partial(unfrozen, within) for within in (True, False)}
     cases["resumed"] = partial(resumed, folder)
+    cases["several_optimizers"] = partial(several_optimizers, folder)
     cases |= {
         f"resumed with workers {as_stream}": partial(resumed_with_workers, folder, as_stream)
         for as_stream in (False, True)

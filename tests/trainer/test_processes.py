@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pytorch_accelerated.schedulers import CosineLrScheduler
-from pytorch_accelerated.schedules import linear
+from pytorch_accelerated.schedules import cosine, linear
 from tests.launching import ROOT, TORCHRUN, forked, free_port, run, run_together
 from tests.test_documentation import blocks_of
 from tests.trainer.tiny import make_trainer
@@ -101,6 +101,14 @@ def test_samples_and_items_are_counted_over_all_processes_and_time_on_the_first(
             [4 * k, items, 0.5 * k] for k, items in enumerate(after[1:], start=1)
         ]
         assert found["left"] == 0.0
+
+
+def test_several_optimizers_and_growing_batches_are_the_same_on_all_processes(cases):
+    plans = (linear(8, end=0.0), 0.01), (cosine(8, end=0.0), 0.1)
+    for found in cases("several_optimizers"):
+        assert found["straight"][0] == 8  # of 1, 1, 2 and 2 batches, then twice of 3 and 3
+        assert found["used"] == [[plan(k, base) for plan, base in plans] for k in range(8)]
+        assert found["used_then"] == found["used"][3:]
 
 
 def preview(horizon):
@@ -329,7 +337,8 @@ def test_gathering_keeps_every_entry_of_every_process_that_is_not_all_padding(ca
 
 
 @pytest.mark.parametrize(
-    "case", ["resumed", "resumed with workers False", "resumed with workers True"]
+    "case",
+    ["resumed", "resumed with workers False", "resumed with workers True", "several_optimizers"],
 )
 def test_a_run_resumed_within_an_epoch_ends_like_the_straight_one(cases, case):
     of_all = cases(case)
