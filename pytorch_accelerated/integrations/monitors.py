@@ -59,8 +59,8 @@ class Monitor:
 
         Raises:
             TypeError: If one of them is something else, or a scheduler cannot be copied.
-            ValueError: If a scheduler follows a metric, so that it has no plan, is for other
-                groups, or has a plan in another unit than updates.
+            ValueError: If a scheduler follows a metric, so that it has no plan, or is for other
+                groups.
         """
         self._unhook()
         self._is_on = False
@@ -76,20 +76,20 @@ class Monitor:
                 raise ValueError(
                     f"{type(one).__name__} follows a metric, so there is no plan to compare with."
                 )
-            if clock_of(one) != UPDATES:
-                raise ValueError(
-                    f"{type(one).__name__} has a plan in {clock_of(one)}, but this monitor counts "
-                    "updates. Compare with preview(scheduler, at=…), of the positions that its "
-                    "steps were told."
-                )
             if list(map(id, one.optimizer.param_groups)) != ids:
                 raise ValueError(
                     f"{type(one).__name__} schedules other parameter groups than those of the "
                     "optimizer. Hand over the optimizer that the scheduler was made with."
                 )
-        self._twin = twin = Twin(self._schedulers)
-        self.first_update = twin.position
+        self._twin = Twin(self._schedulers)
+        counts = [num_made(one) for one in self._schedulers if clock_of(one) == UPDATES]
+        self.first_update = max(counts, default=0)
         self._started_at = list(map(num_made, self._schedulers))
+        #: Where each scheduler was before the last update and the one before: how many updates
+        #: it had counted, or where its clock was.
+        self._places: list[list[Any]] = []
+        #: By clock of a plan in another unit than updates: where it was before each update.
+        self.clocks: dict[str, list[Any]] = {}
         self._steps_before = [0 for _ in self._schedulers]
         self._steps = self._steps_before
         self._applied = Record(self._groups)
@@ -208,16 +208,15 @@ class Monitor:
             return  # a gradient scaler has a fused optimizer skip the update itself
         if place in self._ran:  # the others made no update meanwhile
             self._finish_update()
+        if not self._ran:
+            self._places = [*self._places[-1:], list(map(num_made, self._schedulers))]
         self._ran[place] = self._applied.held(optimizer.param_groups)
         if len(self._ran) == len(self._optimizers):
             self._finish_update()
 
     def _finish_update(self) -> None:
         update = self.first_update + self._applied.num_updates
-        steps = [
-            num_made(one) - start
-            for one, start in zip(self._schedulers, self._started_at, strict=True)
-        ]
+        steps = [at - start for at, start in zip(self._places[-1], self._started_at, strict=True)]
         if not self._applied.num_updates:
             self._steps_before = steps
         rows = [
@@ -227,12 +226,16 @@ class Monitor:
         ]
         self._ran = {}
         self._applied.note(rows)
+        found = dict(zip(map(clock_of, self._schedulers), self._places[-1], strict=True))
+        for unit in found.keys() - {UPDATES}:
+            self.clocks.setdefault(unit, []).append(found[unit])
         self._plan(update)
         if not self._mistake:
             lines = list(self._differing())
-            if lines:
-                made = self._applied.num_updates - 1
-                self._mistake = self._what_it_looks_like(made, steps)
+            self._mistake = self._what_clocks_look_like()
+            if lines and not self._mistake:
+                self._mistake = self._what_it_looks_like(self._applied.num_updates - 1, steps)
+            if self._mistake:
                 messages.warn(type(self).__name__, update, lines, self._mistake)
         self._steps = steps
 
@@ -240,7 +243,7 @@ class Monitor:
         twin = self._begun
         # One whose steps were counted out, as of OneCycleLR, holds; its real step says the same.
         with nullcontext() if twin.is_planned else randomness_kept(), suppress(ValueError):
-            twin.go_to(update)
+            twin.go_to(update, self._places[-1])
         twin.meet_groups_of(self._optimizers)
         twin.record.note(twin.stub.param_groups)
 
@@ -255,19 +258,33 @@ class Monitor:
                         f"ran with {applied!r}."
                     )
 
+    def _what_clocks_look_like(self) -> str:
+        """Return what is wrong about a clock: between two updates it has to have moved on."""
+        for scheduler, *places in zip(self._schedulers, *self._places, strict=True):
+            unit, before, now = clock_of(scheduler), places[0], places[-1]
+            if unit != UPDATES and len(places) == 2 and now <= before:
+                return (
+                    f"The clock of {type(scheduler).__name__} was at {now} {unit} before this "
+                    f"update, and at {before} before the last one: after each update, call its "
+                    f"step(n) with how many {unit} there were so far, not in the batch."
+                )
+        return ""
+
     def _what_it_looks_like(self, made: int, all_steps: list[int]) -> str:
         """Return which mistake explains that so many steps were made in ``made`` updates."""
         updates = "1 update" if made == 1 else f"{made} updates"
         rows = zip(self._schedulers, all_steps, self._steps, self._steps_before, strict=True)
         for scheduler, steps, latest, before in rows:
             name = type(scheduler).__name__
+            if clock_of(scheduler) != UPDATES:
+                continue
             if is_told(scheduler):
                 if (told := scheduler._num_updates) != self.first_update + made:
                     return (
                         f"{name} was last told num_updates={told}, after {updates}: call "
                         "step_update(num_updates) with the number of updates made so far, after "
-                        "each update and before the first. A plan in another unit, such as "
-                        "tokens, has no value for an update."
+                        "each update and before the first. Where the plan is in another unit, such "
+                        "as tokens, make it with clock='items'."
                     )
                 continue
             if steps == made:
@@ -292,7 +309,7 @@ class Monitor:
                 )
             return f"{name} was stepped {steps} times in {updates}, but once an update counts."
         return (
-            "The schedulers were stepped once an update, so something else writes to the field: "
+            "The schedulers were stepped with each update, so something else writes to the field: "
             "another scheduler, a restored optimizer, or code of yours."
         )
 
@@ -342,8 +359,7 @@ def monitor(optimizer: Any, scheduler: Any) -> Iterator[Monitor]:
 
     Raises:
         TypeError: If one of them is something else, or a scheduler cannot be copied.
-        ValueError: If a scheduler follows a metric, so that it has no plan, is for other groups,
-            or has a plan in another unit than updates.
+        ValueError: If a scheduler follows a metric, so that it has no plan, or is for other groups.
 
     Example:
         >>> import torch

@@ -29,7 +29,7 @@ from pytorch_accelerated.preview.of_schedules import (
 )
 from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedulers import clocks
-from pytorch_accelerated.schedulers.clocks import clock_of
+from pytorch_accelerated.schedulers.clocks import UPDATES, clock_of
 from pytorch_accelerated.schedulers.groups import Field, Group
 from pytorch_accelerated.schedulers.held import copied, plain
 from pytorch_accelerated.schedulers.naming import labels_of
@@ -251,10 +251,16 @@ class Twin:
             for field in twin._fields.values():
                 field.write(self.stub.param_groups, field.bases(self.stub.param_groups))
 
-    def go_to(self, update: int) -> None:
-        """Put the values for ``update`` in force, which is the update at hand or a later one."""
-        for twin, is_planned in zip(self.schedulers, self._is_planned, strict=True):
-            if is_planned or is_told(twin):
+    def go_to(self, update: int, clocks: Sequence[Any] = ()) -> None:
+        """Put the values for ``update`` in force, which is the update at hand or a later one.
+
+        Where a scheduler's plan is in another unit, its clock is at the number of the same place.
+        """
+        places = clocks or [update] * len(self.schedulers)
+        for twin, is_planned, at in zip(self.schedulers, self._is_planned, places, strict=True):
+            if clock_of(twin) != UPDATES:
+                twin.step_update(at)
+            elif is_planned or is_told(twin):
                 twin.step_update(update)
             else:
                 for _ in range(self._at, update):

@@ -452,6 +452,68 @@ def test_the_hook_goes_when_the_loop_fails_too_and_nothing_stays_behind() -> Non
         gc.enable()
 
 
+COUNTS = [5, 3, 8, 2]  # items of four batches
+
+
+def in_items(mistake: str = "") -> tuple[Any, list[str], list[list[float]]]:
+    """A loop with a plan in items, beside one in updates; its monitor, warnings and real rates."""
+    optimizer = adamw([BASE, 2 * BASE], weight_decay=0.4)
+    rates = Recorder(optimizer)
+    scheduler = ParamScheduler(optimizer, lr=linear(16, end=0.0), clock="items")
+    decays = StatelessParamScheduler(optimizer, weight_decay=linear(4, end=0.0), clock="seconds")
+    other = ParamScheduler(optimizer, beta1=linear(4, end=0.5))
+    decays.step_update(0)
+
+    def loop() -> None:
+        done = 0
+        for at, count in enumerate(COUNTS):
+            if mistake == "written" and at == 2:
+                optimizer.param_groups[1]["lr"] = 0.5
+            optimizer.step()
+            done += count
+            if mistake != "not told" or at != 1:
+                scheduler.step(2 if mistake == "of a batch" else done)
+            decays.step_update(0.25 * (at + 1))
+            other.step()
+
+    m, warned = watched(optimizer, [scheduler, decays, other], loop)
+    return m, warned, rates.used
+
+
+def test_a_plan_in_another_unit_is_compared_where_its_clock_was() -> None:
+    m, warned, rates = in_items()
+    assert m.summary() == "applied == planned (4 updates, 24 values)"
+    assert (m.differences, warned) == ([], [])
+    assert m.clocks == {"items": [0, 5, 8, 16], "seconds": [0, 0.25, 0.5, 0.75]}
+    assert m.applied["lr"] == rates
+    assert rates == [[linear(16, end=0.0)(n, b) for b in (BASE, 2 * BASE)] for n in (0, 5, 8, 16)]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "text"),
+    [
+        (
+            "of a batch",
+            r"at update 2:\nThe clock of ParamScheduler was at 2 items before .* not in",
+        ),
+        (
+            "not told",
+            r"at update 2:\nThe clock of ParamScheduler was at 5 items .* and at 5 before",
+        ),
+        (
+            "written",
+            r"at update 2:\nParameter group 1.*\nThe schedulers were stepped with each update, so some",
+        ),
+    ],
+)
+def test_mistakes_with_a_clock_are_found(mistake: str, text: str) -> None:
+    m, warned, _ = in_items(mistake)
+    (found,) = (one for one in warned if one.startswith("Monitor"))
+    assert re.search(text, found)
+    assert m.summary().endswith(found.splitlines()[-1])
+    assert bool(m.differences) == (mistake == "written")
+
+
 def test_a_mock_has_optimizers_without_end() -> None:
     with pytest.raises(TypeError, match=r"optimizer=<Mock id=.*> is a Mock, but has to be an opti"):
         Monitor().begin(Mock(), make_scheduler(sgd([BASE])))
@@ -463,8 +525,6 @@ def test_what_has_no_plan_says_so() -> None:
         monitor(optimizer, lr_scheduler.ReduceLROnPlateau(optimizer)).__enter__()
     with pytest.raises(ValueError, match=r"PlateauLrScheduler follows a metric.*is no plan"):
         monitor(other, PlateauLrScheduler(sgd([BASE]))).__enter__()
-    with pytest.raises(ValueError, match=r"ParamScheduler has a plan in samples.*preview\(sch"):
-        monitor(other, ParamScheduler(other, lr=PLAN, clock="samples")).__enter__()
     with pytest.raises(ValueError, match="ParamScheduler schedules other parameter groups"):
         monitor(optimizer, make_scheduler(other)).__enter__()
     with pytest.raises(ValueError, match=r"scheduler=\[\] is empty"):

@@ -300,7 +300,7 @@ def test_a_constant_gradient_stays_what_it_is(cases, accumulate):
     [
         # Several processes look after every 16 updates, and where an epoch begins or ends.
         ("on_train_step_end", 5, 16),
-        ("on_update_end", 30, 36),
+        ("on_update_end", 30, 32),
         ("on_train_epoch_start", 20, 20),
         ("on_eval_step_end", 20, 20),
         ("on_training_run_epoch_end", 20, 20),
