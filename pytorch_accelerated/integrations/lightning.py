@@ -12,8 +12,12 @@ from pytorch_accelerated.schedulers import ParamScheduler
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch.callbacks import GradientAccumulationScheduler
 except ModuleNotFoundError:  # it is there under its other name
     from pytorch_lightning import Callback, LightningModule, Trainer  # type: ignore[assignment]
+    from pytorch_lightning.callbacks import (  # type: ignore[assignment]
+        GradientAccumulationScheduler,
+    )
 
 __all__ = ["ScheduleMonitor", "scheduled"]
 
@@ -46,7 +50,8 @@ def scheduled(
 
     Raises:
         ValueError: If a schedule is a share of a run whose length Lightning does not know: one
-            without an end, over a stream, or with manual optimization.
+            without an end, over a stream, with a ``GradientAccumulationScheduler``, or with manual
+            optimization.
 
     Example:
         >>> import lightning, torch
@@ -56,7 +61,7 @@ def scheduled(
         ...         optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3)
         ...         return scheduled(self, optimizer, lr="linear(0.05, start=0.0) >> cosine()")
     """
-    if horizon is None and module.automatic_optimization:
+    if horizon is None and module.automatic_optimization and not _changes_windows(module.trainer):
         trainer = module.trainer
         # Neither number is finite for a stream or a run without an end; some are −1.
         horizon = _known(trainer.estimated_stepping_batches)
@@ -67,6 +72,11 @@ def scheduled(
         optimizer, horizon=horizon, num_updates_per_epoch=num_updates_per_epoch, **schedules
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _changes_windows(trainer: Any) -> bool:
+    """Return whether windows of accumulation change on the way, which Lightning does not count."""
+    return any(isinstance(one, GradientAccumulationScheduler) for one in trainer.callbacks)
 
 
 def _known(number: float) -> int | None:

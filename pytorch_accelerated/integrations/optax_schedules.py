@@ -43,16 +43,16 @@ def values_of(other: Any, num_updates: int) -> tuple[list[float], bool]:
 
 def _schedule(other: Any, num_updates: int) -> Schedule:
     maker, _, inner = getattr(other, "__qualname__", "").partition(".<locals>.")
-    held = _held(other)
-    if inner == "<lambda>":  # of one without a length
-        (value,) = held.values()
+    is_theirs = (getattr(other, "__module__", None) or "").partition(".")[0] == "optax"
+    if is_theirs and inner == "<lambda>":  # constant_schedule, and one that has no steps
+        (value,) = _held(other).values()
         return constant(num_updates, value=absolute(float(value)))
-    if maker not in _RULES:
+    if not is_theirs or maker not in _RULES:
         raise TypeError(
-            f"other={other!r} is a function of optax whose rule is not known. Known are what "
-            f"{', '.join(_RULES)} return, and all that is made of them."
+            f"other is, or has, {other!r}, whose rule is not known. Known are what "
+            f"constant_schedule, {', '.join(_RULES)} of optax return, and all made of them."
         )
-    return _RULES[maker](num_updates, **held)
+    return _RULES[maker](num_updates, **_held(other))
 
 
 def _held(function: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pytorch_accelerated.integrations import (
     timm_schedules,
     torch_schedules,
 )
+from pytorch_accelerated.preview.simulation import one_within_another
 from pytorch_accelerated.schedules import Affine, Schedule, milestones
 from pytorch_accelerated.schedules.terms import as_endpoint
 
@@ -87,6 +88,7 @@ def schedule_from(
             "other counts epochs (t_in_epochs=True). Write schedule_from(scheduler, num_updates=…, "
             "num_updates_per_epoch=…)."
         )
+    *_, other = one_within_another(other, "scheduler")  # in Accelerate's wrapper
     library = _library(other)
     by_field = library.schedules_of(other, num_steps)
     tolerance, groups = TOLERANCE, [dict[str, Any]()]

@@ -232,8 +232,8 @@ RECIPES = (
         source="Defazio, `arXiv:2506.02285 <https://arxiv.org/abs/2506.02285>`__",
         note="In layers that are normalized, and only there, rate² / highest rate takes the "
         "place of the rate as the factor of the decay. AdamW multiplies by the rate itself, so the "
-        "rest is the rate's own schedule once more: ``ParamScheduler(optimizer, lr=plan, "
-        "weight_decay=plan)``, with the other layers' decay in a group that is left alone.",
+        "rest is the rate's own schedule once more, for a group that has these layers' weights: "
+        '``ParamScheduler(optimizer, lr=plan, weight_decay={"normalized": plan})``.',
     ),
     Recipe(
         "formula",

@@ -207,6 +207,13 @@ def test_arguments_that_no_row_has(library: str, source: str, expected: str) -> 
     assert expected in repr(schedule_from(built(library, source, groups), 41))
 
 
+def test_accelerates_wrapper_is_looked_into() -> None:
+    from accelerate.scheduler import AcceleratedScheduler
+
+    wrapped = AcceleratedScheduler(ExponentialLR(optimizer(), 0.5), optimizer())
+    assert schedule_from(wrapped, 4) == {"lr": exponential(4, 1.0, 0.5**4)}
+
+
 def test_a_scheduler_that_is_stepped_once_an_epoch() -> None:
     found = schedule_from(CosineAnnealingLR(optimizer(), T_max=3), 8, num_updates_per_epoch=3)
     values = [found["lr"](k, 0.1) for k in range(8)]
@@ -278,7 +285,17 @@ def named(library: str, source: str) -> Any:
             TypeError,
             "For a wrapped scheduler of torch, hand over that one.",
         ),
-        (named("optax", "optax.sgd"), TypeError, "a function of optax whose rule is not known"),
+        (named("optax", "optax.sgd"), TypeError, "function sgd at .* whose rule is not known"),
+        (
+            named("optax", "optax.join_schedules([lambda k: 0.1, lambda k: 0.2], [3])"),
+            TypeError,
+            "other is, or has, <function .*<lambda>.*>, whose rule is not known",
+        ),
+        (
+            lambda: ParamScheduler(optimizer(), lr=cosine(9)),
+            TypeError,
+            "other is a ParamScheduler, whose rule is not known",
+        ),
     ],
 )
 def test_what_cannot_be_said_is_refused(make: Any, kind: Any, message: str) -> None:

@@ -15,7 +15,11 @@ import lightning as L  # noqa: N812  the way its users write it
 import pytest
 import torch
 import yaml
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    GradientAccumulationScheduler,
+    LearningRateMonitor,
+    ModelCheckpoint,
+)
 from lightning.pytorch.cli import LightningCLI, LRSchedulerCallable
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
@@ -238,6 +242,9 @@ def test_a_run_whose_length_is_not_known_needs_a_horizon(tmp_path: Path) -> None
     stream = DataLoader(Stream(), batch_size=2)
     with pytest.raises(ValueError, match="horizon="):
         trainer(tmp_path, max_epochs=1).fit(Module(), stream)
+    changing = trainer(tmp_path, max_epochs=3, callbacks=[GradientAccumulationScheduler({1: 2})])
+    with pytest.raises(ValueError, match="horizon="):
+        changing.fit(Module(), batches(4))
     limited = Module()
     trainer(tmp_path, max_steps=NUM_UPDATES, max_epochs=-1).fit(limited, stream)
     assert limited.used() == planned()
