@@ -37,10 +37,10 @@ from pytorch_accelerated.schedules import cosine, linear
 from pytorch_accelerated.trainer import Trainer
 from tests.launching import without_datasets
 
-NUM_KILLS = 20
-NUM_UPDATES = 72
+NUM_KILLS = 10
+NUM_UPDATES = 48
 BATCH_SIZE = 4
-NUM_SAMPLES = 48
+NUM_SAMPLES = 96
 FILE_EVENTS = ("open", "os.mkdir", "os.rename", "os.rmdir", "os.remove", "shutil.rmtree")
 
 CASES = {
@@ -231,7 +231,7 @@ def names_in(folder):
 
 
 def kill_again_and_again(case, base, seed):
-    """Twelve times at a random moment after a random batch, eight times while files are written.
+    """Six times at a random moment after a random batch, four times while files are written.
 
     On a fast machine a run may be done before the last of the moments; those come in another one.
     """
@@ -239,7 +239,7 @@ def kill_again_and_again(case, base, seed):
     folder = new(base / "killed")
     draw = random.Random(seed)
     ticks_per_update = case.get("accumulate", 1) * case.get("processes", 1)
-    moments = [("file", draw.randint(1, 60)) for _ in range(8)]
+    moments = [("file", draw.randint(1, 50)) for _ in range(4)]
     moments += [
         ("tick", draw.randint(1, 8 * ticks_per_update), draw.uniform(0, 0.01), signal.SIGKILL)
         for _ in range(NUM_KILLS - len(moments))
