@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pytorch_accelerated.preview.columns import PreviewRow
 from pytorch_accelerated.preview.comparison import Comparison, Difference, compare
 from pytorch_accelerated.preview.make import preview
-from pytorch_accelerated.preview.of_schedules import html_of as html_of
+from pytorch_accelerated.preview.notebook import html_of as html_of
+from pytorch_accelerated.preview.notebook import html_of_metrics as html_of_metrics
+from pytorch_accelerated.preview.notebook import html_of_scheduler as html_of_scheduler
 from pytorch_accelerated.preview.of_schedules import plot_schedule as plot_schedule
 from pytorch_accelerated.preview.overlay import PlanDifference
 from pytorch_accelerated.preview.values import Overlay, Preview

@@ -77,17 +77,16 @@ def _curve(
     }
 
 
-def html_table(headers: Sequence[str], rows: Sequence[tuple[Sequence[str], Sequence[str]]]) -> str:
-    """Return in HTML the table that a preview's ``cells()`` are."""
-    names = ["phase", "from", "to", *headers]
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+def html_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in HTML."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in headers)
     body = "".join(
         "<tr>"
         + "".join(
             f'<td data-name="{escape(name)}">{escape(cell)}</td>'
-            for name, cell in zip(names, [*place, *cells], strict=True)
+            for name, cell in zip(headers, cells, strict=True)
         )
         + "</tr>\n"
-        for place, cells in rows
+        for cells in rows
     )
     return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"

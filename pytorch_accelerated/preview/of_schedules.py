@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from pytorch_accelerated.checks import finite, whole
@@ -14,7 +12,6 @@ from pytorch_accelerated.preview.values import Preview
 from pytorch_accelerated.schedules import PhaseRow, Schedule
 
 MOST_VALUES = 20_000_000  # of a preview, which are all held in memory
-_MOST_IN_NOTEBOOK = 100_000  # which shows its picture at once
 _MOST_JOINTS = 100  # of a sample,
 _NUM_STEPS = 1_600  # which also has so many updates at about equal distances
 
@@ -139,19 +136,3 @@ def plot_schedule(
     bases, num_updates = bases_of(base), checked(num_updates)
     schedule.coefficients(0)  # one that is still relative says so
     return of_schedule(schedule, num_updates, bases, most).plot(applied, **options)
-
-
-def html_of(schedule: Schedule) -> str:
-    """Return what a notebook shows: the schedule's picture, its code, and its table.
-
-    There is no picture before the lengths are in updates, without an end, or without matplotlib.
-    """
-    text = f"<pre>{escape(repr(schedule))}\n\n{escape(str(schedule))}</pre>"
-    if schedule.is_relative or schedule.horizon is None:
-        return text
-    try:
-        picture = plot_schedule(schedule, most=_MOST_IN_NOTEBOOK)
-    except ImportError:
-        return text
-    data = base64.b64encode(picture._repr_png_()).decode("ascii")
-    return f'<img alt="The schedule" width="800" src="data:image/png;base64,{data}">{text}'

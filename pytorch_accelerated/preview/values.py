@@ -21,6 +21,7 @@ from pytorch_accelerated.preview.columns import (
     entries,
     named,
 )
+from pytorch_accelerated.preview.drawing import html_table
 from pytorch_accelerated.preview.overlay import (
     PlanDifference,
     difference_table,
@@ -254,10 +255,9 @@ class Preview(Columns):
         Raises:
             ImportError: If plotly is not installed.
         """
-        from pytorch_accelerated.preview.drawing import html_table
         from pytorch_accelerated.preview.html import page
 
-        text = page(self, html_table(*self.cells()), title=title, log=log)
+        text = page(self, self.html_table(), title=title, log=log)
         Path(path).write_text(text, encoding="utf-8")
 
     # The table ------------------------------------------------------------------------------
@@ -275,8 +275,13 @@ class Preview(Columns):
         wide = self._table(True)
         return wide if max(map(len, wide.splitlines())) <= width else self._table(False)
 
+    def html_table(self) -> str:
+        """Return the phases as a table in HTML."""
+        headers, rows = self._cells()
+        return html_table(["phase", "from", "to", *headers], [(*a, *b) for a, b in rows])
+
     def _table(self, is_wide: bool) -> str:
-        headers, rows = self.cells()
+        headers, rows = self._cells()
         lines = [("phase", "from", "to", *(headers if is_wide else ["field", "values"]))]
         for place, cells in rows:
             if is_wide or not any(cells):
@@ -288,7 +293,7 @@ class Preview(Columns):
                 place = ("", "", "")
         return aligned(lines, 0)
 
-    def cells(self) -> tuple[list[str], list[tuple[tuple[str, str, str], list[str]]]]:
+    def _cells(self) -> tuple[list[str], list[tuple[tuple[str, str, str], list[str]]]]:
         """Return what the table says: headers, and for each phase its name, from, to, and values.
 
         Of more than 40 phases the last line says how many are left out.
@@ -330,6 +335,12 @@ class Preview(Columns):
     def __str__(self) -> str:
         """Return the table."""
         return self.table()
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the picture and the table."""
+        from pytorch_accelerated.preview.notebook import html_of_preview
+
+        return html_of_preview(self)
 
     def __repr__(self) -> str:
         return (

@@ -241,19 +241,17 @@ class SchedulerBase(metaclass=SchedulerMeta):
     def plot(self, num_updates: int | None = None, **options: Any) -> Any:
         """Draw all scheduled fields with matplotlib, and where the run is now.
 
-        Args:
-            num_updates: How many updates the run has; by default the schedules' horizon.
-            **options: As for :meth:`pytorch_accelerated.preview.Preview.plot`, such as
-                ``applied`` and ``loss`` for what was recorded.
+        It is ``preview(num_updates).plot(**options)``; see there what these are and what may be
+        wrong.
 
         Returns:
             A ``matplotlib.figure.Figure``: a notebook shows it, ``savefig(path)`` writes it.
-
-        Raises:
-            ImportError: If matplotlib is not installed.
-            ValueError: If there is no horizon and no ``num_updates``.
         """
         return self.preview(num_updates).plot(**options)
+
+    def _repr_html_(self) -> Any:
+        """Return what a notebook shows: the preview's picture and table, if there is an end."""
+        return door.preview().html_of_scheduler(self)
 
     def _num_planned_updates(self) -> int | None:
         """Return how many updates this is planned for; None if nobody can know."""

@@ -351,10 +351,16 @@ class Schedule(Value):
 
     def __str__(self) -> str:
         """Return the table of the schedule's phases."""
-        rows = [] if self.horizon == 0 else list(self.phases)
-        if self.horizon is not None and (not rows or rows[-1].end != self.final):
-            rows.append(PhaseRow(self.horizon, None, self.final, self.final, "constant"))
-        return phase_table(rows, self.is_relative)
+        return phase_table(shown_phases(self), self.is_relative)
+
+
+def shown_phases(schedule: Schedule) -> list[PhaseRow]:
+    """Return the phases of a schedule's table: one of what holds in the end among them."""
+    rows = [] if schedule.horizon == 0 else list(schedule.phases)
+    if schedule.horizon is not None and (not rows or rows[-1].end != schedule.final):
+        end = schedule.final
+        rows.append(PhaseRow(schedule.horizon, None, end, end, "constant"))
+    return rows
 
 
 def too_long(schedule: Schedule, demand: Exact, total: Exact) -> ValueError:

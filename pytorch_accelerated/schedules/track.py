@@ -180,18 +180,25 @@ def _append(
 
 
 def phase_table(rows: Sequence[PhaseRow], is_relative: bool) -> str:
-    """Return a table of phases: from, to, start, end, shape; or length, start, end, shape.
+    """Return the table of phases as text."""
+    return aligned(phase_lines(rows, is_relative), len(rows) - _MOST_ROWS)
+
+
+def phase_lines(rows: Sequence[PhaseRow], is_relative: bool) -> list[tuple[str, ...]]:
+    """Return headers and lines: from, to, start, end, shape; or length, start, end, shape.
 
     ``to`` is the update at which the end is reached; it is the next phase's first.
     """
-    lines = [(*(("length",) if is_relative else ("from", "to")), "start", "end", "shape")]
+    lines: list[tuple[str, ...]] = [
+        (*(("length",) if is_relative else ("from", "to")), "start", "end", "shape")
+    ]
     for row in rows[:_MOST_ROWS]:
         first, last = str(row.first), "…" if row.last is None else str(row.last)
         if is_relative and isinstance(row.first, int):  # a part that has its updates already
             first = str(row.last - row.first) if isinstance(row.last, int) else last
         place = (first,) if is_relative else (first, last)
         lines.append((*place, _end_text(row.start), _end_text(row.end), row.shape))
-    return aligned(lines, len(rows) - _MOST_ROWS)
+    return lines
 
 
 def aligned(lines: Sequence[tuple[str, ...]], num_hidden: int) -> str:
