@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytorch_accelerated import door
+
 
 class RunHistory(ABC):
     """Metrics and the epoch of a run.
@@ -41,6 +43,11 @@ class RunHistory(ABC):
     def num_values(self, metric_name: str) -> int:
         """Return how many values a metric has; override it if counting them is cheaper."""
         return len(list(self.get_metric_values(metric_name)))
+
+    def _repr_html_(self) -> Any:
+        """Return what a notebook shows: a picture and a table of the metrics."""
+        metrics = {name: self.get_metric_values(name) for name in self.get_metric_names()}
+        return door.preview().html_of_metrics(metrics)
 
     @abstractmethod
     def get_latest_metric(self, metric_name: str) -> Any:

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "ema": "borrowed checks",
     "run_config": "checks schedules",
     "finetuning": "borrowed checks",
-    "tracking": "checks",
+    "tracking": "checks door",
     "schedules": "checks door",
     "schedulers": "checks door placeholders schedules text",
     "preview": "borrowed checks schedules schedulers",

@@ -89,4 +89,5 @@ def html_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         + "</tr>\n"
         for cells in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+    return f'<div style="overflow-x: auto; white-space: nowrap">{table}</div>'

@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from pytorch_accelerated.preview.columns import Columns
 from pytorch_accelerated.preview.curves import INK, LINES, SHADE, drawable, even_ticks
+from pytorch_accelerated.preview.drawing import panels
 
 _WIDTH, _PANEL, _GAP = 760, 150, 28
 _LEFT, _TOP, _BOTTOM = 74, 20, 40
 _NAMES, _END = 170, 64  # how wide what stands right of the curves is
 _LETTER = 6.2
 _MOST_NAMES = 9
+MOST_POINTS = 500
+_STYLE = 'style="width: 100%; max-width: 760px; display: block"'
+
+
+def picture(made: Columns, unit: str) -> str:
+    """Return the picture of a preview, over its updates or over percent of a run."""
+    drawn = panels(made, None, MOST_POINTS)
+    first: float = made.first_update
+    last: float = made.tail[-1] if made.tail else made.num_updates - 1
+    if unit.startswith("%"):
+        share = len(made) / 100.0
+        last = last / share
+        for panel in drawn:
+            panel["phases"] = [[name, a / share, b / share] for name, a, b in panel["phases"]]
+            for curve in panel["curves"]:
+                curve["x"] = [x / share for x in curve["x"]]
+    return image(svg(drawn, first, last, unit, made.position))
+
+
+def image(drawn: str) -> str:
+    """Return what shows a picture in a page."""
+    # An image rather than SVG within the page, which notebooks that are not trusted take out.
+    data = base64.b64encode(drawn.encode()).decode("ascii")
+    return f'<img alt="The picture" {_STYLE} src="data:image/svg+xml;base64,{data}">'
 
 
 def svg(
-    panels: Sequence[Mapping[str, Any]],
+    drawn: Sequence[Mapping[str, Any]],
     first: float,
     last: float,
     unit: str,
@@ -29,15 +56,15 @@ def svg(
 
     It has no background, and ink that is read on white and on black.
     """
-    has_names = any(len(panel["curves"]) > 1 for panel in panels)
+    has_names = any(len(panel["curves"]) > 1 for panel in drawn)
     right = _WIDTH - (_NAMES if has_names else _END)
     across = _Scale(first, last, _LEFT + 6, right - 6)
-    height = _TOP + len(panels) * (_PANEL + _GAP) - _GAP + _BOTTOM
+    height = _TOP + len(drawn) * (_PANEL + _GAP) - _GAP + _BOTTOM
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
         f'font-family="system-ui, sans-serif" font-size="11" fill="{INK}">'
     ]
-    for index, panel in enumerate(panels):
+    for index, panel in enumerate(drawn):
         parts += _panel(panel, across, _TOP + index * (_PANEL + _GAP), right)
     bottom = height - _BOTTOM
     if position and first <= position <= last:

@@ -338,9 +338,9 @@ class Preview(Columns):
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the picture and the table."""
-        from pytorch_accelerated.preview.notebook import html_of_preview
+        from pytorch_accelerated.preview.svg import picture
 
-        return html_of_preview(self)
+        return picture(self, self.unit) + self.html_table() if len(self) else "<p>no updates</p>"
 
     def __repr__(self) -> str:
         return (

@@ -14,6 +14,7 @@ import pytest
 from pytorch_accelerated.preview import Preview, preview
 from pytorch_accelerated.schedulers import ParamScheduler, StatefulSchedulerBase
 from pytorch_accelerated.schedules import constant, cosine, from_function, linear, milestones
+from pytorch_accelerated.tracking import InMemoryRunHistory
 from tests.recording import adamw, sgd
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -136,3 +137,17 @@ def test_no_plotting_library_is_imported():
         "    assert name not in sys.modules, name\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_a_history_shows_its_metrics():
+    history = InMemoryRunHistory()
+    assert history._repr_html_() == "<p>no metrics</p>"
+    for loss, note in ((1.0, "a"), (math.nan, "b"), (0.25, "c")):
+        history.update_metric("<loss>", loss)
+        history.update_metric("note", note)
+    history.update_metric("accuracy", 0.5)
+    assert {"<loss>", "accuracy", "epoch", "1", "3"} <= set(texts(history))
+    assert cells(history)[1:] == [
+        ["<loss>", "3", "1", "0.25", "1", "0.25"],
+        ["accuracy", "1", "0.5", "0.5", "0.5", "0.5"],
+    ]
