@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
+from pytorch_accelerated import schedules
 from pytorch_accelerated.schedules import (
     Absolute,
     Schedule,
     absolute,
     constant,
     cosine,
+    exponential,
     linear,
     milestones,
 )
+
+_NOTHING = 1e-100  # no run sees whether a value is that or less
 
 
 def floor(value: float) -> float | Absolute:
@@ -32,10 +37,36 @@ def lasting(schedule: Schedule, length: int) -> Schedule:
 
 def joined(parts: Iterable[Schedule]) -> Schedule:
     """Return one schedule after another."""
-    whole, *others = parts
-    for part in others:
-        whole = whole >> part
-    return whole
+    whole = tuple(parts)
+    return whole[0] if len(whole) == 1 else schedules.Sequence(whole)
+
+
+def stairs(values: Sequence[Any], length: int = 1) -> Schedule:
+    """Return what holds each of the values for ``length`` updates."""
+    before = [None, *values]
+    return milestones(
+        {k * length: value for k, value in enumerate(values) if value != before[k] or not k}
+    )
+
+
+def _steps_to_nothing(factor: float) -> int:
+    return int(math.log(_NOTHING) / math.log(factor)) if 0.0 < factor < 1.0 else 1 << 62
+
+
+def geometric(length: int, factor: float, start: float | Absolute = 1.0) -> Schedule:
+    """Return what is multiplied by ``factor`` at each update, until nothing is left."""
+    length = min(length, max(1, _steps_to_nothing(factor)))
+    end = factor**length
+    last = absolute(start.value * end) if isinstance(start, Absolute) else start * end
+    return exponential(length, start=start, end=last)
+
+
+def repeated(period: Schedule, num_updates: int, factor: float) -> Schedule:
+    """Return periods whose height is multiplied by ``factor`` at each, until nothing is left."""
+    if factor == 1.0:
+        return period.repeat()
+    count = -(-num_updates // (period.horizon or 1))
+    return period.repeat(min(count, max(1, _steps_to_nothing(factor))), peak=factor)
 
 
 def warmed(length: int, start: float | Absolute, rest: Schedule) -> Schedule:

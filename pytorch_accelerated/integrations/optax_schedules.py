@@ -12,13 +12,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from pytorch_accelerated.integrations.laying import joined, lasting, through
+from pytorch_accelerated.integrations.laying import geometric, joined, lasting, repeated, through
 from pytorch_accelerated.schedules import (
     Schedule,
     absolute,
     constant,
     cosine,
-    exponential,
     linear,
     maximum,
     milestones,
@@ -105,12 +104,11 @@ def _exponential(
 ) -> Schedule:
     start, length = float(init_value), max(1, num_updates - transition_begin)
     if staircase:
-        count = -(-length // transition_steps)
         step = constant(transition_steps, value=absolute(start))
-        curve = step.repeat(count, peak=float(decay_rate))
+        curve = repeated(step, length, float(decay_rate))
     else:
-        end = absolute(start * float(decay_rate) ** (length / transition_steps))
-        curve = exponential(length, start=absolute(start), end=end)
+        factor = float(decay_rate) ** (1.0 / transition_steps)
+        curve = geometric(length, factor, absolute(start))
     if end_value is not None:
         limit = maximum if decay_rate < 1.0 else minimum
         curve = limit(curve, absolute(float(end_value)))

@@ -19,8 +19,9 @@ from pytorch_accelerated.integrations import (
     timm_schedules,
     torch_schedules,
 )
+from pytorch_accelerated.integrations.laying import stairs
 from pytorch_accelerated.preview.simulation import one_within_another
-from pytorch_accelerated.schedules import Affine, Schedule, milestones
+from pytorch_accelerated.schedules import Affine, Schedule
 from pytorch_accelerated.schedules.terms import as_endpoint
 
 #: How far values may differ, as a part of a group's largest value, and those in single precision.
@@ -147,9 +148,7 @@ def _difference(
 def _held(schedule: Schedule, num_steps: int, per_step: int) -> Schedule:
     """Return a schedule of epochs as one of updates, with each value for a whole epoch."""
     ends = [as_endpoint(Affine(*schedule.coefficients(k))) for k in range(num_steps)]
-    return milestones(
-        {k * per_step: end for k, end in enumerate(ends) if not k or end != ends[k - 1]}
-    )
+    return stairs(ends, per_step)
 
 
 def _values(

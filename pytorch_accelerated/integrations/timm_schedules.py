@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from pytorch_accelerated.integrations.laying import floor, uncovered, warmed
+from pytorch_accelerated.integrations.laying import floor, repeated, stairs, uncovered, warmed
 from pytorch_accelerated.schedules import (
     Affine,
     Schedule,
@@ -109,10 +109,9 @@ def _step(other: Any, num_updates: int) -> Schedule:
     length, rate = other.decay_t, float(other.decay_rate)
     if rate == 1.0:
         return constant(num_updates)
-    count = math.ceil(num_updates / length)
     if length == int(length):
-        return constant(int(length)).repeat(count, peak=rate)
-    return milestones({math.ceil(length * one): rate**one for one in range(count)})
+        return repeated(constant(int(length)), num_updates, rate)
+    return stairs([rate ** (k // length) for k in range(num_updates)])
 
 
 def _multi_step(other: Any, num_updates: int) -> Schedule:

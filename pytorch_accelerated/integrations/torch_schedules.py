@@ -8,7 +8,14 @@ from typing import Any
 
 from torch.optim import lr_scheduler as theirs
 
-from pytorch_accelerated.integrations.laying import floor, joined, lasting
+from pytorch_accelerated.integrations.laying import (
+    floor,
+    geometric,
+    joined,
+    lasting,
+    repeated,
+    stairs,
+)
 from pytorch_accelerated.integrations.transformers_schedules import schedule_of_lambda
 from pytorch_accelerated.schedules import (
     Absolute,
@@ -16,7 +23,6 @@ from pytorch_accelerated.schedules import (
     absolute,
     constant,
     cosine,
-    exponential,
     linear,
     milestones,
     polynomial,
@@ -67,13 +73,14 @@ def _multiplicative(other: Any, index: int, num_updates: int) -> Schedule:
     factors = [other.lr_lambdas[index](k) for k in range(1, num_updates)]
     values = list(itertools.accumulate(factors, initial=1.0, func=lambda a, b: a * b))
     if len(set(factors)) == 1:
-        return exponential(num_updates, end=factors[0] ** num_updates)
-    return milestones({k: value for k, value in enumerate(values) if k})
+        return geometric(num_updates, factors[0])
+    return stairs(values)
 
 
 def _step(other: Any, index: int, num_updates: int) -> Schedule:
-    count = -(-num_updates // other.step_size)
-    return constant(other.step_size).repeat(count, peak=other.gamma)
+    if other.step_size == 1:
+        return geometric(num_updates, other.gamma)
+    return repeated(constant(other.step_size), num_updates, other.gamma)
 
 
 def _multi_step(other: Any, index: int, num_updates: int) -> Schedule:
@@ -127,10 +134,9 @@ def _cycle(
         return (there >> linear(down, end=unit(start))).repeat()
     hill = linear(up, start=unit(0.0), end=unit(abs(turn - start))) >> linear(down, end=unit(0.0))
     if other.mode == "triangular2":
-        hills = hill.repeat(-(-num_updates // (up + down)), peak=0.5)
+        hills = repeated(hill, num_updates, 0.5)
     else:
-        decay = exponential(num_updates, start=1.0, end=other.gamma**num_updates)
-        hills = hill.repeat() * decay
+        hills = hill.repeat() * geometric(num_updates, other.gamma)
     return constant(num_updates, value=unit(start)) + (hills if turn > start else -1.0 * hills)
 
 
@@ -183,9 +189,7 @@ _RATE: dict[type, Builder] = {
     theirs.LinearLR: lambda other, *_: linear(
         other.total_iters, start=other.start_factor, end=other.end_factor
     ),
-    theirs.ExponentialLR: lambda other, _, num_updates: exponential(
-        num_updates, start=1.0, end=other.gamma**num_updates
-    ),
+    theirs.ExponentialLR: lambda other, _, num_updates: geometric(num_updates, other.gamma),
     theirs.PolynomialLR: lambda other, *_: polynomial(
         other.total_iters, start=1.0, end=0.0, power=float(other.power)
     ),

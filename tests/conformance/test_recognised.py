@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import (
     MultiplicativeLR,
     OneCycleLR,
     ReduceLROnPlateau,
+    StepLR,
 )
 
 from pytorch_accelerated.integrations import schedule_from
@@ -74,13 +75,33 @@ def optimizer() -> SGD:
     return SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
 
 
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda one: ExponentialLR(one, 0.5), "exponential(332, start=1.0, end=1.14298"),
+        (lambda one: MultiplicativeLR(one, lambda k: 0.5), "exponential(332, "),
+        (lambda one: StepLR(one, 1, gamma=0.5), "exponential(332, "),
+        (lambda one: StepLR(one, 2, gamma=0.5), "constant(2).repeat(332, peak=0.5)"),
+        (lambda one: StepLR(one, 2, gamma=1.0), "constant(2).repeat()"),
+        (
+            lambda one: MultiplicativeLR(one, lambda k: 0.5 if k in (3, 9) else 1.0),
+            "milestones({0: 1.0, 3: 0.5, 9: 0.25})",
+        ),
+    ],
+)
+def test_what_falls_for_long_is_said_until_nothing_is_left(make: Any, expected: str) -> None:
+    found = schedule_from(make(optimizer()), 2_000)
+    assert expected in repr(found)
+    assert found.difference < 1e-15
+
+
 def test_equal_groups_share_a_schedule_and_others_have_their_own() -> None:
     one, two = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
     groups = SGD([{"params": [one], "lr": 0.1}, {"params": [two], "lr": 0.2}])
     assert schedule_from(ExponentialLR(groups, 0.5), 4) == {"lr": exponential(4, 1.0, 0.5**4)}
     other = MultiplicativeLR(groups, [lambda k: 0.5, lambda k: 0.25])
     assert schedule_from(other, 4) == {
-        "lr": [exponential(4, end=0.5**4), exponential(4, end=4**-4)]
+        "lr": [exponential(4, 1.0, 0.5**4), exponential(4, 1.0, 0.25**4)]
     }
 
 

@@ -502,7 +502,7 @@ def test_a_plan_in_another_unit_is_compared_where_its_clock_was() -> None:
         ),
         (
             "written",
-            r"at update 2:\nParameter group 1.*\nThe schedulers were stepped with each update, so some",
+            r"at update 2:\nParameter group 1.*\nThe schedulers were stepped with each update, so",
         ),
     ],
 )
