@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import textwrap
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
+from drawing import chart, raw
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.conformance.recording import our_values, their_values
 from tests.conformance.table import ROWS, Row
 
-PICTURES = "coming_from"
 TITLES = {
     "torch": "torch.optim.lr_scheduler",
     "transformers": "transformers.get_scheduler",
@@ -35,14 +32,13 @@ INTRODUCTION = """\
 Coming from other libraries
 ===========================
 
-Each row has a call of another library on the left and, on the right, the one schedule that gives
-every update the same value, to 12 digits. The tests run both sides of each row; of the libraries
-from OLMo-core on, which they do not install, they run the formula. The pictures draw both curves
-over each other, for the first parameter group.
+A call of another library, and the one schedule of ours that gives every update the same value, to
+12 digits. The tests run both; of the libraries from OLMo-core on, which they do not install, they
+run the formula. The pictures draw both curves for the first group: theirs wide, ours thin over it.
 
-On the left, ``optimizer`` has two groups with learning rates 0.1 and 0.01 (optax has one, 0.1). A
-schedule on the right goes into a scheduler for any field, and one is enough for all groups, because
-its numbers are multiples of each group's own base value unless they are ``absolute``:
+In the calls, ``optimizer`` has two groups with learning rates 0.1 and 0.01 (optax has one, 0.1). A
+schedule of ours goes into a scheduler for any field. One is enough for all groups, because its
+numbers are multiples of each group's own base value, unless they are ``absolute``:
 
 .. code-block:: python
 
@@ -56,12 +52,8 @@ its numbers are multiples of each group's own base value unless they are ``absol
 
 
 def build(output_dir: Path | str) -> Path:
-    """Write the page and its pictures into a directory, and return the page's path."""
-    output = Path(output_dir)
-    (output / PICTURES).mkdir(parents=True, exist_ok=True)
-    for row in ROWS:
-        draw(row, output / picture_of(row))
-    path = output / "coming_from.rst"
+    """Write the page into a directory, and return its path."""
+    path = Path(output_dir) / "coming_from.rst"
     path.write_text(page(ROWS), encoding="utf-8")
     return path
 
@@ -76,55 +68,33 @@ def page(rows: Iterable[Row]) -> str:
 
 
 def section(row: Row) -> str:
-    """Return a row's two sides, its picture and its note."""
+    """Return a row's two sides, one under the other, its picture and its note."""
     return "\n".join(
         [
             row.title,
             "^" * len(row.title),
             "",
-            ".. list-table::",
-            "   :widths: 50 50",
-            "   :header-rows: 1",
-            "",
-            f"   * - {row.library}",
-            "     - pytorch-accelerated",
-            f"   * - {code(row.theirs)}",
-            f"     - {code(row.ours)}",
-            "",
-            f".. image:: {picture_of(row).as_posix()}",
-            f"   :alt: {row.field} over updates: {row.title} and ours, one over the other",
-            "",
+            code(f"*{row.library}*", row.theirs),
+            code("*pytorch-accelerated*", row.ours),
+            raw(picture(row)),
             row.note,
             "",
         ]
     )
 
 
-def code(source: str) -> str:
-    """Return a code block as a cell of a list table."""
-    return ".. code-block:: python\n\n" + textwrap.indent(source, " " * 10)
+def code(label: str, source: str) -> str:
+    """Return a code block below the name of its library."""
+    return f"{label}:\n\n.. code-block:: python\n\n{textwrap.indent(source, '   ')}\n"
 
 
-def picture_of(row: Row) -> Path:
-    """Return where a row's picture lies, seen from the page."""
-    return Path(PICTURES) / (re.sub(r"\W+", "-", row.key).strip("-").lower() + ".svg")
-
-
-def draw(row: Row, path: Path) -> None:
+def picture(row: Row) -> str:
     """Draw both sides' values of the first parameter group over each other."""
-    figure = Figure(figsize=(6.0, 2.0))
-    axes = figure.add_axes((0.11, 0.24, 0.87, 0.63))
     theirs = [groups[0] for groups in their_values(row)]
     ours = [groups[0] for groups in our_values(row)]
-    axes.plot(theirs, drawstyle="steps-post", color="#f2a65a", linewidth=5, label=row.library)
-    axes.plot(ours, drawstyle="steps-post", color="#1f3b73", linewidth=1.2, label="ours")
-    axes.set_xlabel("update")
-    axes.set_ylabel(row.field)
-    axes.set_ylim(bottom=min(0.0, *ours) if row.field == "lr" else None)
-    axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1.0, 0.98))
-    axes.spines[["top", "right"]].set_visible(False)
-    with rc_context({"svg.hashsalt": row.key, "svg.fonttype": "none"}):  # as in the last build
-        figure.savefig(path, metadata={"Date": None})
+    text = f"{row.field} over updates: {row.title} and ours, one over the other"
+    ends = None if row.field == "lr" else (min(ours), max(ours))
+    return chart({row.library: theirs, "ours": ours}, text, ends=ends)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import coming_from  # noqa: E402
+import drawing  # noqa: E402
 import figures  # noqa: E402
 import recipes  # noqa: E402
+from docutils.nodes import SkipNode  # noqa: E402
 from sphinx.util.nodes import make_refnode  # noqa: E402
 
 figures.gallery(HERE / "_generated")
@@ -26,7 +28,6 @@ release = importlib.metadata.version("pytorch-accelerated")
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
@@ -34,6 +35,9 @@ extensions = [
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "pytorch-accelerated"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_math_renderer = "drawing"  # nothing is loaded from elsewhere
 
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
@@ -42,6 +46,10 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
+autodoc_preserve_defaults = True
+add_module_names = False
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 72
 default_role = "py:obj"
 
 # Every reference has to lead somewhere, but those to other libraries, whose documentation is not
@@ -78,6 +86,27 @@ def leave_colons(app, what, name, obj, options, lines):
         lines[:0] = [".. a comment, which has none", ""]
 
 
+def leave_out_any(app, domain, kind, content):
+    """Show no type where there would be only "Any", which tells a reader nothing."""
+    for types in app.env.current_document.autodoc_annotations.values():
+        for name in [name for name, type_ in types.items() if type_.endswith("typing.Any")]:
+            del types[name]
+
+
+def set_formula(writer, node):
+    """Put a formula into the page as a drawing."""
+    writer.body.append(drawing.formula(node.astext()))
+    raise SkipNode
+
+
+def set_formula_of_its_own(writer, node):
+    """Put a formula on a line of its own."""
+    writer.body.append(f'<div class="math">{drawing.formula(node.astext())}</div>')
+    raise SkipNode
+
+
 def setup(app):
+    app.add_html_math_renderer("drawing", (set_formula, None), (set_formula_of_its_own, None))
     app.connect("autodoc-process-docstring", leave_colons, priority=100)
+    app.connect("object-description-transform", leave_out_any, priority=400)  # before autodoc
     app.connect("missing-reference", find_by_end)

@@ -12,9 +12,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
-from matplotlib.figure import Figure
+from drawing import chart, raw
 
 from pytorch_accelerated import cli
 from pytorch_accelerated.schedules import constant, linear, sqrt
@@ -24,82 +25,80 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.catalogue import CATALOGUE, Entry
 
 KINDS = {
-    "shape": "Shapes",
-    "points": "Point by point",
-    "composition": "Compositions",
-    "recipe": "Recipes",
+    "recipe": ("Recipes", "What has a name elsewhere. Each is one line of the shapes below."),
+    "shape": ("Shapes", "Ways to get from a start *s* to an end *e*."),
+    "points": ("Point by point", "Values by the update itself, and the decays of averages."),
+    "composition": ("Compositions", "What becomes of schedules *a* and *b*."),
+}
+#: What else a recipe is called: the search finds it by these names, too.
+ALSO = {
+    "warmup_cosine": ["warmup", "cosine with warmup"],
+    "linear_to_zero": ["linear decay"],
+    "wsd": ["warmup-stable-decay", "trapezoidal"],
+    "sgdr": ["warm restarts"],
+    "one_cycle": ["OneCycleLR", "super-convergence"],
 }
 
 
 def gallery(folder: Path) -> None:
-    """Write ``gallery.rst`` and a picture of every schedule in the catalogue."""
+    """Write ``gallery.rst``: a card with the picture of every schedule in the catalogue."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = [
         "Gallery",
         "=======",
         "",
-        "Every schedule, drawn by the code that training runs. All of them are for a base value",
-        "of 1; p is the progress of a phase in [0, 1], n the number of updates in it.",
+        "Every schedule, drawn from the values that training runs with, for a base value of 1 and",
+        "100 updates; dotted is what holds after the last one. In the formulas *p* is the progress",
+        "of a phase in [0, 1] and *n* the number of updates in it. :doc:`recipes` has the plans of",
+        "public runs.",
         "",
     ]
-    for kind, title in KINDS.items():
-        lines += [title, "-" * len(title), ""]
+    for kind, (title, text) in KINDS.items():
+        lines += [title, "-" * len(title), "", text, "", ".. container:: cards", ""]
         for entry in CATALOGUE:
             if entry.kind == kind:
-                lines += section(entry, folder)
-    (folder / "gallery.rst").write_text("\n".join(lines))
+                lines += textwrap.indent(card(entry), "   ").splitlines()
+    (folder / "gallery.rst").write_text("\n".join(lines) + "\n")
 
 
-def section(entry: Entry, folder: Path) -> list[str]:
-    """Return the lines about one schedule, having drawn its picture."""
-    picture = f"{CATALOGUE.index(entry):02}.png"
-    entry.sample.plot().savefig(folder / picture, dpi=110)
-    code, description = repr(entry.sample), entry.factory.__doc__ or ""
+def card(entry: Entry) -> str:
+    """Return what the gallery says of one schedule."""
+    is_recipe = entry.kind == "recipe"
+    code = entry.formula if is_recipe else repr(entry.sample)
+    description = entry.factory.__doc__ or ""
     papers = re.findall(r"arXiv:(\d+\.\d+)", description)[:1]
-    return [
-        entry.name,
-        "~" * len(entry.name),
-        "",
-        description.strip().partition("\n")[0],
-        "",
-        ".. code-block:: text",
-        "",
-        f"   {code}",
-        "",
-        f".. math:: {entry.latex}",
-        "",
-        *(f"Paper: `arXiv:{paper} <https://arxiv.org/abs/{paper}>`_.\n" for paper in papers),
-        f".. image:: {picture}",
-        f"   :alt: {code}",
-        "   :width: 600px",
-        "",
+    horizon = entry.sample.horizon or 100
+    values = [entry.sample(k) for k in range(horizon + 1)]
+    called = [entry.name, entry.name.replace("_", " "), *ALSO.get(entry.name, [])]
+    entries = "\n   ".join(f"single: {name}" for name in dict.fromkeys(called))
+    parts = [
+        f".. index::\n   {entries}\n",
+        f".. rubric:: {entry.name}\n",
+        raw(chart({"": values}, code, size=(260, 130), ends=(0.0, 1.0), holds=True)),
+        description.strip().partition("\n")[0] + "\n",
+        f"``{code}``\n",
+        "" if is_recipe else f".. math:: {entry.latex}\n",
+        *(f"`arXiv:{paper} <https://arxiv.org/abs/{paper}>`_\n" for paper in papers),
     ]
+    return ".. container:: card\n\n" + textwrap.indent("\n".join(parts), "   ") + "\n"
 
 
 def cut_pictures(folder: Path) -> None:
-    """Draw the plans of the page "Decay now"."""
-    stable = linear(500, start=0.0) >> constant()
-    plan = (stable >> sqrt(0.2, end=0.0)).over(10_000)
-    pictures = {
-        "decay_now": (plan, plan.until(6_000) >> sqrt(1_000, end=0.0)),
-        "continue_pretraining": (
-            plan,
-            plan.until(8_000) >> constant(6_000) >> sqrt(2_000, end=0.0),
-        ),
-    }
-    for name, (before, after) in pictures.items():
-        figure = Figure(figsize=(7.0, 2.4), layout="constrained")
-        axes = figure.add_subplot()
-        for schedule, label, width in ((before, "the plan", 5.0), (after, "what runs", 1.4)):
-            updates = range(0, (schedule.horizon or 0) + 1, 10)
-            axes.plot(updates, [schedule(k) for k in updates], linewidth=width, label=label)
-        axes.lines[0].set_color("#f2a65a")
-        axes.lines[1].set_color("#1f3b73")
-        axes.set_xlabel("update")
-        axes.set_ylabel("multiple of the base")
-        axes.legend(frameon=False)
-        axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(folder / f"{name}.png", dpi=110)
+    """Draw the plans of the page "Decay now", as files that it includes."""
+    plan = (linear(500, start=0.0) >> constant() >> sqrt(0.2, end=0.0)).over(10_000)
+    cut = plan.until(6_000) >> sqrt(1_000, end=0.0)
+    longer = plan.until(8_000) >> constant(6_000) >> sqrt(2_000, end=0.0)
+    for name, schedule, text in (
+        ("decay_now", cut, "The plan, and the same cut at update 6,000 with a decay to 7,000"),
+        ("continue_pretraining", longer, "The plan, and one that stays up to 14,000, then decays"),
+    ):
+        updates = range(0, max(plan.horizon or 0, schedule.horizon or 0) + 1, 10)
+        curves = {"the plan": plan, "what runs": schedule}
+        shown = {
+            label: [one(k) for k in updates if k <= (one.horizon or 0)]
+            for label, one in curves.items()
+        }
+        (folder / f"{name}.html").write_text(chart(shown, text, updates=updates))
 
 
 def pictures_of_the_readme(folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from coming_from import PICTURES, draw, picture_of, section
+from coming_from import section
 
 from tests.conformance.recipes import RECIPES, Recipe
 from tests.conformance.recording import largest_difference
@@ -15,21 +15,17 @@ INTRODUCTION = """\
 Recipes of 2026
 ===============
 
-Schedules of public runs and papers. On the left is what each one's own function computes, written
-as a formula of update k and the base value that a group was given; on the right is our line. The
-tests run both at every update on a real optimizer, and the largest difference is stated, as a share
-of the base value. Lengths that depend on a run's data are examples; a line with shares takes them
-from the run, without its ``over(…)``.
+Schedules of public runs and papers. First comes what each one's own function computes, written as a
+formula of update k and the base value that a group was given, then our line. The tests run both at
+every update on a real optimizer, and the largest difference is stated, as a share of the base
+value. Lengths that depend on a run's data are examples; a line with shares takes them from the run,
+without its ``over(…)``.
 """
 
 
 def build(output_dir: Path | str) -> Path:
-    """Write the page and its pictures into a directory, and return the page's path."""
-    output = Path(output_dir)
-    (output / PICTURES).mkdir(parents=True, exist_ok=True)
-    for row in RECIPES:
-        draw(row, output / picture_of(row))
-    path = output / "recipes.rst"
+    """Write the page into a directory, and return its path."""
+    path = Path(output_dir) / "recipes.rst"
     path.write_text(page(RECIPES), encoding="utf-8")
     return path
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+import re
 import subprocess
 import sys
 import zlib
@@ -27,13 +29,19 @@ GATHERED = "pytorch_accelerated.terminal"
 
 
 @pytest.fixture(scope="module")
-def documented() -> set[str]:
-    """Build the documentation, in which a warning is an error; return the names that it has."""
+def built() -> Path:
+    """Build the documentation, in which a warning is an error."""
     folder = DOCS / "_build" / "html"
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
     done = subprocess.run([*command, DOCS, folder], capture_output=True, text=True, cwd=DOCS.parent)
     assert done.returncode == 0, done.stdout + done.stderr
-    inventory = (folder / "objects.inv").read_bytes().split(b"\n", maxsplit=4)[4]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def documented(built: Path) -> set[str]:
+    """Return the names that the documentation has."""
+    inventory = (built / "objects.inv").read_bytes().split(b"\n", maxsplit=4)[4]
     lines = zlib.decompress(inventory).decode("utf-8").splitlines()
     return {name for name, kind, *_ in map(str.split, lines) if kind.startswith("py:")}
 
@@ -78,3 +86,18 @@ def test_a_missing_name_is_noticed(documented: set[str]) -> None:
     without = {name for name in documented if not name.endswith(".find_lr")}
     assert is_documented("pytorch_accelerated.preview", "find_lr", documented)
     assert not is_documented("pytorch_accelerated.preview", "find_lr", without)
+
+
+def test_the_search_finds_what_people_look_for(built: Path) -> None:
+    text = (built / "searchindex.js").read_text(encoding="utf-8")
+    index = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
+    assert {"one cycle", "warmup", "warm restarts", "wsd"} <= {*index["indexentries"]}
+    assert "muon" in index["titleterms"]
+
+
+def test_the_pages_load_nothing_from_elsewhere(built: Path) -> None:
+    pages = {path: path.read_text(encoding="utf-8") for path in built.rglob("*.html")}
+    assert any('class="formula"' in text for text in pages.values())
+    for path, text in pages.items():
+        tags = re.findall(r"<(?:script|img|iframe|link)\b[^>]*>", text)
+        assert not [tag for tag in tags if re.search(r'(?:src|href)="(?:https?:)?//', tag)], path

@@ -54,7 +54,7 @@ def blocks_of(path: Path) -> list[Block]:
 PAGES = [
     path
     for path in [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.rst"))]
-    if "_build" not in path.parts and blocks_of(path)
+    if not {"_build", "_generated"} & {*path.parts} and blocks_of(path)
 ]
 
 

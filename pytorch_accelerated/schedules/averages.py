@@ -139,7 +139,7 @@ AVERAGES: tuple[Entry, ...] = (
         ema_power,
         Until(EmaPower(), 100),
         "(1 - 1 / (n + 1)) ** (gamma + 1)",
-        r"\left(1 - \tfrac{1}{n + 1}\right)^{\gamma + 1}",
+        r"\left(1 - \frac{1}{n + 1}\right)^{\gamma + 1}",
         own={"gamma": (0.1, 100.0)},
         kind="points",
     ),

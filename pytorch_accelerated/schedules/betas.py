@@ -69,7 +69,7 @@ BETAS: tuple[Entry, ...] = (
         half_life,
         half_life(100, start=absolute(0.5), end=absolute(0.99)),
         "exp(1 / ((1 - p) / log(start) + p / log(end)))",
-        r"\exp\left(1 \,/ \left(\tfrac{1 - p}{\ln s} + \tfrac{p}{\ln e}\right)\right)",
+        r"\exp\left(1 \,/ \left(\frac{1 - p}{\ln s} + \frac{p}{\ln e}\right)\right)",
         ends=(1e-3, 0.99999),
     ),
 )

@@ -358,7 +358,7 @@ CURVES: tuple[Entry, ...] = (
         cosine,
         cosine(100, end=0.0),
         "end + (start - end) * ((1 + cos(pi * p**k)) / 2) ** exponent",
-        r"e + (s - e)\left(\tfrac12 + \tfrac12\cos(\pi p^k)\right)^{\mathrm{exponent}}",
+        r"e + (s - e)\left(\frac{1 + \cos(\pi p^k)}{2}\right)^{\mathrm{exponent}}",
         own={"k": (0.1, 10.0), "exponent": (0.1, 10.0)},
     ),
     Entry(
@@ -388,7 +388,7 @@ CURVES: tuple[Entry, ...] = (
         rex,
         rex(100, end=0.0),
         "end + (start - end) * (1 - p) / (1/2 + (1 - p) / 2)",
-        r"e + (s - e)\,\frac{1 - p}{\frac12 + \frac12 (1 - p)}",
+        r"e + (s - e)\,\frac{1 - p}{\frac{1}{2} + \frac{1}{2} (1 - p)}",
     ),
     *RATIOS,
     *BETAS,

@@ -248,7 +248,7 @@ class Entry(NamedTuple):
     factory: Callable[..., Schedule]
     sample: Schedule  # one of them, over 100 updates
     formula: str  # in Python, of start, end, progress p, position n and the factory's arguments
-    latex: str
+    latex: str = ""  # the same, set; a recipe has its line alone
     own: Mapping[str, tuple[float, float]] = {}  # the least and the most that tests try
     kind: str = "shape"  # or "points", "composition", "recipe"
     title: str = ""  # what it is called, if not as its factory

@@ -292,6 +292,6 @@ RATIOS: tuple[Entry, ...] = (
         inverse_proportional,
         inverse_proportional(100, end=0.05),
         "1 / ((1 - p) / start + p / end)",
-        r"1 \,/ \left(\tfrac{1 - p}{s} + \tfrac{p}{e}\right)",
+        r"1 \,/ \left(\frac{1 - p}{s} + \frac{p}{e}\right)",
     ),
 )

@@ -13,18 +13,10 @@ _HEAD = """\
 Known failures, and what happens here
 =====================================
 
-What users of schedulers and training loops have run into elsewhere. Each row is a test of this
-library, named after the row. Where it says *shown*, another test shows that the library named
-still fails in the version of the test environment, so this page stays true.
+What users of schedulers and training loops have run into elsewhere. Each is a test of this library,
+named after its number. Where it says *shown*, another test shows that the library named still fails
+in the version of the test environment, so this page stays true.
 
-.. list-table::
-   :header-rows: 1
-   :widths: 6 32 24 38
-
-   * -
-     - Symptom
-     - Where
-     - Here
 """
 
 
@@ -49,11 +41,17 @@ def where(row: Row) -> str:
 
 def page() -> str:
     """Return the page."""
-    rows = [
-        f"   * - _`{row.id}`\n     - {row.symptom}\n     - {where(row)}\n     - {row.here}\n"
-        for row in ROWS
-    ]
-    return _HEAD + "".join(rows)
+    return _HEAD + "\n".join(map(entry, ROWS))
+
+
+def entry(row: Row) -> str:
+    """Return what the page says of one failure."""
+    return f"""\
+_`{row.id}` {row.symptom}
+   *Elsewhere:* {where(row)}
+
+   *Here:* {row.here}
+"""
 
 
 if __name__ == "__main__":
