@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from inspect import signature
+from itertools import accumulate
 from typing import Any
 
 from hypothesis import reject
@@ -296,3 +297,11 @@ KEYS = ("SGD", "SGD.1", "SGD/0", "SGD/1", "SGD.1/0", "SGD/*", "*")
 def mappings(depth: int = 2) -> SearchStrategy[dict[str, Schedule]]:
     """Plans for some groups of two optimizers, by keys of all kinds."""
     return st.dictionaries(st.sampled_from(KEYS), schedules(depth), min_size=1, max_size=4)
+
+
+@st.composite
+def clock_readings(draw: DrawFn) -> tuple[str, list[Any]]:
+    """A clock that is not updates, and where it is after each of a few updates."""
+    clock = draw(st.sampled_from(["samples", "items", "seconds"]))
+    steps = st.floats(0.0, 9.0) if clock == "seconds" else st.integers(0, 9)
+    return clock, [*accumulate(draw(st.lists(steps, min_size=1, max_size=8)))]

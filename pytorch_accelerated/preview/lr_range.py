@@ -18,6 +18,7 @@ from pytorch_accelerated.checks import finite, whole, wrong_kind
 from pytorch_accelerated.preview.simulation import one_within_another
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedulers.held import plain
+from pytorch_accelerated.schedulers.optimizers import OneOrMore, Optimizers, as_one, each_of
 from pytorch_accelerated.schedules import exponential
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class LrRange:
 def find_lr(
     model: nn.Module,
     loss_func: Callable[[Any, Any], Tensor],
-    optimizer: Optimizer,
+    optimizer: OneOrMore,
     dataloader: Iterable[Any],
     *,
     lowest: float = 1e-7,
@@ -91,7 +92,8 @@ def find_lr(
     Args:
         model: The model. It runs where its parameters are, in training mode.
         loss_func: Called with the model's output and the target, returns the loss.
-        optimizer: The optimizer of the model, of any kind, with any parameter groups.
+        optimizer: The optimizer of the model, of any kind, with any parameter groups, or a list
+            of several, of which all groups keep their proportions.
         dataloader: Yields batches of an input and a target; starts over as often as needed.
         lowest: The first learning rate, above 0.
         highest: The last one, above ``lowest``.
@@ -136,15 +138,17 @@ def find_lr(
         checked_module("model", model),
         *([loss_func] if isinstance(loss_func, nn.Module) else []),
     ]
-    twin = _copy_of(optimizer, modules)
+    twins = [_copy_of(one, modules) for one in each_of(as_one(optimizer))]
+    twin = twins[0] if len(twins) == 1 else Optimizers(twins)
     weights = [weight for group in twin.param_groups for weight in group["params"]]
     with (
         randomness_kept(_generators_of(dataloader)),
         tensors_kept(modules, weights, attributes=True),
     ):
         model.train()
-        if callable(prepare := getattr(twin, "train", None)):
-            prepare()  # optimizers that evaluate with other weights than they train
+        for one in twins:
+            if callable(prepare := getattr(one, "train", None)):
+                prepare()  # optimizers that evaluate with other weights than they train
         run = _run(model, loss_func, twin, dataloader, (lowest, highest, num_updates))
         return _tested(run, smoothing, divergence)
 

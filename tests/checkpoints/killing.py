@@ -44,7 +44,7 @@ NUM_SAMPLES = 96
 FILE_EVENTS = ("open", "os.mkdir", "os.rename", "os.rmdir", "os.remove", "shutil.rmtree")
 
 CASES = {
-    "one process": {},
+    "one process": {"clock": "samples"},
     "accumulation and workers": {"accumulate": 3, "workers": 2},
     "two processes": {"processes": 2, "accumulate": 2, "export": True},
 }
@@ -105,16 +105,22 @@ def train(case, folder, pipe):
     trainer = Trainer(model, nn.MSELoss(), optimizer, callbacks=callbacks)
     accumulate, processes = case.get("accumulate", 1), case.get("processes", 1)
     batches_per_epoch = NUM_SAMPLES // BATCH_SIZE // processes
+    clock = case.get("clock", "updates")
+    is_by_samples = clock == "samples"  # which end the run, too
+    unit = BATCH_SIZE if is_by_samples else 1
     trainer.train(
         Noisy(NUM_SAMPLES),
-        num_epochs=NUM_UPDATES * accumulate // batches_per_epoch,
+        num_epochs=NUM_UPDATES * accumulate // batches_per_epoch + is_by_samples,
         eval_dataset=Noisy(8),
         per_device_batch_size=BATCH_SIZE,
         gradient_accumulation_steps=accumulate,
         gradient_clip_norm=5.0,
         create_scheduler_fn=ParamScheduler.create_scheduler_fn(
-            lr=linear(10, start=0.0) >> cosine(end=0.0), weight_decay=linear(end=0.5)
+            lr=linear(10 * unit, start=0.0) >> cosine(end=0.0),
+            weight_decay=linear(end=0.5),
+            clock=clock,
         ),
+        max_samples=NUM_UPDATES * unit if is_by_samples else None,
         train_dataloader_kwargs={"num_workers": case.get("workers", 0)},
         seed=3,
         checkpoint_dir=folder / "checkpoints",
@@ -137,6 +143,7 @@ def train(case, folder, pipe):
         ),
         "history": {name: history.get_metric_values(name) for name in history.get_metric_names()},
         "epoch": history.current_epoch,
+        "clocks": trainer.run.clocks,
         "applied": monitor.applied,
         "patience": [patience.best_metric, patience.early_stopping_patience_counter],
     }

@@ -30,6 +30,9 @@ def test_a_run_that_was_killed_ten_times_ends_like_one_that_was_not(results, cas
     straight = result["straight"]
     assert straight["updates"] == len(straight["applied"]["lr"]) == killing.NUM_UPDATES
     assert straight["warnings"] == []
+    is_by_samples = "clock" in killing.CASES[case]
+    samples = {"samples": killing.NUM_UPDATES * killing.BATCH_SIZE} if is_by_samples else {}
+    assert straight["clocks"] == samples
     # Weights, average, optimizer, history, what was applied, patience: bit for bit.
     assert result["killed"] == [straight] * len(result["killed"])
     assert result["again"] == straight

@@ -6,6 +6,7 @@ import copy
 import itertools
 import math
 import random
+from functools import partial
 from unittest.mock import Mock
 
 import numpy
@@ -235,6 +236,27 @@ def test_groups_keep_their_proportions_and_a_schedulers_base_counts():
     assert seen == []
     assert [float(group["lr"]) for group in optimizer.param_groups] == pytest.approx([0.005, 0.05])
     assert native.last_epoch == 0
+
+
+def test_several_optimizers_are_tested_as_one_of_all_their_groups():
+    def tested(are_several):
+        model = network()
+        first, *others = model
+        weights = [p for one in others for p in one.parameters()]
+        groups = [{"params": [*first.parameters()], "lr": 0.01}, {"params": weights, "lr": 0.1}]
+        kind = partial(torch.optim.SGD, momentum=0.9)
+        optimizers = [kind([group]) for group in groups] if are_several else [kind(groups)]
+        before = [state_of(model, one) for one in optimizers]
+        given = optimizers if are_several else optimizers[0]
+        torch.manual_seed(2)  # of the dropout
+        found = find_lr(model, nn.MSELoss(), given, DataLoader(data(), 16), num_updates=12)
+        assert equal([state_of(model, one) for one in optimizers], before)
+        return found
+
+    assert tested(are_several=True) == tested(are_several=False)
+    one = torch.optim.SGD(network().parameters())
+    with pytest.raises(ValueError, match=r"optimizer\[1\] is there twice"):
+        find_lr(network(), nn.MSELoss(), [one, one], [])
 
 
 def test_the_optimizers_copy_trains_the_model():

@@ -15,6 +15,7 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from pytorch_accelerated.preview import preview
 from pytorch_accelerated.schedulers import (
     AttributeScheduler,
     ParamScheduler,
@@ -22,7 +23,7 @@ from pytorch_accelerated.schedulers import (
 )
 from pytorch_accelerated.schedules import Schedule, from_function
 from tests.recording import Recorder, adamw, held, parameters, sgd, train, update, used_in
-from tests.strategies import decay, mappings, schedules
+from tests.strategies import clock_readings, decay, mappings, schedules
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FIELD = "eps"  # any finite value is legal there, and no update divides by it: SGD ignores it
@@ -201,6 +202,44 @@ def test_several_optimizers_run_by_the_most_exact_key_also_after_a_resume(
     for target, state in data.draw(st.permutations(pairs)):
         target.load_state_dict(state)
     assert now(others) == due(position + 1)
+
+
+# Clocks --------------------------------------------------------------------------------------
+
+
+@quick
+@given(plan=schedules(depth=3), readings=clock_readings(), data=st.data())
+def test_each_update_runs_with_the_plans_value_where_its_clock_was(
+    plan: Schedule, readings: tuple[str, list[Any]], data: st.DataObject
+) -> None:
+    clock, places = readings
+
+    def make() -> Any:
+        optimizer = optimizer_for([0.5, 2.0])
+        scheduler: Any = ParamScheduler(optimizer, **{FIELD: plan}, clock=clock)
+        return optimizer, scheduler
+
+    def due(place: Any) -> list[float]:
+        offset, scale = plan.coefficients(place)
+        return [offset + scale * base for base in (0.5, 2.0)]
+
+    optimizer, scheduler = make()
+    stateless = StatelessParamScheduler(optimizer_for([0.5, 2.0]), **{FIELD: plan}, clock=clock)
+    position = data.draw(st.integers(0, len(places)))
+    for at, place in enumerate([0, *places]):
+        if at == position:  # restored, in either order
+            states = optimizer.state_dict(), json.loads(json.dumps(scheduler.state_dict()))
+            pairs = list(zip(make(), copy.deepcopy(states), strict=True))
+            for target, state in data.draw(st.permutations(pairs)):
+                target.load_state_dict(state)
+            (optimizer, _), (scheduler, _) = pairs
+        if at:
+            scheduler.step(place)
+        stateless.step_update(place)
+        assert held(optimizer, FIELD) == due(place) == held(stateless.optimizer, FIELD)
+        assert scheduler.num_updates == place
+    planned = preview(scheduler, at=[0, *places])[FIELD]
+    assert [list(row) for row in zip(*planned, strict=True)] == [due(n) for n in (0, *places)]
 
 
 # AttributeScheduler ------------------------------------------------------------------------
