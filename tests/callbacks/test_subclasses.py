@@ -1,9 +1,6 @@
 """Callbacks that users derive from those of the library, with a constructor of their own."""
 
 import inspect
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -79,41 +76,3 @@ def test_without_the_constructor_the_settings_are_its_defaults(kind):
         has_default = parameter.default is not parameter.empty
         if has_default and hasattr(kind, name):
             assert str(getattr(kind, name)) == str(parameter.default)
-
-
-TYPED = """
-from typing import Any
-
-from pytorch_accelerated import Trainer
-from pytorch_accelerated.callbacks import EarlyStoppingCallback, TrainerCallback
-
-
-class Mine(Trainer):
-    extra = 1
-
-
-class Typed(TrainerCallback):
-    def on_train_step_end(
-        self, trainer: Mine, batch: Any, batch_output: dict[str, Any], step: int, **kwargs: Any
-    ) -> None:
-        self.seen = trainer.extra + trainer.run.num_updates
-
-
-class Stopping(EarlyStoppingCallback):
-    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        super().on_training_run_epoch_end(trainer, **kwargs)
-        self.updates: int = trainer.run.num_updates
-
-
-callbacks: list[TrainerCallback] = [Typed(), Stopping(1)]
-"""
-
-
-def test_a_type_checker_takes_a_callback_that_names_its_trainer(tmp_path):
-    pytest.importorskip("mypy")
-    (tmp_path / "typed.py").write_text(TYPED)
-    # With the configuration and the cache of the repository: the package is checked there.
-    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", tmp_path / "typed.py"]
-    root = Path(__file__).parents[2]
-    checked = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    assert checked.returncode == 0, checked.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import multiprocessing
 import pickle
 import threading
 from typing import Any
@@ -19,6 +18,7 @@ from pytorch_accelerated.schedulers import (
 )
 from pytorch_accelerated.schedules import linear
 from tests.interop.plan import BASE, NUM_UPDATES, PLAN, make_scheduler, planned
+from tests.launching import FORKS
 from tests.recording import Recorder, adamw, held, sgd, train
 
 EVERY = {
@@ -36,12 +36,11 @@ def used_from(scheduler: Any, num_updates: int) -> list[float]:
 
 
 def test_a_pickled_scheduler_goes_on_in_a_worker() -> None:
-    context = multiprocessing.get_context("spawn")
-    results: Any = context.Queue()
+    results: Any = FORKS.Queue()
     schedulers = [make(sgd([BASE])) for make in EVERY.values()]
     for scheduler in schedulers:
         train(scheduler.optimizer, scheduler, 3)
-    process = context.Process(target=_work, args=(pickle.dumps(schedulers), results))
+    process = FORKS.Process(target=_work, args=(pickle.dumps(schedulers), results))
     process.start()
     found = results.get(timeout=300)
     process.join(300)
