@@ -30,7 +30,11 @@ def picture(made: Columns, unit: str) -> str:
         share = len(made) / 100.0
         last = last / share
         for panel in drawn:
-            panel["phases"] = [[name, a / share, b / share] for name, a, b in panel["phases"]]
+            # Phases reach half a unit beyond their first and last update.
+            panel["phases"] = [
+                [name, (a - 0.5) / share + 0.5, (b + 0.5) / share - 0.5]
+                for name, a, b in panel["phases"]
+            ]
             for curve in panel["curves"]:
                 curve["x"] = [x / share for x in curve["x"]]
     return image(svg(drawn, first, last, unit, made.position))
