@@ -18,6 +18,7 @@ from pytorch_accelerated.terminal import (
     BarColumn,
     Console,
     MofNCompleteColumn,
+    NotebookText,
     Progress,
     TaskID,
     TextColumn,
@@ -35,9 +36,10 @@ class ProgressBarCallback(TrainerCallback):
     """Shows a bar for each epoch: loss, learning rate, updates per second and time left.
 
     Bars appear on the first process of a machine, and only if its output is a terminal or a
-    notebook. They are redrawn at most ``refresh_per_second`` times a second; only then a loss is
-    read from the device. A bar goes when its epoch is over, whose results `LogMetricsCallback`
-    prints; that of an epoch which an error or a stop has ended stays, as far as it has come.
+    notebook, where they are text in one place. They are redrawn at most ``refresh_per_second``
+    times a second; only then a loss is read from the device. A bar goes when its epoch is over,
+    whose results `LogMetricsCallback` prints; that of an epoch which an error or a stop has ended
+    stays, as far as it has come.
 
     Args:
         refresh_per_second: How often to redraw, at most.
@@ -57,6 +59,7 @@ class ProgressBarCallback(TrainerCallback):
 
     pbar: _Bar | None = field(default=None, init=False)
     eval_pbar: _Bar | None = field(default=None, init=False)
+    _notebook: NotebookText | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.refresh_per_second = positive("refresh_per_second", self.refresh_per_second)
@@ -104,6 +107,7 @@ class ProgressBarCallback(TrainerCallback):
     def after_run(self, trainer: Any, **kwargs: Any) -> None:
         # After an error, rich would keep the cursor hidden and standard output replaced.
         self._close(stays=True)
+        self._notebook = None
 
     on_stop_training_error = after_run
 
@@ -117,7 +121,9 @@ class ProgressBarCallback(TrainerCallback):
             total = len(loader)
         except TypeError:
             total = None
-        return _Bar(console, description, total, 1 / self.refresh_per_second)
+        if console.is_jupyter and self._notebook is None:
+            self._notebook = NotebookText()  # one for all bars of a run
+        return _Bar(console, description, total, 1 / self.refresh_per_second, self._notebook)
 
     def _close(self, stays: bool = False) -> None:
         bars, self.pbar, self.eval_pbar = (self.eval_pbar, self.pbar), None, None
@@ -130,7 +136,12 @@ class _Bar:
     """A bar that counts in plain integers, and reads numbers only when it is time to draw."""
 
     def __init__(
-        self, console: Console, description: str, total: int | None, interval: float
+        self,
+        console: Console,
+        description: str,
+        total: int | None,
+        interval: float,
+        notebook: NotebookText | None,
     ) -> None:
         self.num_done = self.num_updates = 0
         self.rate: Any = None
@@ -147,7 +158,10 @@ class _Bar:
             # No thread beside the training loop: it draws when a batch is done.
             auto_refresh=False,
             transient=True,
+            # What rich draws in a notebook needs ipywidgets.
+            disable=notebook is not None,
         )
+        self._notebook = notebook
         self._task: TaskID = self._progress.add_task(description, total=total, numbers="")
         self._progress.start()
 
@@ -165,6 +179,8 @@ class _Bar:
         self._progress.update(
             self._task, completed=self.num_done, total=total, numbers=self._numbers(), refresh=True
         )
+        if self._notebook is not None:
+            self._notebook.show(self._progress)
 
     def _numbers(self) -> str:
         numbers = []
@@ -192,6 +208,8 @@ class _Bar:
         try:
             if stays:
                 self._draw()
+            elif self._notebook is not None:
+                self._notebook.show(None)
         finally:
             self._progress.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from accelerate.tracking import filter_trackers
+
+with warnings.catch_warnings():
+    # In a notebook without ipywidgets, tqdm warns about bars that nothing here draws.
+    warnings.filterwarnings("ignore", "IProgress not found")
+    from accelerate.tracking import filter_trackers
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.callbacks.log_metrics import NewMetrics, numbers_in

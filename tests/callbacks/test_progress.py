@@ -1,7 +1,9 @@
 import io
 import re
+import subprocess
 import sys
 from functools import partial
+from types import ModuleType
 
 import pytest
 import torch
@@ -56,6 +58,58 @@ def test_without_a_terminal_no_control_character_is_printed(make_trainer, train,
     assert "\x1b" not in printed
     assert "\r" not in printed
     assert len(printed.splitlines()) == 3  # the plan, and two epochs
+
+
+class Place:
+    """What IPython's display gives back, with all that has stood there."""
+
+    def __init__(self):
+        self.texts = []
+
+    def update(self, data, raw):
+        assert raw
+        self.texts.append(data["text/plain"])
+
+
+def test_a_notebook_has_text_that_is_replaced_and_no_warning(make_trainer, train, monkeypatch):
+    places = []
+
+    def display(data, raw, display_id):
+        assert (data, raw, display_id) == ({"text/plain": ""}, True, True)
+        places.append(Place())
+        return places[-1]
+
+    # IPython itself only shows it to a notebook that is open.
+    module = ModuleType("IPython.display")
+    module.display = display
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    console = Console(file=io.StringIO(), force_jupyter=True)
+    bars = ProgressBarCallback(refresh_per_second=1e9, console=console)
+    for _ in range(2):
+        train(make_trainer(bars), num_epochs=2)
+    assert len(places) == 2  # one a run
+    for place in places:
+        shown = [re.sub(r"\x1b\[[\d;]*m", "", text) for text in place.texts]
+        assert {text.split("━")[0].strip() for text in shown} == {
+            *("epoch 1", "epoch 2", "evaluation", "")
+        }
+        assert any("6/6" in text and "loss " in text for text in shown)
+        assert shown[-1] == ""
+        assert all("\n" not in text for text in shown)
+    assert console.file.getvalue() == ""
+
+
+def test_a_notebook_without_widgets_imports_the_trainer_without_a_warning():
+    code = (
+        "import sys\n"
+        "from types import ModuleType\n"
+        "sys.modules['IPython'] = shell = ModuleType('IPython')\n"
+        "sys.modules['ipykernel.zmqshell'] = ModuleType('zmqshell')\n"
+        "shell.get_ipython = object\n"
+        "import pytorch_accelerated.trainer\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_other_processes_draw_nothing(make_trainer, train, terminal):
