@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pytorch_accelerated import checks, run_config
-from pytorch_accelerated.callbacks import (
-    CallbackHandler,
-    LimitBatchesCallback,
-    LogToTrackersCallback,
-    get_default_callbacks,
-)
-from pytorch_accelerated.callbacks.limit import get_limit_batches_from_env
+from pytorch_accelerated.callbacks import get_default_callbacks
 from pytorch_accelerated.placeholders import (
     TrainerPlaceholderValues,
     replace_trainer_placeholder_values,
 )
 from pytorch_accelerated.run import (
+    accelerating,
+    assembling,
     checkpointing,
     data,
+    evaluating,
     loop,
     preparing,
     processes,
@@ -67,6 +64,11 @@ class Trainer:
             they are started and ended with each run.
         project_dir: Folder of the trackers that write files.
         project_name: Name of the project in the trackers.
+        metrics: What evaluations compute, by name: functions of outputs and targets, whose mean
+            over samples is recorded as ``eval_name``, or metrics for a `TorchMetricsCallback`.
+        mixed_precision: ``"bf16"``, ``"fp16"``, ``"fp8"`` or ``"no"``; by default the launcher's.
+        device: The device that this process has to get, such as ``"cpu"``; by default any.
+        compile: Whether to compile the model while a run is on, or arguments of `torch.compile`.
 
     Attributes:
         model: The model; wrapped by Accelerate while a run is on.
@@ -98,6 +100,10 @@ class Trainer:
         log_with: Any = None,
         project_dir: str | os.PathLike[str] | None = None,
         project_name: str = "pytorch_accelerated",
+        metrics: Mapping[str, Any] | None = None,
+        mixed_precision: str | None = None,
+        device: str | torch.device | None = None,
+        compile: bool | Mapping[str, Any] = False,
     ) -> None:
         self.model = model
         self.loss_func: Any = loss_func
@@ -115,6 +121,10 @@ class Trainer:
         self._log_with = log_with
         self._project_dir = project_dir
         self._project_name = project_name
+        self._metrics = metrics
+        self._mixed_precision = accelerating.checked_precision(mixed_precision)
+        self._asked_device = accelerating.checked_device(device)
+        self._compile = accelerating.checked_compile(compile)
         self._train_dataloader: Any = None
         self._eval_dataloader: Any = None
         self._train_dl_kwargs: dict[str, Any] | None = None
@@ -160,16 +170,18 @@ class Trainer:
         max_samples: int | None = None,
         max_items: int | None = None,
         max_time: float | str | None = None,
-    ) -> None:
-        """Train the model.
+    ) -> RunHistory:
+        """Train the model; return the run history.
 
         The run ends after ``num_epochs``, ``max_num_train_steps``, ``max_samples``, ``max_items``
         or ``max_time``, whichever comes first.
 
         Args:
-            train_dataset: The training data.
+            train_dataset: The training data, or a `DataLoader` with one process's batches, which
+                counts instead of the arguments about batches.
             num_epochs: Number of passes over it.
-            eval_dataset: Data to evaluate on after each epoch; without it there is no evaluation.
+            eval_dataset: Data to evaluate on after each epoch, or a `DataLoader`; without it there
+                is no evaluation.
             per_device_batch_size: Batch size of one process.
             max_num_train_steps: Largest number of optimizer updates.
             gradient_accumulation_steps: Batches per optimizer update. A window of batches that
@@ -283,6 +295,7 @@ class Trainer:
             keeps_history = not reset_run_history or resume_from is not None
             preparing.take_up(run, saved, keeps_history, remembers_stop=resume == "auto")
             self._run_training()
+        return self.run_history
 
     def evaluate(
         self,
@@ -290,17 +303,17 @@ class Trainer:
         per_device_batch_size: int = 8,
         dataloader_kwargs: dict[str, Any] | None = None,
         collate_fn: Callable[[list[Any]], Any] | None = None,
-    ) -> None:
+    ) -> dict[str, Any]:
         """Evaluate the model; the loss is recorded as ``evaluation_loss``.
 
-        The run history keeps what it has.
+        The run history keeps what it has; what it gets is returned, by the same names.
 
         A callback may call it while a run is on, on every process, say for another data set after
-        each epoch: then the model is evaluated as it is at that moment, no event is fired, and
-        the run continues as if nothing had been.
+        each epoch: then the model is evaluated as it is at that moment, no event is fired, only
+        the Trainer's own metrics are computed, and the run continues as if nothing had been.
 
         Args:
-            dataset: The data; by default the evaluation data of the latest run.
+            dataset: The data, or a `DataLoader`; by default the evaluation data of the latest run.
             per_device_batch_size: Batch size of one process.
             dataloader_kwargs: Arguments for the data loader.
             collate_fn: Makes a batch of samples; by default that of the latest run.
@@ -308,40 +321,35 @@ class Trainer:
         Raises:
             ValueError: There is no data.
         """
-        if dataset is None and self.eval_dataset is None:
-            raise ValueError("dataset is None, and no run has had evaluation data: give a dataset")
-        per_device_batch_size = run_config.batch_size(
-            per_device_batch_size, dataloader_kwargs=dataloader_kwargs
+        return evaluating.evaluate(
+            self, dataset, per_device_batch_size, dataloader_kwargs, collate_fn
         )
-        run_config.check_kinds(model=self.model, collate_fn=collate_fn)
-        shown = {
-            "eval_dataset": self.eval_dataset if dataset is None else dataset,
-            "collate_fn": self.collate_fn if collate_fn is None else collate_fn,
-            "train_dataset": None,
-        }
-        outer = self.run if self.run.is_on else None
-        run = self._new_run(self._training.loop, outer)
-        if outer is not None:
-            with preparing.within(run, outer, **shown):
-                preparing.make_eval_loader(run, per_device_batch_size, dataloader_kwargs)
-                preparing.prepare_limited_eval_loader(run)
-                self._run_eval_epoch(self._eval_dataloader, is_training=False)
-            return
-        self.run = run
-        with preparing.on(run, self):
-            vars(self).update(shown)
-            preparing.make_eval_loader(run, per_device_batch_size, dataloader_kwargs)
-            preparing.prepare(run)
-            run.config = self.run_config = self._create_run_config(
-                per_device_batch_size=per_device_batch_size,
-                num_epochs=1,
-                gradient_accumulation_steps=1,
-                max_num_train_steps=None,
-                gradient_clip_value=None,
-            )
-            if self._log_with is not None:
-                preparing.start_trackers(run)
-            self._run_evaluation()
+
+    def predict(
+        self,
+        dataset: Any,
+        per_device_batch_size: int = 8,
+        dataloader_kwargs: dict[str, Any] | None = None,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+    ) -> Any:
+        """Return what the model says of a data set, in its order, on the CPU of every process.
+
+        Tensors that `predict_batch` returns are joined along their first dimension, within tuples
+        and dicts, too; lists have an entry for each sample. No event of evaluation is fired.
+
+        Args:
+            dataset: The data, with or without targets; or a `DataLoader` that does not shuffle.
+            per_device_batch_size: Batch size of one process.
+            dataloader_kwargs: Arguments for the data loader.
+            collate_fn: Makes a batch of samples; by default that of the latest run.
+
+        Raises:
+            ValueError: The order of the data is not known, or the outputs do not fit together.
+            TypeError: A batch is a dict, for which `predict_batch` has to be overridden.
+        """
+        return evaluating.predict(
+            self, dataset, per_device_batch_size, dataloader_kwargs, collate_fn
+        )
 
     # Steps that are made to be overridden
 
@@ -354,7 +362,11 @@ class Trainer:
             batch_size: Batch size of one process.
             train_dl_kwargs: Arguments for the loader that win over the defaults.
         """
-        defaults, dataset = self.get_default_train_dl_kwargs(batch_size), self.train_dataset
+        dataset = self.train_dataset
+        if isinstance(dataset, DataLoader):
+            self._train_dl_kwargs = data.kwargs_of(dataset, train_dl_kwargs, "train_dataset")
+            return dataset
+        defaults = self.get_default_train_dl_kwargs(batch_size)
         self._train_dl_kwargs = data.merge_loader_kwargs(defaults, train_dl_kwargs, dataset)
         data.check_is_data(dataset, "train_dataset")
         # By this module's name: scripts and tests replace DataLoader here.
@@ -370,9 +382,13 @@ class Trainer:
             batch_size: Batch size of one process.
             eval_dl_kwargs: Arguments for the loader that win over the defaults.
         """
-        defaults, dataset = self.get_default_eval_dl_kwargs(batch_size), self.eval_dataset
+        dataset, name = self.eval_dataset, preparing.name_of_eval_data(self)
+        if isinstance(dataset, DataLoader):
+            self._eval_dl_kwargs = data.kwargs_of(dataset, eval_dl_kwargs, name)
+            return dataset
+        defaults = self.get_default_eval_dl_kwargs(batch_size)
         self._eval_dl_kwargs = data.merge_loader_kwargs(defaults, eval_dl_kwargs, dataset)
-        data.check_is_data(dataset, preparing.name_of_eval_data(self))
+        data.check_is_data(dataset, name)
         kwargs = {"dataset": dataset, "collate_fn": self.collate_fn, **self._eval_dl_kwargs}
         return DataLoader(**kwargs)
 
@@ -466,6 +482,17 @@ class Trainer:
         """
         with torch.no_grad():
             return loop.batch_loss(self, batch)
+
+    def predict_batch(self, batch: Any) -> Any:
+        """Pass a batch through the model, for `predict`; no gradients are recorded.
+
+        Args:
+            batch: What the data loader gave: inputs, or a list or tuple of which they are first.
+
+        Returns:
+            The outputs: a tensor, or a tuple, dict or list of outputs.
+        """
+        return evaluating.predictions(self, batch)
 
     def eval_epoch_end(self) -> None:
         """At the end of an evaluation epoch."""
@@ -652,7 +679,9 @@ class Trainer:
 
     # What older scripts override, or call
 
-    _create_accelerator = preparing.make_accelerator
+    __repr__ = assembling.described
+    _create_accelerator = accelerating.make_accelerator
+    _create_callback_handler = assembling.make_callback_handler
     _prepare_model_optimizer_and_dataloaders = preparing.prepare_objects
     _create_run_config = preparing.make_config
     _check_eval_batch_size = preparing.check_eval_data
@@ -662,16 +691,6 @@ class Trainer:
     _clip_gradients = loop.clip
     _run_evaluation = loop.run_evaluation
     _run_eval_epoch = loop.evaluate_epoch
-
-    def _create_callback_handler(self) -> CallbackHandler:
-        limit = get_limit_batches_from_env()
-        handler = CallbackHandler([] if limit is None else [LimitBatchesCallback(limit)])
-        handler.add_callbacks(self._callbacks)
-        if self._log_with is not None and not any(
-            isinstance(callback, LogToTrackersCallback) for callback in handler
-        ):
-            handler.add_callback(LogToTrackersCallback)
-        return handler
 
 
 class TrainerWithTimmScheduler(Trainer):

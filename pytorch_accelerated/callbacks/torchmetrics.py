@@ -12,10 +12,16 @@ import torch
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.checks import entries, wrong_kind
+from pytorch_accelerated.tracking import LossTracker, wide
 
 
 def outputs_and_targets(batch: Any, batch_output: dict[str, Any]) -> tuple[Any, ...]:
     """Return the model's outputs and the batch's second element."""
+    if "model_outputs" not in batch_output:
+        raise ValueError(
+            "a metric needs the model's outputs: return them as model_outputs from "
+            "calculate_eval_batch_loss and calculate_train_batch_loss"
+        )
     return batch_output["model_outputs"], batch[1]
 
 
@@ -24,7 +30,9 @@ class TorchMetricsCallback(TrainerCallback):
 
     A metric is any object with ``update(*arguments)``, ``compute()`` and ``reset()``, such as
     those of the torchmetrics library, which also bring the processes' values together by
-    themselves. A metric *m* is recorded as ``train_m``, ``eval_m``, ``intermediate_eval_m`` or
+    themselves; or a function of the same arguments that returns one number for a batch, or one
+    for each of its samples, of which the mean over the samples of all processes is taken. A
+    metric *m* is recorded as ``train_m``, ``eval_m``, ``intermediate_eval_m`` or
     ``evaluation_m`` (in an evaluation run); one that computes a dict *d* as ``…_m_key`` for each
     of its keys. Tables, such as confusion matrices, are recorded as lists.
 
@@ -64,12 +72,13 @@ class TorchMetricsCallback(TrainerCallback):
             )
         if not metrics:
             raise ValueError("metrics={} is empty. Write metrics={'accuracy': Accuracy(…)}.")
+        metrics = {name: _as_metric(name, metric) for name, metric in metrics.items()}
         for name, metric in metrics.items():
             for method in ("update", "compute", "reset"):
                 if not callable(getattr(metric, method, None)):
                     raise TypeError(
                         f"metrics[{name!r}]={metric!r} has no method {method}(), but has to have "
-                        f"update(), compute() and reset()."
+                        f"update(), compute() and reset(), or to be a function."
                     )
         phases = [phases] if isinstance(phases, str) else entries("phases", phases, "['eval']")
         self.phases = tuple(phases)
@@ -145,7 +154,10 @@ class TorchMetricsCallback(TrainerCallback):
         if metrics:
             arguments = self.get_arguments(batch, batch_output)
             for metric in metrics.values():
-                metric.update(*arguments)
+                if isinstance(metric, _MeanOf):
+                    metric.update(arguments, batch_output["batch_size"])
+                else:
+                    metric.update(*arguments)
 
     def _record(self, trainer: Any, phase: str, recorded_as: str) -> None:
         for name, metric in self._of(phase).items():
@@ -163,6 +175,49 @@ class TorchMetricsCallback(TrainerCallback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._resumed = state_dict["metrics"]
+
+
+class _MeanOf:
+    """The mean over samples of a function's values, as a metric."""
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self.name, self.function = name, function
+        self.device = torch.device("cpu")
+        self.tracker = LossTracker()
+
+    def to(self, device: torch.device) -> None:
+        self.device = device
+
+    def reset(self) -> None:
+        self.tracker.reset()
+
+    def update(self, arguments: tuple[Any, ...], batch_size: Any) -> None:
+        value = torch.as_tensor(self.function(*arguments))
+        if value.numel() != 1 and len(value) != batch_size:
+            raise ValueError(
+                f"metrics[{self.name!r}] returned {tuple(value.shape)} numbers for a batch of "
+                f"{int(batch_size)}, but has to return one, or one for each sample."
+            )
+        self.tracker.update(value.to(wide(value.device)).mean(), batch_size)
+
+    def compute(self) -> float | None:
+        totals = self.tracker.totals(self.device)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(totals)
+        total, count = totals.tolist()
+        return total / count if count else None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"totals": self.tracker.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.tracker.load_state_dict(state["totals"])
+
+
+def _as_metric(name: str, metric: Any) -> Any:
+    """Return a metric, made of a function if it is one."""
+    is_function = callable(metric) and not isinstance(metric, type)
+    return _MeanOf(name, metric) if is_function and not hasattr(metric, "update") else metric
 
 
 def _state_of(metric: Any) -> Any:

@@ -85,6 +85,18 @@ def merge_loader_kwargs(
     return {**{k: v for k, v in defaults.items() if k not in excluded}, **given}
 
 
+def kwargs_of(loader: DataLoader[Any], given: Any, name: str) -> dict[str, Any]:
+    """Return what to know of a loader that came in place of a data set; refuse arguments for it."""
+    if given:
+        raise ValueError(
+            f"{name} is a DataLoader, which has its arguments already: leave out "
+            f"{', '.join(map(repr, given))}, or give its data set"
+        )
+    check_not_empty(None, loader.dataset, name)
+    kind = "batch_size" if loader.batch_size is not None else "batch_sampler"
+    return {kind: getattr(loader, kind)}
+
+
 def batch_size_of(kwargs: Mapping[str, Any], default: int | None) -> int | None:
     """Return the batch size that a data loader with these arguments has, if it is known."""
     if kwargs.get("batch_sampler") is not None:
@@ -103,11 +115,9 @@ def length(loader: Any) -> int | None:
 def check_is_data(dataset: Any, name: str) -> None:
     """Refuse what no data loader can be made of, or another one's data."""
     is_one = any(hasattr(type(dataset), method) for method in ("__getitem__", "__iter__"))
-    if not is_one or isinstance(dataset, (DataLoader, str, bytes)):
+    if not is_one or isinstance(dataset, (str, bytes)):
         raise TypeError(
-            f"{name} is {kind_of(dataset)}: give a data set; arguments for its loader "
-            f"go into train_dataloader_kwargs and eval_dataloader_kwargs, and a loader of your "
-            f"own is what create_train_dataloader and create_eval_dataloader may return"
+            f"{name} is {kind_of(dataset)}: give a data set or a torch.utils.data.DataLoader"
         )
     check_not_empty(None, dataset, name)
 
@@ -117,6 +127,7 @@ def check_not_empty(loader: Any, dataset: Any, name: str, at_least: int = 1) -> 
 
     Without a loader, look at the data set only.
     """
+    dataset = dataset.dataset if isinstance(dataset, DataLoader) else dataset
     samples = length(dataset)
     if samples == 0:
         raise ValueError(f"{name} is empty: it has no sample to make a batch of")

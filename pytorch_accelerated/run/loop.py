@@ -14,8 +14,9 @@ from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
 from pytorch_accelerated.run import checkpointing, counts, preparing, windows
 from pytorch_accelerated.run.data import batches_after, by_rows, length, tell_epoch
+from pytorch_accelerated.run.evaluating import evaluating
 from pytorch_accelerated.run.loop_state import Stage
-from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, no_buffer_broadcast, warn
+from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.tracking import LossTracker
 
@@ -282,31 +283,21 @@ def evaluate_epoch(
 ) -> None:
     """Evaluate for an epoch; each module then returns to the mode that it was in."""
     run = trainer.run
-    modes = [(module, module.training) for module in trainer.model.modules()]
     name = "eval_loss_epoch" if is_training else "evaluation_loss"
     name = "intermediate_eval_loss" if is_intermediate else name
-    try:
-        trainer.model.eval()
-        with (
-            run.evaluation_weights(),
-            run.showing(_loss_tracker=LossTracker()),
-            no_buffer_broadcast(trainer.model),
-        ):
-            run.announce(
-                trainer.eval_epoch_start, "on_eval_epoch_start", is_intermediate=is_intermediate
-            )
-            _evaluate_batches(trainer, run, valid_dl)
-            run.processes.agree_on_stop()
-            run.call(trainer.eval_epoch_end)
-            loss = run.processes.mean_loss(trainer._loss_tracker)
-            trainer.run_history.update_metric(name, loss)
-            if is_training and not is_intermediate and run.loop.stage is Stage.EVALUATE:
-                run.loop.stage = Stage.END
-                run.random.held = None
-            run.announce(None, "on_eval_epoch_end", is_intermediate=is_intermediate)
-    finally:
-        for module, was_training in modes:
-            module.training = was_training
+    with evaluating(trainer, run), run.showing(_loss_tracker=LossTracker()):
+        run.announce(
+            trainer.eval_epoch_start, "on_eval_epoch_start", is_intermediate=is_intermediate
+        )
+        _evaluate_batches(trainer, run, valid_dl)
+        run.processes.agree_on_stop()
+        run.call(trainer.eval_epoch_end)
+        loss = run.processes.mean_loss(trainer._loss_tracker)
+        trainer.run_history.update_metric(name, loss)
+        if is_training and not is_intermediate and run.loop.stage is Stage.EVALUATE:
+            run.loop.stage = Stage.END
+            run.random.held = None
+        run.announce(None, "on_eval_epoch_end", is_intermediate=is_intermediate)
 
 
 def _evaluate_batches(trainer: Any, run: Run, loader: Any) -> None:

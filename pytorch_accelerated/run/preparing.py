@@ -9,11 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.utils import (
     DistributedType,
-    GradientAccumulationPlugin,
     is_compiled_module,
     set_seed,
 )
@@ -21,7 +19,14 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from pytorch_accelerated.callbacks.base import CallbackHandler, StopTrainingError
-from pytorch_accelerated.run import checkpointing, counts, sharing, windows
+from pytorch_accelerated.run import (
+    accelerating,
+    assembling,
+    checkpointing,
+    counts,
+    sharing,
+    windows,
+)
 from pytorch_accelerated.run.data import (
     batch_size_of,
     check_not_empty,
@@ -30,7 +35,7 @@ from pytorch_accelerated.run.data import (
     owners,
 )
 from pytorch_accelerated.run.loop_state import EpochGenerator, Plan, Stage
-from pytorch_accelerated.run.processes import runs_on_cpu, warn
+from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run.schedulers import class_name
 from pytorch_accelerated.run_config import TrainerRunConfig
@@ -85,13 +90,14 @@ def on(run: Run, trainer: Any) -> Iterator[Run]:
 def within(run: Run, outer: Run, **shown: Any) -> Iterator[Run]:
     """Evaluate while another run is on; afterwards the Trainer shows what that one has.
 
-    Callbacks see nothing of it: what they gather is the other run's.
+    Callbacks see nothing of it: what they gather is the other run's. Only the Trainer's own metrics
+    are computed.
     """
     trainer = outer.trainer
     is_bare = not outer.marks  # at the run's end
     run.limits = tuple(trainer.callback_handler)
-    shown |= {"run": run, "callback_handler": CallbackHandler()}
-    shown |= {"_eval_dataloader": None, "_eval_dl_kwargs": None}
+    shown |= {"run": run, "callback_handler": CallbackHandler(assembling.metric_callbacks(trainer))}
+    shown |= dict.fromkeys(("_train_dataloader", "_eval_dataloader", "_eval_dl_kwargs"))
     # Its data may draw random numbers, which are not those of training.
     with run.of(trainer), run.showing(**shown), outer.random.kept():
         try:
@@ -103,25 +109,6 @@ def within(run: Run, outer: Run, **shown: Any) -> Iterator[Run]:
             if is_bare:
                 unwrap(run)
             run.eval_generator.take_back()
-
-
-def make_accelerator(trainer: Any) -> Accelerator:
-    """Return what knows the processes and their devices, with the trackers."""
-    log_with, project_dir = trainer._log_with, trainer._project_dir
-    try:
-        return Accelerator(
-            cpu=runs_on_cpu(),
-            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-            log_with=log_with,
-            project_dir=project_dir,
-        )
-    except ValueError as error:
-        if log_with is None:
-            raise
-        hint = ""
-        if project_dir is None and "logging_dir" in str(error):
-            hint = " It is the project_dir of the Trainer: give one with log_with"
-        raise ValueError(f"log_with is {log_with!r}: {error}{hint}") from error
 
 
 # Data, model and optimizer
@@ -152,6 +139,7 @@ def prepare(run: Run) -> None:
             )
         run.random.own = own_generators(trainer._train_dataloader)
     trainer._prepare_model_optimizer_and_dataloaders()
+    trainer.model = accelerating.compiled(trainer)
     model = getattr(trainer.model, "_orig_mod", trainer.model)
     if isinstance(model, DistributedDataParallel) and run.processes.count > 1:
         run.exchanged = {id(p) for p in model.parameters() if p.requires_grad}
