@@ -192,13 +192,13 @@ class _MeanOf:
         self.tracker.reset()
 
     def update(self, arguments: tuple[Any, ...], batch_size: Any) -> None:
-        value = torch.as_tensor(self.function(*arguments))
+        value = torch.as_tensor(self.function(*arguments), dtype=wide(self.device))
         if value.numel() != 1 and len(value) != batch_size:
             raise ValueError(
                 f"metrics[{self.name!r}] returned {tuple(value.shape)} numbers for a batch of "
                 f"{int(batch_size)}, but has to return one, or one for each sample."
             )
-        self.tracker.update(value.to(wide(value.device)).mean(), batch_size)
+        self.tracker.update(value.mean(), batch_size)
 
     def compute(self) -> float | None:
         totals = self.tracker.totals(self.device)
@@ -216,7 +216,12 @@ class _MeanOf:
 
 def _as_metric(name: str, metric: Any) -> Any:
     """Return a metric, made of a function if it is one."""
-    is_function = callable(metric) and not isinstance(metric, type)
+    if isinstance(metric, type):
+        raise TypeError(
+            f"metrics[{name!r}] is a class, but has to be an instance of it, or a function. Write "
+            f"{metric.__name__}(…)."
+        )
+    is_function = callable(metric)
     return _MeanOf(name, metric) if is_function and not hasattr(metric, "update") else metric
 
 

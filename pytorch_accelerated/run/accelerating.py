@@ -25,7 +25,7 @@ def checked_precision(value: object) -> str | None:
             f"mixed_precision={value!r} has to be one of {', '.join(map(repr, _PRECISIONS))}, or "
             f"None for what Accelerate's launcher says. Write mixed_precision='bf16'."
         )
-    return value  # type: ignore[return-value]
+    return value
 
 
 def checked_device(value: object) -> torch.device | None:

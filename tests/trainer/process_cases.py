@@ -421,6 +421,22 @@ class Items(Trainer):
         return {"loss": loss, "batch_size": len(values), "num_items_in_batch": num_items}
 
 
+def predicted():
+    """Outputs in order, and the mean of a function, of data sets of several sizes."""
+    metrics = {"above": lambda outputs, targets: outputs > 2}
+    optimizer = torch.optim.SGD((model := Scale()).parameters())
+    nn.init.ones_(model.weight)
+    trainer = Trainer(model, mean_output, optimizer, callbacks=(), metrics=metrics)
+    found = {}
+    for samples in (1, 5, 21):
+        data = numbers(*map(float, range(samples)))
+        evaluation = trainer.evaluate(data, per_device_batch_size=2)
+        outputs = trainer.predict(data, per_device_batch_size=2).tolist()
+        found[samples] = outputs, evaluation["evaluation_above"]
+    stream = Stream(numbers(1.0, 2.0))
+    return {"found": found, "of a stream": error_of(lambda: trainer.predict(stream))}
+
+
 def items(accumulate):
     count = torch.arange(1, 15)
     data = TensorDataset(count.float(), count % 5 + 1)
@@ -783,6 +799,7 @@ def main(folder, *names):
         epochs_of_samples,
         counted,
         gathered,
+        predicted,
         too_little_data,
         trained_after_evaluating,
     ):

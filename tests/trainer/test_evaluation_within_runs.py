@@ -157,7 +157,7 @@ def test_an_evaluation_run_may_evaluate_other_data():
     assert len(trainer.eval_dataset) == 1
 
 
-@pytest.mark.parametrize("data", [numbers(), [], torch.utils.data.DataLoader(ones(2))])
+@pytest.mark.parametrize("data", [numbers(), [], 5])
 def test_data_that_cannot_be_evaluated_on_is_refused_and_leaves_the_run_as_it_was(data):
     class Evaluate(TrainerCallback):
         def on_update_end(self, trainer, **kwargs):

@@ -111,6 +111,15 @@ def test_several_optimizers_and_growing_batches_are_the_same_on_all_processes(ca
         assert found["used_then"] == found["used"][3:]
 
 
+def test_predictions_are_in_order_and_functions_averaged_over_all_samples(cases):
+    of_all = cases("predicted")
+    for of_one in of_all:
+        for samples in (1, 5, 21):
+            mean = sum(i > 2 for i in range(samples)) / samples
+            assert of_one["found"][str(samples)] == [[*map(float, range(samples))], mean]
+        assert (of_one["of a stream"] is None) == (len(of_all) == 1)
+
+
 def preview(horizon):
     """What updates 0, 1, … of two groups run with, and what is left after the last."""
     weights = [torch.nn.Parameter(torch.ones(())) for _ in range(2)]
