@@ -116,11 +116,8 @@ class Trainer:
         self.collate_fn: Callable[[list[Any]], Any] | None = None
         self.train_dataset: Any = None
         self.eval_dataset: Any = None
-
         self._callbacks = callbacks
-        self._log_with = log_with
-        self._project_dir = project_dir
-        self._project_name = project_name
+        self._log_with, self._project_dir, self._project_name = log_with, project_dir, project_name
         self._metrics = metrics
         self._mixed_precision = accelerating.checked_precision(mixed_precision)
         self._asked_device = accelerating.checked_device(device)
@@ -525,8 +522,7 @@ class Trainer:
     @property
     def device(self) -> torch.device:
         """The device of this process."""
-        device: torch.device = self._accelerator.device
-        return device
+        return torch.device(self._accelerator.device)
 
     def gather(self, tensor: Any, padding_value: float | None = None) -> Any:
         """Tensors of all processes, joined along their first dimension, in every process.
