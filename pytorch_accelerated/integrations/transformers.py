@@ -21,7 +21,8 @@ class Scheduled:
     The optimizer stays the Trainer's own, with its two groups: biases and norms have no weight
     decay, and keep none, as numbers in a schedule are multiples of each group's base value. The
     Trainer says how many updates the run makes, so lengths may be shares of it, and epochs. The
-    text of the plan is in ``args.lr_scheduler_kwargs``, which Transformers gives to its loggers.
+    text of the plan is in ``args.lr_scheduler_kwargs``, which Transformers gives to its loggers;
+    ``args`` is a copy, so other Trainers may be made with the same arguments.
 
     Args:
         *args: As for the Trainer.

@@ -31,6 +31,9 @@ _MODDED = (
     "``train_gpt.py``"
 )
 _RESEARCH = "`karpathy/autoresearch <https://github.com/karpathy/autoresearch>`__, ``train.py``"
+_OLMO = (
+    "`allenai/OLMo-core <https://github.com/allenai/OLMo-core>`__, ``olmo_core/optim/scheduler.py``"
+)
 _ADEMAMIX = (
     "`apple/ml-ademamix <https://github.com/apple/ml-ademamix>`__, "
     "`arXiv:2409.03137 <https://arxiv.org/abs/2409.03137>`__"
@@ -152,11 +155,24 @@ RECIPES = (
 >> constant(1) >> constant(899, value=1.0) >> linear(100, end=0.0)""",
         num_updates=2_001,
         bases=(3e-4,),
-        source="`allenai/OLMo-core <https://github.com/allenai/OLMo-core>`__, "
-        "``olmo_core/optim/scheduler.py``; "
-        "`arXiv:2410.05192 <https://arxiv.org/abs/2410.05192>`__",
+        source=_OLMO + "; `arXiv:2410.05192 <https://arxiv.org/abs/2410.05192>`__",
         note="Periods of 500, 500 and 1,000 updates, of which the last tenth decays. The rate is "
         "zero at exactly the update of the checkpoint, and back at the top at the next.",
+    ),
+    Recipe(
+        "formula",
+        "OLMo-core, power law with a linear tail",
+        """lambda k, base: base * (
+    k / 100 if k <= 100
+    else (k / 100) ** -0.51 if k < 900
+    else 9.0 ** -0.51 * (1_000 - k) / 100
+)""",
+        """linear(100, start=0.0) >> power_law(800, timescale=100, exponent=-0.51)
+>> linear(100, end=0.0)""",
+        num_updates=1_001,
+        bases=(3e-4,),
+        source=_OLMO,
+        note="The exponent and a tail of a tenth are its ``PowerLR``'s defaults.",
     ),
     Recipe(
         "formula",
