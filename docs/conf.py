@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import sys
 from pathlib import Path
 
@@ -86,11 +87,27 @@ def leave_colons(app, what, name, obj, options, lines):
         lines[:0] = [".. a comment, which has none", ""]
 
 
-def leave_out_any(app, domain, kind, content):
-    """Show no type where there would be only "Any", which tells a reader nothing."""
+#: What names of unions stand for, for readers, who do not know them.
+UNIONS = {
+    "OneOrMore": "Optimizer | Sequence[Optimizer]",
+    "Plan": "Schedule | str, a sequence or a mapping of these",
+    "Recorded": "Preview | Mapping[str, Sequence]",
+    "Loss": "Sequence[float] | Mapping[int, float]",
+}
+
+
+def show_types(app, domain, kind, content):
+    """Show what a union is made of, and no type where "Any" would tell a reader nothing."""
     for types in app.env.current_document.autodoc_annotations.values():
-        for name in [name for name, type_ in types.items() if type_.endswith("typing.Any")]:
-            del types[name]
+        for name, type_ in [*types.items()]:
+            types[name] = re.sub(r"\b\w+", lambda word: UNIONS.get(word[0], word[0]), type_)
+            if type_.endswith("typing.Any"):
+                del types[name]
+
+
+def hide_private_bases(app, name, obj, options, bases):
+    """Leave out the bases that nobody may use."""
+    bases[:] = [base for base in bases if not getattr(base, "__name__", "").startswith("_")]
 
 
 def set_formula(writer, node):
@@ -108,5 +125,6 @@ def set_formula_of_its_own(writer, node):
 def setup(app):
     app.add_html_math_renderer("drawing", (set_formula, None), (set_formula_of_its_own, None))
     app.connect("autodoc-process-docstring", leave_colons, priority=100)
-    app.connect("object-description-transform", leave_out_any, priority=400)  # before autodoc
+    app.connect("autodoc-process-bases", hide_private_bases)
+    app.connect("object-description-transform", show_types, priority=400)  # before autodoc
     app.connect("missing-reference", find_by_end)
