@@ -376,7 +376,7 @@ class LossTracker:
         """Take in the mean loss of a batch, and the number of samples that it is a mean of."""
         loss = torch.as_tensor(loss_batch_value).detach()
         if not isinstance(self._total, Tensor):
-            self._total = loss.new_full((), self._total, dtype=wide(loss.device))
+            self._total = loss.new_full((), self._total, dtype=_wide(loss.device))
         if isinstance(batch_size, Tensor):
             self._total += loss * batch_size
         else:
@@ -412,10 +412,10 @@ class LossTracker:
         """Return `total_loss` and ``running_count`` as one tensor, for a sum over processes."""
         sums = (self._total, self.running_count)
         return torch.stack(
-            [torch.as_tensor(one, dtype=wide(device), device=device) for one in sums]
+            [torch.as_tensor(one, dtype=_wide(device), device=device) for one in sums]
         )
 
 
-def wide(device: torch.device) -> torch.dtype:
+def _wide(device: torch.device) -> torch.dtype:
     """Return the type of a sum: millions of small losses add up; not every device has doubles."""
     return torch.float32 if device.type == "mps" else torch.float64

@@ -1,5 +1,7 @@
 """Callbacks: what happens around the training loop, one concern each."""
 
+from typing import TYPE_CHECKING
+
 from pytorch_accelerated.callbacks.base import (
     EVENTS,
     CallbackHandler,
@@ -32,6 +34,7 @@ from pytorch_accelerated.callbacks.training_state import (
     SaveTrainingStateCallback,
     WSDCheckpointCallback,
 )
+from pytorch_accelerated.names import missing
 
 __all__ = [
     "EVENTS",
@@ -79,3 +82,9 @@ def get_default_callbacks(progress_bar: bool = True) -> tuple[type[TrainerCallba
         *((ProgressBarCallback,) if progress_bar else ()),
         LogMetricsCallback,
     )
+
+
+if not TYPE_CHECKING:  # which would take any name for one that is there
+
+    def __getattr__(name: str) -> None:
+        raise missing(__name__, name)

@@ -12,7 +12,7 @@ import torch
 
 from pytorch_accelerated.callbacks.base import TrainerCallback
 from pytorch_accelerated.checks import entries, wrong_kind
-from pytorch_accelerated.tracking import LossTracker, wide
+from pytorch_accelerated.tracking import LossTracker
 
 
 def outputs_and_targets(batch: Any, batch_output: dict[str, Any]) -> tuple[Any, ...]:
@@ -182,17 +182,17 @@ class _MeanOf:
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name, self.function = name, function
-        self.device = torch.device("cpu")
         self.tracker = LossTracker()
+        self.to(torch.device("cpu"))
 
     def to(self, device: torch.device) -> None:
-        self.device = device
+        self.device, self.dtype = device, self.tracker.totals(device).dtype
 
     def reset(self) -> None:
         self.tracker.reset()
 
     def update(self, arguments: tuple[Any, ...], batch_size: Any) -> None:
-        value = torch.as_tensor(self.function(*arguments), dtype=wide(self.device))
+        value = torch.as_tensor(self.function(*arguments), dtype=self.dtype)
         if value.numel() != 1 and len(value) != batch_size:
             raise ValueError(
                 f"metrics[{self.name!r}] returned {tuple(value.shape)} numbers for a batch of "

@@ -3,9 +3,12 @@
 Nothing here touches a real optimizer. Plotting libraries are imported when something is drawn.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from pytorch_accelerated.names import missing
 from pytorch_accelerated.preview.columns import PreviewRow
 from pytorch_accelerated.preview.comparison import Comparison, Difference, compare
 from pytorch_accelerated.preview.make import preview
@@ -33,8 +36,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # These need torch, which looking at a schedule does not.
-    if name in ("LrRange", "find_lr"):
-        return getattr(import_module("pytorch_accelerated.preview.lr_range"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # which would take any name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        # These need torch, which looking at a schedule does not.
+        if name in ("LrRange", "find_lr"):
+            return getattr(import_module("pytorch_accelerated.preview.lr_range"), name)
+        raise missing(__name__, name)
+
+
+class _Package(ModuleType):
+    """This package, which ``from pytorch_accelerated import preview`` gives, and may be called."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Preview:
+        return preview(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -3,6 +3,9 @@
 All of them are called after **each optimizer update**.
 """
 
+from typing import TYPE_CHECKING
+
+from pytorch_accelerated.names import missing
 from pytorch_accelerated.schedulers.attribute_scheduler import AttributeScheduler
 from pytorch_accelerated.schedulers.cosine_scheduler import CosineLrScheduler
 from pytorch_accelerated.schedulers.groups import ParamGroupFieldError
@@ -24,3 +27,9 @@ __all__ = [
     "StatelessParamScheduler",
     "WSDLrScheduler",
 ]
+
+
+if not TYPE_CHECKING:  # which would take any name for one that is there
+
+    def __getattr__(name: str) -> None:
+        raise missing(__name__, name)

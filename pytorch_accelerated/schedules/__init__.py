@@ -5,6 +5,7 @@ Numbers are multiples of a group's base value unless marked with :func:`absolute
 
 from typing import TYPE_CHECKING
 
+from pytorch_accelerated.names import missing
 from pytorch_accelerated.schedules.averages import EmaPower, EmaWarmup
 from pytorch_accelerated.schedules.compose import Product, Repeat, Scaled, Sequence, Sum
 from pytorch_accelerated.schedules.curves import phase
@@ -75,3 +76,6 @@ else:
 
     globals().update({entry.name: entry.factory for entry in NAMED})
     __all__ += [entry.name for entry in NAMED]
+
+    def __getattr__(name: str) -> None:
+        raise missing(__name__, name)
