@@ -13,7 +13,8 @@ from pytorch_accelerated.checks import finite
 from pytorch_accelerated.preview.from_text import preview_of_text
 from pytorch_accelerated.preview.values import Preview
 
-_UPDATE = "update"
+# What numbers the lines of a CSV file: of ours, of Lightning's, of what TensorBoard exports.
+_STEPS = ("update", "step", "Step")
 _EVENTS = "tfevents"  # in the name of each file for TensorBoard
 
 #: Each step and its value, in a CSV file as text, which may be empty; and that by column, or tag.
@@ -33,8 +34,9 @@ def compare_recorded(
 ) -> tuple[bool, str]:
     """Return whether the columns of a file are as planned, and a line for each column.
 
-    A CSV file has the columns that :meth:`Preview.to_csv` writes; lines without ``update`` are
-    those of step 0, 1, 2, …. What is empty is not compared. A file for TensorBoard, or a folder of
+    A CSV file has the columns that :meth:`Preview.to_csv` writes; ``step`` is as good as
+    ``update``, and without them the lines are those of step 0, 1, 2, …. What is empty is not
+    compared. A file for TensorBoard, or a folder of
     them, has tags for columns; its values are in single precision, to which the plan is rounded.
     ``columns`` are names in the file for those of the plan, ``lr=train/learning_rate``, and
     ``first_step`` is the file's number for update 0.
@@ -66,14 +68,15 @@ def _read_csv(path: Path) -> _Columns:
     if not lines:
         raise ValueError(f"{path} has no lines with values below one with the columns' names.")
     steps = []
+    counter = next((name for name in _STEPS if name in lines[0]), "update")
     for place, line in enumerate(lines):
-        step = line.get(_UPDATE, place)
+        step = line.get(counter, place)
         try:
             steps.append(int(step))
         except (TypeError, ValueError):
             step = repr(step)
         if len(steps) == place or steps[-1] < 0:
-            raise ValueError(f"{path}: update {step} in line {place + 2} is not a whole number.")
+            raise ValueError(f"{path}: {counter} {step} in line {place + 2} is not a whole number.")
     return {
         name: [(step, line[name]) for step, line in zip(steps, lines, strict=True)]
         for name in lines[0]

@@ -71,6 +71,8 @@ def test_what_a_preview_writes_is_as_planned(compared, tmp_path):
         ("lr\nhigh\n", [], 2, "'high' in column 'lr' at update 0 is not a number."),
         ("lr\n", [], 2, "run.csv has no lines with values"),
         ("update,rate\n1,1\n2,0.75\n", ["--column", "rate", "--first_step", "1"], 0, "lr: as plan"),
+        ("lr,step\n,0\n1,0\n,1\n0.75,1\n", [], 0, "lr: as planned (2 values"),
+        ("Wall time,Step,Value\n9,2,0.5\n", ["--column", "Value"], 0, "lr: as planned (1 values"),
         ("lr\n1\n", ["--column", "lr=rate"], 2, "has no column 'rate', but lr. Write --column lr="),
         ("lr\n1\n", ["--first_step", "1"], 1, "recorded is -1"),
         ("lr\n1\n", ["--tolerance", "-1"], 2, "tolerance=-1.0 has to be 0 or more."),
