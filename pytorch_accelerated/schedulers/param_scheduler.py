@@ -180,7 +180,8 @@ class _Scheduled(SchedulerBase):
             self._schedules = [new.get(own.field.name, own) for own in self._schedules]
             self._fields = {own.field.name: own.field for own in self._schedules}
             self._adopt([own.field for own in new.values()])
-            for own in new.values():
+            for name, own in new.items():  # what was left in the groups is no surprise
+                own.field.last = before["_fields"][name].last
                 own.check_groups()
                 own.look_at(self._bases(own.field), groups)
             if self._num_updates is not None:
@@ -222,7 +223,10 @@ class _Scheduled(SchedulerBase):
         values = state.to_pairs({field.name: values for field, values in due})
         own = {"num_updates": position, "values": values, "plan": []}
         super().load_state_dict({**self.state_dict(), **own})
-        lines = ["The state is one of another library's scheduler; its position is taken."]
+        lines = [
+            f"The state is one of another library's scheduler, of which the position is taken: "
+            f"{position} updates. If it was stepped once an epoch, load {{'num_updates': …}}."
+        ]
         self._warn(position, lines, "The plan is the one that this scheduler was made with.")
 
     def _planned_rows(self) -> list[state.Row]:

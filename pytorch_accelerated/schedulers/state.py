@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 from pytorch_accelerated.checks import same
 from pytorch_accelerated.schedulers.clocks import UPDATES
 from pytorch_accelerated.schedulers.held import plain
-from pytorch_accelerated.schedulers.naming import labels_of
+from pytorch_accelerated.schedulers.naming import Label, labels_of
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ Row: TypeAlias = "list[Any]"
 PRECISION = 1e-6
 
 _FORMAT = 1
-_KEYS = {"format", "kind", "num_updates", "base_values", "values", "attributes", "plan"}
+_KEYS = {"format", "kind", "num_updates", "base_values", "values", "attributes", "plan", "groups"}
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in (list, tuple, dict, set)}
 _SHOWN = 160
 
@@ -53,6 +53,7 @@ def saved(scheduler: Any) -> dict[str, Any]:
             for group, now in zip(groups, held, strict=True)
         ]
         values[name] = [_listed(plain(now)) for now in held]
+    several = [[label.owner, label.place] for label in labels if not label.is_index]
     return {
         "format": _FORMAT,
         "kind": scheduler._state_kind,
@@ -61,6 +62,7 @@ def saved(scheduler: Any) -> dict[str, Any]:
         "values": to_pairs(values),
         "attributes": to_pairs(plain_attributes(scheduler)),
         "plan": scheduler._planned_rows(),
+        **({"groups": several} if several else {}),
     }
 
 
@@ -126,11 +128,14 @@ def _checked(scheduler: Any, state_dict: Any) -> dict[str, Any]:
             f"The state is of {state_dict['kind']!r}, but this scheduler is a {name}, which loads "
             f"states of {kind!r}."
         )
-    state = {"plan": [], **state_dict}
+    state = {"plan": [], "groups": [], **state_dict}
     if state.keys() != _KEYS:
-        has, wanted = (", ".join(sorted(map(repr, keys))) for keys in (state_dict, _KEYS))
+        pairs = (state_dict, _KEYS - {"groups"})
+        has, wanted = (", ".join(sorted(map(repr, keys))) for keys in pairs)
         raise ValueError(
-            f"This is not a state of {name}: it has the entries {has}, but has to have {wanted}."
+            f"This is not a state of {name}: it has the entries {has or 'none'}, but has to have "
+            f"{wanted}. To continue at a position alone, call "
+            f"{'step' if scheduler._is_counting else 'step_update'}(n)."
         )
     if type(state["format"]) is not int or state["format"] != _FORMAT:
         raise damaged("format", state["format"], f"{_FORMAT} for this version")
@@ -144,6 +149,7 @@ def _checked(scheduler: Any, state_dict: Any) -> dict[str, Any]:
         check_count("num_updates", state["num_updates"], scheduler._clock)
     for key in ("base_values", "values", "attributes"):
         state[key] = _from_pairs(key, state[key])
+    _put_in_order(state, labels_of(scheduler.optimizer))
     groups, fields = scheduler.optimizer.param_groups, scheduler._fields
     rows = [(key, name) for key in ("base_values", "values") for name in state[key]]
     try:
@@ -173,6 +179,27 @@ def _checked(scheduler: Any, state_dict: Any) -> dict[str, Any]:
         if is_code or attribute in scheduler._own_attributes:
             raise damaged(f"attribute {attribute}", value, f"none, as {name} has its own")
     return state
+
+
+def _put_in_order(state: dict[str, Any], labels: Sequence[Label]) -> None:
+    """Put what a state has of several optimizers' groups in the order that they have here."""
+    try:
+        known = {(str(owner), int(at)): i for i, (owner, at) in enumerate(state["groups"])}
+    except (TypeError, ValueError) as error:
+        expected = "a list with an optimizer's name and a place there for each group"
+        raise damaged("groups", state["groups"], expected) from error
+    order = [known.get((label.owner, label.place)) for label in labels]
+    if not known or order == [*range(len(known))] or all(label.is_index for label in labels):
+        return
+    for key in ("base_values", "values"):
+        state[key] = {
+            name: [row[i] if i is not None and i < len(row) else None for i in order]
+            if isinstance(row, list | tuple)
+            else row
+            for name, row in state[key].items()
+        }
+    now = {None: None} | {was: index for index, was in enumerate(order)}
+    state["plan"] = [[name, now[i], text] for name, i, text in state["plan"] if i in now]
 
 
 def position_of_another(state_dict: Any) -> int | None:

@@ -432,7 +432,7 @@ def test_a_native_state_is_a_position_for_schedules_alone(make: Any) -> None:
     optimizer = adamw([0.1, 0.2])
     scheduler = make(optimizer)
     if not scheduler._has_values_of_its_own:
-        with pytest.warns(SchedulerWarning, match="its position is taken"):
+        with pytest.warns(SchedulerWarning, match="the position is taken"):
             scheduler.load_state_dict(native)
         return
     with all_or_nothing(optimizer) as errors:

@@ -83,6 +83,25 @@ def test_a_plan_that_is_refused_changes_nothing(schedules: Any, error: Any, word
     assert held(optimizer) == [DOWN(3, 0.4)]
 
 
+def test_before_the_first_update_the_first_value_of_the_old_plan_is_no_surprise() -> None:
+    scheduler = ParamScheduler(optimizer := sgd([0.4]), lr=linear(4, start=0.0))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        scheduler.replan(lr=DOWN)
+    (message,) = caught
+    assert "held lr=0.0; by the new plan it is 0.4" in str(message.message)
+    assert held(optimizer) == [0.4]
+
+
+def test_what_was_written_by_hand_before_is_warned_of() -> None:
+    scheduler = ParamScheduler(optimizer := sgd([0.4]), lr=DOWN)
+    train(optimizer, scheduler, 2)
+    optimizer.param_groups[0]["lr"] = 0.3
+    with pytest.warns(SchedulerWarning) as caught:
+        scheduler.replan(lr=linear(4, end=0.0))
+    assert "held lr=0.3, though the scheduler had put" in str(caught[0].message)
+
+
 def test_a_stateless_one_writes_nothing_before_it_is_asked() -> None:
     scheduler = StatelessParamScheduler(optimizer := sgd([0.4]), lr=DOWN)
     scheduler.replan(lr=linear(4, end=0.0))
@@ -104,7 +123,9 @@ def test_a_run_with_a_scheduler_of_pytorch_is_taken_over(order: Any) -> None:
         for i in order:
             (fresh, scheduler)[i].load_state_dict(states[i])
     (message,) = caught
-    assert "its position is taken" in str(message.message)
+    assert "the position is taken: 3 updates. If it was stepped once an epoch" in str(
+        message.message
+    )
     train(fresh, scheduler, 2)
     assert (held(fresh), scheduler.num_updates) == ([DOWN(5, 0.4)], 5)
 

@@ -227,6 +227,47 @@ def test_a_run_resumes_in_any_order(order: Any) -> None:
     assert [*straight[:2], *train(fresh, resumed, 3)] == straight
 
 
+class Halving(StatefulSchedulerBase):
+    """Values that its state knows, since they depend on what was in force."""
+
+    def get_updated_values(self, num_updates: int) -> Any:
+        held = [group["lr"] for group in self.optimizer.param_groups]
+        return [rate / 2 for rate in held] if num_updates else held
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda optimizers: ParamScheduler(optimizers, lr={"Muon": DOWN, "AdamW": UP, "SGD": DOWN}),
+        lambda optimizers: ParamScheduler(optimizers, lr=DOWN, weight_decay=UP),
+        Halving,
+    ],
+)
+def test_the_state_finds_its_optimizers_in_another_order(make: Any, order: Any) -> None:
+    def optimizers() -> list[Any]:
+        return [*both(), torch.optim.SGD(parameters(1), lr=0.1, weight_decay=0.5)]
+
+    straight = optimizers()
+    scheduler = make(straight)
+    train(straight, scheduler, 2)
+    saved = [one.state_dict() for one in straight]
+    state = json.loads(json.dumps(scheduler.state_dict()))
+    before = copy.deepcopy(state)
+    fresh = [optimizers()[i] for i in order]
+    resumed = make(fresh)
+    for one, i in zip(fresh, order, strict=True):
+        one.load_state_dict(saved[i])
+    resumed.load_state_dict(state)  # in silence, as nothing differs
+    assert state == before
+    train(straight, scheduler, 1)
+    train(fresh, resumed, 1)
+    for field in ("lr", "weight_decay"):
+        assert [values([fresh[order.index(i)]], field) for i in range(3)] == [
+            values([one], field) for one in straight
+        ]
+
+
 def test_states_are_loaded_into_all_of_them_or_none() -> None:
     several = ParamScheduler([muon(0.2), adamw(0.4)], lr=DOWN).optimizer
     others = ParamScheduler([muon(0.1), adamw(0.1, 0.1)], lr=DOWN).optimizer
