@@ -23,7 +23,7 @@ from pytorch_accelerated.preview.simulation import (
     one_within_another,
     unwrapped,
 )
-from pytorch_accelerated.schedulers import PlateauLrScheduler, messages
+from pytorch_accelerated.schedulers import PlateauLrScheduler, clocks, messages
 from pytorch_accelerated.schedulers.clocks import UPDATES, clock_of
 from pytorch_accelerated.schedulers.groups import Group
 from pytorch_accelerated.schedulers.optimizers import each_of
@@ -236,7 +236,7 @@ class Monitor:
             if lines and not self._mistake:
                 self._mistake = self._what_it_looks_like(self._applied.num_updates - 1, steps)
             if self._mistake:
-                messages.warn(type(self).__name__, update, lines, self._mistake)
+                messages.warn(type(self).__name__, clocks.at(update), lines, self._mistake)
         self._steps = steps
 
     def _plan(self, update: int) -> None:

@@ -24,7 +24,8 @@ def checked(steps: Any) -> int | Schedule:
     """Return what a user gives as the size of windows; text becomes a schedule."""
     steps = read_plan(_NAME, steps) if isinstance(steps, str) else steps
     if not isinstance(steps, Schedule):
-        return checks.whole(_NAME, steps, 1)
+        otherwise = "a schedule of whole numbers, milestones({500: 2.0, 1_000: 4.0})"
+        return checks.whole(_NAME, steps, 1, otherwise)
     if steps.is_relative:
         raise ValueError(
             f"{_NAME}={steps!r} has lengths that are shares, epochs or the rest, but how many "

@@ -24,6 +24,11 @@ def clock_of(scheduler: Any) -> str:
     return str(getattr(scheduler, "_clock", UPDATES))
 
 
+def at(position: Any, clock: str = UPDATES) -> str:
+    """Return where a clock is, for a message."""
+    return f"at update {position}" if clock == UPDATES else f"at {position} {clock}"
+
+
 def position(name: str, value: object, clock: str) -> Any:
     """Return a position on a clock: a whole number, or seconds, which have fractions."""
     if value is None and clock != UPDATES:

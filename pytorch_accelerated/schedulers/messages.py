@@ -31,11 +31,13 @@ def raise_named(where: str, error: TypeError | ValueError) -> NoReturn:
     raise type(error)(f"{where}: {error}") from error
 
 
-def warn(name: str, num_updates: int | None, lines: list[str], advice: str) -> None:
-    """Warn of what ``lines`` say, at the line of code that called the library."""
-    at = "" if num_updates is None else f" at update {num_updates}"
+def warn(name: str, at: str, lines: list[str], advice: str) -> None:
+    """Warn of what ``lines`` say, at the line of code that called the library.
+
+    ``at`` is at which update somebody of that name noticed it, empty if at none.
+    """
     shown = lines[:8] + ([f"… and {len(lines) - 8} more."] if len(lines) > 8 else [])
-    text = "\n".join([f"{name}{at}:", *shown, advice])
+    text = "\n".join([f"{name} {at}".rstrip() + ":", *shown, advice])
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back

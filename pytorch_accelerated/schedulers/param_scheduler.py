@@ -137,7 +137,7 @@ class _Scheduled(SchedulerBase):
                 bases = self._bases(own.field)
                 values[own.field.name] = own.values(num_updates, bases, groups)
         except (TypeError, ValueError) as error:
-            raise_named(f"{type(self).__name__} at update {num_updates}", error)
+            raise_named(f"{type(self).__name__} {clocks.at(num_updates, self._clock)}", error)
         is_one = len(values) == 1 and not self._is_always_by_field
         return values[self.param_group_field] if is_one else values
 

@@ -272,7 +272,7 @@ class SchedulerBase(metaclass=SchedulerMeta):
                         self._adopt([field])
                     due.append((field, field.checked(values, groups)))
         except (TypeError, ValueError) as error:
-            at = "in a state" if num_updates is None else f"at update {num_updates}"
+            at = "in a state" if num_updates is None else clocks.at(num_updates, self._clock)
             messages.raise_named(f"{type(self).__name__} {at}", error)
         return due
 
@@ -293,7 +293,8 @@ class SchedulerBase(metaclass=SchedulerMeta):
                     field.write(groups, bases)
 
     def _warn(self, num_updates: int | None, lines: list[str], advice: str) -> None:
-        messages.warn(type(self).__name__, num_updates, lines, self._advice or advice)
+        at = "" if num_updates is None else clocks.at(num_updates, self._clock)
+        messages.warn(type(self).__name__, at, lines, self._advice or advice)
 
     # State ---------------------------------------------------------------------------------
 

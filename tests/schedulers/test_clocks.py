@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -13,9 +14,17 @@ from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.schedulers import (
     AttributeScheduler,
     ParamScheduler,
+    SchedulerWarning,
     StatelessParamScheduler,
 )
-from pytorch_accelerated.schedules import constant, cosine, epochs, linear, milestones
+from pytorch_accelerated.schedules import (
+    constant,
+    cosine,
+    epochs,
+    from_function,
+    linear,
+    milestones,
+)
 
 
 def optimizer_of(lr: float = 1.0) -> torch.optim.Optimizer:
@@ -77,6 +86,19 @@ def test_a_loop_of_batches_that_differ() -> None:
         stateless.step_update(tokens)
         assert stateless.optimizer.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
     assert optimizer.param_groups[0]["lr"] == 0.2
+
+
+def test_messages_say_where_the_clock_is() -> None:
+    optimizer = optimizer_of()
+    scheduler = ParamScheduler(optimizer, lr=PLAN, clock="samples")
+    scheduler.step(64)
+    optimizer.param_groups[0]["lr"] = 0.3
+    with pytest.warns(SchedulerWarning, match="^ParamScheduler at 128 samples:"):
+        scheduler.step(128)
+    own = from_function(lambda seconds: 1.0 if seconds < 2.5 else math.nan)
+    timed = ParamScheduler(optimizer_of(), lr=own, clock="seconds")
+    with pytest.raises(ValueError, match=r"^ParamScheduler at 2\.5 seconds: lr: from_function"):
+        timed.step(2.5)
 
 
 def test_attributes_are_scheduled_by_samples_too() -> None:
