@@ -95,6 +95,7 @@ class Monitor:
         self._applied = Record(self._groups)
         #: For each optimizer, by place, what its groups held in the update at hand.
         self._ran: dict[int, list[Group]] = {}
+        self._held: list[list[Group]] = []
         self._mistake = ""
         self._is_on = True
         self._hook()
@@ -210,6 +211,11 @@ class Monitor:
             self._finish_update()
         if not self._ran:
             self._places = [*self._places[-1:], list(map(num_made, self._schedulers))]
+            # One that makes no update now holds other values when the next one shows that.
+            self._held = [
+                self._applied.held(one.param_groups) if other != place else []
+                for other, one in enumerate(self._optimizers)
+            ]
         self._ran[place] = self._applied.held(optimizer.param_groups)
         if len(self._ran) == len(self._optimizers):
             self._finish_update()
@@ -219,11 +225,7 @@ class Monitor:
         steps = [at - start for at, start in zip(self._places[-1], self._started_at, strict=True)]
         if not self._applied.num_updates:
             self._steps_before = steps
-        rows = [
-            row
-            for place, one in enumerate(self._optimizers)
-            for row in self._ran.get(place) or self._applied.held(one.param_groups)
-        ]
+        rows = [row for place, held in enumerate(self._held) for row in self._ran.get(place, held)]
         self._ran = {}
         self._applied.note(rows)
         found = dict(zip(map(clock_of, self._schedulers), self._places[-1], strict=True))

@@ -179,9 +179,11 @@ class _Scheduled(SchedulerBase):
             }
             self._schedules = [new.get(own.field.name, own) for own in self._schedules]
             self._fields = {own.field.name: own.field for own in self._schedules}
-            self._adopt([own.field for own in new.values()])
             for name, own in new.items():  # what was left in the groups is no surprise
-                own.field.last = before["_fields"][name].last
+                old, field = before["_fields"][name], own.field
+                field.last, field.seen, field.labels = old.last, old.seen, old.labels
+            self._adopt([own.field for own in new.values()])
+            for own in new.values():
                 own.check_groups()
                 own.look_at(self._bases(own.field), groups)
             if self._num_updates is not None:

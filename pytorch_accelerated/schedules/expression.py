@@ -226,6 +226,7 @@ class _Reader:
         if any(keyword.arg is None for keyword in node.keywords):
             raise self._error(node, "** is not allowed")
         positional = [self._argument(argument, target) for argument in node.args]
+        self._check_once(node, [keyword.arg for keyword in node.keywords])
         named = {str(k.arg): self._argument(k.value, target) for k in node.keywords}
         return self._built(node, target, *positional, **named)
 
@@ -234,11 +235,15 @@ class _Reader:
             return self.read(node)
         if any(key is None for key in node.keys):
             raise self._error(node, "** is not allowed")
-        return {
-            self.read(key): self.read(value)
-            for key, value in zip(node.keys, node.values, strict=True)
-            if key is not None
-        }
+        keys = [self.read(key) for key in node.keys if key is not None]
+        self._check_once(node, keys)
+        return dict(zip(keys, map(self.read, node.values), strict=True))
+
+    def _check_once(self, node: ast.expr, names: list[Any]) -> None:
+        """Raise for a name that is there twice, of which Python takes the last in silence."""
+        for name in names:
+            if names.count(name) > 1:
+                raise self._error(node, f"{name} is there twice")
 
     def _built(self, node: ast.expr, build: Callable[..., Any], *args: Any, **named: Any) -> Any:
         try:

@@ -16,7 +16,7 @@ from pytorch_accelerated.schedulers import (
     StatelessParamScheduler,
 )
 from pytorch_accelerated.schedules import cosine, linear
-from tests.recording import Recorder, held, sgd, train
+from tests.recording import Recorder, held, parameters, sgd, train
 
 DOWN = linear(8, end=0.0)
 
@@ -91,6 +91,18 @@ def test_before_the_first_update_the_first_value_of_the_old_plan_is_no_surprise(
     (message,) = caught
     assert "held lr=0.0; by the new plan it is 0.4" in str(message.message)
     assert held(optimizer) == [0.4]
+
+
+def test_a_group_that_was_added_to_the_first_of_several_is_no_surprise() -> None:
+    first, last = sgd([0.4]), sgd([0.2])
+    scheduler = ParamScheduler([first, last], lr=DOWN)
+    scheduler.step()
+    first.add_param_group({"params": parameters(1), "lr": 1.0})
+    with pytest.warns(SchedulerWarning) as caught:
+        scheduler.replan(lr=DOWN)
+    (message,) = caught  # of the one value that is another now
+    assert "'SGD/1' held lr=1.0; by the new plan it is 0.875" in str(message.message)
+    assert held(first) + held(last) == [DOWN(1, base) for base in (0.4, 1.0, 0.2)]
 
 
 def test_what_was_written_by_hand_before_is_warned_of() -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from pytorch_accelerated.integrations.monitors import Monitor
+from pytorch_accelerated.integrations.monitors import Monitor, monitor
 from pytorch_accelerated.preview import compare
 from pytorch_accelerated.schedulers import (
     ParamScheduler,
@@ -383,6 +383,17 @@ def test_the_three_functions_of_a_pretraining_script() -> None:
         assert group["weight_decay"] == pytest.approx(muon_weight_decay(k), rel=0.0, abs=1e-15)
         assert [one["weight_decay"] for one in second.param_groups] == [0.01, 0.01]
         scheduler.step()
+
+
+def test_a_monitor_knows_what_an_optimizer_held_that_made_no_update() -> None:
+    optimizers = both()
+    scheduler = ParamScheduler(optimizers, lr=DOWN)
+    with monitor(list(optimizers), scheduler) as m:
+        for k in range(4):
+            for one in optimizers if k % 2 else optimizers[:1]:
+                update(one)
+            scheduler.step()
+    assert m.summary() == "applied == planned (4 updates, 12 values)"
 
 
 def test_a_monitor_names_the_groups_and_follows_those_that_are_added() -> None:

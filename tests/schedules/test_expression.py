@@ -121,6 +121,8 @@ def test_long_sums_and_products_are_read_at_once():
         ("3", "is 3, but has to be a schedule"),
         ("absolute(3)", "but has to be a schedule"),
         ("cosine", r"write it with brackets, cosine\(…\)"),
+        ("cosine(5, end=0.1, end=0.2)", "at column 1: end is there twice"),
+        ("milestones({5: 0.1, 5: 0.2})", "at column 12: 5 is there twice"),
         ("linear(3) >> cosin(7)", "'cosin' at column 14: it is not known; did you mean cosine"),
         ("linear(5, strt=1.0)", "column 1: linear.* unexpected keyword argument 'strt'"),
         ("linear(-5)", "column 1: length=-5 is too small"),
