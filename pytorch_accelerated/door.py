@@ -12,7 +12,7 @@ from typing import Any
 def preview() -> Any:
     """Return the package :mod:`pytorch_accelerated.preview`.
 
-    Besides its public names it has what a schedule's own methods show: ``plot_schedule`` and
-    ``html_of``.
+    Besides its public names it has what a schedule's own methods show: ``plot_schedule``,
+    ``html_of`` and the like.
     """
     return import_module("pytorch_accelerated.preview")

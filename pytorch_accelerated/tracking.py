@@ -1,4 +1,4 @@
-"""Losses of an epoch, and metrics of a run."""
+"""The metrics of a run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import numbers
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from pytorch_accelerated import door
+from pytorch_accelerated.loss_tracker import LossTracker as LossTracker
+from pytorch_accelerated.text import measured
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class RunHistory(ABC):
@@ -44,10 +48,65 @@ class RunHistory(ABC):
         """Return how many values a metric has; override it if counting them is cheaper."""
         return len(list(self.get_metric_values(metric_name)))
 
+    def _all(self) -> dict[str, list[Any]]:
+        metrics = {name: self.get_metric_values(name) for name in self.get_metric_names()}
+        # While a prefix is set, other metrics are not to be had.
+        return {name: _numbers(values) for name, values in metrics.items() if values}
+
+    def __repr__(self) -> str:
+        metrics = self._all()
+        shown = [
+            f"{name} {measured(values[-1]) if isinstance(values[-1], float) else values[-1]}"
+            for name, values in metrics.items()
+            if isinstance(values[-1], int | float)
+        ]
+        count = max(map(len, metrics.values()), default=0)
+        latest = f", latest of {count}: {', '.join(shown)}" if count else ", empty"
+        return f"<{type(self).__name__}{latest}>"
+
+    def to_frame(self) -> DataFrame:
+        """Return a pandas frame with a column for each metric, and the n-th values in row n.
+
+        Of metrics that are recorded once an epoch, these are the values of an epoch.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame, Index, Series
+        except ImportError as error:
+            raise ImportError("A frame needs pandas: pip install pandas") from error
+        columns = {
+            name: Series(values, index=range(1, len(values) + 1))
+            for name, values in self._all().items()
+        }
+        frame: DataFrame = DataFrame(columns)
+        frame.index = Index(frame.index, name="n")
+        return frame
+
+    def plot(self, log: bool | None = None) -> Any:
+        """Draw the metrics over epochs, with matplotlib: all losses together, others one by one.
+
+        Args:
+            log: Whether the scales are logarithmic; by default, where values span decades.
+
+        Returns:
+            A figure, with ``savefig(path)``; a notebook shows it.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            ValueError: There are no numbers to draw.
+        """
+        metrics = {
+            name: [float(one) for one in values]
+            for name, values in self._all().items()
+            if all(isinstance(one, int | float) for one in values)
+        }
+        return door.preview().plot_metrics(metrics, log)
+
     def _repr_html_(self) -> Any:
         """Return what a notebook shows: a picture and a table of the metrics."""
-        metrics = {name: self.get_metric_values(name) for name in self.get_metric_names()}
-        return door.preview().html_of_metrics(metrics)
+        return door.preview().html_of_metrics(self._all())
 
     @abstractmethod
     def get_latest_metric(self, metric_name: str) -> Any:
@@ -348,74 +407,3 @@ def _numbers(value: Any, tensors: bool = False) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_numbers(item, tensors) for item in value)
     return value
-
-
-class LossTracker:
-    """Mean of a loss over samples, kept on the loss's device.
-
-    Updating never waits for the device; reading `average` or `total_loss` does.
-
-    Example:
-        >>> tracker = LossTracker()
-        >>> tracker.update(torch.tensor(1.0), batch_size=3)
-        >>> tracker.update(torch.tensor(2.0), batch_size=1)
-        >>> tracker.average
-        1.25
-    """
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self._total: Tensor | float = 0.0
-        self._loss_value: Tensor | float = 0.0
-        self.running_count: Any = 0
-
-    def update(self, loss_batch_value: Tensor | float, batch_size: Any = 1) -> None:
-        """Take in the mean loss of a batch, and the number of samples that it is a mean of."""
-        loss = torch.as_tensor(loss_batch_value).detach()
-        if not isinstance(self._total, Tensor):
-            self._total = loss.new_full((), self._total, dtype=_wide(loss.device))
-        if isinstance(batch_size, Tensor):
-            self._total += loss * batch_size
-        else:
-            self._total.add_(loss, alpha=batch_size)
-        self._loss_value = loss
-        self.running_count += batch_size
-
-    @property
-    def total_loss(self) -> float:
-        """The sum of batch loss times batch size."""
-        return float(self._total)
-
-    @property
-    def average(self) -> float:
-        """The mean loss over samples; 0 before the first update."""
-        return self.total_loss / float(self.running_count) if self.running_count else 0.0
-
-    @property
-    def loss_value(self) -> float:
-        """The loss of the latest batch."""
-        return float(self._loss_value)
-
-    def state_dict(self) -> list[float]:
-        """Return the sum of losses and the count, as numbers."""
-        return [self.total_loss, float(self.running_count)]
-
-    def load_state_dict(self, state: Sequence[float]) -> None:
-        """Continue from what the `state_dict` of another tracker returned."""
-        self.reset()
-        self._total, self.running_count = state
-
-    def totals(self, device: torch.device) -> Tensor:
-        """Return `total_loss` and ``running_count`` as one tensor, for a sum over processes."""
-        sums = (self._total, self.running_count)
-        return torch.stack(
-            [torch.as_tensor(one, dtype=_wide(device), device=device) for one in sums]
-        )
-
-
-def _wide(device: torch.device) -> torch.dtype:
-    """Return the type of a sum: millions of small losses add up; not every device has doubles."""
-    return torch.float32 if device.type == "mps" else torch.float64

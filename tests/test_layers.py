@@ -27,6 +27,7 @@ TOP = ("schedules", "schedulers", "preview", "callbacks", "placeholders", "integ
 MAY_IMPORT = {
     "checks": "",
     "door": "",
+    "loss_tracker": "",
     "names": "",
     "text": "",
     "terminal": "text",
@@ -35,7 +36,7 @@ MAY_IMPORT = {
     "ema": "borrowed checks",
     "run_config": "checks schedules",
     "finetuning": "borrowed checks",
-    "tracking": "checks door",
+    "tracking": "checks door loss_tracker text",
     "schedules": "names checks door",
     "schedulers": "names checks door placeholders schedules text",
     "preview": "names borrowed checks schedules schedulers",

@@ -21,6 +21,7 @@ from pytorch_accelerated.preview.values import Overlay, Preview
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview.lr_range import LrRange, find_lr
+    from pytorch_accelerated.preview.of_history import plot_metrics as plot_metrics
 
 __all__ = [
     "Comparison",
@@ -39,7 +40,9 @@ __all__ = [
 if not TYPE_CHECKING:  # which would take any name for one that is there
 
     def __getattr__(name: str) -> Any:
-        # These need torch, which looking at a schedule does not.
+        # These need torch or matplotlib, which looking at a schedule does not.
+        if name == "plot_metrics":
+            return import_module("pytorch_accelerated.preview.of_history").plot_metrics
         if name in ("LrRange", "find_lr"):
             return getattr(import_module("pytorch_accelerated.preview.lr_range"), name)
         raise missing(__name__, name)

@@ -42,7 +42,7 @@ Loss: TypeAlias = "Sequence[float] | Mapping[int, float]"
 
 _MOST_SHADED = 40
 _MOST_LABELS = 16
-_WIDTH, _PANEL = 9.0, 2.5
+WIDTH, PANEL = 9.0, 2.5
 _LETTER = 0.0095  # about how wide a letter of a phase's name is, as a share of a panel
 _LINE = 0.02  # and how wide a name that is written upwards, where it does not fit otherwise
 _ROOM = 0.35  # above the curves, for
@@ -74,7 +74,7 @@ def plot(
     """Draw a preview; see :meth:`Preview.plot`."""
     shown = entries("fields", made.fields if fields is None else fields, example="['lr']")
     count = len(shown) + (loss is not None)
-    figure = Picture(figsize=(_WIDTH, _PANEL * count + 0.7))
+    figure = Picture(figsize=(WIDTH, PANEL * count + 0.7))
     axes: list[Axes] = list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
     recorded = {} if applied is None else recorded_columns(made, applied)
     first_applied = applied.first_update if isinstance(applied, Columns) else 0
@@ -83,7 +83,7 @@ def plot(
     if loss is not None:
         _draw_loss(axes[-1], loss, made.first_update, log)
     for panel in axes:
-        _tidy(panel)
+        tidy(panel)
     _x_axes(axes, made)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=INK)
@@ -258,7 +258,7 @@ def _draw_loss(axes: Axes, loss: Loss, first_update: int, log: bool | None) -> N
     axes.plot([x[k] for k in at], [y[k] for k in at], color=INK, linewidth=0.7)
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
     """Draw frame and grid lightly, and few ticks."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -326,7 +326,7 @@ def plot_lr_range(
             fontsize=9,
             color=COLOURS[1],
         )
-    _tidy(axes)
+    tidy(axes)
     axes.set_xlabel("learning rate", color=INK)
     axes.set_ylabel("loss", color=INK)
     axes.xaxis.set_minor_formatter(NullFormatter())

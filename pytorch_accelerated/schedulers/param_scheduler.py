@@ -79,6 +79,14 @@ class _Scheduled(SchedulerBase):
         """Field → the schedule of all groups, or those of each group by name or index."""
         return {own.field.name: own.plan for own in self._schedules}
 
+    def __repr__(self) -> str:
+        if "_schedules" not in vars(self):
+            return super().__repr__()  # of one that could not be made
+        plans = ", ".join(f"{field}={plan!r}" for field, plan in self.schedules.items())
+        made = self._num_updates or 0
+        unit = self._clock if made != 1 else self._clock[:-1]
+        return f"<{type(self).__name__} after {made:,} {unit}: {plans}>"
+
     @property
     def clock(self) -> str:
         """What the plan is counted in: ``updates``, ``samples``, ``items`` or ``seconds``."""

@@ -637,3 +637,16 @@ def test_the_factory_makes_the_class_it_was_asked_of() -> None:
 def test_nonsense_given_to_the_factory_is_found_when_it_is_called() -> None:
     with pytest.raises(TypeError, match=r"lr=0.1 is a float, but has to be a schedule"):
         ParamScheduler.create_scheduler_fn(lr=0.1)(sgd())
+
+
+def test_a_scheduler_shows_its_plan_and_how_far_it_is():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0, momentum=0.5)
+    scheduler = ParamScheduler(optimizer, lr=linear(4, end=0.0), momentum={0: constant(4)})
+    optimizer.step()
+    scheduler.step()
+    assert repr(scheduler) == (
+        "<ParamScheduler after 1 update: lr=linear(4, end=0.0), momentum={0: constant(4)}>"
+    )
+    assert "after 0 samples: lr=linear(4, end=0.0)" in repr(
+        ParamScheduler(optimizer, lr=linear(4), clock="samples")
+    )

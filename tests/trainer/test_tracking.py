@@ -350,3 +350,34 @@ def test_a_history_counts_its_values(new_history):
     assert history.num_values("loss") == 3
     history.reset()
     assert history.num_values("loss") == 0
+
+
+def test_a_history_is_shown_as_text_as_a_frame_and_as_a_picture(history):
+    history = history()
+    name = type(history).__name__
+    assert repr(history) == f"<{name}, empty>"
+    with pytest.raises(ValueError, match="train first"):
+        history.plot()
+    recorded = {
+        "train_loss_epoch": [0.5, 0.25],
+        "eval_loss_epoch": [torch.tensor(0.75), 0.5],
+        "eval_accuracy": [1.0],
+        "note": ["a", "b"],
+    }
+    for metric, values in recorded.items():
+        for value in values:
+            history.update_metric(metric, value)
+    assert repr(history) == (
+        f"<{name}, latest of 2: train_loss_epoch 0.2500, eval_loss_epoch 0.5000, "
+        f"eval_accuracy 1.000>"
+    )
+    frame = history.to_frame()
+    assert list(frame.index) == [1, 2]
+    assert list(frame["eval_loss_epoch"]) == [0.75, 0.5]
+    assert frame["eval_accuracy"].isna().tolist() == [False, True]
+    losses, accuracy = history.plot().axes
+    drawn = {line.get_label(): list(line.get_ydata()) for line in losses.lines}
+    assert drawn == {"train_loss": [0.5, 0.25], "eval_loss": [0.75, 0.5]}
+    assert accuracy.get_ylabel() == "eval_accuracy"
+    history.set_metric_name_prefix("ema_")
+    assert repr(history) == f"<{name}, empty>"
