@@ -355,8 +355,8 @@ class Overlay(Preview):
 
     Pictures, pages and files are made as of any preview; the table says where the plans differ.
 
-    Attributes:
-        plans: The plans by name.
+    Args:
+        plans: The plans by name, in one unit.
     """
 
     def __init__(self, plans: Mapping[str, Columns]) -> None:
