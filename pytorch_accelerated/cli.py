@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pytorch_accelerated import cli_compare
+from pytorch_accelerated import cli_compare, cli_edit
 from pytorch_accelerated.cli_output import (
     OUTPUTS,
     PROGRAM,
@@ -101,10 +101,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _average(options)
     if options.command == "compare":
         return cli_compare.run(options)
+    if options.command == "edit":
+        return cli_edit.run(options)
     if options.command == "preview":
         return _preview(options)
     raise UsageError(
-        f"no command is given: write preview, compare, checkpoints or average. See "
+        f"no command is given: write preview, compare, edit, checkpoints or average. See "
         f"{PROGRAM} --help."
     )
 
@@ -166,6 +168,7 @@ def _parser() -> ArgumentParser:
         help=f"The file to write: {', '.join(OUTPUTS)}. Without it, the terminal shows the curve.",
     )
     cli_compare.add_parser(commands)
+    cli_edit.add_parser(commands)
     checkpoints = commands.add_parser(
         "checkpoints",
         help="List checkpoints and check them.",

@@ -52,7 +52,8 @@ MAY_IMPORT = {
     "__init__": " ".join(TOP),
     "cli_output": "preview text",
     "cli_compare": "cli_output preview",
-    "cli": "__init__ cli_compare cli_output preview checkpoints",
+    "cli_edit": "cli_output preview",
+    "cli": "__init__ cli_compare cli_edit cli_output preview checkpoints",
     "__main__": "cli",
 }
 #: What finds a module by its name: the door, and names that are loaded on first use.

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytorch_accelerated.checks import bounds, out_of_range, whole
 from pytorch_accelerated.preview.make import preview
-from pytorch_accelerated.preview.of_schedules import bases_of, checked, of_fields
+from pytorch_accelerated.preview.of_schedules import MOST_VALUES, bases_of, checked, of_fields
 from pytorch_accelerated.preview.values import Overlay, Preview
 from pytorch_accelerated.schedules import Schedule
 from pytorch_accelerated.schedules.expression import parse_schedule
@@ -38,12 +38,30 @@ def preview_of_text(
     call = _scheduler_call(text) if isinstance(text, str) else None
     if call is not None:
         return _of_scheduler(*call, base, num_updates, num_updates_per_epoch)
+    schedules, num_updates = laid_out(plans_of(text), num_updates, num_updates_per_epoch)
+    return preview_of(schedules, base, num_updates, num_updates_per_epoch)
+
+
+def plans_of(text: object) -> dict[str, Schedule]:
+    """Return field → the schedule that a text, or a mapping from fields, has for it."""
     parts = _by_field("schedule", text)
     for field, name in _OTHER_NAMES.items():
         if field in parts:
             raise ValueError(f"optimizers have no field {field!r}: write {name}=….")
-    schedules = {field or "lr": parse_schedule(part) for field, part in parts.items()}
-    return _of_schedules(schedules, base, num_updates, num_updates_per_epoch)
+    return {field or "lr": parse_schedule(part) for field, part in parts.items()}
+
+
+def split_fields(text: str) -> list[tuple[str, str, int]]:
+    """Return the parts between semicolons: field, or nothing, the rest, and where that begins."""
+    result, start = [], 0
+    for part in text.split(";"):
+        found = re.fullmatch(r"\s*([^\W\d]\w*)\s*=(?!=)(.*)", part, re.DOTALL)
+        if found:
+            result.append((found[1], found[2], start + found.start(2)))
+        elif part.strip():
+            result.append(("", part, start))
+        start += len(part) + 1
+    return result
 
 
 def overlay_of_texts(
@@ -77,11 +95,9 @@ def _by_field(option: str, given: object) -> dict[str, Any]:
     if isinstance(given, Mapping):
         pairs = list(given.items())
     elif isinstance(given, str):
-        parts = [part for part in given.split(";") if part.strip()]
-        for part in parts:
+        for part in given.split(";"):
             _refuse_commas(option, part)
-        found = [re.fullmatch(r"\s*([^\W\d]\w*)\s*=(?!=)(.*)", part, re.DOTALL) for part in parts]
-        pairs = [(m[1], m[2]) if m else ("", part) for m, part in zip(found, parts, strict=True)]
+        pairs = [(field, value) for field, value, _ in split_fields(given)]
     else:
         pairs = [("", given)]
     for field, value in pairs:
@@ -108,7 +124,7 @@ def _refuse_commas(option: str, text: str) -> None:
         raise ValueError(f"{option}: a semicolon goes between fields: write {fixed!r}.")
 
 
-def _bases(given: object, fields: Sequence[str]) -> dict[str, list[float]]:
+def bases_by_field(given: object, fields: Sequence[str]) -> dict[str, list[float]]:
     """Return for each field a base value for each parameter group."""
     by_field = _by_field("base", 1.0 if given is None else given)
     for field in by_field:
@@ -137,25 +153,38 @@ def _literal(name: str, given: str | ast.expr) -> Any:
         ) from None
 
 
-def _of_schedules(
-    schedules: dict[str, Schedule], base: object, num_updates: int | None, per_epoch: int | None
-) -> Preview:
-    for field, schedule in schedules.items():
+def laid_out(
+    schedules: Mapping[str, Schedule], num_updates: int | None, per_epoch: int | None
+) -> tuple[dict[str, Schedule], int]:
+    """Return the schedules with all lengths in updates, and how many updates to show."""
+    result = dict(schedules)
+    for field, schedule in result.items():
         if schedule.is_relative:
             if num_updates is None:
                 raise ValueError(
                     f"{field}={schedule!r} has lengths that are shares, epochs or the rest: write "
                     "--num_updates, how many updates the run has."
                 )
-            schedules[field] = schedule.over(num_updates, per_epoch)
+            result[field] = schedule.over(num_updates, per_epoch)
     if num_updates is None:
-        horizons = [one.horizon for one in schedules.values() if one.horizon is not None]
+        horizons = [one.horizon for one in result.values() if one.horizon is not None]
         if not horizons:
-            (endless, *_) = schedules.values()
+            (endless, *_) = result.values()
             raise ValueError(f"{endless!r} never ends: write --num_updates, how many to show.")
         num_updates = max(1, *horizons)
-    bases = _bases(base, list(schedules))
-    result = of_fields(schedules, num_updates, bases)
+    return result, num_updates
+
+
+def preview_of(
+    schedules: Mapping[str, Schedule],
+    base: object,
+    num_updates: int,
+    per_epoch: int | None,
+    most: int = MOST_VALUES,
+) -> Preview:
+    """Return the preview of schedules; of more than ``most`` values there is a sample."""
+    bases = bases_by_field(base, list(schedules))
+    result = of_fields(schedules, num_updates, bases, most)
     result.num_updates_per_epoch = per_epoch
     given = _by_field("base", base)
     for field, schedule in schedules.items():
@@ -210,7 +239,7 @@ def _of_scheduler(
     from pytorch_accelerated import schedulers
 
     kind = getattr(schedulers, name)
-    (bases,) = _bases(base, ["lr"]).values()
+    (bases,) = bases_by_field(base, ["lr"]).values()
     optimizer = torch.optim.SGD(
         [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": base} for base in bases]
     )

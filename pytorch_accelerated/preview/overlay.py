@@ -56,6 +56,11 @@ def named_plans(plans: Sequence[Columns], names: Sequence[str] | None) -> dict[s
     units = dict.fromkeys(plan.unit for plan in plans)
     if len(units) > 1:
         raise ValueError(f"The plans are in {' and in '.join(f'{one}s' for one in units)}.")
+    if not all(isinstance(plan.updates, range) for plan in plans):
+        raise ValueError(
+            "A preview of more than 20 million updates is a sample, which cannot be compared "
+            "update by update. Write a smaller num_updates=…."
+        )
     first = max(plan.first_update for plan in plans)
     if first >= min(plan.num_updates for plan in plans):
         raise ValueError("The previews have no update in common.")

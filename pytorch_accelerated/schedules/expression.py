@@ -84,7 +84,13 @@ _MAY_FOLLOW = ", ".join(f".{name}(…)" for name in _METHODS)
 
 
 class ExpressionError(ValueError):
-    """A text is not a schedule."""
+    """A text is not a schedule.
+
+    Attributes:
+        span: Where what is wrong begins and ends in the text, without spaces around it, if known.
+    """
+
+    span: tuple[int, int] | None = None
 
 
 def parse_schedule(text: str) -> Schedule:
@@ -127,7 +133,10 @@ only .repeat(…), .over(…), .until(…), .stretched(…), .rounded(…) can f
             tree = ast.parse(text, mode="eval")
     except SyntaxError as error:
         at = f" at column {error.offset}" if error.offset else ""
-        raise ExpressionError(f"{_short(text)} is not an expression{at}: {error.msg}.") from None
+        wrong = ExpressionError(f"{_short(text)} is not an expression{at}: {error.msg}.")
+        if error.offset:
+            wrong.span = error.offset - 1, error.offset
+        raise wrong from None
     except (RecursionError, MemoryError, ValueError) as error:
         raise ExpressionError(f"{_short(text)} cannot be read: {error}.") from None
     _check_size(tree)
@@ -261,7 +270,11 @@ class _Reader:
 
     def _error(self, node: ast.expr, why: str) -> ExpressionError:
         code = ast.get_source_segment(self.text, node) or self.text
-        return ExpressionError(f"{_short(code)} at column {node.col_offset + 1}: {why}.")
+        # Python counts in bytes.
+        column = len(self.text.encode()[: node.col_offset].decode())
+        error = ExpressionError(f"{_short(code)} at column {column + 1}: {why}.")
+        error.span = column, column + len(code)
+        return error
 
 
 def _short(text: str) -> str:
