@@ -63,21 +63,19 @@ class EditServer(ThreadingHTTPServer):
         """Return what the page asks for; raise ``ValueError`` for what is not a question of it."""
         try:
             draft = Draft(**{one.name: _text(asked[one.name]) for one in fields(Draft)})
-            with self.one_at_a_time:
-                if question == "view":
-                    return view(draft)
-                found = move(
-                    draft,
-                    _text(asked["field"]),
-                    int(asked["index"]),
-                    _interval(asked["update"]),
-                    _interval(asked["value"]),
-                )
-        except (KeyError, TypeError, AttributeError) as error:
+            joint = None
+            if question == "move":
+                joint = _text(asked["field"]), int(asked["index"])
+                target = _interval(asked["update"]), _interval(asked["value"])
+        except (KeyError, TypeError) as error:
             raise ValueError("not a question of the page") from error
-        if isinstance(found, str):
-            return {"refused": found}
-        return {"text": found[0], "view": found[1]}
+        with self.one_at_a_time:
+            if joint is None:
+                return view(draft)
+            found = move(draft, *joint, *target)
+        return (
+            {"refused": found} if isinstance(found, str) else {"text": found[0], "view": found[1]}
+        )
 
 
 def _text(given: Any) -> str:

@@ -223,7 +223,7 @@ def _shown_joint(joint: Joint, base: float) -> View:
 
 def _table(made: Preview) -> list[list[str]]:
     """Return the lines of the table, the first of them with what its columns are called."""
-    headers, rows = made.cells()
+    headers, rows = made._cells()
     return [["phase", "from", "to", *headers], *([*place, *cells] for place, cells in rows)]
 
 
