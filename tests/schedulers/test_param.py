@@ -647,6 +647,6 @@ def test_a_scheduler_shows_its_plan_and_how_far_it_is():
     assert repr(scheduler) == (
         "<ParamScheduler after 1 update: lr=linear(4, end=0.0), momentum={0: constant(4)}>"
     )
-    assert "after 0 samples: lr=linear(4, end=0.0)" in repr(
+    assert "after 0 samples: lr=linear(4)>" in repr(
         ParamScheduler(optimizer, lr=linear(4), clock="samples")
     )
