@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
-from pytorch_accelerated.run import checkpointing, counts, preparing, windows
+from pytorch_accelerated.run import checkpointing, counts, precision, preparing, windows
 from pytorch_accelerated.run.data import batches_after, by_rows, length, tell_epoch
 from pytorch_accelerated.run.evaluating import evaluating
 from pytorch_accelerated.run.loop_state import Stage
@@ -221,9 +221,8 @@ def update(trainer: Any, run: Run, step: int) -> bool:
         divide_by_items(trainer.model, run)
     if config.gradient_clip_value is not None or config.gradient_clip_norm is not None:
         trainer._clip_gradients()
-    trainer.optimizer_step()
+    was_made = precision.step(run, trainer.optimizer_step)
     loop.batch = step + 1
-    was_made: bool = not run.accelerator.optimizer_step_was_skipped
     if loop.num_repeats == 0:
         loop.num_skipped += not was_made
     else:

@@ -6,7 +6,17 @@ from accelerate import Accelerator
 
 from pytorch_accelerated import Trainer
 from pytorch_accelerated.callbacks import TrainerCallback
-from tests.trainer.tiny import Record, Stream, Trace, linear_decay, make_trainer, numbers, ones
+from tests.trainer.tiny import (
+    Record,
+    Scale,
+    Stream,
+    Trace,
+    linear_decay,
+    make_trainer,
+    mean_output,
+    numbers,
+    ones,
+)
 
 
 class Scaled(Trainer):
@@ -46,6 +56,31 @@ def test_skipped_updates_are_neither_counted_nor_scheduled_and_made_up_at_the_en
     assert trainer.batches == trace.names.count("on_train_step_end") == 11
     assert trace.names.count("on_update_end") == 8
     assert trace.names.count("on_train_epoch_end") == trainer.run_history.current_epoch - 1 == 2
+
+
+@pytest.mark.parametrize("clip", [None, 10.0])
+def test_a_fused_optimizer_that_skips_updates_itself_is_noticed(clip):
+    model = Scale()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0, fused=True)
+    record, weights = Record(), []
+
+    class Weights(TrainerCallback):
+        def on_update_end(self, trainer, **kwargs):
+            weights.append(model.weight.item())
+
+    trainer = Scaled(model, mean_output, optimizer, callbacks=[record, Weights()])
+    trainer.overflow_at = (0, 1, 5)
+    trainer.train(
+        ones(8),
+        2,
+        per_device_batch_size=2,
+        create_scheduler_fn=linear_decay(8),
+        gradient_clip_norm=clip,
+    )
+    assert trainer.num_updates == 8
+    assert trainer.batches == 11
+    assert record.used == [1 - k / 8 for k in range(8)]
+    assert len({*weights}) == len(weights) == 8  # each of the updates moved it
 
 
 def test_only_the_last_epoch_goes_on_and_through_the_data_as_often_as_it_takes():
