@@ -42,10 +42,22 @@ FIRST = (
 )
 
 
+# What runs the same lines again and again, or those of other libraries: measuring which lines run
+# would take half as long again, and add none that other tests do not run.
+NOT_MEASURED = {
+    *("benchmarks", "browser", "conformance", "fuzz", "gallery"),
+    *("test_accuracy.py", "test_properties.py", "test_random_plans.py"),
+    *("test_documentation.py", "test_examples.py"),
+}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
+    """Begin with what takes longest, and measure only where it tells something."""
     place = {name: index for index, name in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.path.name, len(FIRST)))
+    for item in items:
+        if NOT_MEASURED & {item.path.name, item.path.parent.name}:
+            item.add_marker("no_cover")
 
 
 @pytest.fixture
