@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
+# Compiled files are kept: the tests start many processes, each of which would compile anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: train test bench lint types unit peers pythons docs format clean
 
