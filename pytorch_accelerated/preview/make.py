@@ -46,7 +46,8 @@ def preview(
         base: For a schedule, the base value, or one for each parameter group.
         num_updates_per_epoch: For showing updates in epochs as well.
         at: For a scheduler by samples, items or seconds: where its clock was before each update,
-            as ``ScheduleMonitorCallback.clocks`` has it. The preview is of these updates then.
+            as ``ScheduleMonitorCallback.clocks`` has it. The preview is of these updates then, so
+            there is no ``num_updates`` beside it.
 
     Raises:
         ValueError: If there is no horizon and no ``num_updates``, if fewer updates are asked for
@@ -72,6 +73,11 @@ def preview(
             f"scheduler={scheduler!r} is a string. For the schedule that it describes write "
             f"parse_schedule({scheduler!r}), from pytorch_accelerated.schedules.expression."
         )
+    if at is not None and (isinstance(scheduler, Schedule) or num_updates is not None):
+        instead = (
+            "leave out num_updates" if num_updates is not None else "write [plan(n) for n in …]"
+        )
+        raise ValueError(f"at=… is where a scheduler's clock was before each update: {instead}.")
     if isinstance(scheduler, Schedule):
         result = of_schedule(scheduler, num_updates, bases_of(base))
     else:

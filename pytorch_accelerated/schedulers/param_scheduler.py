@@ -212,6 +212,12 @@ class _Scheduled(SchedulerBase):
 
     # State ---------------------------------------------------------------------------------
 
+    @property
+    def _state_kind(self) -> str:
+        is_of_schedules = self._is_counting and not self._has_values_of_its_own
+        kind = self._kind_of_state if is_of_schedules else super()._state_kind
+        return kind if self._clock == clocks.UPDATES else f"{kind} in {self._clock}"
+
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from a state, and put the values that are due there in force.
 
@@ -234,8 +240,8 @@ class _Scheduled(SchedulerBase):
         own = {"num_updates": position, "values": values, "plan": []}
         super().load_state_dict({**self.state_dict(), **own})
         lines = [
-            f"The state is one of another library's scheduler, of which the position is taken: "
-            f"{position} updates. If it was stepped once an epoch, load {{'num_updates': …}}."
+            f"The state is one of another library's scheduler, of which the position is taken, "
+            f"update {position}. If it was stepped once an epoch, load {{'num_updates': …}}."
         ]
         self._warn(position, lines, "The plan is the one that this scheduler was made with.")
 
@@ -331,11 +337,6 @@ class ParamScheduler(_Scheduled, StatefulSchedulerBase):
     """
 
     _own_attributes = _Scheduled._own_attributes
-
-    @property
-    def _state_kind(self) -> str:
-        kind = super()._state_kind if self._has_values_of_its_own else self._kind_of_state
-        return kind if self._clock == clocks.UPDATES else f"{kind} in {self._clock}"
 
     @classmethod
     def create_scheduler_fn(

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pytorch_accelerated.placeholders import replace_trainer_placeholder_values
+from pytorch_accelerated.preview import preview
 from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.schedulers import (
     AttributeScheduler,
@@ -88,6 +89,16 @@ def test_a_loop_of_batches_that_differ() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.2
 
 
+def test_a_preview_at_readings_is_of_a_scheduler_and_of_those_alone() -> None:
+    scheduler = ParamScheduler(optimizer_of(), lr=PLAN, clock="samples")
+    (column,) = preview(scheduler, at=[50, 0, 300])["lr"]
+    assert [*column] == [PLAN(50), PLAN(0), PLAN(300)]
+    with pytest.raises(ValueError, match=r"at=… is where .*: leave out num_updates"):
+        preview(scheduler, 5, at=[50])
+    with pytest.raises(ValueError, match=r"at=… is where .*: write \[plan\(n\) for n in …\]"):
+        preview(PLAN, at=[50])
+
+
 def test_messages_say_where_the_clock_is() -> None:
     optimizer = optimizer_of()
     scheduler = ParamScheduler(optimizer, lr=PLAN, clock="samples")
@@ -133,6 +144,10 @@ def test_a_state_is_one_of_its_clock() -> None:
         other = ParamScheduler(optimizer_of(), lr=PLAN, clock=clock)
         with pytest.raises(ValueError, match="The state is of 'schedules in samples'"):
             other.load_state_dict(state)
+    told = StatelessParamScheduler(optimizer_of(), lr=PLAN, clock="samples")
+    told.step_update(3)
+    with pytest.raises(ValueError, match="The state is of 'StatelessParamScheduler in samples'"):
+        StatelessParamScheduler(optimizer_of(), lr=PLAN).load_state_dict(told.state_dict())
     samples = ParamScheduler(optimizer_of(), lr=PLAN, clock="samples")
     with pytest.raises(ValueError, match="not a state"):  # the position of a library's own updates
         samples.load_state_dict({"last_epoch": 3})
