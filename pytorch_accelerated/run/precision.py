@@ -16,8 +16,7 @@ def step(run: Run, make: Callable[[], Any]) -> bool:
     one that was made.
     """
     scaler = run.accelerator.scaler
-    skips_itself = getattr(run.optimizer, "_step_supports_amp_scaling", False)
-    if scaler is None or not skips_itself:
+    if scaler is None or not getattr(run.optimizer, "_step_supports_amp_scaling", False):
         make()
         return not run.accelerator.optimizer_step_was_skipped
     scale = scaler.get_scale()
