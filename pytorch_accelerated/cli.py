@@ -6,23 +6,28 @@ Only what a command needs is imported: help and schedules do without torch.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytorch_accelerated import cli_compare, cli_edit
 from pytorch_accelerated.cli_output import (
     OUTPUTS,
     PROGRAM,
     UsageError,
+    count,
     printable,
     show,
     suffix_of,
     write,
 )
+
+if TYPE_CHECKING:
+    from pytorch_accelerated.preview import Preview
 
 _OPTIONS = (
     *("--base", "--column", "--config", "--first_step", "--help", "--log", "--no-log"),
@@ -37,6 +42,11 @@ SCHEDULE is written as in Python: a schedule such as "linear(500) >> cosine(9500
 as "warmup_cosine(10_000)", "wsd(…)", "one_cycle(…)", "sgdr(…)" or "linear_to_zero(…)", several for
 fields of their own, "lr=…; weight_decay=…", or a scheduler, CosineLrScheduler(…) or
 WSDLrScheduler(…), with the arguments of its class but for the optimizer.
+
+MODULE:NAME, such as mine:plan, is a schedule of your own, found from the current directory: a
+schedule, a dictionary of fields' schedules, a function without arguments that returns one of them,
+a function of num_updates, or a scheduler's class or a function of optimizer that returns a
+scheduler. This imports the module, which runs its code; so a --config file cannot name one.
 """
 _EXAMPLES = f"""\
 examples:
@@ -45,6 +55,7 @@ examples:
   {PROGRAM} preview "lr=cosine(100); weight_decay=linear(100)" -o plan.html
   {PROGRAM} preview "CosineLrScheduler(total_num_epochs=30, num_update_steps_per_epoch=10)"
   {PROGRAM} preview --config plan.yaml -o plan.csv
+  {PROGRAM} preview mine:plan --num_updates 10000
 """
 
 
@@ -60,8 +71,15 @@ class _Parser(ArgumentParser):
                 message += '. The schedule stands without a name, as in: preview "cosine(100)".'
             elif near:
                 message += f"; did you mean {near[0]}?"
+        elif kind == "unrecognized arguments" and first[:1].isdigit():
+            message += '. A list goes into quotes: --base "0.1, 0.02".'
         elif kind == "unrecognized arguments" and not first.startswith("-"):
             message += '. What belongs together goes into quotes: "lr=…; weight_decay=…".'
+        elif "invalid choice" in message:
+            wrong, *choices = re.findall(r"'([^']*)'", message)
+            near = get_close_matches(wrong, choices, 1)
+            message = f"{wrong!r} is not a command; there are {', '.join(choices)}"
+            message += f". Did you mean {near[0]}?" if near else "."
         raise UsageError(message)
 
 
@@ -139,14 +157,14 @@ def _parser() -> ArgumentParser:
     preview.add_argument(
         "--num_updates",
         "--num-updates",
-        type=int,
+        type=count,
         metavar="N",
         help="Optimizer updates of the run; by default the schedule's horizon.",
     )
     preview.add_argument(
         "--num_updates_per_epoch",
         "--num-updates-per-epoch",
-        type=int,
+        type=count,
         metavar="N",
         help="Optimizer updates in an epoch, for epochs(n) and for an axis of epochs.",
     )
@@ -220,8 +238,10 @@ def _average(options: Namespace) -> int:
 
 
 def _preview(options: Namespace) -> int:
+    from pytorch_accelerated import cli_own
     from pytorch_accelerated.preview.from_text import preview_of_text
 
+    is_of_file = options.schedule is None
     try:
         if options.config is not None:
             _fill_in(options)
@@ -231,7 +251,15 @@ def _preview(options: Namespace) -> int:
                 'there is nothing to preview: write a schedule, such as "cosine(1000)", or '
                 f"--config FILE. See {PROGRAM} preview --help."
             )
-        made = preview_of_text(
+        make: Callable[..., Preview] = preview_of_text
+        if cli_own.is_name(options.schedule):
+            if is_of_file:
+                raise UsageError(
+                    f"--config {options.config}: schedule: {options.schedule} would run a module's "
+                    "code, which no file may; write it on the command line."
+                )
+            make = cli_own.preview_of_name
+        made = make(
             options.schedule, options.base, options.num_updates, options.num_updates_per_epoch
         )
     except (TypeError, ValueError) as error:

@@ -11,6 +11,7 @@ from pytorch_accelerated.cli_output import (
     OUTPUTS,
     PROGRAM,
     UsageError,
+    count,
     printable,
     say,
     show,
@@ -57,7 +58,7 @@ def add_parser(commands: Any) -> None:
     compare.add_argument(
         "--num_updates",
         "--num-updates",
-        type=int,
+        type=count,
         metavar="N",
         help="Optimizer updates of the run; by default each plan's horizon, or up to the last "
         "update in the file.",
@@ -65,7 +66,7 @@ def add_parser(commands: Any) -> None:
     compare.add_argument(
         "--num_updates_per_epoch",
         "--num-updates-per-epoch",
-        type=int,
+        type=count,
         metavar="N",
         help="As for preview, for epochs(n).",
     )
@@ -99,7 +100,7 @@ def add_parser(commands: Any) -> None:
     file.add_argument(
         "--first_step",
         "--first-step",
-        type=int,
+        type=count,
         metavar="N",
         help="The file's number for the first update, by default 0; 1 for logs of Transformers.",
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,21 @@ OUTPUTS = (*_PICTURES, ".html", ".csv")
 
 class UsageError(Exception):
     """Something that the user can mend; shown in one line."""
+
+
+def count(text: str) -> int:
+    """Return a whole number as it is written for an option: 10000, 10_000 or 1e4."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value.is_integer():
+        raise ArgumentTypeError(f"{text!r} is not a whole number, such as 10000")
+    return int(value)
 
 
 def printable(text: str, allowed: str = "") -> str:

@@ -53,11 +53,13 @@ MAY_IMPORT = {
     "cli_output": "preview text",
     "cli_compare": "cli_output preview",
     "cli_edit": "cli_output preview",
-    "cli": "__init__ cli_compare cli_edit cli_output preview checkpoints",
+    "cli_own": "cli_output preview schedules",
+    "cli": "__init__ cli_compare cli_edit cli_output cli_own preview checkpoints",
     "__main__": "cli",
 }
-#: What finds a module by its name: the door, and names that are loaded on first use.
-BY_NAME = {"door", "names", "__init__", "preview"}
+#: What finds a module by its name: the door, names that are loaded on first use, and the command
+#: line, for a module of the user's.
+BY_NAME = {"cli_own", "door", "names", "__init__", "preview"}
 
 
 @cache

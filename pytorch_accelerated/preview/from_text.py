@@ -48,7 +48,10 @@ def plans_of(text: object) -> dict[str, Schedule]:
     for field, name in _OTHER_NAMES.items():
         if field in parts:
             raise ValueError(f"optimizers have no field {field!r}: write {name}=….")
-    return {field or "lr": parse_schedule(part) for field, part in parts.items()}
+    return {
+        field or "lr": part if isinstance(part, Schedule) else parse_schedule(part)
+        for field, part in parts.items()
+    }
 
 
 def split_fields(text: str) -> list[tuple[str, str, int]]:
@@ -96,7 +99,7 @@ def _by_field(option: str, given: object) -> dict[str, Any]:
         pairs = list(given.items())
     elif isinstance(given, str):
         for part in given.split(";"):
-            _refuse_commas(option, part)
+            _refuse_slips(option, part)
         pairs = [(field, value) for field, value, _ in split_fields(given)]
     else:
         pairs = [("", given)]
@@ -113,8 +116,15 @@ def _by_field(option: str, given: object) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _refuse_commas(option: str, text: str) -> None:
-    """Raise if fields are separated by commas, as the arguments of a call are."""
+def _refuse_slips(option: str, text: str) -> None:
+    """Raise if fields are separated by commas or by nothing, or if one has hyphens."""
+    hyphens = re.match(r"\s*([^\W\d]\w*(?:-\w+)+)\s*=(?!=)", text)
+    if hyphens:
+        name = hyphens[1].replace("-", "_")
+        raise ValueError(f"{option}: {hyphens[1]!r} is not the name of a field: write {name}=….")
+    apart = re.sub(r"\)\s+(?=[^\W\d]\w*\s*=(?!=))", "); ", text).strip()
+    if apart != text.strip():
+        raise ValueError(f"{option}: a semicolon goes between fields: write {apart!r}.")
     try:
         call: Any = ast.parse(f"f({text})", mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):

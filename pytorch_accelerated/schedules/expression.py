@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
+from inspect import signature
 from typing import Any
 
 from pytorch_accelerated.checks import wrong_kind
@@ -202,9 +203,7 @@ class _Reader:
         if isinstance(node, ast.Name):
             if node.id in VOCABULARY:
                 raise self._error(node, f"write it with brackets, {node.id}(…)")
-            near = get_close_matches(node.id.lower(), VOCABULARY, 1)
-            hint = f"; did you mean {near[0]}(…)? Known" if near else "; known"
-            raise self._error(node, f"it is not known{hint} are {', '.join(VOCABULARY)}")
+            raise self._error(node, f"it is not known; {self._hint(node)}")
         if isinstance(node, ast.Attribute):
             raise self._error(node, f"only {_MAY_FOLLOW} can follow a schedule")
         if isinstance(node, ast.Dict):
@@ -239,6 +238,17 @@ class _Reader:
         named = {str(k.arg): self._argument(k.value, target) for k in node.keywords}
         return self._built(node, target, *positional, **named)
 
+    def _hint(self, node: ast.Name) -> str:
+        """Say what somebody may have meant by a name, also with hyphens, or as in PyTorch."""
+        written = re.match(r"[\w-]+", self.text.encode()[node.col_offset :].decode())
+        names = [node.id, written[0].replace("-", "_") if written else ""]
+        for name in reversed(names):
+            plain = re.sub(r"annealing|warm_?restarts|(_?lr)?(_?scheduler)?$", "", name.lower())
+            near = get_close_matches(plain, VOCABULARY, 1)
+            if near:
+                return f"did you mean {near[0]}(…)?"
+        return f"known are {', '.join(VOCABULARY)}"
+
     def _argument(self, node: ast.expr, target: Callable[..., Any]) -> Any:
         if not isinstance(node, ast.Dict) or target is not milestones:
             return self.read(node)
@@ -260,7 +270,10 @@ class _Reader:
             if isinstance(value, Schedule):
                 self.num_pieces += num_pieces(value)
         except (TypeError, ValueError, ArithmeticError) as error:
-            raise self._error(node, str(error).rstrip(".")) from None
+            why = str(error).rstrip(".")
+            if isinstance(node, ast.Call) and " keyword argument " in why:
+                why += f"; its arguments are {', '.join(signature(build).parameters)}"
+            raise self._error(node, why) from None
         if self.num_pieces > _MOST_PIECES:
             raise self._error(node, "with it the expression has too many phases")
         size = value.horizon if isinstance(value, Schedule) else value
@@ -272,7 +285,8 @@ class _Reader:
         code = ast.get_source_segment(self.text, node) or self.text
         # Python counts in bytes.
         column = len(self.text.encode()[: node.col_offset].decode())
-        error = ExpressionError(f"{_short(code)} at column {column + 1}: {why}.")
+        end = "" if why.endswith("?") else "."
+        error = ExpressionError(f"{_short(code)} at column {column + 1}: {why}{end}")
         error.span = column, column + len(code)
         return error
 

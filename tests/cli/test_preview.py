@@ -272,7 +272,28 @@ def test_options_that_cannot_count_are_refused(run, tmp_path, config, message):
             ["preview", "lr=cosine(5); momentum=linear(5)", "--base", "lr=1, momentum=0.9"],
             "write 'lr=1; momentum=0.9'",
         ),
-        (["preview", "Cosine"], "'Cosine' at column 1: it is not known"),
+        (
+            ["preview", "Cosine"],
+            "'Cosine' at column 1: it is not known; did you mean cosine(…)?",
+        ),
+        (["preview", "linear(3) >> one-cycle(9)"], "not known; did you mean one_cycle(…)?"),
+        (
+            ["preview", "CosineAnnealingWarmRestarts(9)"],
+            "not known; did you mean cosine(…)?",
+        ),
+        (["preview", "quickly(9)"], "not known; known are absolute, "),
+        (["preview", "cosine(steps=9)"], "'steps'; its arguments are length, start, end"),
+        (
+            ["preview", "weight-decay=cosine(9)"],
+            "'weight-decay' is not the name of a field: write w",
+        ),
+        (
+            ["preview", "lr=cosine(9) momentum=linear(9)"],
+            "write 'lr=cosine(9); momentum=linear(9)'",
+        ),
+        (["preview", "cosine(5)", "--base", "0.1", "0.2"], 'into quotes: --base "0.1, 0.02".'),
+        (["prewiew", "cosine(5)"], "'prewiew' is not a command; there are preview, compare, "),
+        (["prewiew", "cosine(5)"], "Did you mean preview?"),
         (["preview", "CosineScheduler(3)"], "CosineLrScheduler, WSDLrScheduler can"),
         (["preview", "PlateauLrScheduler()"], "CosineLrScheduler, WSDLrScheduler can"),
         (["preview", "cosine(10"], "'cosine(10' is not an expression"),
@@ -287,7 +308,7 @@ def test_options_that_cannot_count_are_refused(run, tmp_path, config, message):
         (["preview", "cosine(5)", "--num_updates", "0"], "at least 1"),
         (
             ["preview", "cosine(5)", "--num_updates", "two"],
-            "--num_updates/--num-updates: invalid int value",
+            "--num_updates/--num-updates: 'two' is not a whole number, such as 10000",
         ),
         (["preview", "cosine(5)", "-o", "a.doc"], "has to end in .png"),
         (["preview", "cosine(5)", "-o", "no/where.csv"], "No such file"),
