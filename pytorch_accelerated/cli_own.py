@@ -17,8 +17,8 @@ from typing import Any
 
 from pytorch_accelerated.cli_output import UsageError
 from pytorch_accelerated.preview import Preview, preview
-from pytorch_accelerated.preview.from_text import preview_of_text
-from pytorch_accelerated.schedules import Schedule, constant, from_function
+from pytorch_accelerated.preview.from_text import bases_by_field, preview_of_text
+from pytorch_accelerated.schedules import Schedule, from_function
 
 _NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 _ALLOWED = (
@@ -100,8 +100,7 @@ def _called(text: str, found: Any, base: object) -> Any:
 def _optimizer(base: object) -> Any:
     import torch
 
-    # A constant has the base values as its own.
-    rates = [column[0] for column in preview_of_text({"lr": constant(1)}, base)["lr"]]
+    rates = bases_by_field(base, ["lr"])["lr"]
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates]
     return torch.optim.AdamW(groups)
 
