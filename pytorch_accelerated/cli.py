@@ -117,6 +117,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return list_checkpoints(options.folder)
     if options.command == "average":
         return _average(options)
+    if options.command == "export":
+        return _export(options)
     if options.command == "compare":
         return cli_compare.run(options)
     if options.command == "edit":
@@ -124,7 +126,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     if options.command == "preview":
         return _preview(options)
     raise UsageError(
-        f"no command is given: write preview, compare, edit, checkpoints or average. See "
+        f"no command is given: write preview, compare, edit, checkpoints, average or export. See "
         f"{PROGRAM} --help."
     )
 
@@ -219,15 +221,31 @@ def _parser() -> ArgumentParser:
         help='The decay that the mean stands for, by default "linear(end=0.0)", which is the '
         "plain mean of checkpoints at equal distances.",
     )
+    export = commands.add_parser(
+        "export",
+        help="Write the weights of a checkpoint to one file.",
+        description="Write the weights of a checkpoint, whole or in shards, to one file, tensor by "
+        "tensor.",
+        allow_abbrev=False,
+    )
+    export.add_argument(
+        "folder", help="The checkpoint, or a folder of them, of which the furthest one counts."
+    )
+    export.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        required=True,
+        help="The file to write, .safetensors; one that is there is replaced.",
+    )
     return parser
 
 
 def _average(options: Namespace) -> int:
-    if Path(options.output).suffix != ".safetensors":
-        raise UsageError(f"-o {options.output}: the file's name has to end in .safetensors.")
     from pytorch_accelerated.checkpoints import CheckpointError, write_average
 
     try:
+        _check_safetensors(options.output)
         weights = write_average(options.folder, options.output, options.last, options.like)
     except (CheckpointError, OSError, TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
@@ -235,6 +253,23 @@ def _average(options: Namespace) -> int:
     for path, weight in weights.items():
         print(f"{path.name:{width}}  {weight:.4f}")  # noqa: T201
     return 0
+
+
+def _export(options: Namespace) -> int:
+    from pytorch_accelerated.checkpoints import CheckpointError, export_model
+
+    try:
+        _check_safetensors(options.output)
+        folder = export_model(options.folder, options.output)
+    except (CheckpointError, OSError) as error:
+        raise UsageError(str(error)) from None
+    print(f"{folder} is in {options.output}")  # noqa: T201
+    return 0
+
+
+def _check_safetensors(output: str) -> None:
+    if Path(output).suffix != ".safetensors":
+        raise UsageError(f"-o {output}: the file's name has to end in .safetensors.")
 
 
 def _preview(options: Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from gc import get_referents
@@ -16,6 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pytorch_accelerated.borrowed import checked_module, tensors_kept, uncompiled
 from pytorch_accelerated.checks import finite
+from pytorch_accelerated.sharded import all_fitted, is_sharded, local, reshard
 
 # What functions are found in, from the tables of a module on.
 _HOLDERS = (dict, list, tuple, partial, CellType, FunctionType, MethodType)
@@ -68,6 +69,11 @@ class ModelEma(nn.Module):
             _plain_copy(_unwrapped(checked_module("model", model))).eval().requires_grad_(False)
         )
         self._widen(dict(_tensors(self.module)))
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Load averages, which may be whole where the model's tensors are split."""
+        state_dict = all_fitted(state_dict, self.state_dict())
+        return super().load_state_dict(state_dict, *args, **kwargs)
 
     def _widen(self, averages: dict[str, Tensor]) -> None:
         """Keep the averages of narrow entries in single precision."""
@@ -162,7 +168,7 @@ class ModelEma(nn.Module):
         """Cast the averages that are kept in higher precision into the module."""
         entries = dict(_tensors(self.module))
         for name, average in zip(self._narrow, self.wide, strict=True):
-            entries[name].copy_(average)
+            local(entries[name]).copy_(local(average))
 
     def _pairs(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
         """Return each average with the model's own entry; tied weights come once."""
@@ -182,7 +188,7 @@ class ModelEma(nn.Module):
                     f"the model is not the one that is averaged: {name} has the shape "
                     f"{tuple(theirs[name].shape)}, its average {tuple(entry.shape)}"
                 )
-            pairs.append((wide.get(name, entry), theirs[name]))
+            pairs.append((local(wide.get(name, entry)), local(theirs[name])))
         return pairs
 
     def _averages_and_values(self, model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
@@ -234,6 +240,9 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 def _plain_copy(model: nn.Module) -> nn.Module:
     """Return a copy without what Accelerate has put on a model for a run."""
+    if is_sharded(model):
+        reshard(model)
+        return _holder(model, {})
     copied = copy.deepcopy(model)
     attributes = vars(copied)
     attributes.pop("_is_accelerate_prepared", None)
@@ -249,6 +258,26 @@ def _plain_copy(model: nn.Module) -> nn.Module:
     if _may_call(copied, model):
         copied.register_forward_pre_hook(_refuse)
     return copied
+
+
+def _holder(model: nn.Module, seen: dict[int, Tensor]) -> nn.Module:
+    """Return modules with copies of a model's tensors by their names, which compute nothing."""
+
+    def copied(value: Tensor | None) -> Any:
+        if value is not None and id(value) not in seen:  # tied weights stay so
+            one = value.detach().clone()
+            seen[id(value)] = nn.Parameter(one) if isinstance(value, nn.Parameter) else one
+        return None if value is None else seen[id(value)]
+
+    holder = nn.Module()
+    for name, weight in model._parameters.items():
+        holder.register_parameter(name, copied(weight))
+    for name, buffer in model._buffers.items():
+        is_kept = name not in model._non_persistent_buffers_set
+        holder.register_buffer(name, copied(buffer), persistent=is_kept)
+    for name, part in model._modules.items():
+        holder.add_module(name, None if part is None else _holder(_unwrapped(part), seen))
+    return holder
 
 
 def _may_call(copied: nn.Module, model: nn.Module) -> bool:

@@ -25,6 +25,7 @@ from pytorch_accelerated.run import (
     checkpointing,
     data,
     evaluating,
+    gradients,
     loop,
     preparing,
     processes,
@@ -163,6 +164,7 @@ class Trainer:
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
         keep_last: int | None = None,
+        checkpoint_sharded: bool = False,
         resume: str | os.PathLike[str] | None = None,
         max_samples: int | None = None,
         max_items: int | None = None,
@@ -213,6 +215,9 @@ class Trainer:
             checkpoint_every: Number of optimizer updates between two checkpoints; by default
                 there is one at the end of each epoch.
             keep_last: How many checkpoints to keep; by default all.
+            checkpoint_sharded: Whether each process writes its own part of a sharded model, all at
+                the same time, also in `save_training_state`; by default the first process gathers
+                the model and writes it. Both resume on any number of processes.
             resume: What to continue from, exactly where it was: ``"auto"`` for the newest usable
                 checkpoint in ``checkpoint_dir``, if there is one; or a checkpoint or a folder of
                 them, for a branch that leaves that folder alone. Once ``checkpoint_dir`` holds
@@ -267,6 +272,7 @@ class Trainer:
         self.create_scheduler_fn = create_scheduler_fn
         self.collate_fn = collate_fn
         run = self.run = self._training = self._new_run()
+        run.writes_shards = checkpoint_sharded
         with preparing.on(run, self), checkpointing.to(run, folder, checkpoint_every, keep_last):
             # A folder of that name is meant by resume_from="auto".
             start = resume if resume_from is None else Path(resume_from)
@@ -577,19 +583,9 @@ class Trainer:
             ValueError: An item's name is one of the Trainer's own.
             TypeError: An item could not be loaded again without running code from the file.
         """
-        accelerator = self._accelerator
-        optimizer = as_one(self.optimizer)
-        with self.run.mode.evaluating(optimizer):
-            contents = single_file.contents_of(
-                self.get_model(keep_torch_compile=False),
-                optimizer if save_optimizer else None,
-                self.scheduler if save_scheduler else None,
-                extra=checkpoint_kwargs or {},
-            )
-            with self.run.processes.main_for_all() as is_main:
-                if accelerator.is_local_main_process if save_per_node else is_main:
-                    single_file.write(contents, save_path)
-        accelerator.wait_for_everyone()
+        single_file.save(
+            self, save_path, checkpoint_kwargs or {}, save_optimizer, save_scheduler, save_per_node
+        )
 
     def load_checkpoint(
         self,
@@ -684,7 +680,7 @@ class Trainer:
     _run_training = loop.run_training
     _run_train_epoch = loop.train_epoch
     _perform_forward_and_backward_passes = loop.forward_and_backward
-    _clip_gradients = loop.clip
+    _clip_gradients = gradients.clip
     _run_evaluation = loop.run_evaluation
     _run_eval_epoch = loop.evaluate_epoch
 

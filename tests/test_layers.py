@@ -33,17 +33,18 @@ MAY_IMPORT = {
     "terminal": "text",
     "borrowed": "checks",
     "placeholders": "checks",
-    "ema": "borrowed checks",
+    "ema": "borrowed checks sharded",
     "run_config": "checks schedules",
+    "sharded": "",
     "finetuning": "borrowed checks",
     "tracking": "checks door loss_tracker text",
     "schedules": "names checks door",
     "schedulers": "names checks door placeholders schedules text",
-    "preview": "names borrowed checks schedules schedulers",
-    "checkpoints": "borrowed checks placeholders schedules schedulers",
-    "callbacks": "names borrowed checks ema finetuning run_config terminal text tracking "
+    "preview": "names borrowed checks sharded schedules schedulers",
+    "checkpoints": "borrowed checks placeholders sharded schedules schedulers",
+    "callbacks": "names borrowed checks ema finetuning run_config sharded terminal text tracking "
     "schedules schedulers checkpoints",
-    "run": "checks ema finetuning placeholders run_config tracking "
+    "run": "checks ema finetuning placeholders run_config sharded tracking "
     "schedules schedulers checkpoints callbacks",
     "trainer": "borrowed checks ema finetuning placeholders run_config tracking "
     "schedules schedulers checkpoints callbacks run",

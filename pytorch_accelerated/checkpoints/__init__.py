@@ -5,6 +5,7 @@ from pytorch_accelerated.checkpoints.averaging import (
     averaging_weights,
     write_average,
 )
+from pytorch_accelerated.checkpoints.export import export_model
 from pytorch_accelerated.checkpoints.folders import CheckpointError, checkpoints_in, verify
 from pytorch_accelerated.checkpoints.listing import CheckpointInfo, list_checkpoints, main, table
 from pytorch_accelerated.checkpoints.writer import PREEMPTED_EXIT_CODE, Preempted
@@ -17,6 +18,7 @@ __all__ = [
     "average_checkpoints",
     "averaging_weights",
     "checkpoints_in",
+    "export_model",
     "list_checkpoints",
     "main",
     "table",

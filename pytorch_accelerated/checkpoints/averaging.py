@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from torch import Tensor
 
 from pytorch_accelerated import checks
-from pytorch_accelerated.checkpoints.contents import MODEL_FILE, STATE_FILE, join, pieces
+from pytorch_accelerated.checkpoints.contents import STATE_FILE, join, model_in
+from pytorch_accelerated.checkpoints.export import verify_model, write_tensors
 from pytorch_accelerated.checkpoints.folders import (
     CheckpointError,
     checkpoints_in,
-    flush,
-    read_json,
     read_manifest,
-    verify,
 )
+from pytorch_accelerated.checkpoints.shards import Stored
+from pytorch_accelerated.checkpoints.tensors import pieces
 from pytorch_accelerated.schedules import Schedule, linear
 from pytorch_accelerated.schedules.expression import parse_schedule
 
@@ -79,7 +77,7 @@ def average_checkpoints(
     newest = [*weights][-1]
     mean = _mean(weights)
     try:
-        return dict(join(read_json(newest / STATE_FILE)[0]["model"], mean))
+        return dict(join(model_in(newest)[0], mean))
     except (LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"{newest / STATE_FILE} is damaged: {error!r}") from None
 
@@ -102,17 +100,7 @@ def write_average(
         The checkpoints, with the weight that each had.
     """
     weights = _weights_in(folder, last, like)
-    output = Path(output)
-    aside = output.with_name(f".{output.name}.writing")
-    contents = pieces(_mean(weights))
-    try:
-        with aside.open("wb") as file:
-            file.writelines(contents)
-            file.flush()
-            flush(file.fileno())
-        aside.replace(output)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_tensors(Path(output), pieces(_mean(weights)))
     return weights
 
 
@@ -173,35 +161,33 @@ def _weights_in(
     updates = sorted(by_update)
     weights = averaging_weights(updates, like)
     for path in by_update.values():
-        verify(path, (MODEL_FILE, STATE_FILE))
+        verify_model(path)
     return {by_update[update]: one for update, one in zip(updates, weights, strict=True)}
 
 
 def _mean(weights: Mapping[Path, float]) -> dict[str, Tensor]:
     """Return the mean of the tensors in the checkpoints' files of weights."""
-    with ExitStack() as stack:
-        files = {
-            path: stack.enter_context(safetensors.safe_open(path / MODEL_FILE, "pt"))
-            for path in weights
-        }
-        newest = [*files][-1]
-        names = list(files[newest].keys())
-        for path, file in files.items():
-            for name in {*names} ^ {*file.keys()}:
-                there, other = (path, newest) if name not in names else (newest, path)
-                raise CheckpointError(
-                    f"{there} has the tensor {name!r}, which {other} does not have: they are of "
-                    f"different models. Average fewer, with a smaller last"
-                )
-        return {name: _mean_of(name, files, weights) for name in names}
-
-
-def _mean_of(name: str, files: Mapping[Path, Any], weights: Mapping[Path, float]) -> Tensor:
+    files = {path: model_in(path)[1] for path in weights}
     newest = [*files][-1]
-    own: Tensor = files[newest].get_tensor(name)
+    names = [*files[newest]]
+    for path, file in files.items():
+        for name in {*names} ^ {*file}:
+            there, other = (path, newest) if name not in names else (newest, path)
+            raise CheckpointError(
+                f"{there} has the tensor {name!r}, which {other} does not have: they are of "
+                f"different models. Average fewer, with a smaller last"
+            )
+    return {name: _mean_of(name, files, weights) for name in names}
+
+
+def _mean_of(
+    name: str, files: Mapping[Path, Mapping[str, Stored]], weights: Mapping[Path, float]
+) -> Tensor:
+    newest = [*files][-1]
+    own = files[newest][name].read()
     total = torch.zeros(own.shape, dtype=torch.float64)
     for path, file in files.items():
-        one: Tensor = own if path == newest else file.get_tensor(name)
+        one = own if path == newest else file[name].read()
         if (one.shape, one.dtype) != (own.shape, own.dtype):
             raise CheckpointError(
                 f"{path} has {name!r} with the shape {list(one.shape)} and {one.dtype}, {newest} "

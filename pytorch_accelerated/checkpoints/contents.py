@@ -11,18 +11,17 @@ import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from pytorch_accelerated.borrowed import COMPILED, uncompiled
+from pytorch_accelerated.checkpoints import folders, shards
 from pytorch_accelerated.checkpoints.folders import (
     CheckpointError,
     opened,
@@ -30,28 +29,22 @@ from pytorch_accelerated.checkpoints.folders import (
     read_json,
     to_json,
 )
+from pytorch_accelerated.checkpoints.shards import Stored
+from pytorch_accelerated.checkpoints.tensors import DTYPES, can_be_read_back, pieces, read
+from pytorch_accelerated.schedulers.optimizers import Optimizers
+from pytorch_accelerated.sharded import (
+    all_fitted,
+    fitted,
+    is_split,
+    layout_of,
+    local,
+    parts_of,
+    whole,
+)
 
 MODEL_FILE, STATE_FILE = "model.safetensors", "state.json"
 _OWN_FILES = {"model": "the model's state", "optimizer": "the optimizer's state"}
 _SHARED = "state"
-
-DTYPES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.float8_e4m3fn: "F8_E4M3",
-    torch.float8_e5m2: "F8_E5M2",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint64: "U64",
-    torch.uint32: "U32",
-    torch.uint16: "U16",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
 
 _KINDS: dict[str, Callable[[list[Any]], Any]] = {
     "tuple": tuple,
@@ -78,40 +71,126 @@ Copies = dict[str, dict[str, Tensor]]
 """What tensors were copied to, by file and name."""
 
 
-def files_of(states: Mapping[str, Any], kept: Copies | None = None) -> dict[str, Iterable[Any]]:
-    """Return the files of a checkpoint; tensors are copied to host memory.
+@dataclass
+class Contents:
+    """States taken apart; nothing is copied yet.
 
-    Each `bytes` in the states is a file of its own, which never changes.
+    Attributes:
+        skeletons: What JSON can say, for each file of tensors.
+        tensors: The tensors of each of these files, by name.
+        parts: The `bytes` in the states, each of which is a file of its own and never changes.
+    """
+
+    skeletons: dict[str, Any]
+    tensors: dict[str, dict[str, Tensor]]
+    parts: list[bytes]
+
+    def join_in(self) -> None:
+        """Take part in gathering what is split, for the process that writes it."""
+        for tensors in self.tensors.values():
+            for one in tensors.values():
+                whole(one)
+
+
+def taken_apart(states: Mapping[str, Any]) -> Contents:
+    """Return what the files of a checkpoint are made of; refuse what could only be code."""
+    trees = {name: (states[name], where) for name, where in _OWN_FILES.items()}
+    shared = {name: state for name, state in states.items() if name not in _OWN_FILES}
+    trees[_SHARED] = (shared, "the state of the run")
+    contents = Contents({}, {}, [])
+    for name, (tree, where) in trees.items():
+        tensors = contents.tensors[name] = {}
+        contents.skeletons[name] = _plain(tree, where, (), tensors, contents.parts)
+    return contents
+
+
+def files_of(contents: Contents, kept: Copies | None = None) -> dict[str, Iterable[Any]]:
+    """Return the files of a checkpoint; tensors are copied to host memory, in whole.
+
     ``kept`` holds the copies of the checkpoint before, which give their memory to those of this
     one: new memory would take more than twice as long, as the system has to give each page of it.
     """
     kept = {} if kept is None else kept
-    trees = {name: (states[name], where) for name, where in _OWN_FILES.items()}
-    shared = {name: state for name, state in states.items() if name not in _OWN_FILES}
-    trees[_SHARED] = (shared, "the state of the run")
-    skeletons: dict[str, Any] = {}
     files: dict[str, Iterable[Any]] = {}
-    parts: list[bytes] = []
-    for name, (tree, where) in trees.items():
-        skeletons[name], kept[name] = split(tree, where, kept.get(name, {}), parts)
+    for name, tensors in contents.tensors.items():
+        kept[name] = _all_copied(tensors, kept.get(name, {}))
         files[f"{name}.safetensors"] = pieces(kept[name])
-    files[STATE_FILE] = [to_json(skeletons)]
-    return {**files, **{part_name(index): part for index, part in enumerate(parts)}}
+    return {**files, **_other_files(contents.skeletons, contents.parts)}
+
+
+def files_of_process(
+    contents: Contents, process: int, kept: Copies | None = None
+) -> dict[str, Iterable[Any]]:
+    """Return the files that a process writes of a sharded checkpoint; see `files_of`."""
+    kept = {} if kept is None else kept
+    keyed = {
+        shards.key(file, name): one
+        for file, tensors in contents.tensors.items()
+        for name, one in tensors.items()
+    }
+    layouts = {name: layout_of(one) for name, one in keyed.items() if is_split(one)}
+    mine = parts_of(layouts, process)
+    written = {
+        name: local(one)
+        for name, one in keyed.items()
+        if (name in mine if name in layouts else process == 0)
+    }
+    file = folders.shard_name(process)
+    kept[file] = _all_copied(written, kept.get(file, {}))
+    files: dict[str, Iterable[Any]] = {file: pieces(kept[file])}
+    if process == 0:
+        index = shards.index_of({name: (keyed[name].dtype, one) for name, one in layouts.items()})
+        skeletons = {**contents.skeletons, shards.INDEX: index}
+        files |= _other_files(skeletons, contents.parts)
+    return files
+
+
+def _other_files(skeletons: Mapping[str, Any], parts: list[bytes]) -> dict[str, Iterable[Any]]:
+    named = {part_name(index): part for index, part in enumerate(parts)}
+    return {STATE_FILE: [to_json(skeletons)], **named}
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Return the states in a checkpoint whose files were verified, and its folder with them."""
+    """Return the states in a checkpoint whose files were verified, and its folder with them.
+
+    Tensors that lie there in shards are `Stored`, which are read on demand.
+    """
     path = folder / STATE_FILE
     try:
         skeletons, _ = read_json(path)
-        trees = {
-            name: join(skeletons[name], read(folder / f"{name}.safetensors"), folder)
-            for name in (*_OWN_FILES, _SHARED)
-        }
+        names = (*_OWN_FILES, _SHARED)
+        tensors: dict[str, Any]
+        if shards.INDEX in skeletons:
+            tensors = shards.tensors_in(folder, skeletons[shards.INDEX], names)
+        else:
+            tensors = {name: read(folder / f"{name}.safetensors") for name in names}
+        trees = {name: join(skeletons[name], tensors[name], folder) for name in names}
         shared = trees.pop(_SHARED)
         return {**trees, **shared, "folder": folder}
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {error!r}") from None
+
+
+def model_in(folder: Path) -> tuple[Any, dict[str, Stored]]:
+    """Return the skeleton and the tensors of a checkpoint's model, which are read on demand."""
+    skeletons, _ = read_json(folder / STATE_FILE)
+    if shards.INDEX in skeletons:
+        return skeletons["model"], shards.stored_in(folder, skeletons[shards.INDEX], "model")
+    return skeletons["model"], shards.stored_in_file(folder / MODEL_FILE)
+
+
+def read_whole(value: Any) -> Any:
+    """Return a state, all of whose tensors are read."""
+    if isinstance(value, Stored):
+        return value.read()
+    if isinstance(value, dict):
+        result = copy.copy(value)  # of its own kind, such as a Counter
+        for key, one in value.items():
+            result[key] = read_whole(one)
+        return result
+    if type(value) in (list, tuple):
+        return type(value)(map(read_whole, value))
+    return value
 
 
 # Nested states
@@ -132,7 +211,11 @@ def split(
     """
     tensors: dict[str, Tensor] = {}
     skeleton = _plain(tree, where, (), tensors, [] if parts is None else parts)
-    return skeleton, {name: _copied(one, kept.get(name)) for name, one in tensors.items()}
+    return skeleton, _all_copied(tensors, kept)
+
+
+def _all_copied(tensors: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: _copied(whole(one), kept.get(name)) for name, one in tensors.items()}
 
 
 def _copied(tensor: Tensor, kept: Tensor | None) -> Tensor:
@@ -192,7 +275,7 @@ def _at(where: str, path: tuple[str, ...]) -> str:
 
 def _add(value: Tensor, path: tuple[str, ...], tensors: dict[str, Tensor], where: str) -> str:
     is_plain = value.layout == torch.strided and not value.is_meta and value.dtype in DTYPES
-    if not is_plain or not _can_be_read_back(value.dtype):
+    if not is_plain or not can_be_read_back(value.dtype):
         raise TypeError(
             f"{_at(where, path)} is a tensor with {value.layout} and {value.dtype} on "
             f"{value.device}: only plain tensors with values can go into a checkpoint, of a kind "
@@ -228,49 +311,7 @@ def join(skeleton: Any, tensors: Mapping[str, Tensor], folder: Path = Path()) ->
     return {key: join(item, tensors, folder) for key, item in skeleton.items()}
 
 
-# Files of tensors: a JSON header, then the bytes of each tensor
-
-
-def pieces(tensors: Mapping[str, Tensor]) -> list[Any]:
-    """Return the bytes of a safetensors file, without copying contiguous tensors in host memory."""
-    header: dict[str, Any] = {}
-    contents: list[Any] = []
-    offset = 0
-    for name, tensor in tensors.items():
-        size = math.prod(tensor.shape) * tensor.element_size()
-        header[name] = {
-            "dtype": DTYPES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [offset, offset + size],
-        }
-        offset += size
-        if size:
-            contents.append(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    text = to_json(header)
-    text += b" " * (-len(text) % 8)
-    return [len(text).to_bytes(8, "little") + text, *contents]
-
-
-@lru_cache
-def _can_be_read_back(dtype: torch.dtype) -> bool:
-    """Return whether the installed versions read the tensors that `pieces` writes."""
-    try:
-        safetensors.torch.load(b"".join(map(bytes, pieces({"one": torch.zeros(1, dtype=dtype)}))))
-    except Exception:
-        return False
-    return True
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file."""
-    try:
-        with opened(path):
-            return dict(safetensors.torch.load_file(path))
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from None
-
-
-# The state of a model
+# The states of models and optimizers
 
 
 @dataclass
@@ -292,7 +333,7 @@ class Weights:
         if any(map(COMPILED.search, (*own, *state))):
             names = {uncompiled(name): name for name in own}
             state = {names.get(uncompiled(name), name): value for name, value in state.items()}
-        self.model.load_state_dict(state)
+        self.model.load_state_dict(all_fitted(state, own))
 
     def copied(self) -> dict[str, Any]:
         """Return a copy of the state, to go back to."""
@@ -334,3 +375,39 @@ class Weights:
                     return f"{name!r} has the shape {there} there, and {list(value.shape)} here"
         extra = [name for name in theirs if name not in own]
         return f"it has {extra[0]!r}, which the model does not have" if extra else ""
+
+
+def fitted_to_optimizer(state: Mapping[str, Any], optimizer: Any) -> dict[str, Any]:
+    """Return the state of an optimizer, of which each tensor is split as the parameter is."""
+    if isinstance(optimizer, Optimizers):
+        return {
+            name: fitted_to_optimizer(state[name], one)
+            for name, one in zip(optimizer.names, optimizer.optimizers, strict=True)
+        }
+    now, before = (
+        [one for group in groups for one in group["params"]]
+        for groups in (optimizer.param_groups, state["param_groups"])
+    )
+    parameters = dict(zip(before, now, strict=False))
+    held = {
+        key: {name: fitted(value, parameters.get(key)) for name, value in kept.items()}
+        if isinstance(kept, Mapping)
+        else kept
+        for key, kept in state["state"].items()
+    }
+    return {**state, "state": held}
+
+
+def gathered(value: Any, keeps: bool) -> Any:
+    """Return a state with whole tensors in host memory; all processes have to ask.
+
+    Those that keep nothing get ``None`` in the place of each.
+    """
+    if is_split(value):
+        full = whole(value)
+        return full.cpu() if keeps else None
+    if isinstance(value, Mapping):
+        return {key: gathered(one, keeps) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(gathered(one, keeps) for one in value)
+    return value

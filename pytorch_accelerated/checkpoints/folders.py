@@ -15,13 +15,13 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
-FORMAT = 1
+FORMAT, SHARDED_FORMAT = 1, 2
 MANIFEST = "manifest.json"
 FILES = ("model.safetensors", "optimizer.safetensors", "state.json", "state.safetensors")
 
@@ -48,6 +48,11 @@ def part_name(index: int) -> str:
     return f"{index:04d}.bin"
 
 
+def shard_name(process: int) -> str:
+    """Return the name of the file that holds what a process has written of a sharded checkpoint."""
+    return f"shard_{process:05d}.safetensors"
+
+
 def to_json(value: Any) -> bytes:
     """Return plain values as JSON, in the one way in which it is written."""
     return json.dumps(value, separators=(",", ":"), sort_keys=False, allow_nan=False).encode()
@@ -62,35 +67,34 @@ def write_folder(
     position: Mapping[str, int],
     replaces_any: bool = False,
     written: Written | None = None,
+    others: Callable[[Path], dict[str, dict[str, Any]]] | None = None,
 ) -> None:
     """Write a checkpoint's folder, with the bytes of its files in pieces, completely or not at all.
 
     A checkpoint that is there already is replaced; with ``replaces_any``, what was one once, too.
     If it cannot be written, what was there before is unharmed. What is ``bytes`` in one piece never
     changes: where the checkpoint that was ``written`` before has it, the two share the file.
+    If ``others`` write files of it, too, `begin` was called before; it waits for them and returns
+    their entries in the manifest.
     """
     written = {} if written is None else written
-    recover(target)
-    is_checkpoint = os.path.lexists(target / MANIFEST)
-    is_used = target.exists() and not (target.is_dir() and not any(target.iterdir()))
-    if is_used and not is_checkpoint and not replaces_any:
-        raise FileExistsError(
-            f"{target} exists and is not a checkpoint: choose another place, or remove it first"
-        )
-    aside, replaced = _aside(target, _IN_WORK), _aside(target, _REPLACED)
-    try:
-        aside.mkdir(parents=True)
+    aside, replaced = aside_of(target), _aside(target, _REPLACED)
+    if others is None:
+        begin(target, replaces_any)
+    with _undone(target):
         entries = {
-            name: _linked(aside / name, pieces, written) or _write_file(aside / name, pieces)
+            name: _linked(aside / name, pieces, written) or write_file(aside / name, pieces)
             for name, pieces in files.items()
         }
+        if others is not None:
+            entries |= others(aside)
         manifest = {
-            "format": FORMAT,
+            "format": FORMAT if others is None else SHARDED_FORMAT,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "position": dict(position),
             "files": entries,
         }
-        _write_file(aside / MANIFEST, [_sealed(manifest)])
+        write_file(aside / MANIFEST, [_sealed(manifest)])
         _flush_folder(aside)
         if os.path.lexists(target):
             # A folder cannot be renamed onto another one. Killed between the two renames, the
@@ -98,6 +102,31 @@ def write_folder(
             target.rename(replaced)
         aside.rename(target)
         _flush_folder(target.parent)
+    _remove(replaced)
+    written.clear()
+    for name, pieces in files.items():
+        if isinstance(pieces, bytes):
+            written[pieces] = target / name, entries[name]
+
+
+def begin(target: Path, replaces_any: bool = False) -> None:
+    """Make the folder that a checkpoint is written to before it is put in its place."""
+    recover(target)
+    is_checkpoint = os.path.lexists(target / MANIFEST)
+    is_used = target.exists() and not (target.is_dir() and not any(target.iterdir()))
+    if is_used and not is_checkpoint and not replaces_any:
+        raise FileExistsError(
+            f"{target} exists and is not a checkpoint: choose another place, or remove it first"
+        )
+    with _undone(target):
+        aside_of(target).mkdir(parents=True)
+
+
+@contextmanager
+def _undone(target: Path) -> Iterator[None]:
+    """Clear what was written of a checkpoint if the rest could not be; say what follows."""
+    try:
+        yield
     except BaseException as error:
         with contextlib.suppress(OSError):
             recover(target)
@@ -111,11 +140,6 @@ def write_folder(
             f"the checkpoint {target} could not be written ({error.strerror or error}); {kept} "
             f"another run uses the folder, give each run a folder of its own; then resume the run",
         ) from error
-    _remove(replaced)
-    written.clear()
-    for name, pieces in files.items():
-        if isinstance(pieces, bytes):
-            written[pieces] = target / name, entries[name]
 
 
 def _linked(path: Path, pieces: Iterable[Any], written: Written) -> dict[str, Any] | None:
@@ -133,7 +157,8 @@ def _linked(path: Path, pieces: Iterable[Any], written: Written) -> dict[str, An
     return entry
 
 
-def _write_file(path: Path, pieces: Iterable[Any]) -> dict[str, Any]:
+def write_file(path: Path, pieces: Iterable[Any]) -> dict[str, Any]:
+    """Write a file that is not there yet, and flush it; return the manifest's entry."""
     digest, size = hashlib.sha256(), 0
     with path.open("xb", buffering=0) as file:
         for piece in [pieces] if isinstance(pieces, bytes) else pieces:
@@ -179,13 +204,18 @@ def _aside(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}{suffix}")
 
 
+def aside_of(target: Path) -> Path:
+    """Return where a folder is filled before it is put in its place."""
+    return _aside(target, _IN_WORK)
+
+
 def recover(target: Path) -> None:
     """Clear what a killed process has left of writing a folder."""
     replaced = _aside(target, _REPLACED)
     if os.path.lexists(replaced) and not os.path.lexists(target):
         replaced.rename(target)
     _remove(replaced)
-    _remove(_aside(target, _IN_WORK))
+    _remove(aside_of(target))
 
 
 def recover_all(folder: Path) -> None:
@@ -197,7 +227,7 @@ def recover_all(folder: Path) -> None:
 
 def remove_folder(path: Path) -> None:
     """Remove a checkpoint; killed meanwhile, it does not look like a damaged one."""
-    aside = _aside(path, _IN_WORK)
+    aside = aside_of(path)
     _remove(aside)
     path.rename(aside)
     _remove(aside)
@@ -246,16 +276,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     manifest, text = read_json(path)
     sealed = dict(manifest) if isinstance(manifest, dict) else {}
     sealed.pop("sha256", None)
-    if sealed.get("format") != FORMAT:
+    if sealed.get("format") not in (FORMAT, SHARDED_FORMAT):
         raise CheckpointError(
-            f"{path} has format {sealed.get('format')!r}, but this version reads {FORMAT}"
+            f"{path} has format {sealed.get('format')!r}, but this version reads {FORMAT} and "
+            f"{SHARDED_FORMAT}"
         )
     if _sealed(sealed) != text:
         raise CheckpointError(f"{path} is damaged: its checksum does not match")
     files, position = sealed.get("files"), sealed.get("position")
     if not isinstance(files, dict) or not isinstance(position, dict):
         raise CheckpointError(f"{path} is damaged: it does not list files and position")
-    names = [*FILES, *map(part_name, range(len(files) - len(FILES)))]
+    own = [*FILES]
+    if sealed["format"] == SHARDED_FORMAT:
+        num_shards = sum(str(name).startswith("shard_") for name in files)
+        own = ["state.json", *map(shard_name, range(num_shards))]
+    names = [*own, *map(part_name, range(len(files) - len(own)))]
     if not files.keys() <= set(names):
         raise CheckpointError(f"{path} lists {[*files]}, but only {names} are read")
     for name in names:

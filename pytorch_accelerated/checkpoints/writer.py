@@ -20,12 +20,14 @@ from pytorch_accelerated.checkpoints.folders import (
     OWN_NAME,
     CheckpointError,
     Written,
+    aside_of,
     checkpoints_in,
     place_of,
     problem_of,
     remove_folder,
     write_folder,
 )
+from pytorch_accelerated.checkpoints.shards import Share
 
 PREEMPTED_EXIT_CODE = 75
 """Exit code of a process that saved a checkpoint after SIGTERM and left: start it again.
@@ -116,6 +118,7 @@ class RunCheckpoints:
     questions: Questions
     writer: BackgroundWriter = field(default_factory=BackgroundWriter)
     is_told_to_leave: bool = False
+    _share: Share | None = None
     _told: set[Path] = field(default_factory=set)
     _copies: Copies = field(default_factory=dict)
     _written: Written = field(default_factory=dict)
@@ -139,6 +142,8 @@ class RunCheckpoints:
             yield self
             self.writer.wait()
         except BaseException:
+            if self._share is not None:
+                self._share.is_over.set()
             # What ended the run matters more than a checkpoint that failed meanwhile.
             with contextlib.suppress(Exception):
                 self.writer.wait()
@@ -153,16 +158,33 @@ class RunCheckpoints:
         self.writer.wait()
         return self._copies
 
-    def write(self, files: Mapping[str, Iterable[Any]], position: Mapping[str, int]) -> None:
-        """Write a checkpoint in the background."""
+    def target(self, position: Mapping[str, int]) -> Path:
+        """Return the folder of a checkpoint."""
         suffix = "" if position["in_epoch"] else "_end"
-        target = self.folder / f"update_{position['num_updates']:09d}{suffix}"
-        self.writer.submit(lambda: self._write(target, files, position))
+        return self.folder / f"update_{position['num_updates']:09d}{suffix}"
+
+    def write(
+        self,
+        files: Mapping[str, Iterable[Any]],
+        position: Mapping[str, int],
+        share: Share | None = None,
+    ) -> None:
+        """Write a checkpoint in the background, or this process's share of it."""
+        target, self._share = self.target(position), share
+        if share is None or share.process == 0:
+            self.writer.submit(lambda: self._write(target, files, position, share))
+        else:
+            self.writer.submit(lambda: share.write(aside_of(target), files))
 
     def _write(
-        self, target: Path, files: Mapping[str, Iterable[Any]], position: Mapping[str, int]
+        self,
+        target: Path,
+        files: Mapping[str, Iterable[Any]],
+        position: Mapping[str, int],
+        share: Share | None,
     ) -> None:
-        write_folder(target, files, position, replaces_any=True, written=self._written)
+        others = None if share is None else share.collect
+        write_folder(target, files, position, True, self._written, others)
         if self.keep_last is None:
             return
         # Those further on are damaged ones that this run has not come to yet.

@@ -20,6 +20,7 @@ from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedulers.held import plain
 from pytorch_accelerated.schedulers.optimizers import OneOrMore, Optimizers, as_one, each_of
 from pytorch_accelerated.schedules import exponential
+from pytorch_accelerated.sharded import is_sharded
 
 if TYPE_CHECKING:
     from pytorch_accelerated.preview.plot import Picture
@@ -104,8 +105,8 @@ def find_lr(
             its lowest value, or is not finite.
 
     Raises:
-        ValueError: If an argument is out of range, the data loader is empty, or no parameter
-            group has a learning rate above 0.
+        ValueError: If an argument is out of range, the data loader is empty, the model is sharded,
+            or no parameter group has a learning rate above 0.
         TypeError: If an argument is of the wrong kind, or the optimizer cannot be copied.
 
     References:
@@ -138,6 +139,11 @@ def find_lr(
         checked_module("model", model),
         *([loss_func] if isinstance(loss_func, nn.Module) else []),
     ]
+    if is_sharded(model):
+        raise ValueError(
+            "The model is sharded: each process has data of its own, and would stop at another "
+            "rate. Call find_lr on one process, before fully_shard."
+        )
     twins = [_copy_of(one, modules) for one in each_of(as_one(optimizer))]
     twin = twins[0] if len(twins) == 1 else Optimizers(twins)
     weights = [weight for group in twin.param_groups for weight in group["params"]]

@@ -4,112 +4,35 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 import time
 import warnings
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
-from accelerate.utils import DistributedType
 
 from pytorch_accelerated.checkpoints import folders
-from pytorch_accelerated.checkpoints.contents import Part, Weights, files_of, read_state
+from pytorch_accelerated.checkpoints.contents import Weights, read_state, read_whole
 from pytorch_accelerated.checkpoints.folders import CheckpointError, checkpoints_in
+from pytorch_accelerated.checkpoints.shards import Share
 from pytorch_accelerated.checkpoints.writer import Preempted, Questions, RunCheckpoints
-from pytorch_accelerated.checks import same
 from pytorch_accelerated.run.loop_state import (
     LoopState,
     Plan,
     Stage,
-    TrainedWeights,
     check_not_behind,
     transferred,
 )
+from pytorch_accelerated.run.parts import files_of_run, of_this_process, parts
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run.schedulers import class_name
 from pytorch_accelerated.run.single_file import check_not_reserved
 from pytorch_accelerated.schedulers.optimizers import Optimizers, each_of, groups_in
-
-# No process has all of the weights, so that it could save them.
-_SPLIT = {DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM}
-
-
-# What there is to save
-
-# Parts of which each process has its own; of callbacks, those that say so.
-_OF_EACH_PROCESS = ("losses", "gradient_norms", "random", "callbacks")
-
-
-def parts(run: Run) -> dict[str, Part | None]:
-    """Return all that a checkpoint holds, in the order of restoring; a new part is a line here."""
-    trainer = run.trainer
-    return {
-        "plan": run.plan,
-        "model": Weights(trainer.get_model(keep_torch_compile=False)),
-        "optimizer": _Optimizer(run.optimizer, trainer.scheduler is not None),
-        "trained_weights": TrainedWeights(run.mode, run.optimizer),
-        "schedulers": run.schedulers.look(trainer.scheduler),
-        "scaler": run.accelerator.scaler,
-        "loop": run.loop,
-        "losses": trainer._loss_tracker,
-        "gradient_norms": run.norms,
-        "history": trainer.run_history,
-        "callbacks": trainer.callback_handler,
-        "random": run.random,
-    }
-
-
-def files_of_run(
-    run: Run, extra: dict[str, Any] | None = None, checkpoints: RunCheckpoints | None = None
-) -> dict[str, Iterable[Any]]:
-    """Return the files of a checkpoint; none on all processes but one."""
-    processes = run.processes
-    kind = run.accelerator.distributed_type
-    if kind in _SPLIT:
-        raise ValueError(
-            f"training states of models that are split among processes ({kind}) cannot be "
-            f"saved: train with distributed data parallel, or save the weights with "
-            f"accelerate's own means"
-        )
-    run.fire("before_checkpoint")
-    with run.evaluation_weights():
-        states = {
-            name: None if part is None else part.state_dict()
-            for name, part in parts(run).items()
-            if processes.is_main or name in _OF_EACH_PROCESS
-        }
-        own = {name: states.pop(name) for name in _OF_EACH_PROCESS}
-        states["callbacks"] = own["callbacks"]
-        own["callbacks"] = run.trainer.callback_handler.state_dict(of_each_process=True)
-        states |= {"processes": processes.each(own), "stopped": run.stopped, "extra": extra or {}}
-        with processes.main_for_all() as is_main:
-            # First the job before ends, which may have failed.
-            kept = checkpoints.copies() if checkpoints is not None and is_main else None
-            return files_of(states, kept) if is_main else {}
-
-
-def of_this_process(run: Run, saved: dict[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint's states for this process, also if it is of more or fewer of them."""
-    processes, index = saved["processes"], run.accelerator.process_index
-    own = dict(processes[index]) if index < len(processes) else {"callbacks": {}}
-    own["callbacks"] = {**saved["callbacks"], **own["callbacks"]}
-    if len(processes) != run.processes.count:
-        # Each had a sum of its own, of which no process has the right one now.
-        for name in processes[0]["callbacks"]:
-            own["callbacks"].pop(name, None)
-        # All share the order of the data, so a generator of the user's own is alike on each.
-        own.setdefault("random", run.random.joined(processes[0]["random"]))
-        own["gradient_norms"] = processes[0]["gradient_norms"]
-        own["losses"] = [0.0, 0.0]
-        if run.processes.is_main:
-            losses = [one["losses"] for one in processes]
-            own["losses"] = [sum(numbers) for numbers in zip(*losses, strict=True)]
-    return {**saved, **own}
-
 
 # What the user asks for
 
@@ -133,10 +56,25 @@ def save_what_was_asked_for(run: Run) -> None:
         return
     states, run.asked_for = run.asked_for, []
     for folder, extra in states:
-        files = files_of_run(run, extra)
+        files, share = files_of_run(run, extra), _share(run, folder)
+        if share is not None and not run.processes.is_main:
+            share.write(folders.aside_of(folder), files)
         with run.processes.main_for_all() as is_main:
             if is_main:
-                folders.write_folder(folder, files, run.loop.position())
+                others = None if share is None else share.collect
+                folders.write_folder(folder, files, run.loop.position(), others=others)
+
+
+def _share(run: Run, folder: Path, replaces_any: bool = False) -> Share | None:
+    """Begin a checkpoint that all processes write; ``None`` if the first one writes it alone."""
+    if not (run.is_sharded and run.writes_shards):
+        return None
+    processes = run.processes
+    with processes.main_for_all() as is_main:
+        if is_main:
+            folders.begin(folder, replaces_any)
+    (token,) = processes.from_main([secrets.token_hex(4)])
+    return Share(run.accelerator.process_index, processes.count, token)
 
 
 # What the run saves by itself
@@ -250,9 +188,11 @@ def _save(run: Run, checkpoints: RunCheckpoints, is_end: bool = False) -> None:
         return
     files = files_of_run(run, checkpoints=checkpoints)
     position = run.loop.position()
+    position["in_epoch"] *= not is_end
+    share = _share(run, checkpoints.target(position), replaces_any=True)
     with run.processes.main_for_all() as is_main:
-        if is_main:
-            checkpoints.write(files, {**position, "in_epoch": position["in_epoch"] * (not is_end)})
+        if is_main or share is not None:
+            checkpoints.write(files, position, share)
     run.saved_loop = replace(run.loop)
 
 
@@ -305,7 +245,7 @@ def load(run: Run, folder: Path) -> dict[str, Any]:
     )
     run.random.put_back()
     run.random.at_epoch_start = at_epoch_start  # the pass at hand began as it did
-    told = {name: saved[name] for name in ("loop", "history", "callbacks")}
+    told = {name: read_whole(saved[name]) for name in ("loop", "history", "callbacks")}
     epoch = LoopState(**saved["loop"]).history_epoch
     return {"current_epoch": epoch, **told, **saved["extra"]}
 
@@ -336,7 +276,8 @@ def restore(run: Run, saved: dict[str, Any], only: Container[str] | None = None)
                 state = states[name] if only is None or name in only else None
                 # A part without a state has nothing to remember, or was not there.
                 if part is not None and state not in (None, {}):
-                    part.load_state_dict(state)
+                    is_large = name in ("model", "optimizer")  # which read what they need
+                    part.load_state_dict(state if is_large else read_whole(state))
         except CheckpointError:
             raise
         except Exception as error:
@@ -405,39 +346,3 @@ def _check_fits(run: Run, saved: dict[str, Any]) -> None:
             f"again; or, to continue from the weights alone, load its model.safetensors into the "
             f"model with safetensors.torch.load_file, and begin a new run in another folder"
         )
-
-
-# The optimizer as a part
-
-_NUMBERS = (int, float, torch.Tensor)
-
-
-@dataclass
-class _Optimizer:
-    """The optimizer, whose base values are the checkpoint's."""
-
-    optimizer: Any
-    is_scheduled: bool
-
-    def state_dict(self) -> Any:
-        return self.optimizer.state_dict()
-
-    def load_state_dict(self, state: Any) -> None:
-        rows = zip(self.optimizer.param_groups, groups_in(state, self.optimizer), strict=False)
-        for i, (now, before) in enumerate(rows):
-            for name, value in now.items():
-                if type(value) in _NUMBERS and type(before.get(name, value)) not in _NUMBERS:
-                    raise TypeError(f"{name} of parameter group {i} is {before[name]!r}")
-            names = [name for name in now if name.startswith("initial_") and name in before]
-            for name in names if self.is_scheduled else [*names, "lr"]:
-                one, other = (
-                    value.tolist() if isinstance(value, torch.Tensor) else value
-                    for value in (before[name], now[name])
-                )
-                if not same(one, other):
-                    warn(
-                        f"{name.removeprefix('initial_')} of parameter group {i}: {one!r} "
-                        f"before, {other!r} now; the former counts. To change it, set the "
-                        f"group's {name!r} in on_training_run_start",
-                    )
-        self.optimizer.load_state_dict(state)

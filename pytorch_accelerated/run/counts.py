@@ -54,6 +54,8 @@ class Counts:
             ours = torch.tensor(numbers, dtype=torch.float64, device=processes.device)
             numbers = processes.sum(ours).tolist()
         for name, number in zip(self.names, numbers, strict=True):
+            # Those that share a batch have each counted it.
+            number = number if name == "seconds" else number * processes.shares / processes.count
             value = number if name == "seconds" else getattr(loop, name) + round(number)
             setattr(loop, name, value)
 

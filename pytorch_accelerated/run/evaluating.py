@@ -15,8 +15,9 @@ from pytorch_accelerated import run_config
 from pytorch_accelerated.callbacks.log_metrics import NewMetrics
 from pytorch_accelerated.run import preparing
 from pytorch_accelerated.run.data import by_rows
-from pytorch_accelerated.run.processes import no_buffer_broadcast
+from pytorch_accelerated.run.processes import evaluated_alike
 from pytorch_accelerated.run.run import Run
+from pytorch_accelerated.run.sharing import in_step
 
 _NOTHING = object()
 
@@ -30,7 +31,7 @@ def evaluating(trainer: Any, run: Run) -> Iterator[None]:
     modes = [(module, module.training) for module in trainer.model.modules()]
     try:
         trainer.model.eval()
-        with run.evaluation_weights(), no_buffer_broadcast(trainer.model):
+        with run.evaluation_weights(), evaluated_alike(trainer.model):
             yield
     finally:
         for module, was_training in modes:
@@ -61,13 +62,16 @@ def predict(trainer: Any, *given: Any) -> Any:
 
     def make(run: Run, is_within: bool) -> None:
         loader = trainer._eval_dataloader
-        _check_order(trainer.eval_dataset, loader, run.processes.count)
+        _check_order(trainer.eval_dataset, loader, run.processes.shares)
         run.processes.before_workers_start(loader)
         with evaluating(trainer, run), torch.no_grad():
-            found = [_on_cpu(trainer.predict_batch(batch)) for batch in by_rows(loader)]
+            batches = in_step(run, by_rows(loader), trainer.predict_batch)
+            found = [_on_cpu(trainer.predict_batch(batch)) for batch in batches]
         if run.processes.count > 1:
-            # Each has every so many-th batch.
-            rounds = zip_longest(*run.processes.each(found), fillvalue=_NOTHING)
+            # Each share is every so many-th batch; several processes may have had the same.
+            shares = dict(run.processes.each((run.processes.share, found)))
+            in_order = [shares[share] for share in sorted(shares)]
+            rounds = zip_longest(*in_order, fillvalue=_NOTHING)
             found = [one for batches in rounds for one in batches if one is not _NOTHING]
         outputs.extend(found)
 

@@ -8,16 +8,24 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
 from pytorch_accelerated.finetuning import keep_frozen_modules_in_eval
-from pytorch_accelerated.run import checkpointing, counts, precision, preparing, windows
+from pytorch_accelerated.run import (
+    checkpointing,
+    counts,
+    gradients,
+    precision,
+    preparing,
+    windows,
+)
 from pytorch_accelerated.run.data import batches_after, by_rows, length, tell_epoch
 from pytorch_accelerated.run.evaluating import evaluating
 from pytorch_accelerated.run.loop_state import Stage
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, warn
 from pytorch_accelerated.run.run import Run
+from pytorch_accelerated.run.sharing import in_step
 from pytorch_accelerated.tracking import LossTracker
 
 
@@ -218,7 +226,7 @@ def update(trainer: Any, run: Run, step: int) -> bool:
     """
     config, loop, window = run.config, run.loop, run.window
     if window.items:
-        divide_by_items(trainer.model, run)
+        gradients.divide_by_items(trainer.model, run)
     if config.gradient_clip_value is not None or config.gradient_clip_norm is not None:
         trainer._clip_gradients()
     was_made = precision.step(run, trainer.optimizer_step)
@@ -243,38 +251,6 @@ def update(trainer: Any, run: Run, step: int) -> bool:
         run.counts.drop_window()
     trainer.optimizer_zero_grad()
     return was_made
-
-
-def divide_by_items(model: nn.Module, run: Run) -> None:
-    """Divide the gradients by the items of the window over all processes."""
-    window, processes = run.window, run.processes
-    items, window.items = window.items, []
-    if len(items) != window.size:
-        raise ValueError(
-            f"num_items_in_batch was given for {len(items)} of the {window.size} "
-            f"batches of an update: give it for all or none"
-        )
-    num_items = torch.as_tensor(sum(items), device=processes.device)
-    total = processes.sum(num_items.reshape(()))
-    # Distributed training has averaged the gradients over the processes. Without items they
-    # are 0 already.
-    factor = processes.count / torch.where(total > 0, total, 1)
-    for parameter in model.parameters():
-        if parameter.grad is not None:
-            parameter.grad.mul_(factor)
-
-
-def clip(trainer: Any) -> None:
-    """Clip the gradients by norm, then by value."""
-    model, run = trainer.model, trainer.run
-    norm, value = run.config.gradient_clip_norm, run.config.gradient_clip_value
-    if norm is not None:
-        run.window.gradient_norm = run.accelerator.clip_grad_norm_(model.parameters(), norm)
-    if value is not None and norm is None:
-        run.accelerator.clip_grad_value_(model.parameters(), value)
-    elif value is not None:
-        # Clipping by norm has unscaled the gradients, which may be done once only.
-        nn.utils.clip_grad_value_(model.parameters(), value)
 
 
 def evaluate_epoch(
@@ -303,14 +279,14 @@ def _evaluate_batches(trainer: Any, run: Run, loader: Any) -> None:
     """Go through the batches, whose number may differ between processes."""
     run.eval_generator.manual_seed(run.loop.epoch_seed)
     run.processes.before_workers_start(loader)
-    for batch in by_rows(loader):
+    for batch in in_step(run, by_rows(loader), trainer.calculate_eval_batch_loss):
         run.fire("on_eval_step_start")
         with torch.no_grad():
             batch_output = trainer.calculate_eval_batch_loss(batch)
         loss, batch_size = loss_and_size(batch_output, "calculate_eval_batch_loss")
         trainer._loss_tracker.update(loss, batch_size)
         run.fire("on_eval_step_end", batch=batch, batch_output=batch_output)
-        if run.processes.stop is not None:
+        if run.processes.stop is not None and not run.is_sharded:
             return
 
 

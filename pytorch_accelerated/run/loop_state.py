@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.schedulers.optimizers import each_of
+from pytorch_accelerated.sharded import fitted
 
 
 class Stage(IntEnum):
@@ -422,7 +423,7 @@ class TrainedWeights:
     def load_state_dict(self, state: list[Tensor]) -> None:
         """Continue to train with these weights."""
         self.mode.train(self.optimizer)
-        self.mode.trained = state
+        self.mode.trained = [*map(fitted, state, _weights(self.optimizer))]
         self.mode.put_back(self.optimizer)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,6 @@ from accelerate.utils import (
     set_seed,
 )
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
 from pytorch_accelerated.callbacks.base import CallbackHandler, StopTrainingError
 from pytorch_accelerated.run import (
@@ -32,15 +31,16 @@ from pytorch_accelerated.run.data import (
     check_not_empty,
     length,
     own_generators,
-    owners,
 )
-from pytorch_accelerated.run.loop_state import EpochGenerator, Plan, Stage
+from pytorch_accelerated.run.loop_state import Plan, Stage
+from pytorch_accelerated.run.parts import check_can_be_saved
 from pytorch_accelerated.run.processes import warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run.schedulers import class_name
 from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.schedulers.optimizers import each_of, groups_in
 from pytorch_accelerated.schedules import Schedule
+from pytorch_accelerated.sharded import is_sharded
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -126,6 +126,7 @@ def prepare(run: Run) -> None:
     trainer, accelerator = run.trainer, run.accelerator
     run.fire("on_prepare_start")
     note_marks(run)
+    sharing.look_for_shards(run)
     run.is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
     if trainer._train_dataloader is not None:
         # A dictionary of optimizers, say, that overridden steps know how to use, has no groups.
@@ -139,6 +140,9 @@ def prepare(run: Run) -> None:
             )
         run.random.own = own_generators(trainer._train_dataloader)
     trainer._prepare_model_optimizer_and_dataloaders()
+    run.is_sharded = run.is_sharded or is_sharded(trainer.model)
+    if run.checkpoints is not None:
+        check_can_be_saved(run)
     trainer.model = accelerating.compiled(trainer)
     model = getattr(trainer.model, "_orig_mod", trainer.model)
     if isinstance(model, DistributedDataParallel) and run.processes.count > 1:
@@ -146,7 +150,7 @@ def prepare(run: Run) -> None:
     run.fire("on_prepare_end")
     if trainer._train_dataloader is not None:
         check_not_empty(
-            trainer._train_dataloader, trainer.train_dataset, "train_dataset", run.processes.count
+            trainer._train_dataloader, trainer.train_dataset, "train_dataset", run.processes.shares
         )
     if trainer._eval_dataloader is not None:
         trainer._check_eval_batch_size()
@@ -160,7 +164,7 @@ def name_of_eval_data(trainer: Any) -> str:
 def check_eval_data(trainer: Any) -> None:
     """Refuse evaluation data that no batch can be made of."""
     # With fewer batches than processes, some have nothing to evaluate.
-    loader = trainer._eval_dataloader if trainer.run.processes.count == 1 else None
+    loader = trainer._eval_dataloader if trainer.run.processes.shares == 1 else None
     check_not_empty(loader, trainer.eval_dataset, name_of_eval_data(trainer))
 
 
@@ -170,8 +174,9 @@ def prepare_objects(trainer: Any) -> None:
     accelerator = run.accelerator
     is_training = trainer._train_dataloader is not None
     if run.is_plain:
-        # Without training there are no gradients to exchange.
-        trainer.model = accelerator.prepare_model(trainer.model, evaluation_mode=not is_training)
+        # Without training there are no gradients to exchange, and shards exchange theirs.
+        is_whole = is_training and not run.is_sharded
+        trainer.model = accelerator.prepare_model(trainer.model, evaluation_mode=not is_whole)
         # On CPU there is nowhere to move the optimizer's state to, and the round trip would
         # replace its parameter groups.
         placement = accelerator.device_placement and run.processes.device.type != "cpu"
@@ -183,7 +188,7 @@ def prepare_objects(trainer: Any) -> None:
     else:
         trainer.model, run.several = accelerator.prepare(trainer.model, run.several)
     if is_training:
-        trainer._train_dataloader = prepare_loader(
+        trainer._train_dataloader = sharing.prepare_loader(
             run, trainer._train_dataloader, run.train_generator, even_batches=True
         )
     if trainer._eval_dataloader is not None:
@@ -193,7 +198,7 @@ def prepare_objects(trainer: Any) -> None:
 def prepare_eval_loader(run: Run) -> None:
     """Share the evaluation data among the processes."""
     trainer = run.trainer
-    trainer._eval_dataloader = prepare_loader(
+    trainer._eval_dataloader = sharing.prepare_loader(
         run,
         trainer._eval_dataloader,
         run.eval_generator,
@@ -209,29 +214,6 @@ def prepare_limited_eval_loader(run: Run) -> None:
         if limited is not None:
             run.eval_loader = limited(run.trainer, run.eval_loader)
     run.trainer._check_eval_batch_size()
-
-
-def prepare_loader(run: Run, loader: Any, generator: EpochGenerator, even_batches: bool) -> Any:
-    """Return the data loader for this process, made of one over the whole data set.
-
-    The generator replaces PyTorch's global one as the source of the order and of the workers'
-    seeds. With even batches all processes get batches of the same number and size, for which some
-    samples are used twice. Otherwise each sample is used exactly once.
-    """
-    for owner in owners(loader):
-        if getattr(owner, "generator", "none to give") is None:
-            generator.lend(owner)
-
-    accelerator, prepared, is_one = run.accelerator, loader, isinstance(loader, DataLoader)
-    if run.processes.count > 1 or (is_one and accelerator.device.type != "cpu"):
-        prepared = sharing.of_this_process(loader, accelerator, generator, even_batches)
-    inner = getattr(prepared, "base_dataloader", prepared)
-    if type(inner) is DataLoader and inner.num_workers:
-        prepared = sharing.with_workers(prepared, loader, accelerator, generator, even_batches)
-    if not hasattr(prepared, "device"):
-        with suppress(AttributeError):  # of a list, say, which takes no attributes
-            prepared.device = accelerator.device
-    return prepared
 
 
 # Accelerate's wrappers around the model
@@ -289,14 +271,15 @@ def make_config(
     gradient_clip_value: float | None,
 ) -> TrainerRunConfig:
     """Return what the run was asked to do, and what follows from it."""
-    accelerator, num_processes = trainer.run.accelerator, trainer.run.processes.count
+    accelerator, processes = trainer.run.accelerator, trainer.run.processes
+    num_processes, num_shares = processes.count, processes.shares
     train_size = batch_size_of(trainer._train_dl_kwargs or {}, per_device_batch_size)
     eval_size = batch_size_of(trainer._eval_dl_kwargs or {}, train_size)
     steps, loader = gradient_accumulation_steps, trainer._train_dataloader
     num_batches = 0 if loader is None else length(loader)
     changes = isinstance(steps, Schedule)
     per_epoch = None if changes else windows.num_updates(steps, 1, num_batches)
-    batch_of_all = None if train_size is None or changes else train_size * num_processes * steps
+    batch_of_all = None if train_size is None or changes else train_size * num_shares * steps
     return TrainerRunConfig(
         num_epochs=num_epochs,
         train_per_device_batch_size=train_size,
@@ -306,7 +289,7 @@ def make_config(
         gradient_accumulation_steps=steps,
         gradient_clip_value=gradient_clip_value,
         train_total_batch_size=batch_of_all,
-        eval_total_batch_size=None if eval_size is None else eval_size * num_processes,
+        eval_total_batch_size=None if eval_size is None else eval_size * num_shares,
         num_update_steps_per_epoch=per_epoch,
         num_local_update_steps_per_epoch=per_epoch,
         max_num_train_steps=windows.num_updates(
@@ -337,7 +320,7 @@ def make_plan(
         num_batches_per_epoch=length(run.trainer._train_dataloader),
         per_device_batch_size=config.train_per_device_batch_size,
         gradient_accumulation_steps=_plain(config.gradient_accumulation_steps),
-        num_processes=config.num_processes,
+        num_processes=run.processes.shares,
         gradient_clip_value=config.gradient_clip_value,
         gradient_clip_norm=config.gradient_clip_norm,
         mixed_precision=config.mixed_precision,

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pytorch_accelerated.callbacks.base import StopTrainingError
+from pytorch_accelerated.sharded import is_sharded, is_split, reshard
 from pytorch_accelerated.tracking import LossTracker
 
 # Updates between two exchanges in which several processes agree on whether one of them stopped.
@@ -69,6 +70,9 @@ class Processes:
         count: How many there are.
         device: The device of this one.
         is_main: Whether this is the first of all.
+        shares: Among how many the data is shared out: all, but for those of tensor parallel, which
+            compute one and the same together.
+        share: Which share this one gets.
         stop: What is to end the run, if they have not agreed on it yet.
     """
 
@@ -86,6 +90,7 @@ class Processes:
         self.count: int = accelerator.num_processes
         self.device: torch.device = accelerator.device
         self.is_main: bool = accelerator.is_main_process
+        self.shares, self.share = self.count, accelerator.process_index
         self.stop: StopTrainingError | None = None
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -192,13 +197,22 @@ def remove_padding(tensor: torch.Tensor, pad_value: float) -> torch.Tensor:
 
 
 @contextmanager
-def no_buffer_broadcast(model: nn.Module) -> Iterator[None]:
-    """Let processes evaluate different numbers of batches.
+def evaluated_alike(model: nn.Module) -> Iterator[None]:
+    """Have all processes evaluate with the first one's buffers, and different numbers of batches.
 
-    Distributed training sends the first process's buffers to the others before each forward
-    pass, also in evaluation. Here that is done once.
+    Distributed training sends these before each forward pass, also in evaluation. Here that is
+    done once; the processes of a sharded model get them only here.
     """
     model = getattr(model, "_orig_mod", model)
+    if is_sharded(model):
+        for buffer in model.buffers():
+            if not is_split(buffer):
+                torch.distributed.broadcast(buffer, 0)
+        try:
+            yield
+        finally:
+            reshard(model)
+        return
     if not isinstance(model, DistributedDataParallel) or not model.broadcast_buffers:
         yield
         return

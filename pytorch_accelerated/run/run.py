@@ -25,6 +25,7 @@ from pytorch_accelerated.run.processes import Processes
 from pytorch_accelerated.run.schedulers import RunSchedulers, each
 from pytorch_accelerated.run_config import TrainerRunConfig
 from pytorch_accelerated.schedulers.optimizers import as_one
+from pytorch_accelerated.sharded import local
 from pytorch_accelerated.tracking import LossTracker
 
 
@@ -60,6 +61,8 @@ class Run:
         plan: What is compared with the plan of a checkpoint; before, there is no state to save.
         is_on: Whether the run is on.
         is_plain: Whether the gradients need nothing of Accelerate.
+        writes_shards: Whether each process writes its own part of a sharded model.
+        is_sharded: Whether the model's parameters are split among the processes.
         is_enough: Whether a training epoch of the user's own has ended the run.
     """
 
@@ -106,6 +109,8 @@ class Run:
         self.plan: Plan | None = None
         self.is_on = self.is_enough = False
         self.is_plain = True
+        self.writes_shards = False
+        self.is_sharded: bool = within is not None and within.is_sharded
 
     # What callbacks may use
 
@@ -195,7 +200,7 @@ class Run:
 
     def weights_are_finite(self) -> bool:
         """Return whether no weight is a NaN or infinity; all processes find the same."""
-        parameters = [parameter.detach() for parameter in self.trainer.model.parameters()]
+        parameters = [local(one).detach() for one in self.trainer.model.parameters()]
         if not parameters:
             return True
         # Only finite numbers have a finite sum, which takes a tenth of the time; large ones may

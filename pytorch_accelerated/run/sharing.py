@@ -6,17 +6,18 @@ import itertools
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from accelerate.data_loader import (
     BatchSamplerShard,
     DataLoaderShard,
     IterableDatasetShard,
     prepare_data_loader,
 )
+from accelerate.utils import parse_flag_from_env
 from torch import Tensor
 from torch.utils.data import (
     BatchSampler,
@@ -30,6 +31,8 @@ from torch.utils.data import (
 
 from pytorch_accelerated.run.data import Wrapper, by_rows, owners, rebuilt, tell_epoch_to
 from pytorch_accelerated.run.loop_state import EpochGenerator, Randomness, seed_generators
+from pytorch_accelerated.run.processes import Processes
+from pytorch_accelerated.sharded import is_sharded, reshard, shares
 
 
 class Batches(BatchSampler):
@@ -55,31 +58,74 @@ def indices_of(loader: DataLoader[Any]) -> Any:
 # Among processes
 
 
+def look_for_shards(run: Any) -> None:
+    """Note whether the model is sharded, and who gets which data then."""
+    model, processes = run.trainer.model, run.processes
+    if processes.device.type == "cpu" and parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        raise ValueError(
+            "ACCELERATE_USE_FSDP is set, but Accelerate shards nothing on CPU: call "
+            "torch.distributed.fsdp.fully_shard(model) before the optimizer is made, and leave "
+            "--use_fsdp out"
+        )
+    run.is_sharded = is_sharded(model)
+    if not run.is_sharded:
+        return
+    reshard(model)
+    processes.shares, processes.share = shares(model) or (processes.shares, processes.share)
+    if processes.shares < processes.count:
+        # Those that compute the same have to draw the same, for data and dropout.
+        seed_generators(run.loop.data_seed + processes.share)
+
+
+def prepare_loader(run: Any, loader: Any, generator: EpochGenerator, even_batches: bool) -> Any:
+    """Return the data loader for this process, made of one over the whole data set.
+
+    The generator replaces PyTorch's global one as the source of the order and of the workers'
+    seeds. With even batches all processes get batches of the same number and size, for which some
+    samples are used twice. Otherwise each sample is used exactly once.
+    """
+    for owner in owners(loader):
+        if getattr(owner, "generator", "none to give") is None:
+            generator.lend(owner)
+
+    accelerator, prepared, is_one = run.accelerator, loader, isinstance(loader, DataLoader)
+    if run.processes.count > 1 or (is_one and accelerator.device.type != "cpu"):
+        prepared = of_this_process(loader, run.processes, generator, even_batches)
+    inner = getattr(prepared, "base_dataloader", prepared)
+    if type(inner) is DataLoader and inner.num_workers:
+        prepared = with_workers(prepared, loader, run.processes, generator, even_batches)
+    if not hasattr(prepared, "device"):
+        with suppress(AttributeError):  # of a list, say, which takes no attributes
+            prepared.device = accelerator.device
+    return prepared
+
+
 def of_this_process(
-    loader: Any, accelerator: Accelerator, generator: EpochGenerator, even_batches: bool
+    loader: Any, processes: Processes, generator: EpochGenerator, even_batches: bool
 ) -> Any:
     """Return the data loader for this process, with batches on its device."""
+    accelerator = processes.accelerator
     if not isinstance(loader, DataLoader):
         raise TypeError(
             f"the data loader is a {type(loader).__name__}: with several processes it has to be a "
             f"torch.utils.data.DataLoader, so that its batches can be shared among them"
         )
-    is_alone = accelerator.num_processes == 1
+    is_alone = processes.shares == 1
     is_stream = isinstance(loader.dataset, IterableDataset)
     gives_samples = loader.batch_sampler is None and not isinstance(loader.sampler, BatchSampler)
     is_shared = is_alone
     if not is_alone:
         loader = _drawn_alike(loader, generator)
         if gives_samples or (is_stream and not even_batches):
-            loader, is_shared = _share_samples(loader, accelerator, even_batches), True
+            loader, is_shared = _share_samples(loader, processes, even_batches), True
     # Accelerate leaves out a sampler that is not within a batch sampler, or fails at it.
     has_only_sampler = is_shared and loader.batch_sampler is None and not is_stream
     config = accelerator.dataloader_config
     prepared = prepare_data_loader(
         rebuilt(loader, sampler=None) if has_only_sampler else loader,
         accelerator.device,
-        num_processes=1 if is_shared else accelerator.num_processes,
-        process_index=0 if is_shared else accelerator.process_index,
+        num_processes=1 if is_shared else processes.shares,
+        process_index=0 if is_shared else processes.share,
         split_batches=config.split_batches and not is_shared,
         put_on_device=accelerator.device_placement,
         # Otherwise the main process reads all data and sends each batch to the others.
@@ -131,10 +177,10 @@ def _in_own_state(generator: EpochGenerator, source: Any) -> Iterator[Any]:
 
 
 def _share_samples(
-    loader: DataLoader[Any], accelerator: Accelerator, even_batches: bool
+    loader: DataLoader[Any], processes: Processes, even_batches: bool
 ) -> DataLoader[Any]:
     """Return a loader of this process's samples: as if each sample were a batch."""
-    index, num = accelerator.process_index, accelerator.num_processes
+    index, num = processes.share, processes.shares
     if not isinstance(loader.dataset, IterableDataset):
         ones = BatchSampler(loader.sampler, 1, drop_last=False)
         shard = BatchSamplerShard(ones, num, index, even_batches=even_batches)
@@ -152,20 +198,49 @@ class _EveryNth(Wrapper, IterableDataset[Any]):
         return itertools.islice(self._wrapped, self._start, None, self._step)
 
 
+def in_step(run: Any, batches: Iterable[Any], compute: Callable[[Any], Any]) -> Iterator[Any]:
+    """Give the batches of an evaluation, of which processes may have different numbers.
+
+    The processes of a sharded model compute each batch together. One that has none left computes
+    its last one again for the others, and forgets what came out.
+    """
+    if not run.is_sharded:
+        yield from batches
+        return
+    processes = run.processes
+    batch = nothing = object()
+    ends = itertools.chain(batches, itertools.repeat(nothing))
+    for number, one in enumerate(ends):
+        have_one = processes.sum(torch.tensor(one is not nothing, device=processes.device).int())
+        if not have_one:
+            return
+        if number == 0 and have_one < processes.count:
+            raise ValueError(
+                "a process has no batch to evaluate, but each of a sharded model needs one: give "
+                "more evaluation data, or a smaller batch size"
+            )
+        if one is not nothing:
+            batch = one
+            yield batch
+            continue
+        with torch.no_grad():
+            compute(batch)
+
+
 # By workers: they draw the same for a batch, whichever of them makes it
 
 
 def with_workers(
     prepared: Any,
     loader: Any,
-    accelerator: Accelerator,
+    processes: Processes,
     generator: EpochGenerator,
     even_batches: bool,
 ) -> Any:
     """Return a prepared data loader, made of ``loader``, whose workers can be told what to draw."""
     inner = getattr(prepared, "base_dataloader", prepared)
     if even_batches or inner.persistent_workers:
-        inner = _with_seeds(by_rows(inner), generator, accelerator)
+        inner = _with_seeds(by_rows(inner), generator, processes)
     if inner is loader:
         inner = rebuilt(loader)  # the user's own stays as it is
     shared = generator.shared.share_memory_()  # type: ignore[no-untyped-call]
@@ -177,7 +252,7 @@ def with_workers(
 
 
 def _with_seeds(
-    loader: DataLoader[Any], generator: EpochGenerator, accelerator: Accelerator
+    loader: DataLoader[Any], generator: EpochGenerator, processes: Processes
 ) -> DataLoader[Any]:
     """Return a loader whose workers draw the same for a batch, whichever makes it and when."""
     # Otherwise what a worker draws would depend on the batches that it made before. Workers of a
@@ -185,11 +260,11 @@ def _with_seeds(
     changes: dict[str, Any] = {"generator": generator} if loader.persistent_workers else {}
     if not isinstance(loader.dataset, IterableDataset):
         dataset = _Seeded(loader.dataset, _epoch=None)
-        numbered = partial(_numbered, loader, dataset, generator, accelerator)
+        numbered = partial(_numbered, loader, dataset, generator, processes)
         return rebuilt(loader, Batches(indices_of(loader), numbered), dataset=dataset, **changes)
     if not loader.persistent_workers or isinstance(loader.dataset, IterDataPipe):
         return loader  # PyTorch seeds new workers, and data pipes, in every epoch
-    first_worker = accelerator.process_index * loader.num_workers
+    first_worker = processes.share * loader.num_workers
     stream = _SeededStream(loader.dataset, _shared=generator.shared, _first_worker=first_worker)
     return rebuilt(loader, dataset=stream, **changes)
 
@@ -206,7 +281,7 @@ def _numbered(
     loader: DataLoader[Any],
     dataset: _Seeded,
     generator: EpochGenerator,
-    accelerator: Accelerator,
+    processes: Processes,
     source: Any,
 ) -> Iterator[_Batch]:
     """Give the batches of a loader a seed, another one in each place, epoch and process."""
@@ -217,10 +292,10 @@ def _numbered(
         if isinstance(order, EpochGenerator):
             order.manual_seed(order.initial_seed())  # for workers that were new indeed
         torch.empty((), dtype=torch.int64).random_(generator=order)
-    seed = generator.initial_seed() + accelerator.process_index
+    seed = generator.initial_seed() + processes.share
     for batch in source:
         yield _Batch([batch] if loader.batch_sampler is None else batch, seed, dataset._epoch)
-        seed += accelerator.num_processes
+        seed += processes.shares
 
 
 class _Told(Wrapper):

@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 
-from pytorch_accelerated.checkpoints.contents import Weights
+from pytorch_accelerated.checkpoints.contents import Weights, fitted_to_optimizer, gathered
 from pytorch_accelerated.checkpoints.folders import CheckpointError, flush
 from pytorch_accelerated.checks import kind_of
 from pytorch_accelerated.run.schedulers import each, restore
-from pytorch_accelerated.schedulers.optimizers import each_of
+from pytorch_accelerated.schedulers.optimizers import as_one, each_of
+from pytorch_accelerated.sharded import is_sharded
 
 _ITEMS = {"model_state_dict", "optimizer_state_dict", "scheduler_state_dict"}
 
@@ -52,9 +53,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def contents_of(
-    model: Any, optimizer: Any, scheduler: Any, extra: Mapping[str, Any]
+    model: Any, optimizer: Any, scheduler: Any, extra: Mapping[str, Any], keeps: bool = True
 ) -> dict[str, Any]:
-    """Return what `Trainer.save_checkpoint` writes, of which all can be loaded again."""
+    """Return what `Trainer.save_checkpoint` writes, of which all can be loaded again.
+
+    Processes that do not write the file keep no copies of what is split among them.
+    """
     check_not_reserved(extra, _ITEMS)
     extra = dict(extra)
     if isinstance(scheduler, (list, tuple)):
@@ -70,7 +74,7 @@ def contents_of(
     contents = {"model_state_dict": Weights(model).state_dict()}
     if optimizer is not None:
         contents["optimizer_state_dict"] = optimizer.state_dict()
-    return {**contents, **extra}
+    return {**(gathered(contents, keeps) if is_sharded(model) else contents), **extra}
 
 
 def _check_loadable(contents: Mapping[str, Any]) -> None:
@@ -88,6 +92,31 @@ def _check_loadable(contents: Mapping[str, Any]) -> None:
                 f"not be loaded safely ({str(error).splitlines()[0]}). Convert it first, for "
                 f"example a path or a date with str(), a NumPy number with float()"
             ) from None
+
+
+def save(
+    trainer: Any,
+    path: str | os.PathLike[str],
+    extra: Mapping[str, Any],
+    with_optimizer: bool,
+    with_scheduler: bool,
+    per_node: bool,
+) -> None:
+    """Write model, optimizer and scheduler to one file; see `Trainer.save_checkpoint`."""
+    accelerator, run, optimizer = trainer._accelerator, trainer.run, as_one(trainer.optimizer)
+    writes = accelerator.is_local_main_process if per_node else run.processes.is_main
+    with run.mode.evaluating(optimizer):
+        contents = contents_of(
+            trainer.get_model(keep_torch_compile=False),
+            optimizer if with_optimizer else None,
+            trainer.scheduler if with_scheduler else None,
+            extra,
+            keeps=writes,
+        )
+        with run.processes.main_for_all():
+            if writes:
+                write(contents, path)
+    accelerator.wait_for_everyone()
 
 
 def write(contents: Any, path: str | os.PathLike[str]) -> None:
@@ -127,7 +156,7 @@ def load(
         # A scheduler puts its value in force in what the optimizer then has.
         if of_optimizer is not None:
             part = "optimizer"
-            optimizer.load_state_dict(of_optimizer)
+            optimizer.load_state_dict(fitted_to_optimizer(of_optimizer, optimizer))
         if of_scheduler is not None:
             part = "scheduler"
             restore(scheduler, of_scheduler)

@@ -32,6 +32,7 @@ from pytorch_accelerated.callbacks import (
     StepBasedEvaluationCallback,
     TrainerCallback,
 )
+from pytorch_accelerated.checkpoints.contents import gathered
 from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import cosine, linear
 from pytorch_accelerated.trainer import Trainer
@@ -94,7 +95,7 @@ def make_model():
 
 def train(case, folder, pipe):
     torch.manual_seed(int.from_bytes(os.urandom(4), "big"))  # whatever it was before
-    model = make_model()
+    model = case.get("split", lambda model: model)(make_model())
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     average = ModelEmaCallback(decay=0.8, save_path=folder / "average.pt")
     patience = EarlyStoppingCallback(early_stopping_patience=100, early_stopping_threshold=0.0)
@@ -126,18 +127,20 @@ def train(case, folder, pipe):
         checkpoint_dir=folder / "checkpoints",
         checkpoint_every=3,
         keep_last=3,
+        checkpoint_sharded="split" in case,
         resume="auto",
     )
+    optimizer_state = gathered(optimizer.state_dict()["state"], keeps=True)
     history = trainer.run_history
     return {
         "updates": trainer.num_updates,
         "horizon": trainer.run_config.max_num_train_steps,
-        "weights": digest(model.state_dict()),
-        "average": digest(average.ema_model.state_dict()),
+        "weights": digest(gathered(model.state_dict(), keeps=True)),
+        "average": digest(gathered(average.ema_model.state_dict(), keeps=True)),
         "optimizer": digest(
             {
                 f"{index}.{name}": value
-                for index, state in optimizer.state_dict()["state"].items()
+                for index, state in optimizer_state.items()
                 for name, value in state.items()
             }
         ),
@@ -194,8 +197,7 @@ def start(case, folder, rank, port, prepare):
     if processes > 1:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
         os.environ.update(WORLD_SIZE=str(processes), RANK=str(rank), LOCAL_RANK=str(rank))
-    if rank == 0:
-        prepare()
+    prepare(rank)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = train(case, folder, case["pipe"])
@@ -211,8 +213,8 @@ def attempt(case, folder, moment=None):
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
 
-    def prepare():
-        if moment and moment[0] == "file":
+    def prepare(rank):
+        if moment and moment[0] == "file" and moment[2] == rank:
             kill_at_file_event(folder / "checkpoints", moment[1])
 
     case = {**case, "pipe": writing}
@@ -237,19 +239,22 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def kill_again_and_again(case, base, seed):
-    """Six times at a random moment after a random batch, four times while files are written.
+def kill_again_and_again(case, base, seed, num_kills=NUM_KILLS):
+    """Most times at a random moment after a random batch, two of five while files are written.
 
-    On a fast machine a run may be done before the last of the moments; those come in another one.
+    Where each process writes files, any one's may be the moment. On a fast machine a run may be
+    done before the last of the moments; those come in another one.
     """
     straight = attempt(case, new(base / "straight"))
     folder = new(base / "killed")
     draw = random.Random(seed)
     ticks_per_update = case.get("accumulate", 1) * case.get("processes", 1)
-    moments = [("file", draw.randint(1, 50)) for _ in range(4)]
+    writing = case["processes"] if "split" in case else 1
+    ranks = [number % writing for number in range(num_kills * 2 // 5)]
+    moments = [("file", draw.randint(1, 15 if rank else 50), rank) for rank in ranks]
     moments += [
         ("tick", draw.randint(1, 8 * ticks_per_update), draw.uniform(0, 0.01), signal.SIGKILL)
-        for _ in range(NUM_KILLS - len(moments))
+        for _ in range(num_kills - len(moments))
     ]
     draw.shuffle(moments)
     codes, reached, ended = [], [], []

@@ -15,7 +15,7 @@ from pytorch_accelerated.checkpoints import (
     averaging_weights,
     write_average,
 )
-from pytorch_accelerated.checkpoints.contents import Weights, files_of
+from pytorch_accelerated.checkpoints.contents import Weights, files_of, taken_apart
 from pytorch_accelerated.checkpoints.folders import write_folder
 from pytorch_accelerated.cli import main
 from pytorch_accelerated.schedules import constant, cosine, linear, sqrt
@@ -35,7 +35,7 @@ def saved(folder, update):
 def write(folder, states, distance=100):
     """Write a checkpoint for each state of a model, at equal distances."""
     for index, state in enumerate(states, 1):
-        files = files_of({"model": state, "optimizer": {}})
+        files = files_of(taken_apart({"model": state, "optimizer": {}}))
         update = distance * index
         write_folder(folder / f"update_{update:09d}", files, {"num_updates": update})
     return folder
@@ -129,7 +129,7 @@ def test_types_whole_numbers_complex_ones_and_infinities(tmp_path):
 
 def test_the_last_of_those_after_the_same_update_counts(tmp_path):
     folder = write(tmp_path, [{"w": torch.tensor([float(n)])} for n in (1, 2, 4)])
-    files = files_of({"model": {"w": torch.tensor([10.0])}, "optimizer": {}})
+    files = files_of(taken_apart({"model": {"w": torch.tensor([10.0])}, "optimizer": {}}))
     write_folder(folder / "update_000000300_end", files, {"num_updates": 300, "epoch": 1})
     assert average_checkpoints(folder, last=2)["w"].item() == 6.0
     assert average_checkpoints(folder, last=3)["w"].item() == pytest.approx(13 / 3)

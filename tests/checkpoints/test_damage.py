@@ -211,7 +211,7 @@ def test_a_manifest_cannot_lead_out_of_its_folder(folder, name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format 2, but this version reads 1"),
+        ({"format": 3}, "format 3, but this version reads 1 and 2"),
         ({"files": []}, "does not list files"),
         ({"files": dict.fromkeys(FILES[1:], 3)}, r"not list model\.safetensors with its size"),
         ({"position": {"num_updates": "9"}}, "position is"),

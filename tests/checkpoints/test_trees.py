@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from pytorch_accelerated.checkpoints import contents
-from pytorch_accelerated.checkpoints.contents import DTYPES, join, pieces, read, split
+from pytorch_accelerated.checkpoints import tensors as files_of_tensors
+from pytorch_accelerated.checkpoints.contents import join, split
 from pytorch_accelerated.checkpoints.folders import to_json
+from pytorch_accelerated.checkpoints.tensors import DTYPES, pieces, read
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 keys = st.text() | st.integers() | st.booleans() | st.tuples(st.integers(), st.text())
@@ -156,9 +157,9 @@ def test_what_these_versions_could_not_read_back_is_not_written(dtype, monkeypat
         return read_one(data)
 
     monkeypatch.setattr(safetensors.torch, "load", older)
-    contents._can_be_read_back.cache_clear()
+    files_of_tensors.can_be_read_back.cache_clear()
     try:
         with pytest.raises(TypeError, match=rf"\['it'\] is a tensor with .*{dtype}.* reads back"):
             split({"it": torch.zeros(1, dtype=dtype)})
     finally:
-        contents._can_be_read_back.cache_clear()
+        files_of_tensors.can_be_read_back.cache_clear()

@@ -25,7 +25,7 @@ from torch.utils.data import BatchSampler, TensorDataset
 from pytorch_accelerated import Trainer
 from pytorch_accelerated import TrainerPlaceholderValues as T
 from pytorch_accelerated.callbacks import StopTrainingError, TrainerCallback
-from pytorch_accelerated.checkpoints.contents import files_of, read_state
+from pytorch_accelerated.checkpoints.contents import files_of, read_state, taken_apart
 from pytorch_accelerated.checkpoints.folders import write_folder
 from pytorch_accelerated.schedulers import CosineLrScheduler, ParamScheduler
 from pytorch_accelerated.schedules import cosine, linear, milestones
@@ -661,7 +661,7 @@ def resumed_on_more(folder):
         states = {**read_state(state), "folder": None}
         states["processes"] = states["processes"][:1]
         position = {"num_updates": per_epoch + 1, "epoch": 2, "batch": 1, "in_epoch": 1}
-        write_folder(state, files_of(states), position)
+        write_folder(state, files_of(taken_apart(states)), position)
     Accelerator().wait_for_everyone()
     return {"straight": straight, "resumed": seen(resume_from=state)}
 
