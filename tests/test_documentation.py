@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pytorch_accelerated.cli import main
+from pytorch_accelerated.preview.editing import Draft, view
 
 ROOT = Path(__file__).parent.parent
 SHELLS = ("shell", "bash", "sh")
@@ -82,6 +83,11 @@ def run(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     match words:
         case []:
             pass
+        case ["pytorch-accelerated", "edit", *arguments]:
+            # It would serve until Ctrl-C, as tests/preview/test_edit_server.py lets it.
+            assert main(["edit", *arguments, "--help"]) == 0, command
+            text, _, base = arguments
+            assert "error" not in view(Draft(text, base))
         case ["pytorch-accelerated", *arguments]:
             code = main(arguments)
             printed = capsys.readouterr()
