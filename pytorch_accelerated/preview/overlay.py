@@ -8,7 +8,6 @@ from string import ascii_uppercase
 
 from pytorch_accelerated.checks import entries as listed
 from pytorch_accelerated.preview.columns import Column, Columns, Held, entries
-from pytorch_accelerated.schedules.track import aligned
 
 
 @dataclass(frozen=True)
@@ -175,10 +174,11 @@ def _difference(
     return PlanDifference(field, plan, *parted[0], *largest, last)
 
 
-def difference_table(found: Sequence[PlanDifference], reference: str) -> str:
-    """Return the differences as text, a line for each plan, field and group."""
-    lines = [
-        ("field", "plan", f"first differs from {reference}", "largest difference", "at the end")
+def cells_of(found: Sequence[PlanDifference], reference: str) -> list[tuple[str, ...]]:
+    """Return the cells of a table: what its columns are, and a line for each difference."""
+    first_differs = f"first differs from {reference}"
+    lines: list[tuple[str, ...]] = [
+        ("field", "plan", first_differs, "largest difference", "at the end")
     ]
     for one in found:
         if one.only_in:
@@ -190,7 +190,7 @@ def difference_table(found: Sequence[PlanDifference], reference: str) -> str:
             size = abs(one.largest_values[0] - one.largest_values[1])
             largest = f"{size:.6g} at {one.largest_update}"
         lines.append((one.field, one.plan, first, largest, _pair(one.last_values)))
-    return aligned(lines, 0)
+    return lines
 
 
 def _pair(values: tuple[float, float] | None) -> str:

@@ -24,7 +24,7 @@ from pytorch_accelerated.preview.columns import (
 from pytorch_accelerated.preview.drawing import html_table
 from pytorch_accelerated.preview.overlay import (
     PlanDifference,
-    difference_table,
+    cells_of,
     differences,
     ends_of,
     groups_of,
@@ -393,7 +393,12 @@ class Overlay(Preview):
 
     def table(self, width: int | None = None) -> str:
         """Return the differences as text: where values first differ, the largest, the ends."""
-        return difference_table(self.differences, next(iter(self.plans)))
+        return aligned(cells_of(self.differences, next(iter(self.plans))), 0)
+
+    def html_table(self) -> str:
+        """Return the differences as a table in HTML."""
+        headers, *lines = cells_of(self.differences, next(iter(self.plans)))
+        return html_table(headers, lines)
 
 
 def value_text(value: Held) -> str:

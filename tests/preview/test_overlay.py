@@ -71,7 +71,10 @@ def test_pictures_and_pages_are_made_as_of_any_preview(tmp_path):
     names = [text.get_text().split(",")[0] for text in panel.get_legend().get_texts()]
     assert names == ["long", "short"]
     both.save_html(tmp_path / "two.html")
-    assert '"groups": ["short"]' in (tmp_path / "two.html").read_text()
+    page = (tmp_path / "two.html").read_text()
+    assert '"groups": ["short"]' in page
+    assert ">first differs from short</th>" in page
+    assert ">first differs from short</th>" in both._repr_html_()
 
 
 @pytest.mark.parametrize(
