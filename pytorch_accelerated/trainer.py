@@ -176,10 +176,10 @@ class Trainer:
         or ``max_time``, whichever comes first.
 
         Args:
-            train_dataset: The training data, or a `DataLoader` with one process's batches, which
+            train_dataset: The training data, or a ``DataLoader`` with one process's batches, which
                 counts instead of the arguments about batches.
             num_epochs: Number of passes over it.
-            eval_dataset: Data to evaluate on after each epoch, or a `DataLoader`; without it there
+            eval_dataset: Data to evaluate on after each epoch, or a ``DataLoader``; without it there
                 is no evaluation.
             per_device_batch_size: Batch size of one process.
             max_num_train_steps: Largest number of optimizer updates.
@@ -316,7 +316,7 @@ class Trainer:
         the Trainer's own metrics are computed, and the run continues as if nothing had been.
 
         Args:
-            dataset: The data, or a `DataLoader`; by default the evaluation data of the latest run.
+            dataset: The data, or a ``DataLoader``; by default the evaluation data of the latest run.
             per_device_batch_size: Batch size of one process.
             dataloader_kwargs: Arguments for the data loader.
             collate_fn: Makes a batch of samples; by default that of the latest run.
@@ -341,7 +341,7 @@ class Trainer:
         and dicts, too; lists have an entry for each sample. No event of evaluation is fired.
 
         Args:
-            dataset: The data, with or without targets; or a `DataLoader` that does not shuffle.
+            dataset: The data, with or without targets; or a ``DataLoader`` that does not shuffle.
             per_device_batch_size: Batch size of one process.
             dataloader_kwargs: Arguments for the data loader.
             collate_fn: Makes a batch of samples; by default that of the latest run.
