@@ -296,7 +296,8 @@ class Monitor:
             if before and steps - made == before:
                 return (
                     f"{name} was stepped before the first update: call its step() after the "
-                    "optimizer's. If it was restored since, begin to monitor after that."
+                    "optimizer's, if mixed precision did not skip that. If it was restored since, "
+                    "begin to monitor after that."
                 )
             if steps < made:
                 return (
@@ -309,7 +310,10 @@ class Monitor:
                     "Accelerate steps a prepared scheduler once for each process; leave it out of "
                     "accelerator.prepare(…)."
                 )
-            return f"{name} was stepped {steps} times in {updates}, but once an update counts."
+            return (
+                f"{name} was stepped {steps} times in {updates}, but once an update counts. One "
+                "that mixed precision skips does not count."
+            )
         return (
             "The schedulers were stepped with each update, so something else writes to the field: "
             "another scheduler, a restored optimizer, or code of yours."
