@@ -38,15 +38,17 @@ _OPTIONS = (
 _DESCRIPTION = """\
 Show the exact values of a schedule, or of a scheduler of this library.
 
-SCHEDULE is written as in Python: a schedule such as "linear(500) >> cosine(9500)", a recipe, such
-as "warmup_cosine(10_000)", "wsd(…)", "one_cycle(…)", "sgdr(…)" or "linear_to_zero(…)", several for
-fields of their own, "lr=…; weight_decay=…", or a scheduler, CosineLrScheduler(…) or
+SCHEDULE is written as in Python: a schedule such as "linear(500) >>
+cosine(9500)", a recipe, such as "warmup_cosine(10_000)", "wsd(…)",
+"one_cycle(…)", "sgdr(…)" or "linear_to_zero(…)", several for fields of their
+own, "lr=…; weight_decay=…", or a scheduler, CosineLrScheduler(…) or
 WSDLrScheduler(…), with the arguments of its class but for the optimizer.
 
-MODULE:NAME, such as mine:plan, is a schedule of your own, found from the current directory: a
-schedule, a dictionary of fields' schedules, a function without arguments that returns one of them,
-a function of num_updates, or a scheduler's class or a function of optimizer that returns a
-scheduler. This imports the module, which runs its code; so a --config file cannot name one.
+MODULE:NAME, such as mine:plan, is a schedule of your own, found from the
+current directory: a schedule, a dictionary of fields' schedules, a function
+without arguments that returns one of them, a function of num_updates, or a
+scheduler's class or a function of optimizer that returns a scheduler. This
+imports the module, which runs its code; so a --config file cannot name one.
 """
 _EXAMPLES = f"""\
 examples:

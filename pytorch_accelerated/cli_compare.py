@@ -20,15 +20,17 @@ from pytorch_accelerated.cli_output import (
 )
 
 _DESCRIPTION = """\
-Of plans, show all in one picture, and say of each field where it first differs from the first
-plan, by how much at most, and what the plans end with.
+Of plans, show all in one picture, and say of each field where it first
+differs from the first plan, by how much at most, and what the plans end with.
 
-Of a file, say for each planned field whether its column has the plan's values, or where they part;
-the exit code is 1 if they do. The columns of a CSV file are named as those that preview -o plan.csv
-writes: update (or step), lr, or lr/0 and lr/1 for several groups. Of what was written for
-TensorBoard, name the tag: --column train/learning_rate.
+Of a file, say for each planned field whether its column has the plan's
+values, or where they part; the exit code is 1 if they do. The columns of a
+CSV file are named as those that preview -o plan.csv writes: update (or step),
+lr, or lr/0 and lr/1 for several groups. Of what was written for TensorBoard,
+name the tag: --column train/learning_rate.
 
-A plan is written as for preview, with brackets; a name without them is a file, which comes first.
+A plan is written as for preview, with brackets; a name without them is a
+file, which comes first.
 """
 _EXAMPLES = f"""\
 examples:

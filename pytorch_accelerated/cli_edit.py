@@ -9,9 +9,10 @@ from pytorch_accelerated.cli_output import PROGRAM, UsageError
 
 _EXAMPLE = "lr=linear(500, start=0.0) >> cosine(9500, end=0.1)"
 _DESCRIPTION = """\
-Open a page in the browser: the text of a schedule, or of several fields' schedules, and below it
-their curves, as it is typed. Joints can be dragged, which changes the numbers in the text. The page
-is served to this machine alone, at an address that nobody else knows; Ctrl-C ends it.
+Open a page in the browser: the text of a schedule, or of several fields'
+schedules, and below it their curves, as it is typed. Joints can be dragged,
+which changes the numbers in the text. The page is served to this machine
+alone, at an address that nobody else knows; Ctrl-C ends it.
 """
 _EXAMPLES = f"""\
 examples:

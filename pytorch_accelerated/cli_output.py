@@ -70,7 +70,8 @@ def write(
         raise UsageError(f"-o {output}: {error}") from None
     except OSError as error:
         raise UsageError(f"-o {output}: {error.strerror or error}.") from None
-    print(f"wrote {printable(output)}: {', '.join(made.fields)} of {len(made):,} updates")  # noqa: T201
+    updates = f"{len(made):,} update{'s' * (len(made) != 1)}"
+    print(f"wrote {printable(output)}: {', '.join(made.fields)} over {updates}")  # noqa: T201
 
 
 def show(made: Preview, log: bool | None) -> None:

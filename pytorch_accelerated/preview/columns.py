@@ -208,3 +208,8 @@ def entries(column: Column, index: int) -> list[float | None]:
 def named(names: list[str]) -> str:
     """Return a short text for a list of groups."""
     return ", ".join(names) if len(names) <= 4 else f"{names[0]}, {names[1]}, … {names[-1]}"
+
+
+def group_text(text: str) -> str:
+    """Return the short text of groups, which says so where it is a number."""
+    return f"group {text}" if text.isdigit() else text

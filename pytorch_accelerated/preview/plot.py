@@ -21,7 +21,7 @@ except ImportError as error:
     ) from error
 
 from pytorch_accelerated.checks import entries, wrong_kind
-from pytorch_accelerated.preview.columns import Column, Columns, PreviewRow, named
+from pytorch_accelerated.preview.columns import Column, Columns, PreviewRow, group_text, named
 from pytorch_accelerated.preview.comparison import Recorded, compare, recorded_columns
 from pytorch_accelerated.preview.curves import (
     COLOURS,
@@ -221,7 +221,7 @@ class _Panel:
         if len(self.curves) > 6:
             return text
         ends = ", ".join(f"{end:.4g}" for end in self.made.ends_of(self.field, names))
-        return f"group {text}"[0 if text.isdigit() else 6 :] + (f", then {ends}" if ends else "")
+        return group_text(text) + (f", then {ends}" if ends else "")
 
 
 class _Ticks(Locator):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from pytorch_accelerated.preview.columns import Columns
+from pytorch_accelerated.preview.columns import Columns, group_text
 from pytorch_accelerated.preview.curves import INK, LINES, SHADE, drawable, even_ticks
 from pytorch_accelerated.preview.drawing import panels
 
@@ -157,7 +157,7 @@ def _names(
     for index, curve in enumerate(shown):
         y = top + 10 + 16 * index
         yield f'<path d="M{right + 10} {y}h26" {_look(curve)}/>'
-        label = curve["label"]
+        label = group_text(curve["label"])
         yield _text(right + 42, y + 4, label if len(label) <= 20 else f"{label[:19]}…")
     if len(shown) < len(drawn):
         y = top + 14 + 16 * len(shown)

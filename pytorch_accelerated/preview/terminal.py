@@ -8,7 +8,7 @@ from string import ascii_lowercase
 
 import plotext
 
-from pytorch_accelerated.preview.columns import Columns, named
+from pytorch_accelerated.preview.columns import Columns, group_text, named
 from pytorch_accelerated.preview.curves import (
     curves,
     drawable,
@@ -67,7 +67,7 @@ def _panel(preview: Columns, field: str, width: int, log: bool | None, ascii: bo
     if 1 < len(groups) <= len(ascii_lowercase):
         letters = list(zip(_letters([names for names, _ in groups]), groups, strict=False))
         title += "   " + ", ".join(
-            named(names) if names == [letter] else f"{letter}: {named(names)}"
+            named(names) if names == [letter] else f"{letter}: {group_text(named(names))}"
             for letter, (names, _) in letters
         )
         for place, (letter, (_, column)) in enumerate(letters, 1):

@@ -145,7 +145,7 @@ def test_plans_side_by_side(run):
 
 def test_plans_in_a_file(run, tmp_path):
     code, out = run(PLAN, "linear(2, end=0.0)", "-o", "both.csv")
-    assert (code, out.splitlines()[0]) == (0, "wrote both.csv: lr of 4 updates")
+    assert (code, out.splitlines()[0]) == (0, "wrote both.csv: lr over 4 updates")
     header, *rows = (tmp_path / "both.csv").read_text().splitlines()
     assert (header, rows[1:3]) == ("update,lr/A,lr/B", ["1,0.75,0.5", "2,0.5,0.0"])
     assert run(PLAN, PLAN, "-o", "both.html")[0] == 0

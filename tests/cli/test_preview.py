@@ -76,7 +76,7 @@ def test_csv_holds_the_exact_values(run):
 
 def test_a_line_says_what_was_written_and_hyphens_are_taken(run):
     given = ("preview", "cosine()", "--num-updates", "2000", "--num-updates-per-epoch=10")
-    assert run(*given, "-o", "a.csv") == (0, "wrote a.csv: lr of 2,000 updates\n", "")
+    assert run(*given, "-o", "a.csv") == (0, "wrote a.csv: lr over 2,000 updates\n", "")
     assert rows_of("a.csv")[-1][:2] == ["1999", "199.9"]
     assert run("preview", "cosine(9)", "--base", "0.1, 0.2", "-o", "a.csv")[0] == 0
     assert rows_of("a.csv")[1] == ["0", "0.1", "0.2"]
@@ -487,7 +487,7 @@ def test_a_sketch_is_plain_text_that_falls_from_left_to_right():
 
 def test_curves_have_letters_and_no_box_lies_over_them():
     lines = sketch(preview(linear(50, start=0.0) >> cosine(950), base=[1e-3, 3e-3])).splitlines()
-    assert lines[0].strip() == "value   a: 0, b: 1"
+    assert lines[0].strip() == "value   a: group 0, b: group 1"
     assert [sum(line.count(letter) for line in lines[1:-1]) for letter in "ab"] == [3, 3]
     assert not any("┌" in line for line in lines[2:])
     assert lines[2].startswith("0.003┤")  # the peak
