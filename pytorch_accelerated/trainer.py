@@ -179,8 +179,8 @@ class Trainer:
             train_dataset: The training data, or a ``DataLoader`` with one process's batches, which
                 counts instead of the arguments about batches.
             num_epochs: Number of passes over it.
-            eval_dataset: Data to evaluate on after each epoch, or a ``DataLoader``; without it there
-                is no evaluation.
+            eval_dataset: Data to evaluate on after each epoch, or a ``DataLoader``; without it
+                there is no evaluation.
             per_device_batch_size: Batch size of one process.
             max_num_train_steps: Largest number of optimizer updates.
             gradient_accumulation_steps: Batches per optimizer update. A window of batches that
@@ -316,7 +316,7 @@ class Trainer:
         the Trainer's own metrics are computed, and the run continues as if nothing had been.
 
         Args:
-            dataset: The data, or a ``DataLoader``; by default the evaluation data of the latest run.
+            dataset: The data, or a ``DataLoader``; by default the evaluation data of the last run.
             per_device_batch_size: Batch size of one process.
             dataloader_kwargs: Arguments for the data loader.
             collate_fn: Makes a batch of samples; by default that of the latest run.
