@@ -119,7 +119,18 @@ def check_is_data(dataset: Any, name: str) -> None:
         raise TypeError(
             f"{name} is {kind_of(dataset)}: give a data set or a torch.utils.data.DataLoader"
         )
+    is_columns = isinstance(dataset, tuple) and len(dataset) > 1 and all(map(_is_column, dataset))
+    if is_columns and len({*map(len, dataset)}) == 1 and len({one.ndim for one in dataset}) > 1:
+        raise TypeError(
+            f"{name} is a tuple of {len(dataset)} columns, which would be taken for so many "
+            f"samples. Write TensorDataset(inputs, targets), of torch.utils.data"
+        )
     check_not_empty(None, dataset, name)
+
+
+def _is_column(values: Any) -> bool:
+    """Return whether something looks like the values of several samples."""
+    return getattr(values, "ndim", 0) > 0 and len(values) > 1
 
 
 def check_not_empty(loader: Any, dataset: Any, name: str, at_least: int = 1) -> None:

@@ -75,6 +75,7 @@ def test_what_makes_no_scheduler(create, error, message):
     [
         (ones(0), ValueError, "train_dataset is empty"),
         (DataLoader(ones(0)), ValueError, "train_dataset is empty"),
+        ((torch.ones(3, 2), torch.ones(3)), TypeError, r"2 columns.*Write TensorDataset\("),
         (None, TypeError, "train_dataset is a NoneType: give a data set"),
         (5, TypeError, "train_dataset is an int: give a data set"),
         ("data.csv", TypeError, "train_dataset is a str: give a data set"),
