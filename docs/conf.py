@@ -36,6 +36,7 @@ extensions = [
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "pytorch-accelerated"
+pygments_dark_style = "github-dark"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_math_renderer = "drawing"  # nothing is loaded from elsewhere
