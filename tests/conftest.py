@@ -45,9 +45,8 @@ FIRST = (
 # What runs the same lines again and again, or those of other libraries: measuring which lines run
 # would take half as long again, and add none that other tests do not run.
 NOT_MEASURED = {
-    *("benchmarks", "browser", "conformance", "fuzz", "gallery"),
+    *("benchmarks", "browser", "fuzz", "gallery", "test_coming_from.py", "test_conformance.py"),
     *("test_accuracy.py", "test_properties.py", "test_random_plans.py"),
-    *("test_documentation.py", "test_examples.py"),
 }
 
 
