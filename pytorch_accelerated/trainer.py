@@ -366,7 +366,7 @@ class Trainer:
             train_dl_kwargs: Arguments for the loader that win over the defaults.
         """
         dataset = self.train_dataset
-        if isinstance(dataset, DataLoader):
+        if data.is_loader(dataset):
             self._train_dl_kwargs = data.kwargs_of(dataset, train_dl_kwargs, "train_dataset")
             return dataset
         defaults = self.get_default_train_dl_kwargs(batch_size)
@@ -386,7 +386,7 @@ class Trainer:
             eval_dl_kwargs: Arguments for the loader that win over the defaults.
         """
         dataset, name = self.eval_dataset, preparing.name_of_eval_data(self)
-        if isinstance(dataset, DataLoader):
+        if data.is_loader(dataset):
             self._eval_dl_kwargs = data.kwargs_of(dataset, eval_dl_kwargs, name)
             return dataset
         defaults = self.get_default_eval_dl_kwargs(batch_size)

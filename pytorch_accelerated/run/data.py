@@ -85,6 +85,14 @@ def merge_loader_kwargs(
     return {**{k: v for k, v in defaults.items() if k not in excluded}, **given}
 
 
+def is_loader(given: Any) -> bool:
+    """Return whether a data loader came in place of a data set.
+
+    It is asked here, since scripts put functions in the place of the class in the Trainer's module.
+    """
+    return isinstance(given, DataLoader)
+
+
 def kwargs_of(loader: DataLoader[Any], given: Any, name: str) -> dict[str, Any]:
     """Return what to know of a loader that came in place of a data set; refuse arguments for it."""
     if given:
