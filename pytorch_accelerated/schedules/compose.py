@@ -381,7 +381,8 @@ def _known(demands: Iterable[Exact | None]) -> Exact:
 def _check_shares(schedule: Schedule, demand: Exact | None) -> None:
     """Raise if ``schedule`` takes ``demand`` of the far horizon, and that is more than all."""
     if demand is not None and demand > FAR.num_updates:
-        percent = float(100 * demand / FAR.num_updates)
+        most = 10**300 * FAR.num_updates  # what a float can hold
+        percent = float(min(100 * demand, most) / FAR.num_updates)
         raise ValueError(
             f"The lengths of {schedule!r} add up to {percent:g} % of the horizon, but 100 % is all "
             "there is. Make a share smaller, or leave one out: it takes the rest."

@@ -227,3 +227,8 @@ def test_a_chain_may_grow_in_a_loop():
         chain >> linear(0.42)
     with pytest.raises(ValueError, match=r"exponential: .* partly absolute"):
         chain >> exponential(0.1, end=absolute(0.1))
+
+
+def test_a_length_that_no_float_can_hold_is_refused_like_any_that_is_too_long():
+    with pytest.raises(ValueError, match=r"add up to 1e\+300 % of the horizon"):
+        linear(0.3) >> linear(10**400)
