@@ -19,6 +19,8 @@ from pytorch_accelerated.preview.curves import (
 )
 
 _MOST_SHADED = 200
+# Notebooks have rules of their own for cells, which break numbers and push them to the right.
+_CELL = 'style="white-space: nowrap; text-align: left"'
 
 
 def panels(preview: Columns, log: bool | None, most: int) -> list[dict[str, Any]]:
@@ -79,15 +81,15 @@ def _curve(
 
 def html_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table in HTML."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in headers)
+    head = "".join(f"<th {_CELL}>{escape(name)}</th>" for name in headers)
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td data-name="{escape(name)}">{escape(cell)}</td>'
+            f'<td {_CELL} data-name="{escape(name)}">{escape(cell)}</td>'
             for name, cell in zip(headers, cells, strict=True)
         )
         + "</tr>\n"
         for cells in rows
     )
     table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
-    return f'<div style="overflow-x: auto; white-space: nowrap">{table}</div>'
+    return f'<div style="overflow-x: auto">{table}</div>'
