@@ -21,7 +21,7 @@ from pytorch_accelerated.schedules import cosine, linear
 from pytorch_accelerated.sharded import reshard
 from tests.sharded import models
 
-BATCH, EVERY, MIDDLE, LATE = 8, 3, "update_000000006", "update_000000009"
+BATCH, EVERY, MIDDLE, LATE = 8, 3, "update_000000003", "update_000000006"
 OPTIMIZERS = {"AdamW": models.adamw, "SGD": models.sgd, "Muon": models.muon}
 CASES = {
     f"{name}, {'sharded' if is_sharded else 'whole'}": (make, is_sharded)
@@ -31,7 +31,7 @@ CASES = {
 
 
 def trained(folder, case, resume=None, split=models.fully):
-    """Train for twelve updates, three epochs, with a checkpoint every three updates."""
+    """Train for eight updates, two epochs, with a checkpoint every three updates."""
     make, is_sharded = CASES[case]
     world = torch.distributed.get_world_size()
     shares = world // 2 if split is models.both else world
@@ -42,7 +42,7 @@ def trained(folder, case, resume=None, split=models.fully):
     trainer = Trainer(model, nn.MSELoss(), make(model), callbacks=callbacks)
     trainer.train(
         models.data(4 * BATCH),
-        num_epochs=3,
+        num_epochs=2,
         eval_dataset=models.data(13, seed=1),
         per_device_batch_size=BATCH // shares,
         gradient_clip_norm=5.0,
