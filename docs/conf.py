@@ -65,7 +65,7 @@ nitpick_ignore_regex = [
         r"pytorch_accelerated\.schedules\.(phase\.Shape|track\.Track|terms\.\w+)",
     ),
     ("py:class", r"pytorch_accelerated\.preview\.columns\.Columns"),
-    ("py:obj", r"(torch|accelerate|collections|fractions|functools|math)\..*|abs|round|DataLoader"),
+    ("py:obj", r"(torch|accelerate|collections|fractions|functools|math)\..*|abs|round"),
 ]
 
 
