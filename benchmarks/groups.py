@@ -353,15 +353,22 @@ def start_up(settings: Settings) -> list[Row]:
 
 
 def saving(settings: Settings) -> list[Row]:
-    from benchmarks import saving
+    from benchmarks import saving, sharded_saving
 
-    size, kinds = saving.pauses(*((1.0, 3) if settings.quick else (20.0, 6)))
-    base = statistics.median(kinds["the copy to kept memory alone"])
-    rows = []
+    amount = (1.0, 3) if settings.quick else (20.0, 6)
+    size, kinds = saving.pauses(*amount)
+    half, of_two = sharded_saving.pauses(*((1.0, 3) if settings.quick else (8.0, 5)))
+    rows = _pauses(f"saving {size / 1e6:.0f} MB", kinds, "pause with a checkpoint")
+    case = f"saving {half / 1e6:.0f} MB on each of two processes"
+    return rows + _pauses(case, of_two, "pause with a checkpoint, each its shards")
+
+
+def _pauses(case: str, kinds: Mapping[str, list[float]], ours: str) -> list[Row]:
+    rows, base = [], statistics.median(next(iter(kinds.values())))
     for name, seconds in kinds.items():
         low, middle, high = statistics.quantiles(seconds, n=4)
-        case, ratio = f"saving {size / 1e6:.0f} MB", middle / base
-        goals = (at_most(1.5, ratio),) if name == "pause with a checkpoint" else ()
+        ratio = middle / base
+        goals = (at_most(1.5, ratio),) if name == ours else ()
         rows.append(Row(case, name, middle * 1e3, "ms", ratio, low / base, high / base, goals))
     return rows
 

@@ -80,7 +80,11 @@ def files_of_run(
         own = {name: states.pop(name) for name in _OF_EACH_PROCESS}
         states["callbacks"] = own["callbacks"]
         own["callbacks"] = run.trainer.callback_handler.state_dict(of_each_process=True)
-        states |= {"processes": processes.each(own), "stopped": run.stopped, "extra": extra or {}}
+        states |= {
+            "processes": processes.to_main(own),
+            "stopped": run.stopped,
+            "extra": extra or {},
+        }
         with processes.main_for_all() as is_main:
             # First the job before ends, which may have failed.
             takes_part = is_main or run.is_sharded

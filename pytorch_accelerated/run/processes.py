@@ -117,6 +117,14 @@ class Processes:
         """What each process has."""
         return gather_object([value]) if self.count > 1 else [value]
 
+    def to_main(self, value: Any) -> list[Any]:
+        """What each process has, told to the first one only; the others have an empty list."""
+        if self.count == 1:
+            return [value]
+        told: list[Any] | None = [None] * self.count if self.is_main else None
+        torch.distributed.gather_object(value, told)
+        return told or []
+
     # Stopping together
 
     def agree_on_stop(self) -> None:
