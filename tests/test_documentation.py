@@ -15,6 +15,7 @@ import pytest
 
 from pytorch_accelerated.cli import main
 from pytorch_accelerated.preview.editing import Draft, view
+from tests.launching import TORCHRUN
 
 ROOT = Path(__file__).parent.parent
 SHELLS = ("shell", "bash", "sh")
@@ -108,6 +109,8 @@ def run(command: str, capsys: pytest.CaptureFixture[str]) -> None:
             launch(sys.executable, script)
         case ["torchrun" | "accelerate", *_, "train.py"]:
             pass  # tests/trainer/test_processes.py launches so
+        case ["torchrun", *arguments]:  # on a port that nobody else takes
+            launch(*TORCHRUN, "--standalone", *arguments)
         case _:
             pytest.fail(f"Nobody has run this command, nor said why: {command}")
 
