@@ -360,10 +360,10 @@ def saving(settings: Settings) -> list[Row]:
     half, of_two = sharded_saving.pauses(*((1.0, 3) if settings.quick else (8.0, 5)))
     rows = _pauses(f"saving {size / 1e6:.0f} MB", kinds, "pause with a checkpoint")
     case = f"saving {half / 1e6:.0f} MB on each of two processes"
-    return rows + _pauses(case, of_two, "pause with a checkpoint, each its shards")
+    return rows + _pauses(case, of_two)
 
 
-def _pauses(case: str, kinds: Mapping[str, list[float]], ours: str) -> list[Row]:
+def _pauses(case: str, kinds: Mapping[str, list[float]], ours: str = "") -> list[Row]:
     rows, base = [], statistics.median(next(iter(kinds.values())))
     for name, seconds in kinds.items():
         low, middle, high = statistics.quantiles(seconds, n=4)
