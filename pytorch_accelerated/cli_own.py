@@ -11,7 +11,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 from inspect import Parameter, signature
 from typing import Any
 
@@ -61,6 +61,7 @@ def _imported(text: str) -> Any:
         raise UsageError(f"{text}: write the module's name, {module_name[:-3]}:{name}.")
     sys.path.insert(0, os.getcwd())  # a command has the folder of the command there
     try:
+        invalidate_caches()  # the module may have been written a moment ago
         found: Any = import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):

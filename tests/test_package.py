@@ -73,7 +73,7 @@ def metadata(built: Built) -> Message:
 
 
 def test_the_sdist_has_what_its_tests_and_make_need(built: Built) -> None:
-    assert {path.name for path in built.sdist.iterdir()} == {
+    assert {path.name for path in built.sdist.iterdir() if path.name != "__pycache__"} == {
         *("pytorch_accelerated", "tests", "docs", "examples", "benchmarks"),
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "PKG-INFO", ".gitignore"),
         *("Makefile", "pyproject.toml", "hatch_build.py"),

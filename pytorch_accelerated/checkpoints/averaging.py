@@ -68,7 +68,7 @@ def average_checkpoints(
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         >>> trainer = Trainer(model, torch.nn.MSELoss(), optimizer, callbacks=())
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     trainer.train(data, num_epochs=4, per_device_batch_size=8, checkpoint_dir=folder)
+        ...     _ = trainer.train(data, num_epochs=4, checkpoint_dir=folder)
         ...     mean = average_checkpoints(folder, last=3)
         >>> list(mean)
         ['weight', 'bias']

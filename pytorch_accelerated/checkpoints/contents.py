@@ -383,7 +383,8 @@ def fitted_to_optimizer(state: Mapping[str, Any], optimizer: Any) -> dict[str, A
         return {
             name: fitted_to_optimizer(state[name], one)
             for name, one in zip(optimizer.names, optimizer.optimizers, strict=True)
-        }
+            if name in state
+        } | {name: one for name, one in state.items() if name not in optimizer.names}
     now, before = (
         [one for group in groups for one in group["params"]]
         for groups in (optimizer.param_groups, state["param_groups"])

@@ -50,7 +50,7 @@ def export_model(folder: str | os.PathLike[str], output: str | os.PathLike[str])
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         >>> trainer = Trainer(model, torch.nn.MSELoss(), optimizer, callbacks=())
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     trainer.train(data, num_epochs=1, checkpoint_dir=f"{folder}/run")
+        ...     _ = trainer.train(data, num_epochs=1, checkpoint_dir=f"{folder}/run")
         ...     export_model(f"{folder}/run", f"{folder}/model.safetensors").name
         ...     sorted(load_file(f"{folder}/model.safetensors"))
         'update_000000001_end'

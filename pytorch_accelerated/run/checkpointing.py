@@ -20,6 +20,7 @@ from pytorch_accelerated.checkpoints.contents import Weights, read_state, read_w
 from pytorch_accelerated.checkpoints.folders import CheckpointError, checkpoints_in
 from pytorch_accelerated.checkpoints.shards import Share
 from pytorch_accelerated.checkpoints.writer import Preempted, Questions, RunCheckpoints
+from pytorch_accelerated.run import parts
 from pytorch_accelerated.run.loop_state import (
     LoopState,
     Plan,
@@ -27,7 +28,6 @@ from pytorch_accelerated.run.loop_state import (
     check_not_behind,
     transferred,
 )
-from pytorch_accelerated.run.parts import files_of_run, of_this_process, parts
 from pytorch_accelerated.run.processes import STOP_CHECK_INTERVAL, warn
 from pytorch_accelerated.run.run import Run
 from pytorch_accelerated.run.schedulers import class_name
@@ -56,7 +56,7 @@ def save_what_was_asked_for(run: Run) -> None:
         return
     states, run.asked_for = run.asked_for, []
     for folder, extra in states:
-        files, share = files_of_run(run, extra), _share(run, folder)
+        files, share = parts.files_of_run(run, extra), _share(run, folder)
         if share is not None and not run.processes.is_main:
             share.write(folders.aside_of(folder), files)
         with run.processes.main_for_all() as is_main:
@@ -186,7 +186,7 @@ def _save(run: Run, checkpoints: RunCheckpoints, is_end: bool = False) -> None:
             f"NaN or infinity",
         )
         return
-    files = files_of_run(run, checkpoints=checkpoints)
+    files = parts.files_of_run(run, checkpoints=checkpoints)
     position = run.loop.position()
     position["in_epoch"] *= not is_end
     share = _share(run, checkpoints.target(position), replaces_any=True)
@@ -271,8 +271,8 @@ def restore(run: Run, saved: dict[str, Any], only: Container[str] | None = None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            states = of_this_process(run, saved)
-            for name, part in parts(run).items():
+            states = parts.of_this_process(run, saved)
+            for name, part in parts.parts(run).items():
                 state = states[name] if only is None or name in only else None
                 # A part without a state has nothing to remember, or was not there.
                 if part is not None and state not in (None, {}):

@@ -73,12 +73,23 @@ def text_is(page, text):
     wait(page, "text => box.text.value === text", text)
 
 
+_MIDDLE = """name => {
+    const place = document.querySelector(`[data-joint="${name}"]`);
+    place.scrollIntoView({block: "center"});
+    const box = place.getBoundingClientRect();
+    return [box.x + box.width / 2, box.y + box.height / 2];
+}"""
+
+
 def middle(page, joint):
-    """Return where a joint is, scrolled into view."""
-    place = page.locator(f'[data-joint="{joint}"]')
-    place.scroll_into_view_if_needed()
-    found = place.bounding_box()
-    return found["x"] + found["width"] / 2, found["y"] + found["height"] / 2
+    """Return where a joint is, scrolled into view; drawing anew replaces it."""
+    found = None
+    for _ in range(100):
+        before, found = found, page.evaluate(_MIDDLE, joint)
+        if found == before:
+            return found
+        page.wait_for_timeout(50)
+    raise AssertionError(joint)
 
 
 def drag(page, joint, right, down, is_dropped=True):

@@ -3,7 +3,7 @@
 import pytest
 
 from pytorch_accelerated.callbacks import TrainerCallback
-from pytorch_accelerated.run import checkpointing
+from pytorch_accelerated.run import parts
 from tests.checkpoints.runs import DieAt, Interrupted, make, outcome, train
 
 
@@ -29,8 +29,8 @@ class TallyPart:
 
 
 def test_a_new_part_is_one_line(tmp_path, monkeypatch):
-    own, tally, parts = {}, Tally(), checkpointing.parts
-    monkeypatch.setattr(checkpointing, "parts", lambda run: {**parts(run), **own})
+    own, tally, usual = {}, Tally(), parts.parts
+    monkeypatch.setattr(parts, "parts", lambda run: {**usual(run), **own})
 
     own["tally"] = TallyPart(tally)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import os
+import sys
 from typing import Any
 
 import pytest
@@ -26,6 +28,10 @@ from pytorch_accelerated.schedulers import ParamScheduler
 from pytorch_accelerated.schedules import cosine, exponential
 from tests.conformance.recording import names_of, our_values
 from tests.conformance.table import IGNITE, OPTAX, TIMM, TORCH, TRANSFORMERS, Row
+from tests.launching import run
+
+# JAX has threads, and other tests fork: what needs it has a process of its own.
+HAS_JAX = "WITH_JAX" in os.environ
 
 
 def optimizer_of(row: Row) -> SGD:
@@ -40,7 +46,9 @@ def optimizer_of(row: Row) -> SGD:
 
 def built(library: str, source: str, optimizer: SGD) -> Any:
     if library == "optax":
-        names: dict[str, Any] = {"optax": pytest.importorskip("optax")}
+        import optax
+
+        names: dict[str, Any] = {"optax": optax}
     else:
         names = names_of(library)
     return eval(f"({source})", {**names, "optimizer": optimizer})
@@ -48,7 +56,7 @@ def built(library: str, source: str, optimizer: SGD) -> Any:
 
 # Of the libraries whose rows are formulas, nothing is installed that could be handed over.
 @pytest.mark.parametrize(
-    "row", [*TORCH, *TRANSFORMERS, *TIMM, *IGNITE, *OPTAX], ids=lambda row: row.key
+    "row", OPTAX if HAS_JAX else [*TORCH, *TRANSFORMERS, *TIMM, *IGNITE], ids=lambda row: row.key
 )
 def test_every_row_is_found(row: Row) -> None:
     optimizer = optimizer_of(row)
@@ -219,7 +227,6 @@ def test_the_first_beta_is_found() -> None:
             )""",
             "linear(4, start=absolute(0.0), end=absolute(0.4)) >> constant(1)",
         ),
-        ("optax", "optax.linear_schedule(0.1, 0.2, 0)", "constant(41, value=absolute(0.1))"),
     ],
 )
 def test_arguments_that_no_row_has(library: str, source: str, expected: str) -> None:
@@ -306,12 +313,6 @@ def named(library: str, source: str) -> Any:
             TypeError,
             "For a wrapped scheduler of torch, hand over that one.",
         ),
-        (named("optax", "optax.sgd"), TypeError, "function sgd at .* whose rule is not known"),
-        (
-            named("optax", "optax.join_schedules([lambda k: 0.1, lambda k: 0.2], [3])"),
-            TypeError,
-            "other is, or has, <function .*<lambda>.*>, whose rule is not known",
-        ),
         (
             lambda: ParamScheduler(optimizer(), lr=cosine(9)),
             TypeError,
@@ -322,3 +323,37 @@ def named(library: str, source: str) -> Any:
 def test_what_cannot_be_said_is_refused(make: Any, kind: Any, message: str) -> None:
     with pytest.raises(kind, match=message):
         schedule_from(make(), 10)
+
+
+if HAS_JAX:
+
+    def test_a_schedule_of_optax_without_a_length_is_constant() -> None:
+        other = built("optax", "optax.linear_schedule(0.1, 0.2, 0)", optimizer())
+        assert "constant(41, value=absolute(0.1))" in repr(schedule_from(other, 41))
+
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            ("optax.sgd", "function sgd at .* whose rule is not known"),
+            (
+                "optax.join_schedules([lambda k: 0.1, lambda k: 0.2], [3])",
+                "other is, or has, <function .*<lambda>.*>, whose rule is not known",
+            ),
+        ],
+    )
+    def test_functions_of_optax_that_cannot_be_said(source: str, message: str) -> None:
+        with pytest.raises(TypeError, match=message):
+            schedule_from(built("optax", source, optimizer()), 10)
+
+else:
+
+    def test_schedules_of_optax_in_a_process_of_their_own() -> None:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+        printed = run(
+            [*command, "-k", "optax or every_row"],
+            seconds=300,
+            WITH_JAX="1",
+            JAX_PLATFORMS="cpu",
+            PYTEST_XDIST_WORKER=None,
+        )
+        assert f"{len(OPTAX) + 3} passed" in printed
