@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.launching import MEASURES
+
 # Tests run side by side, one for each core; threads of their own would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ACCELERATE_USE_CPU", "1")
@@ -21,6 +23,12 @@ settings.register_profile(
     derandomize=bool(os.environ.get("CI")),
 )
 settings.load_profile("default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the processes that tests fork measured, too."""
+    if config.getoption("cov_source", None):
+        os.environ[MEASURES] = "1"
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

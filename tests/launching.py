@@ -12,11 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 ROOT = Path(__file__).parents[1]
+
+MEASURES = "TESTS_MEASURE_COVERAGE"
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 
@@ -80,11 +83,29 @@ def _be_rank(script: str, arguments: list[str], environment: dict[str, str], out
     os.chdir(ROOT)
     sys.argv[1:] = arguments
     without_datasets()
-    if script.endswith(".py"):
-        runpy.run_path(script, run_name="__main__")
-    else:
-        runpy.run_module(script, run_name="__main__", alter_sys=True)
+    with measured():
+        if script.endswith(".py"):
+            runpy.run_path(script, run_name="__main__")
+        else:
+            runpy.run_module(script, run_name="__main__", alter_sys=True)
     sys.stdout.flush()
+
+
+@contextmanager
+def measured() -> Iterator[None]:
+    """Measure coverage in a process that was forked, if the tests are asked for it."""
+    if MEASURES not in os.environ:
+        yield
+        return
+    from coverage import Coverage
+
+    coverage = Coverage(data_suffix=True)
+    coverage.start()
+    try:
+        yield
+    finally:
+        coverage.stop()
+        coverage.save()
 
 
 def without_datasets() -> None:
