@@ -6,7 +6,9 @@ STAMP  := $(VENV)/installed
 # Compiled files are kept: the tests start many processes, each of which would compile anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: train test bench lint types unit peers pythons docs format clean
+TESTS := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not peer"
+
+.PHONY: train test bench lint types unit coverage peers pythons docs format clean
 
 $(STAMP): requirements.lock requirements-no-deps.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -34,7 +36,11 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	tests/browser/install.sh
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not peer" --cov --cov-report=term --durations=15
+	$(TESTS) --durations=15
+
+coverage: $(STAMP)  ## which lines the tests run: the same tests, which take a third longer so
+	tests/browser/install.sh
+	$(TESTS) --cov --cov-report=term
 
 peers: $(STAMP)  ## whether other libraries still fail where this one holds
 	$(BIN)/pytest -n 2 --dist loadfile -m peer
